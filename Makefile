@@ -1,0 +1,107 @@
+# Needs Python 3.11 or later with pip, and make. Every target sets up what it needs, once; a lock file that changes sets it up anew.
+
+PYTHON ?= python3
+SOURCES := layers/autostop/autostop functions cli local tests
+CHROMIUM := /usr/bin/chromium
+
+export PYTHONPATH := layers/autostop:local:cli:.
+export PYTHONDONTWRITEBYTECODE := 1
+export SAM_CLI_TELEMETRY := 0
+export UV_HTTP_TIMEOUT := 180
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: setup
+setup: .venv/.synced .venv-sam/.synced .venv-emulator/.synced ## make the three Python environments
+
+.PHONY: demo
+demo: setup ## run the whole product on this machine, with no AWS account
+	.venv/bin/python -m autostop_local.demo
+
+.PHONY: test
+test: setup $(CHROMIUM) ## run every test, the end-to-end ones too
+	.venv/bin/pytest
+
+.PHONY: check
+check: check-style check-types check-layers check-template ## run every check that needs no running
+
+.PHONY: check-style
+check-style: .venv/.synced
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/pytest --quiet tests/domain/test_imports.py tests/handlers/test_handlers_are_short.py
+
+.PHONY: check-types
+check-types: .venv/.synced
+	.venv/bin/mypy $(SOURCES)
+
+.PHONY: check-layers
+check-layers: .venv/.synced
+	.venv/bin/lint-imports
+
+# A Region only because cfn-lint wants to know where; nothing is asked of AWS.
+.PHONY: check-template
+check-template: .venv/.synced .venv-sam/.synced
+	.venv/bin/cfn-lint template.yaml
+	AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint
+
+.PHONY: format
+format: .venv/.synced ## put the Python code into its one form
+	.venv/bin/ruff check --fix --exit-zero .
+	.venv/bin/ruff format .
+
+.PHONY: clean
+clean: ## remove what builds, tests and checks left; the environments stay
+	rm -rf build .aws-sam .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+# -- environments ------------------------------------------------------------------------------------------------------
+
+.PHONY: lock
+lock: .tools/.synced ## write the lock files anew, keeping the pins that still fit (UPGRADE=--upgrade lifts them)
+	$(call lock,layers/autostop/requirements)
+	$(call lock,requirements/uv)
+	$(call lock,requirements/dev)
+	$(call lock,requirements/sam)
+	$(call lock,requirements/emulator)
+
+# $(1): path of the .in file, without its ending
+lock = .tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	$(UPGRADE) $(1).in --output-file $(1).txt
+
+# $(1): the environment's directory, $(2): its lock file
+define sync
+	@echo "setting up $(1) from $(2)"
+	@test -x $(1)/bin/python || .tools/bin/uv venv --quiet --python $(PYTHON) $(1)
+	@.tools/bin/uv pip sync --quiet --require-hashes --python $(1)/bin/python $(2)
+	@touch $(1)/.synced
+endef
+
+.venv/.synced: requirements/dev.txt | .tools/.synced
+	$(call sync,.venv,$<)
+
+.venv-sam/.synced: requirements/sam.txt | .tools/.synced
+	$(call sync,.venv-sam,$<)
+
+.venv-emulator/.synced: requirements/emulator.txt | .tools/.synced
+	$(call sync,.venv-emulator,$<)
+
+# Into a directory of its own, so that neither the system's Python nor the venv module (apart on Debian) is needed.
+.tools/.synced: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12")'
+	@$(PYTHON) -m pip --version >/dev/null || { echo "pip is needed: on Debian, apt-get install python3-pip"; exit 1; }
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --require-hashes --upgrade --target .tools -r $<
+	@touch $@
+
+# The page's tests drive a real browser.
+$(CHROMIUM):
+	@command -v apt-get >/dev/null || { echo "$(CHROMIUM) is needed and there is no apt-get: install Chromium there"; exit 1; }
+	@echo "installing Debian's chromium for the page's tests"
+	@as_root=; test "$$(id -u)" = 0 || as_root=sudo; \
+	$$as_root apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$as_root apt-get -qq install --yes --no-install-recommends chromium >/dev/null \
+		|| { echo "chromium could not be installed: as root, apt-get install chromium"; exit 1; }

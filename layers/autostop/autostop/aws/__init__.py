@@ -1,0 +1,1 @@
+"""The only places that know AWS's services, one module for each."""

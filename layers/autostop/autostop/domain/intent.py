@@ -1,0 +1,97 @@
+"""What is wanted of a workstation now, by whom, and why; and when a sweep wants something new."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from autostop.domain.idle import Verdict, VerdictKind
+from autostop.domain.settings import Policy, words
+from autostop.domain.workstation import Instance, InstanceState
+
+
+class Wanted(StrEnum):
+    """The three things that can be wanted."""
+
+    RUN = "run"
+    STOP = "stop"
+    SHELVE = "shelve"
+
+
+class By(StrEnum):
+    """Who wanted it: the owner, the idle verdict, or what a sweep found done by others."""
+
+    OWNER = "owner"
+    IDLE = "idle"
+    FOUND = "found"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is wanted now.
+
+    number: grows with each intent of the workstation. at: when it was asked for, UTC.
+    settled_at: when it was reached; from then on it is history, not a standing order.
+    """
+
+    number: int
+    wanted: Wanted
+    by: By
+    at: datetime
+    why: str
+    settled_at: datetime | None = None
+
+    @property
+    def settled(self) -> bool:
+        """True once it was reached."""
+        return self.settled_at is not None
+
+    def settle(self, now: datetime) -> "Intent":
+        """The same intent, reached."""
+        return replace(self, settled_at=now)
+
+
+def following(intent: Intent | None, wanted: Wanted, by: By, why: str, now: datetime) -> Intent:
+    """The next intent of a workstation after the present one, or its first."""
+    return Intent(number=intent.number + 1 if intent else 1, wanted=wanted, by=by, at=now, why=why)
+
+
+def reconsider(
+    instance: Instance,
+    intent: Intent | None,
+    verdict: Verdict | None,
+    policy: Policy,
+    kept_awake_until: datetime | None,
+    now: datetime,
+) -> Intent | None:
+    """The new intent that a sweep's look calls for; None when things stay as they are. Pure.
+
+    verdict: None when nobody judged, because the workstation is not running.
+    """
+    # What is asked for and not yet reached is the reconciler's business; a sweep never overrules it.
+    if intent is not None and not intent.settled:
+        return None
+    kept_awake = kept_awake_until is not None and now < kept_awake_until
+    if instance.state is InstanceState.RUNNING:
+        return _while_running(intent, verdict, policy, now)
+    if instance.state is InstanceState.STOPPED and not kept_awake:
+        return _while_stopped(intent, policy, now)
+    return None
+
+
+def _while_running(intent: Intent | None, verdict: Verdict | None, policy: Policy, now: datetime) -> Intent | None:
+    if intent is not None and intent.wanted is not Wanted.RUN:
+        return following(intent, Wanted.RUN, By.FOUND, "it was found running: started outside Autostop", now)
+    if verdict is None or verdict.kind is not VerdictKind.IDLE:
+        return None
+    wanted = Wanted.SHELVE if policy.shelve_after is not None and not policy.shelve_after else Wanted.STOP
+    return following(intent, wanted, By.IDLE, verdict.headline, now)
+
+
+def _while_stopped(intent: Intent | None, policy: Policy, now: datetime) -> Intent | None:
+    if intent is None or intent.wanted is Wanted.RUN:
+        return following(intent, Wanted.STOP, By.FOUND, "it was found stopped: stopped outside Autostop", now)
+    if intent.wanted is Wanted.STOP and intent.settled_at is not None and policy.shelve_after is not None:
+        if now >= intent.settled_at + policy.shelve_after:
+            why = f"it was stopped for {words(policy.shelve_after)} ({intent.why})" if policy.shelve_after else intent.why
+            return following(intent, Wanted.SHELVE, intent.by, why, now)
+    return None

@@ -1,0 +1,166 @@
+"""What must be known to restore a workstation's volumes: one record for each, written before anything is deleted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from autostop.domain import tags
+from autostop.domain.workstation import Instance, Observation, Snapshot, SnapshotId, Volume, VolumeId, WorkstationId
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRecord:
+    """One volume as it was when its instance was seen stopped.
+
+    device: the name it is attached under. size_gib: GiB; throughput: MiB/s; None where the type has none.
+    own_tags: the owner's, without Autostop's. snapshot: the one to restore from; None until it is known.
+    """
+
+    device: str
+    volume: VolumeId
+    size_gib: int
+    type: str
+    zone: str
+    delete_on_termination: bool
+    iops: int | None = None
+    throughput: int | None = None
+    encrypted: bool = False
+    kms_key: str | None = None
+    own_tags: Mapping[str, str] | None = None
+    snapshot: SnapshotId | None = None
+
+    def describes(self, volume: Volume) -> bool:
+        """True when the volume still has the size, type and performance that are recorded."""
+        return (volume.size_gib, volume.type, volume.iops, volume.throughput) == (
+            self.size_gib,
+            self.type,
+            self.iops,
+            self.throughput,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The volumes of one cycle.
+
+    attempt: grows when EBS failed a snapshot set and another is made; from 1.
+    intent: the number of the intent that began the cycle.
+    launched_at: the instance's launch time when it was seen stopped; another launch time means that it ran since.
+    stopped_at: its last stop by EC2's clock, or its launch time when EC2 does not say; the snapshots are later.
+    written_at: when this attempt was begun, by our clock.
+    """
+
+    workstation: WorkstationId
+    cycle: int
+    attempt: int
+    intent: int
+    launched_at: datetime
+    stopped_at: datetime
+    written_at: datetime
+    volumes: tuple[VolumeRecord, ...]
+
+    def record_of(self, volume: VolumeId) -> VolumeRecord | None:
+        """The record of a volume, or None when it is not in this cycle."""
+        return next((record for record in self.volumes if record.volume == volume), None)
+
+    def holds_since(self, instance: Instance) -> bool:
+        """True while the instance was not started since its volumes were recorded."""
+        return instance.launched_at == self.launched_at
+
+    def with_snapshots(self, snapshots: Mapping[VolumeId, SnapshotId]) -> "Manifest":
+        """The same manifest, knowing the snapshot of each volume."""
+        records = tuple(replace(record, snapshot=snapshots.get(record.volume)) for record in self.volumes)
+        return replace(self, volumes=records)
+
+    def next_attempt(self, now: datetime) -> "Manifest":
+        """The same cycle, for another snapshot set."""
+        return replace(self.with_snapshots({}), attempt=self.attempt + 1, written_at=now)
+
+    def set_tags(self) -> dict[str, str]:
+        """The tags of every snapshot of the set, given at their creation."""
+        return {
+            tags.AUTOSTOP: tags.ON,
+            tags.WORKSTATION: self.workstation,
+            tags.CYCLE: str(self.cycle),
+            tags.ATTEMPT: str(self.attempt),
+            tags.LAUNCHED_AT: self.launched_at.isoformat(),
+        }
+
+    def snapshot_tags(self, record: VolumeRecord) -> dict[str, str]:
+        """Everything that one snapshot must say so that it can be restored without the table."""
+        fields = {
+            tags.DEVICE: record.device,
+            tags.VOLUME: record.volume,
+            tags.TYPE: record.type,
+            tags.SIZE: str(record.size_gib),
+            tags.IOPS: str(record.iops) if record.iops is not None else "",
+            tags.THROUGHPUT: str(record.throughput) if record.throughput is not None else "",
+            tags.ENCRYPTED: "true" if record.encrypted else "false",
+            tags.KMS_KEY: record.kms_key or "",
+            tags.DELETE_ON_TERMINATION: "true" if record.delete_on_termination else "false",
+            tags.ZONE: record.zone,
+        }
+        return {**(record.own_tags or {}), **self.set_tags(), **{key: value for key, value in fields.items() if value}}
+
+    def volume_tags(self, record: VolumeRecord) -> dict[str, str]:
+        """The tags of a volume restored from a record, by which it is found again after a crash."""
+        return {
+            **(record.own_tags or {}),
+            tags.AUTOSTOP: tags.ON,
+            tags.WORKSTATION: self.workstation,
+            tags.DEVICE: record.device,
+            tags.CYCLE: str(self.cycle),
+        }
+
+    def is_restored(self, volume: Volume, record: VolumeRecord) -> bool:
+        """True when the volume was made from this record's snapshot, in this cycle, for this device."""
+        return (
+            record.snapshot is not None
+            and volume.snapshot == record.snapshot
+            and tags.number(volume.tags, tags.CYCLE) == self.cycle
+            and volume.tags.get(tags.DEVICE) == record.device
+        )
+
+    def made(self, snapshot: Snapshot) -> bool:
+        """True when the snapshot belongs to the present attempt of this cycle."""
+        return (
+            snapshot.cycle == self.cycle
+            and tags.number(snapshot.tags, tags.ATTEMPT) == self.attempt
+            and self.record_of(snapshot.volume) is not None
+        )
+
+
+def write_manifest(seen: Observation, instance: Instance, intent: int, now: datetime) -> Manifest:
+    """The manifest of a new cycle: every attached volume of the stopped instance."""
+    records = tuple(
+        VolumeRecord(
+            device=volume.device or "",
+            volume=volume.id,
+            size_gib=volume.size_gib,
+            type=volume.type,
+            zone=volume.zone,
+            delete_on_termination=bool(volume.delete_on_termination),
+            iops=volume.iops,
+            throughput=volume.throughput,
+            encrypted=volume.encrypted,
+            kms_key=volume.kms_key,
+            own_tags=tags.own(volume.tags),
+        )
+        for volume in seen.attached()
+    )
+    return Manifest(
+        workstation=seen.workstation,
+        cycle=latest_cycle(seen) + 1,
+        attempt=1,
+        intent=intent,
+        launched_at=instance.launched_at,
+        stopped_at=max(instance.stopped_at or instance.launched_at, instance.launched_at),
+        written_at=now,
+        volumes=records,
+    )
+
+
+def latest_cycle(seen: Observation) -> int:
+    """The highest cycle number on any volume or snapshot; 0 before the first."""
+    numbers = [tags.number(thing.tags, tags.CYCLE) for thing in (*seen.volumes, *seen.snapshots)]
+    return max((number for number in numbers if number is not None), default=0)

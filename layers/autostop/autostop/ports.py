@@ -1,0 +1,249 @@
+"""What the use cases need of the world, in the project's words; each port has one adapter in `autostop.aws`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from autostop.domain.idle import Sample, Verdict
+from autostop.domain.intent import By, Intent
+from autostop.domain.link import Link
+from autostop.domain.manifest import Manifest, VolumeRecord
+from autostop.domain.reading import Reading, Unread
+from autostop.domain.settings import Policy
+from autostop.domain.workstation import Checks, Instance, Snapshot, SnapshotId, Volume, VolumeId, WorkstationId
+
+
+class TransientError(Exception):
+    """It may work later: throttling, a state that has not arrived yet, no capacity. The text is for the owner."""
+
+    def __init__(self, text: str, retry_after: timedelta = timedelta(seconds=10)) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class DeniedError(Exception):
+    """It will not work until a person changes something. The text is for the owner."""
+
+
+class ConflictError(Exception):
+    """The state was written by another meanwhile: read it again and decide again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question about Jupyter that is under way; its answer is collected later."""
+
+    command: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What Autostop keeps of one workstation.
+
+    version: of the stored item, 0 before the first; a write states the version it rests on.
+    manifest: of the latest cycle. waiting_for, blocked: what the reconciler last found, in words.
+    look_at: when a delayed message will bring the reconciler back; None when none is under way.
+    answer: the newest about Jupyter; asked: the question under way.
+    note: what the owner should know about the settled intent.
+    """
+
+    workstation: WorkstationId
+    version: int = 0
+    intent: Intent | None = None
+    manifest: Manifest | None = None
+    kept_awake_until: datetime | None = None
+    verdict: Verdict | None = None
+    reading: Reading | None = None
+    unread: Unread | None = None
+    asked: Asked | None = None
+    waiting_for: str | None = None
+    blocked: str | None = None
+    note: str = ""
+    look_at: datetime | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def answer(self) -> Reading | Unread | None:
+        """The newest answer about Jupyter, of whichever kind."""
+        return self.reading or self.unread
+
+    def answered(self, answer: Reading | Unread) -> "State":
+        """The state after an answer came."""
+        reading = answer if isinstance(answer, Reading) else None
+        unread = answer if isinstance(answer, Unread) else None
+        return replace(self, asked=None, reading=reading, unread=unread)
+
+    def wanting(self, intent: Intent) -> "State":
+        """The state with a new intent; what was found on the way to the old one is forgotten.
+
+        An intent by idleness forgets the answers too: before the stop, Jupyter is asked once more.
+        """
+        state = replace(self, intent=intent, waiting_for=None, blocked=None, note="")
+        if intent.by is By.IDLE:
+            return replace(state, reading=None, unread=None, asked=None)
+        return state
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One thing that was done to a workstation, for the page and the log. intent: the number it was done for."""
+
+    at: datetime
+    intent: int
+    text: str
+
+
+class Instances(Protocol):
+    """EC2 instances. Every method raises TransientError or DeniedError."""
+
+    def tagged(self) -> Sequence[Instance]:
+        """All instances tagged `autostop = on`, terminated ones left out."""
+        ...
+
+    def find(self, workstation: WorkstationId) -> Instance | None:
+        """One instance in full (Spot kind, stop protection, instance store); None when EC2 does not know it."""
+        ...
+
+    def checks(self, workstation: WorkstationId) -> Checks:
+        """The status checks of a running instance."""
+        ...
+
+    def start(self, workstation: WorkstationId) -> None:
+        """Start it; no error when it runs already."""
+        ...
+
+    def stop(self, workstation: WorkstationId) -> None:
+        """Stop it; no error when it is stopped already."""
+        ...
+
+    def set_delete_on_termination(self, workstation: WorkstationId, device: str, volume: VolumeId, flag: bool) -> None:
+        """Say whether an attached volume is deleted with its instance."""
+        ...
+
+
+class Disks(Protocol):
+    """EBS volumes and snapshots. Every method raises TransientError or DeniedError."""
+
+    def volumes(self, workstation: WorkstationId) -> Sequence[Volume]:
+        """The volumes attached to it, and those whose tag names it."""
+        ...
+
+    def snapshots(self, workstation: WorkstationId) -> Sequence[Snapshot]:
+        """The snapshots of this account whose tag names it."""
+        ...
+
+    def workstations_of(self, ids: Sequence[str]) -> set[WorkstationId]:
+        """The workstations that volumes and snapshots belong to by their tags; unknown ids are left out."""
+        ...
+
+    def create_snapshots(self, manifest: Manifest) -> Mapping[VolumeId, SnapshotId]:
+        """Snapshot all volumes attached to the instance in one call."""
+        ...
+
+    def tag_snapshot(self, snapshot: SnapshotId, tags: Mapping[str, str]) -> None:
+        """Add tags to a snapshot."""
+        ...
+
+    def detach(self, volume: VolumeId, workstation: WorkstationId, device: str) -> None:
+        """Detach a volume; no error when it is detached already."""
+        ...
+
+    def attach(self, volume: VolumeId, workstation: WorkstationId, device: str) -> None:
+        """Attach a volume."""
+        ...
+
+    def create(self, manifest: Manifest, record: VolumeRecord) -> VolumeId:
+        """Make a volume from a record's snapshot; a repeated call makes no second one."""
+        ...
+
+    def delete(self, volume: VolumeId) -> None:
+        """Delete a volume; no error when it is gone already."""
+        ...
+
+    def delete_snapshot(self, snapshot: SnapshotId) -> None:
+        """Delete a snapshot; no error when it is gone already."""
+        ...
+
+
+class Metrics(Protocol):
+    """CloudWatch."""
+
+    def processor(
+        self, instances: Sequence[Instance], since: Mapping[WorkstationId, datetime], period: timedelta, now: datetime
+    ) -> Mapping[WorkstationId, Sequence[Sample]]:
+        """Cores in use per period, oldest first; a workstation without data has no samples. Raises TransientError."""
+        ...
+
+
+class Asker(Protocol):
+    """The ways to ask workstations about Jupyter. An answer that fails is Unread, never an exception."""
+
+    def ask(self, asked: Sequence[tuple[Instance, Policy]], now: datetime) -> Mapping[WorkstationId, Asked | Reading | Unread]:
+        """Ask many at once; what cannot answer at once is `Asked`."""
+        ...
+
+    def collect(self, asked: Mapping[WorkstationId, Asked], now: datetime) -> Mapping[WorkstationId, Reading | Unread]:
+        """The answers that have come by now; those that have not are left out."""
+        ...
+
+
+class Ledger(Protocol):
+    """The table. Every method may raise TransientError."""
+
+    def load(self, workstation: WorkstationId) -> State:
+        """The state of a workstation; the empty one of version 0 when nothing is stored. Raises DeniedError if damaged."""
+        ...
+
+    def load_all(self, workstations: Sequence[WorkstationId]) -> Mapping[WorkstationId, State]:
+        """The states of many; damaged ones are left out."""
+        ...
+
+    def save(self, state: State) -> State:
+        """Store a state; gives it with its new version. Raises ConflictError when the stored version is another."""
+        ...
+
+    def record_verdict(self, workstation: WorkstationId, verdict: Verdict) -> None:
+        """Keep a verdict in the time series."""
+        ...
+
+    def record(self, workstation: WorkstationId, happened: Happened) -> None:
+        """Keep what was done."""
+        ...
+
+    def happened(self, workstation: WorkstationId, intent: int) -> Sequence[Happened]:
+        """What was done for an intent, oldest first."""
+        ...
+
+    def take_lease(self, workstation: WorkstationId, holder: str, now: datetime, until: datetime) -> bool:
+        """True when the holder may act on the workstation until then; False while another may."""
+        ...
+
+    def give_lease_back(self, workstation: WorkstationId, holder: str) -> None:
+        """End the holder's lease."""
+        ...
+
+    def put_link(self, link: Link) -> None:
+        """Keep a new link."""
+        ...
+
+    def find_link(self, workstation: WorkstationId, secret: str) -> Link | None:
+        """The link that a secret opens, compared in constant time; None when there is none."""
+        ...
+
+    def used_link(self, link: Link, now: datetime) -> None:
+        """Note when a link was last used."""
+        ...
+
+    def count_wrong_secret(self, source: str, now: datetime) -> int:
+        """How often this source has shown a wrong secret in the present minute, this time included."""
+        ...
+
+
+class Queue(Protocol):
+    """The reconciler's queue."""
+
+    def wake(self, workstation: WorkstationId, after: timedelta = timedelta(0)) -> None:
+        """Bring the reconciler to a workstation, at the latest after 15 minutes. Raises TransientError."""
+        ...
