@@ -180,7 +180,9 @@ class Metrics(Protocol):
 class Asker(Protocol):
     """The ways to ask workstations about Jupyter. An answer that fails is Unread, never an exception."""
 
-    def ask(self, asked: Sequence[tuple[Instance, Policy]], now: datetime) -> Mapping[WorkstationId, Asked | Reading | Unread]:
+    def ask(
+        self, asked: Sequence[tuple[Instance, Policy]], now: datetime
+    ) -> Mapping[WorkstationId, Asked | Reading | Unread]:
         """Ask many at once; what cannot answer at once is `Asked`."""
         ...
 

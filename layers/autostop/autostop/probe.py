@@ -1,9 +1,9 @@
 """Ask the Jupyter servers of this machine what they are doing, and print one line of JSON.
 
 Runs on the workstation, as root, as `python3 -I - [RUNTIME_DIR ...] <<'EOF'`: its own text is what Run Command sends.
-So it is alone (standard library, Python 3.8 or newer, no import of the package) and it must not hold two opening braces in
-a row, which Run Command would take for a parameter. It reads and never writes, and asks Jupyter so that the question
-does not count as activity.
+So it is alone (standard library, Python 3.8 or newer, no import of the package) and it must not hold two opening
+braces in a row, which Run Command would take for a parameter. It reads and never writes, and asks Jupyter so that the
+question does not count as activity.
 
     {"v":1, "at":<seconds since the epoch, this machine's clock>, "servers":[<server>, ...], "errors":["<word>", ...]}
 

@@ -178,7 +178,8 @@ def _quiet_as_far_as_seen(
     # The period in which the launch lies is not counted, so the first point may begin up to a period after it.
     if quiet_since > window_from + policy.cpu_period and seen_until - quiet_since < window:
         return _Signal(f"processor: CloudWatch has a gap before {quiet_since:%H:%M} UTC", None, now)
-    return _Signal(f"processor: at most {policy.cpu_cores:g} cores since {quiet_since:%H:%M} UTC", quiet_since, seen_until)
+    reason = f"processor: at most {policy.cpu_cores:g} cores since {quiet_since:%H:%M} UTC"
+    return _Signal(reason, quiet_since, seen_until)
 
 
 def _jupyter(answer: Reading | Unread, launched_at: datetime, now: datetime) -> _Signal:

@@ -72,7 +72,9 @@ def reconsider(
         return None
     kept_awake = kept_awake_until is not None and now < kept_awake_until
     if instance.state is InstanceState.RUNNING:
-        return _while_running(intent, verdict, policy, now)
+        # The promise may have been made after the verdict, and so may the intent: a later tap overrules it.
+        outdated = verdict is not None and intent is not None and verdict.at <= intent.at
+        return _while_running(intent, None if kept_awake or outdated else verdict, policy, now)
     if instance.state is InstanceState.STOPPED and not kept_awake:
         return _while_stopped(intent, policy, now)
     return None
@@ -90,8 +92,9 @@ def _while_running(intent: Intent | None, verdict: Verdict | None, policy: Polic
 def _while_stopped(intent: Intent | None, policy: Policy, now: datetime) -> Intent | None:
     if intent is None or intent.wanted is Wanted.RUN:
         return following(intent, Wanted.STOP, By.FOUND, "it was found stopped: stopped outside Autostop", now)
-    if intent.wanted is Wanted.STOP and intent.settled_at is not None and policy.shelve_after is not None:
-        if now >= intent.settled_at + policy.shelve_after:
-            why = f"it was stopped for {words(policy.shelve_after)} ({intent.why})" if policy.shelve_after else intent.why
-            return following(intent, Wanted.SHELVE, intent.by, why, now)
-    return None
+    if intent.wanted is not Wanted.STOP or intent.settled_at is None or policy.shelve_after is None:
+        return None
+    if now < intent.settled_at + policy.shelve_after:
+        return None
+    why = f"it was stopped for {words(policy.shelve_after)} ({intent.why})" if policy.shelve_after else intent.why
+    return following(intent, Wanted.SHELVE, intent.by, why, now)

@@ -215,7 +215,12 @@ def _toward_shelve(
         return Blocked(f"it is not shelved: {reason}") if reason else _toward_stop(instance)
     if instance.spot is not None:
         return Settled("A Spot instance is only stopped: EC2 may end one whose root volume is gone.")
-    reason = why_never_shelve(instance, seen.attached()) or why_not_ours(seen.attached(), seen.workstation)
+    # It may have been stopped by others: hibernated in the console, or set aside by its Auto Scaling group.
+    reason = (
+        why_never_stop(instance)
+        or why_never_shelve(instance, seen.attached())
+        or why_not_ours(seen.attached(), seen.workstation)
+    )
     if reason:
         return Blocked(f"it is stopped, and its volumes stay: {reason}")
     if manifest is None or not manifest.holds_since(instance):
@@ -254,7 +259,8 @@ def _shelve(seen: Observation, instance: Instance, intent: Intent, manifest: Man
         return _begin_cycle(seen, instance, intent, manifest, now, "other volumes are attached now: a new cycle begins")
     if any(record.snapshot is None for record in manifest.volumes):
         return _make_snapshots(seen, instance, manifest, now)
-    return _await_snapshots(seen, manifest, now) or _remove_volumes(seen, instance, intent, manifest, remaining, now)
+    waiting = _await_snapshots(seen, instance, intent, manifest, now)
+    return waiting or _remove_volumes(seen, instance, intent, manifest, remaining, now)
 
 
 def _make_snapshots(seen: Observation, instance: Instance, manifest: Manifest, now: datetime) -> Outcome:
@@ -274,7 +280,9 @@ def _make_snapshots(seen: Observation, instance: Instance, manifest: Manifest, n
     return missing if missing is not None else CreateSnapshots(manifest)
 
 
-def _await_snapshots(seen: Observation, manifest: Manifest, now: datetime) -> Outcome | None:
+def _await_snapshots(
+    seen: Observation, instance: Instance, intent: Intent, manifest: Manifest, now: datetime
+) -> Outcome | None:
     """None once the whole set is complete and carries its manifest."""
     pending: list[Snapshot] = []
     for record in manifest.volumes:
@@ -282,9 +290,10 @@ def _await_snapshots(seen: Observation, manifest: Manifest, now: datetime) -> Ou
         if snapshot is None:
             if now - manifest.written_at < LISTS_LAG_FOR:
                 return Wait("EC2 does not list the snapshots yet", SECONDS)
-            return _lost_snapshot(seen, manifest, record, now, f"the snapshot {record.snapshot} was deleted")
+            return _replace_set(seen, instance, intent, manifest, now, f"the snapshot {record.snapshot} was deleted")
         if snapshot.state not in (SnapshotState.PENDING, SnapshotState.COMPLETED):
-            return _lost_snapshot(seen, manifest, record, now, f"EBS failed the snapshot {snapshot.id}: {snapshot.message}")
+            why = f"EBS failed the snapshot {snapshot.id}: {snapshot.message}"
+            return _replace_set(seen, instance, intent, manifest, now, why)
         wanted = manifest.snapshot_tags(record)
         if any(snapshot.tags.get(key) != value for key, value in wanted.items()):
             return TagSnapshot(snapshot.id, wanted)
@@ -296,15 +305,22 @@ def _await_snapshots(seen: Observation, manifest: Manifest, now: datetime) -> Ou
     return None
 
 
-def _lost_snapshot(seen: Observation, manifest: Manifest, record: VolumeRecord, now: datetime, why: str) -> Outcome:
-    if seen.volume(record.volume) is None:
-        return Blocked(f"{why}, and its volume {record.volume} is gone. Look in the Recycle Bin of EBS.")
+def _replace_set(
+    seen: Observation, instance: Instance, intent: Intent, manifest: Manifest, now: datetime, why: str
+) -> Outcome:
+    """Make the set again after one of its snapshots was lost."""
+    if any(seen.volume(record.volume) is None for record in manifest.volumes):
+        # Another attempt would forget the snapshots that are the only copy of the volumes deleted already: those
+        # are restored first. Blocked there when it is a deleted volume's own snapshot that was lost.
+        return _begin_cycle(seen, instance, intent, manifest, now, f"{why}: a new cycle begins")
     return _try_again(manifest, now, why)
 
 
 def _try_again(manifest: Manifest, now: datetime, why: str) -> Outcome:
     if manifest.attempt >= MOST_ATTEMPTS:
-        return Blocked(f"{why}. {MOST_ATTEMPTS} snapshot sets failed; its volumes stay. Ask for a start or a stop to go on.")
+        return Blocked(
+            f"{why}. {MOST_ATTEMPTS} snapshot sets failed; its volumes stay. Ask for a start or a stop to go on."
+        )
     return WriteManifest(manifest.next_attempt(now), f"{why}; they are made again")
 
 
@@ -316,7 +332,8 @@ def _remove_volumes(
         refusal = law.why_not_detach(volume, seen, manifest)
         if refusal:
             return _begin_cycle(seen, instance, intent, manifest, now, f"{refusal}: a new cycle begins")
-    for volume in remaining:
+    # The root first: a start in the console is then refused by EC2, not made with half of the volumes.
+    for volume in sorted(remaining, key=lambda each: each.device != instance.root_device):
         if volume.attached_to not in (None, seen.workstation):
             return Blocked(f"{volume.id} is attached to {volume.attached_to}. Detach it there, or start this one.")
         if volume.attachment is AttachmentState.ATTACHED and volume.device:
@@ -359,24 +376,27 @@ def _bring_whole(seen: Observation, instance: Instance, manifest: Manifest | Non
     of volumes that still exist do, and nothing is ever restored from an older cycle by guess.
     """
     if manifest is None or not manifest.holds_since(instance):
-        return _reattach_own(seen)
+        return _reattach_own(seen, instance)
     waits: list[Wait] = []
     attachments: list[AttachVolume] = []
-    for record in manifest.volumes:
-        match _bring_back(seen, manifest, record):
-            case None:
-                pass
-            case Wait() as wait:
-                waits.append(wait)
-            case AttachVolume() as attachment:
-                attachments.append(attachment)
-            case other:
-                # Volumes are created before any is attached, so that their creations run side by side.
-                return other
+    # The root last, as it was detached first.
+    for record in sorted(manifest.volumes, key=lambda each: each.device == instance.root_device):
+        outcome = _bring_back(seen, manifest, record)
+        if outcome is None:
+            continue
+        if isinstance(outcome, Wait):
+            waits.append(outcome)
+        elif isinstance(outcome, AttachVolume):
+            attachments.append(outcome)
+        else:
+            # Volumes are created before any is attached, so that their creations run side by side.
+            return outcome
     return next(iter((*attachments, *waits)), None)
 
 
-def _bring_back(seen: Observation, manifest: Manifest, record: VolumeRecord) -> Outcome | None:
+def _bring_back(
+    seen: Observation, manifest: Manifest, record: VolumeRecord
+) -> CreateVolume | AttachVolume | Wait | Blocked | None:
     occupant = seen.at_device(record.device)
     if occupant is not None:
         if occupant.id != record.volume and not manifest.is_restored(occupant, record):
@@ -402,17 +422,32 @@ def _bring_back(seen: Observation, manifest: Manifest, record: VolumeRecord) -> 
             return Blocked(f"EBS could not create {volume.id} from {record.snapshot}. May Autostop use its KMS key?")
         case _ if volume.attached_to not in (None, seen.workstation):
             return Blocked(f"{volume.id} is attached to {volume.attached_to}. Detach it there.")
+        case _ if volume.attachment is AttachmentState.ATTACHED:
+            return Blocked(
+                f"{volume.id} is attached at {volume.device}, and not at {record.device} as before. Detach it to have "
+                "it put back, or start the instance in the console to keep it there."
+            )
         case _:
             return Wait(f"{volume.id} is {volume.state}", SECONDS)
 
 
-def _reattach_own(seen: Observation) -> Outcome | None:
+def _reattach_own(seen: Observation, instance: Instance) -> Outcome | None:
     """Attach volumes that carry this workstation's tags and stand detached, where their device is free."""
+    detached: dict[str, Volume] = {}
     for volume in seen.volumes:
         device = volume.tags.get(tags.DEVICE)
         ours = tags.is_ours(volume.tags) and volume.tags.get(tags.WORKSTATION) == seen.workstation
         if ours and device and volume.state is VolumeState.AVAILABLE and seen.at_device(device) is None:
-            return AttachVolume(volume.id, device)
+            if device in detached:
+                return Blocked(
+                    f"{detached[device].id} and {volume.id} both belong at {device}, and nothing says which. "
+                    "Attach one of them there."
+                )
+            detached[device] = volume
+    # The root last, as in `_bring_whole`.
+    if detached:
+        device = min(detached, key=lambda each: each == instance.root_device)
+        return AttachVolume(detached[device].id, device)
     moving = next((volume for volume in seen.attached() if volume.attachment is not AttachmentState.ATTACHED), None)
     return Wait(f"EBS is {moving.attachment} {moving.id}", SECONDS) if moving else None
 
@@ -421,9 +456,10 @@ def _finish_start(seen: Observation, instance: Instance, manifest: Manifest | No
     """Put back what attaching has reset, wait until it works, then let go of what it replaced."""
     for record in manifest.volumes if manifest else ():
         volume = seen.at_device(record.device)
-        if volume is None or manifest is None or not (volume.id == record.volume or manifest.is_restored(volume, record)):
+        if volume is None or manifest is None:
             continue
-        if volume.delete_on_termination is not record.delete_on_termination:
+        known = volume.id == record.volume or manifest.is_restored(volume, record)
+        if known and volume.delete_on_termination is not record.delete_on_termination:
             return SetDeleteOnTermination(volume.id, record.device, record.delete_on_termination)
     if seen.checks is Checks.IMPAIRED:
         return Wait("the instance runs, but EC2's status checks fail", A_MINUTE)
@@ -431,7 +467,8 @@ def _finish_start(seen: Observation, instance: Instance, manifest: Manifest | No
     serving = isinstance(seen.jupyter, Reading) and bool(seen.jupyter.servers)
     # An answering Jupyter is seen minutes before EC2's checks are through; the page shows it then.
     if seen.checks is not Checks.OK:
-        return Wait("Jupyter answers; EC2's status checks are running" if serving else "the instance is booting", SECONDS)
+        why = "Jupyter answers; EC2's status checks are running" if serving else "the instance is booting"
+        return Wait(why, SECONDS)
     if seen.asks_jupyter and not serving:
         if now - instance.launched_at < JUPYTER_ANSWERS_WITHIN:
             return Wait("the instance runs; Jupyter does not answer yet", SECONDS)

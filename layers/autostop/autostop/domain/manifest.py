@@ -122,9 +122,11 @@ class Manifest:
         )
 
     def made(self, snapshot: Snapshot) -> bool:
-        """True when the snapshot belongs to the present attempt of this cycle."""
+        """True when the snapshot belongs to the present attempt of this cycle, made after this very stop."""
         return (
             snapshot.cycle == self.cycle
+            # A number is used again when its first snapshots were not listed yet at the next stop.
+            and snapshot.tags.get(tags.LAUNCHED_AT) == self.launched_at.isoformat()
             and tags.number(snapshot.tags, tags.ATTEMPT) == self.attempt
             and self.record_of(snapshot.volume) is not None
         )
@@ -162,5 +164,6 @@ def write_manifest(seen: Observation, instance: Instance, intent: int, now: date
 
 def latest_cycle(seen: Observation) -> int:
     """The highest cycle number on any volume or snapshot; 0 before the first."""
-    numbers = [tags.number(thing.tags, tags.CYCLE) for thing in (*seen.volumes, *seen.snapshots)]
+    numbers = [tags.number(volume.tags, tags.CYCLE) for volume in seen.volumes]
+    numbers += [snapshot.cycle for snapshot in seen.snapshots]
     return max((number for number in numbers if number is not None), default=0)

@@ -87,7 +87,9 @@ def _measure(subjects: Sequence[Subject], metrics: Metrics, now: datetime) -> Ma
     for period in {subject.policy.cpu_period for subject in subjects}:
         group = [subject for subject in subjects if subject.policy.cpu_period == period]
         since = {
-            each.instance.id: max(each.instance.launched_at, now - 2 * (each.policy.idle_after or timedelta(0)) - _LOOK_BACK)
+            each.instance.id: max(
+                each.instance.launched_at, now - 2 * (each.policy.idle_after or timedelta(0)) - _LOOK_BACK
+            )
             for each in group
         }
         samples.update(metrics.processor([each.instance for each in group], since, period, now))

@@ -178,7 +178,9 @@ class Reconciler:
                 self._record(state, intent, why)
             case WriteManifest(manifest, why):
                 self.ledger.save(replace(state, manifest=manifest))
-                self._record(state, intent, f"cycle {manifest.cycle}: wrote down {len(manifest.volumes)} volumes ({why})")
+                self._record(
+                    state, intent, f"cycle {manifest.cycle}: wrote down {len(manifest.volumes)} volumes ({why})"
+                )
             case CreateSnapshots(manifest):
                 known = self.disks.create_snapshots(manifest)
                 self._record(state, intent, f"cycle {manifest.cycle}: began {len(known)} snapshots")

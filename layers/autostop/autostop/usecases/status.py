@@ -77,7 +77,7 @@ class Status:
         }
 
 
-def status_of(  # noqa: PLR0913 - everything that a person sees comes together here
+def status_of(
     state: State,
     instance: Instance | None,
     volumes: Sequence[Volume],

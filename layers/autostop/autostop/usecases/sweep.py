@@ -1,6 +1,6 @@
 """On a schedule: find all workstations, judge those that run, and want what follows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -29,7 +29,7 @@ class Swept:
         }
 
 
-def sweep(  # noqa: PLR0913 - each port is one service, and the sweep needs these five
+def sweep(
     instances: Instances, metrics: Metrics, asker: Asker, ledger: Ledger, queue: Queue, defaults: Policy, now: datetime
 ) -> Swept:
     """Look at every workstation once. One that cannot be handled hides no other: it is in `skipped`, with the reason.
@@ -89,5 +89,3 @@ def _conclude(subject: Subject, looked: Looked | None, ledger: Ledger, queue: Qu
         # Should every event and message have been lost, the sweep brings the reconciler back.
         queue.wake(instance.id)
     return None
-
-

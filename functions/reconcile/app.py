@@ -1,0 +1,63 @@
+"""From the queue: bring workstations nearer to what is wanted of them."""
+
+import os
+import time
+from datetime import timedelta
+from functools import cache
+from typing import Any, Protocol
+
+from aws_lambda_powertools import Logger
+
+from autostop.aws import clients
+from autostop.aws.asker import Askers
+from autostop.aws.cloudwatch import CloudWatchMetrics
+from autostop.aws.dynamodb import DynamoLedger
+from autostop.aws.ebs import EbsDisks
+from autostop.aws.ec2 import Ec2Instances
+from autostop.aws.environment import read_environment, utc_now
+from autostop.aws.jupyter import HttpsJupyter
+from autostop.aws.sqs import SqsQueue
+from autostop.usecases.reconcile import Reconciler
+from autostop.wakeup import workstations_in
+
+logger = Logger()
+
+# Kept back from the function's time, for the calls of a last step.
+_MARGIN = timedelta(seconds=12)
+
+
+class Context(Protocol):
+    """What is used of Lambda's context."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the function."""
+
+
+@cache
+def wire() -> Reconciler:
+    """The reconciler, made once for each execution environment."""
+    environment = read_environment(os.environ)
+    ec2, ledger = clients.ec2(), DynamoLedger(clients.dynamodb(), environment.table)
+    metrics, asker = CloudWatchMetrics(clients.cloudwatch()), Askers(clients.ssm(), HttpsJupyter(utc_now))
+    queue = SqsQueue(clients.sqs(), environment.queue_url)
+    return Reconciler(
+        Ec2Instances(ec2), EbsDisks(ec2), metrics, asker, ledger, queue, environment.policy, utc_now, time.sleep
+    )
+
+
+def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:
+    """Each message by itself: one that fails is delivered again and keeps no other from its work."""
+    reconciler = wire()
+    until = utc_now() + timedelta(milliseconds=context.get_remaining_time_in_millis()) - _MARGIN
+    failed = []
+    for record in event["Records"]:
+        try:
+            for workstation in workstations_in(record["body"], reconciler.disks.workstations_of):
+                said = reconciler.reconcile(workstation, f"{context.aws_request_id}/{record['messageId']}", until)
+                logger.info(said, extra={"workstation": workstation})
+        except Exception:  # the outermost edge: the message goes back, and to the dead letters in the end
+            logger.exception("a message failed", extra={"message_id": record["messageId"]})
+            failed.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failed}

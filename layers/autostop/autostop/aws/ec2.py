@@ -1,0 +1,144 @@
+"""EC2 instances."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from autostop.aws.errors import aws_errors
+from autostop.domain.tags import AUTOSTOP, ON
+from autostop.domain.workstation import Checks, Instance, InstanceState, SpotKind, VolumeId, WorkstationId
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import InstanceStatusTypeDef, InstanceTypeDef, TagTypeDef
+
+# "User initiated (2026-11-23 18:30:05 GMT)"; EC2 gives the moment of a stop nowhere else.
+_REASON_TIME = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
+_GONE = frozenset({InstanceState.TERMINATED, InstanceState.SHUTTING_DOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Ec2Instances:
+    """The port `Instances` on EC2."""
+
+    client: "EC2Client"
+    _stores: dict[str, bool] = field(default_factory=dict)
+
+    def tagged(self) -> Sequence[Instance]:
+        """All pages of DescribeInstances by tag."""
+        pages = self.client.get_paginator("describe_instances")
+        with aws_errors():
+            found = [
+                _instance(shape)
+                for page in pages.paginate(
+                    Filters=[{"Name": f"tag:{AUTOSTOP}", "Values": [ON]}], PaginationConfig={"PageSize": 1000}
+                )
+                for reservation in page["Reservations"]
+                for shape in reservation.get("Instances", [])
+            ]
+        return [instance for instance in found if instance.state not in _GONE]
+
+    def find(self, workstation: WorkstationId) -> Instance | None:
+        """One instance; while it runs, also what decides whether it may be stopped."""
+        with aws_errors("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"):
+            answer = self.client.describe_instances(InstanceIds=[workstation])
+            shapes = [shape for reservation in answer["Reservations"] for shape in reservation.get("Instances", [])]
+            return self._in_full(shapes[0]) if shapes else None
+        return None
+
+    def _in_full(self, shape: "InstanceTypeDef") -> Instance:
+        instance = _instance(shape)
+        if shape.get("InstanceLifecycle") == "spot":
+            instance = replace(instance, spot=self._spot_kind(shape.get("SpotInstanceRequestId", "")))
+        if instance.state is not InstanceState.RUNNING:
+            return instance
+        attribute = self.client.describe_instance_attribute(InstanceId=instance.id, Attribute="disableApiStop")
+        return replace(
+            instance,
+            stop_protected=bool(attribute.get("DisableApiStop", {}).get("Value", False)),
+            instance_store=self._has_instance_store(instance.type),
+        )
+
+    def _spot_kind(self, request: str) -> SpotKind:
+        """A request that EC2 does not tell of is taken for one-time, which is never stopped."""
+        if request:
+            with aws_errors("InvalidSpotInstanceRequestID.NotFound"):
+                answer = self.client.describe_spot_instance_requests(SpotInstanceRequestIds=[request])
+                for each in answer["SpotInstanceRequests"]:
+                    if each.get("Type") == "persistent":
+                        return SpotKind.PERSISTENT
+        return SpotKind.ONE_TIME
+
+    def _has_instance_store(self, type_: str) -> bool:
+        if type_ not in self._stores:
+            answer = self.client.describe_instance_types(InstanceTypes=[type_])  # type: ignore[list-item]  # any type
+            self._stores[type_] = any(each.get("InstanceStorageSupported", False) for each in answer["InstanceTypes"])
+        return self._stores[type_]
+
+    def checks(self, workstation: WorkstationId) -> Checks:
+        """System and instance checks together; unknown while EC2 does not list them."""
+        with aws_errors():
+            answer = self.client.describe_instance_status(InstanceIds=[workstation])
+        return _checks(answer["InstanceStatuses"])
+
+    def start(self, workstation: WorkstationId) -> None:
+        """StartInstances."""
+        with aws_errors():
+            self.client.start_instances(InstanceIds=[workstation])
+
+    def stop(self, workstation: WorkstationId) -> None:
+        """StopInstances, never by force: its system flushes what it has in memory."""
+        with aws_errors():
+            self.client.stop_instances(InstanceIds=[workstation])
+
+    def set_delete_on_termination(self, workstation: WorkstationId, device: str, volume: VolumeId, flag: bool) -> None:
+        """ModifyInstanceAttribute; the volume is named too, so that another at the device is never meant."""
+        with aws_errors():
+            self.client.modify_instance_attribute(
+                InstanceId=workstation,
+                BlockDeviceMappings=[{"DeviceName": device, "Ebs": {"VolumeId": volume, "DeleteOnTermination": flag}}],
+            )
+
+
+def tags_of(shapes: Sequence["TagTypeDef"] | None) -> Mapping[str, str]:
+    """Tags as a mapping."""
+    return {shape.get("Key", ""): shape.get("Value", "") for shape in shapes or ()}
+
+
+def _instance(shape: "InstanceTypeDef") -> Instance:
+    options = shape.get("CpuOptions", {})
+    reason = _REASON_TIME.search(shape.get("StateTransitionReason", ""))
+    return Instance(
+        id=WorkstationId(shape.get("InstanceId", "")),
+        state=InstanceState(shape.get("State", {}).get("Name", "")),
+        launched_at=shape.get("LaunchTime", datetime.max.replace(tzinfo=UTC)),
+        type=shape.get("InstanceType", ""),
+        vcpus=options.get("CoreCount", 1) * options.get("ThreadsPerCore", 1),
+        zone=shape.get("Placement", {}).get("AvailabilityZone", ""),
+        root_device=shape.get("RootDeviceName", ""),
+        tags=tags_of(shape.get("Tags")),
+        stopped_at=datetime.strptime(reason[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) if reason else None,
+        root_is_ebs=shape.get("RootDeviceType", "ebs") == "ebs",
+        # The sweep needs no more than that it is Spot; `find` asks for the kind.
+        spot=SpotKind.ONE_TIME if shape.get("InstanceLifecycle") == "spot" else None,
+        hibernation=shape.get("HibernationOptions", {}).get("Configured", False),
+        marketplace=any(code.get("ProductCodeType") == "marketplace" for code in shape.get("ProductCodes", [])),
+        address=shape.get("PublicIpAddress") or shape.get("PrivateIpAddress"),
+        state_reason=shape.get("StateReason", {}).get("Message", ""),
+    )
+
+
+def _checks(statuses: Sequence["InstanceStatusTypeDef"]) -> Checks:
+    if not statuses:
+        return Checks.UNKNOWN
+    both = {
+        statuses[0].get("SystemStatus", {}).get("Status", ""),
+        statuses[0].get("InstanceStatus", {}).get("Status", ""),
+    }
+    if "impaired" in both:
+        return Checks.IMPAIRED
+    if both == {"ok"}:
+        return Checks.OK
+    return Checks.INITIALIZING

@@ -1,0 +1,119 @@
+"""The HTTP API: requests of API Gateway (payload 2.0) in, answers out."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from autostop.domain.link import Link, Scope, parse_workstation
+from autostop.domain.workstation import WorkstationId
+from autostop.ports import DeniedError, TransientError
+from autostop.usecases.owner import Owner, RefusedError
+
+_ASK_FOR_A_LINK = "Ask for a new link with `autostop link`."
+_MOST_WRONG_SECRETS = 20
+_SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Strict-Transport-Security": "max-age=31536000",
+}
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpError(Exception):
+    """A refusal: what is wrong, and what to do next."""
+
+    status: HTTPStatus
+    error: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class HttpApi:
+    """The phone page and its JSON calls. page: the static HTML."""
+
+    owner: Owner
+    page: str
+
+    def answer(self, request: Mapping[str, Any]) -> Answer:
+        """The answer to one request; every error is one too."""
+        try:
+            return self._route(request)
+        except HttpError as refusal:
+            return _json(refusal.status, {"error": refusal.error, "next": refusal.remedy})
+        except RefusedError as refusal:
+            return _json(HTTPStatus.CONFLICT, {"error": str(refusal), "next": refusal.remedy})
+        except TransientError as error:
+            return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"error": str(error), "next": "Try again in a few seconds."})
+        except DeniedError as error:
+            return _json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": str(error), "next": "Look at the function's log."})
+
+    def _route(self, request: Mapping[str, Any]) -> Answer:
+        method = request["requestContext"]["http"]["method"]
+        match request["rawPath"].strip("/").split("/"):
+            case ["w", _] if method == "GET":
+                return self._page()
+            case ["api", "workstations", text] if method == "GET":
+                link = self._allowed(request, text, Scope.STATUS)
+                return self._status(link, HTTPStatus.OK)
+            case ["api", "workstations", text, verb] if method == "POST" and verb in self._verbs():
+                scope, act = self._verbs()[verb]
+                link = self._allowed(request, text, scope)
+                act(link.workstation, f"the link “{link.label}”")
+                return self._status(link, HTTPStatus.ACCEPTED)
+        raise HttpError(HTTPStatus.NOT_FOUND, "There is nothing here.", _ASK_FOR_A_LINK)
+
+    def _verbs(self) -> Mapping[str, tuple[Scope, Callable[[WorkstationId, str], None]]]:
+        return {
+            "start": (Scope.START, self.owner.start),
+            "stop": (Scope.STOP, self.owner.stop),
+            "keep-awake": (Scope.KEEP_AWAKE, self.owner.keep_awake),
+        }
+
+    def _allowed(self, request: Mapping[str, Any], text: str, scope: Scope) -> Link:
+        """The link of the request. An unknown workstation, a wrong secret and an expired link all look the same."""
+        workstation = parse_workstation(text)
+        kind, _, secret = request.get("headers", {}).get("authorization", "").partition(" ")
+        link = self.owner.link(workstation, secret.strip()) if workstation and kind.lower() == "bearer" else None
+        if link is None:
+            source = request["requestContext"]["http"].get("sourceIp", "")
+            wrong = self.owner.ledger.count_wrong_secret(source, self.owner.clock())
+            if wrong > _MOST_WRONG_SECRETS:
+                raise HttpError(HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong links.", "Wait a minute.")
+            raise HttpError(HTTPStatus.FORBIDDEN, "This link does not open this workstation.", _ASK_FOR_A_LINK)
+        if scope not in link.scopes:
+            raise HttpError(HTTPStatus.FORBIDDEN, f"This link may not be used to {scope}.", _ASK_FOR_A_LINK)
+        return link
+
+    def _status(self, link: Link, status: HTTPStatus) -> Answer:
+        return _json(status, self.owner.status(link.workstation, link.scopes).as_json())
+
+    def _page(self) -> Answer:
+        headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": content_policy(self.page)}
+        return {"statusCode": HTTPStatus.OK.value, "headers": headers | _SECURITY_HEADERS, "body": self.page}
+
+
+def content_policy(page: str) -> str:
+    """The Content-Security-Policy that lets exactly this page's own style and script run, and nothing else."""
+
+    def hashes(tag: str) -> str:
+        inline = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in inline)
+        return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+    return (
+        f"default-src 'none'; connect-src 'self'; style-src {hashes('style')}; script-src {hashes('script')}; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _json(status: HTTPStatus, body: Mapping[str, object]) -> Answer:
+    headers = {"Content-Type": "application/json"} | _SECURITY_HEADERS
+    return {"statusCode": status.value, "headers": headers, "body": json.dumps(body)}
