@@ -35,7 +35,7 @@ def wire() -> HttpApi:
     return HttpApi(owner, (Path(__file__).parent / "page" / "index.html").read_text(encoding="utf-8"))
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """One request. What is logged names neither the secret nor any header."""
     answer = wire().answer(event)
     request = event["requestContext"]["http"]

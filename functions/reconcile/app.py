@@ -31,8 +31,7 @@ class Context(Protocol):
 
     aws_request_id: str
 
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda ends the function."""
+    def get_remaining_time_in_millis(self) -> int: ...
 
 
 @cache

@@ -35,7 +35,7 @@ def wire() -> tuple[Ports, Environment]:
     return ports, environment
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, dict[str, str]]:
+def handler(_event: dict[str, Any], _context: object) -> dict[str, dict[str, str]]:
     """One sweep; the next one, some minutes later, is the retry."""
     ports, environment = wire()
     swept = sweep(*ports, environment.policy, utc_now()).as_log()

@@ -195,7 +195,7 @@ class Ledger(Protocol):
     """The table. Every method may raise TransientError."""
 
     def load(self, workstation: WorkstationId) -> State:
-        """The state of a workstation; the empty one of version 0 when nothing is stored. Raises DeniedError if damaged."""
+        """The state; the empty one of version 0 when nothing is stored. Raises DeniedError if it is damaged."""
         ...
 
     def load_all(self, workstations: Sequence[WorkstationId]) -> Mapping[WorkstationId, State]:

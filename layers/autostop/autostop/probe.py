@@ -141,7 +141,7 @@ class _Received:
 
 
 class Answer(NamedTuple):
-    """What a server said. dated_at: its clock when it answered, whole seconds, None when it did not say."""
+    """What a server said. date: its clock when it answered, as HTTP writes it; None when it did not say."""
 
     status: int
     body: bytes

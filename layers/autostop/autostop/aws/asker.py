@@ -53,7 +53,7 @@ class Askers:
                 answers |= self._send(group[first : first + _MOST_INSTANCES], runtime, now)
         if by_https:
             with ThreadPoolExecutor(_THREADS) as pool:
-                replies = pool.map(lambda each: self._ask_https(*each, now), by_https)
+                replies = pool.map(lambda each: self._ask_https(each[0], each[1], now), by_https)
                 answers |= {instance.id: reply for (instance, _), reply in zip(by_https, replies, strict=True)}
         return answers
 

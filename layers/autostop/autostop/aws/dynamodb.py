@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from autostop.aws.codec import from_plain, to_plain
-from autostop.aws.errors import aws_errors
+from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.domain.idle import Verdict
 from autostop.domain.link import Link, digest_of
 from autostop.domain.workstation import WorkstationId
@@ -111,7 +111,7 @@ class DynamoLedger:
 
     def give_lease_back(self, workstation: WorkstationId, holder: str) -> None:
         """Delete the lease, unless it has expired and is another's by now."""
-        with aws_errors("ConditionalCheckFailedException"):
+        with aws_errors(), AlreadySo("ConditionalCheckFailedException"):
             self.client.delete_item(
                 TableName=self.table,
                 Key=_key(workstation, _LEASE),
@@ -155,7 +155,7 @@ class DynamoLedger:
 
     def _put(self, item: Item, **condition: Any) -> bool:
         """True when it was written; False when the condition refused it."""
-        with aws_errors("ConditionalCheckFailedException"):
+        with aws_errors(), AlreadySo("ConditionalCheckFailedException"):
             self.client.put_item(TableName=self.table, Item=item, **condition)
             return True
         return False

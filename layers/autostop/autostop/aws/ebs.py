@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from autostop.aws.ec2 import tags_of
-from autostop.aws.errors import aws_errors
+from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.domain import tags
 from autostop.domain.manifest import Manifest, VolumeRecord
 from autostop.domain.workstation import (
@@ -50,7 +50,7 @@ class EbsDisks:
             return [shape for page in pages for shape in page["Volumes"]]
 
     def snapshots(self, workstation: WorkstationId) -> Sequence[Snapshot]:
-        """This account's only: a shared snapshot can carry any tags."""
+        """Only of this account: a shared snapshot can carry any tags."""
         with aws_errors():
             pages = self.client.get_paginator("describe_snapshots").paginate(
                 OwnerIds=["self"], Filters=[{"Name": f"tag:{tags.WORKSTATION}", "Values": [workstation]}]
@@ -93,12 +93,12 @@ class EbsDisks:
 
     def detach(self, volume: VolumeId, workstation: WorkstationId, device: str) -> None:
         """DetachVolume, never by force."""
-        with aws_errors("InvalidAttachment.NotFound"):
+        with aws_errors(), AlreadySo("InvalidAttachment.NotFound"):
             self.client.detach_volume(VolumeId=volume, InstanceId=workstation, Device=device)
 
     def attach(self, volume: VolumeId, workstation: WorkstationId, device: str) -> None:
         """AttachVolume. That it is attached already is told by a list that lagged; the next observation shows where."""
-        with aws_errors("VolumeInUse"):
+        with aws_errors(), AlreadySo("VolumeInUse"):
             self.client.attach_volume(VolumeId=volume, InstanceId=workstation, Device=device)
 
     def create(self, manifest: Manifest, record: VolumeRecord) -> VolumeId:
@@ -124,12 +124,12 @@ class EbsDisks:
 
     def delete(self, volume: VolumeId) -> None:
         """DeleteVolume; EBS itself refuses one that is attached."""
-        with aws_errors("InvalidVolume.NotFound"):
+        with aws_errors(), AlreadySo("InvalidVolume.NotFound"):
             self.client.delete_volume(VolumeId=volume)
 
     def delete_snapshot(self, snapshot: SnapshotId) -> None:
         """DeleteSnapshot."""
-        with aws_errors("InvalidSnapshot.NotFound"):
+        with aws_errors(), AlreadySo("InvalidSnapshot.NotFound"):
             self.client.delete_snapshot(SnapshotId=snapshot)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from autostop.aws.errors import aws_errors
+from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.domain.tags import AUTOSTOP, ON
 from autostop.domain.workstation import Checks, Instance, InstanceState, SpotKind, VolumeId, WorkstationId
 
@@ -42,7 +42,7 @@ class Ec2Instances:
 
     def find(self, workstation: WorkstationId) -> Instance | None:
         """One instance; while it runs, also what decides whether it may be stopped."""
-        with aws_errors("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"):
+        with aws_errors(), AlreadySo("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"):
             answer = self.client.describe_instances(InstanceIds=[workstation])
             shapes = [shape for reservation in answer["Reservations"] for shape in reservation.get("Instances", [])]
             return self._in_full(shapes[0]) if shapes else None
@@ -64,7 +64,7 @@ class Ec2Instances:
     def _spot_kind(self, request: str) -> SpotKind:
         """A request that EC2 does not tell of is taken for one-time, which is never stopped."""
         if request:
-            with aws_errors("InvalidSpotInstanceRequestID.NotFound"):
+            with aws_errors(), AlreadySo("InvalidSpotInstanceRequestID.NotFound"):
                 answer = self.client.describe_spot_instance_requests(SpotInstanceRequestIds=[request])
                 for each in answer["SpotInstanceRequests"]:
                     if each.get("Type") == "persistent":

@@ -1,6 +1,6 @@
 """Turns AWS's errors into ours, by what can be done about them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -46,17 +46,12 @@ _SOME_MINUTES = timedelta(minutes=2)
 
 
 @contextmanager
-def aws_errors(*done: str) -> Iterator[None]:
-    """Raise TransientError or DeniedError for what AWS refuses.
-
-    done: error codes which say that what was asked for is so already; they are no errors.
-    """
+def aws_errors() -> Generator[None, None, None]:
+    """Raise TransientError or DeniedError for what AWS refuses."""
     try:
         yield
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in done:
-            return
+        code = _code(error)
         text = f"AWS refused {error.operation_name} ({code}): {error.response.get('Error', {}).get('Message', '')}"
         if code in _MUCH_LATER:
             raise TransientError(text, _SOME_MINUTES) from error
@@ -65,3 +60,21 @@ def aws_errors(*done: str) -> Iterator[None]:
         raise DeniedError(text) from error
     except BotoCoreError as error:
         raise TransientError(f"AWS could not be reached: {error}") from error
+
+
+class AlreadySo:
+    """Ends its block without error on codes which say that what was asked for is so already."""
+
+    def __init__(self, *codes: str) -> None:
+        self._codes = codes
+
+    def __enter__(self) -> None:
+        """Nothing to set up."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """True, for these codes only."""
+        return isinstance(error, ClientError) and _code(error) in self._codes
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")

@@ -1,19 +1,178 @@
-"""stub while being written"""
+"""Ask a Jupyter server over the network, by its REST API and TLS, with the server's own certificate pinned."""
 
+import hashlib
+import hmac
+import http.client
+import ipaddress
+import json
+import socket
+import ssl
+import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
 
-from autostop.domain.reading import Reading, Unread
+from autostop.domain.reading import VERSION, Reading, Unread, read_document
+from autostop.probe import Answer, fetch, remaining, summarise, unverified_tls
+
+_LIMIT_SECONDS: Final = 3.0
+
+_WRONG_CERTIFICATE: Final = (
+    "was not asked: the certificate of the Jupyter server is not the pinned one; if you renewed it, run autostop adopt "
+    "again"
+)
+_FORBIDDEN: Final = (
+    "refuses the token: set IdentityProvider.token (a password alone does not do) and put the same token into the SSM "
+    "parameter /autostop/<instance-id>/jupyter-token"
+)
+_UNKNOWN_URL: Final = "does not know the question (HTTP 404): its base_url is another one, or it is another program"
+_TOO_SLOW: Final = "did not answer in time: it hangs, or a security group or firewall does not let Autostop reach it"
+_NO_CONNECTION: Final = "takes no connection: does it run, and does it listen on that address?"
+_NO_TLS: Final = "failed in the TLS handshake: does it serve https? Look at its certificate and its log"
+_ODD_ANSWER: Final = "gave an answer of an unknown kind: a version of Jupyter that is not known yet, or another program"
+
+
+class _OtherCertificateError(Exception):
+    """The server showed a certificate that is not the pinned one."""
 
 
 class HttpsJupyter:
+    """Jupyter servers that listen on an address that Autostop can reach. now: the clock, aware."""
+
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
 
     def ask(
         self, address: str, port: int, token: str, certificate_sha256: str, base_url: str = "/"
     ) -> Reading | Unread:
-        raise NotImplementedError
+        """What the server's kernels and terminals do, within 3 seconds; never raises.
 
-    def answers(self, address: str, port: int, certificate_sha256: str | None) -> bool:
-        raise NotImplementedError
+        address: an IP address, because looking up a name knows no time limit. certificate_sha256: of the DER
+        certificate, hexadecimal, colons allowed. The token goes only to a server that showed that certificate.
+        """
+        asked_at = self._now()
+        until = time.monotonic() + _LIMIT_SECONDS
+        token = token.strip()
+        wrong = _wrong_setting(address, port, token, certificate_sha256)
+        if wrong:
+            return Unread(asked_at, wrong)
+        pinned = _digest(certificate_sha256)
+        try:
+            kernels = _get(address, port, pinned, token, _target(base_url, "kernels"), until)
+            if kernels.status != 200:
+                return _unread(asked_at, port, _refusal(kernels.status))
+            terminals = _get(address, port, pinned, token, _target(base_url, "terminals"), until)
+            # A server whose terminals are switched off does not know the address.
+            if terminals.status not in (200, 404):
+                return _unread(asked_at, port, _refusal(terminals.status))
+            summary = summarise(_decoded(kernels), [] if terminals.status == 404 else _decoded(terminals))
+        except (OSError, ValueError, RecursionError, http.client.HTTPException, _OtherCertificateError) as error:
+            return _unread(asked_at, port, _words(error))
+        # The kernels' times are by the server's clock, so the moment of asking must be too; it says it in every answer.
+        server = {"port": port, "status": "ok", **summary}
+        measured_at = _dated(kernels, asked_at).timestamp()
+        return read_document({"v": VERSION, "at": measured_at, "servers": [server], "errors": []}, asked_at)
+
+    def answers(self, address: str, port: int, certificate_sha256: str | None, base_url: str = "/") -> bool:
+        """Whether a Jupyter server answers there over TLS, within 3 seconds; it needs no token, and none is sent.
+
+        certificate_sha256: None takes any certificate.
+        """
+        until = time.monotonic() + _LIMIT_SECONDS
+        try:
+            pinned = None if certificate_sha256 is None else _digest(certificate_sha256)
+            answer = _get(address, port, pinned, "", _target(base_url, ""), until)
+            content = _decoded(answer)
+        except (OSError, ValueError, RecursionError, http.client.HTTPException, _OtherCertificateError):
+            return False
+        return answer.status == 200 and isinstance(content, dict) and isinstance(content.get("version"), str)
+
+
+def _wrong_setting(address: str, port: int, token: str, certificate_sha256: str) -> str | None:
+    """What the owner set that cannot be used, with the remedy; None when all can. It never repeats the token."""
+    if not _is_address(address):
+        return "the workstation has no address at which its Jupyter server could be asked"
+    if not 0 < port < 65536:
+        return "autostop:jupyter-port is no port number; correct the tag"
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        return (
+            "the SSM parameter /autostop/<instance-id>/jupyter-token holds characters that no token has; store it again"
+        )
+    try:
+        _digest(certificate_sha256)
+    except ValueError:
+        return "autostop:jupyter-certificate is not a SHA-256 in hexadecimal; run autostop adopt again"
+    return None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _digest(text: str) -> bytes:
+    """The 32 bytes of a SHA-256 in hexadecimal. Raises ValueError."""
+    digest = bytes.fromhex(text.replace(":", ""))
+    if len(digest) != hashlib.sha256().digest_size:
+        raise ValueError("not as long as a SHA-256")
+    return digest
+
+
+def _target(base_url: str, what: str) -> str:
+    path = "/".join(part for part in (base_url.strip("/"), "api", what) if part)
+    return f"/{path}?no_track_activity=1"
+
+
+def _get(address: str, port: int, pinned: bytes | None, token: str, target: str, until: float) -> Answer:
+    """The answer to one GET, after the certificate was compared.
+
+    Raises OSError, ValueError, http.client.HTTPException, _OtherCertificateError.
+    """
+    ip = ipaddress.ip_address(address)
+    with socket.create_connection((address, port), timeout=remaining(until)) as plain:
+        plain.settimeout(remaining(until))
+        with unverified_tls().wrap_socket(plain) as connection:
+            shown = hashlib.sha256(connection.getpeercert(binary_form=True) or b"").digest()
+            if pinned is not None and not hmac.compare_digest(shown, pinned):
+                raise _OtherCertificateError
+            host = f"[{ip}]" if ip.version == 6 else str(ip)
+            return fetch(connection, f"{host}:{port}", target, token, until)
+
+
+def _decoded(answer: Answer) -> object:
+    content: object = json.loads(answer.body)
+    return content
+
+
+def _dated(answer: Answer, otherwise: datetime) -> datetime:
+    """The server's clock when it answered, in whole seconds."""
+    try:
+        at = parsedate_to_datetime(answer.date or "")
+    except ValueError:
+        return otherwise
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _unread(at: datetime, port: int, words: str) -> Unread:
+    return Unread(at, f"the Jupyter server on port {port} {words}")
+
+
+def _refusal(status: int) -> str:
+    if status == 403:
+        return _FORBIDDEN
+    return _UNKNOWN_URL if status == 404 else f"answered with HTTP {status}: look at its log"
+
+
+def _words(error: Exception) -> str:
+    """Why there is no answer; nothing of the error's own text, which may repeat what was sent or received."""
+    if isinstance(error, _OtherCertificateError):
+        return _WRONG_CERTIFICATE
+    if isinstance(error, TimeoutError):
+        return _TOO_SLOW
+    if isinstance(error, ssl.SSLError):
+        return _NO_TLS
+    return _NO_CONNECTION if isinstance(error, OSError) else _ODD_ANSWER

@@ -382,16 +382,16 @@ def _bring_whole(seen: Observation, instance: Instance, manifest: Manifest | Non
     # The root last, as it was detached first.
     for record in sorted(manifest.volumes, key=lambda each: each.device == instance.root_device):
         outcome = _bring_back(seen, manifest, record)
-        if outcome is None:
-            continue
         if isinstance(outcome, Wait):
             waits.append(outcome)
         elif isinstance(outcome, AttachVolume):
             attachments.append(outcome)
-        else:
+        elif outcome is not None:
             # Volumes are created before any is attached, so that their creations run side by side.
             return outcome
-    return next(iter((*attachments, *waits)), None)
+    if attachments:
+        return attachments[0]
+    return waits[0] if waits else None
 
 
 def _bring_back(

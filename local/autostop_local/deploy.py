@@ -1,0 +1,110 @@
+"""`sam build` and `sam deploy` of the repository's own template into the emulator."""
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from autostop_local.emulator import ROOT, Emulator
+from autostop_local.stack import Stack
+
+Say = Callable[[str], None]
+
+_SAM = ROOT / ".venv-sam" / "bin"
+_BUILD_WITHIN = 240.0
+_DEPLOY_WITHIN = 240.0
+_MADE = re.compile(r"(?:CREATE|UPDATE)_COMPLETE\s+AWS::(\S+)\s+(\S+)")
+
+
+class DeployError(Exception):
+    """sam failed, or took too long; the text has the end of what it wrote."""
+
+
+def deploy(emulator: Emulator, *, say: Say, parameters: Mapping[str, str] | None = None) -> Stack:
+    """Build the template and deploy it, as an owner would; gives the deployed stack.
+
+    say: gets a line for each thing that was made, while it is.
+    parameters: the template's, where the defaults do not do.
+    Raises DeployError.
+    """
+    built = emulator.directory / "sam"
+    with _alone(ROOT / "build" / "sam.lock"):
+        say("sam build")
+        _run(
+            ["sam", "build", "--build-dir", str(built), "--cache-dir", str(ROOT / "build" / "sam-cache")],
+            environment=_build_environment(),
+            within=_BUILD_WITHIN,
+        )
+    say("sam deploy")
+    command = ["sam", "deploy", "--template-file", str(built / "template.yaml")]
+    command += ["--config-file", str(ROOT / "samconfig.toml")]
+    if parameters:
+        command += ["--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())]
+    # The width keeps sam from breaking the names in its table.
+    environment = _with_sam(emulator.environment()) | {"COLUMNS": "200"}
+    _run(command, environment=environment, within=_DEPLOY_WITHIN, say=say)
+    return Stack.find(emulator, "autostop")
+
+
+def _build_environment() -> dict[str, str]:
+    """The caller's environment, whose pip may need its proxy and certificates, without settings of Python and AWS."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "SAM_"))}
+    return _with_sam(kept) | {"AWS_DEFAULT_REGION": "us-east-1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _with_sam(environment: Mapping[str, str]) -> dict[str, str]:
+    # First in the path, so that the layer's Makefile finds this environment's python3, which has pip.
+    path = os.pathsep.join([str(_SAM), environment.get("PATH", os.defpath)])
+    return {**environment, "PATH": path, "SAM_CLI_TELEMETRY": "0"}
+
+
+def _run(command: list[str], *, environment: Mapping[str, str], within: float, say: Say | None = None) -> None:
+    """Run sam to its end, or end it and all it started after `within` seconds. Raises DeployError."""
+    last: deque[str] = deque(maxlen=40)
+    process = subprocess.Popen(
+        [str(_SAM / command[0]), *command[1:]],
+        cwd=ROOT,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    alarm = threading.Timer(within, _kill, [process])
+    alarm.start()
+    try:
+        for line in process.stdout or ():
+            last.append(line.rstrip())
+            if say and (made := _MADE.match(line)):
+                say(f"made {made[2]} ({made[1]})")
+        code = process.wait()
+    finally:
+        # Also on Ctrl-C: nothing that was started here stays.
+        timed_out = not alarm.is_alive()
+        alarm.cancel()
+        _kill(process)
+        process.wait()
+    if code:
+        why = f"took longer than {within:g} s" if timed_out else f"failed with {code}"
+        raise DeployError(f"{' '.join(command[:2])} {why}:\n" + "\n".join(last))
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One at a time on this machine: the build cache is shared."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,128 @@
+"""The cloud on your desk, whole: the emulator with the deployed template, and the world with real machines beside it."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from autostop_local.deploy import Say, deploy
+from autostop_local.emulator import REGION, Emulator, emulator
+from autostop_local.event_bus import Event, events_sink
+from autostop_local.process import run
+from autostop_local.stack import Stack
+from autostop_local.world import JupyterMachines, Timings, WallClock, World, serve
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+# Minutes of AWS are seconds here, so that a night fits into one sitting; the code is told so by its ordinary settings.
+QUICK_TIMINGS = Timings(metric_period=timedelta(seconds=5))
+QUICK_SETTINGS = {"IdleAfter": "20s", "Grace": "5s"}
+# The template offers the two periods that EC2 has; a workstation's tag may name any.
+QUICK_TAGS = {"autostop:cpu-period": "5s"}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything that runs. ec2: a client that talks to the world, as the owner's own would."""
+
+    emulator: Emulator
+    stack: Stack
+    world: World
+    world_url: str
+    machines: JupyterMachines
+    ec2: "EC2Client"
+
+    def autostop(self, *arguments: str, stdin: str = "") -> str:
+        """Run the command `autostop` as the owner would; gives what it printed. Raises CommandError."""
+        environment = self.emulator.environment() | {
+            f"AWS_ENDPOINT_URL_{service}": self.world_url for service in ("EC2", "SSM", "CLOUDWATCH")
+        }
+        python = [sys.executable, "-m", "autostop_cli"]
+        # The same import paths as this process has.
+        return run([*python, *arguments], environment | {"PYTHONPATH": ":".join(sys.path)}, stdin)
+
+    def volumes(self, instance: str) -> list[dict[str, Any]]:
+        """The workstation's volumes, attached or not, in the order of their device names."""
+        found: dict[str, dict[str, Any]] = {}
+        for name in ("attachment.instance-id", "tag:autostop:workstation"):
+            for volume in self.ec2.describe_volumes(Filters=[{"Name": name, "Values": [instance]}])["Volumes"]:
+                attachment = next(iter(volume.get("Attachments", [])), None)
+                found[volume["VolumeId"]] = {
+                    "device": attachment["Device"] if attachment else None,
+                    "type": volume["VolumeType"],
+                    "size_gib": volume["Size"],
+                    "delete_on_termination": attachment["DeleteOnTermination"] if attachment else None,
+                    "id": volume["VolumeId"],
+                }
+        return sorted(found.values(), key=lambda volume: str(volume["device"]))
+
+    def snapshots(self, instance: str) -> list[dict[str, Any]]:
+        """The workstation's snapshots: id, state, device and cycle."""
+        wanted = [{"Name": "tag:autostop:workstation", "Values": [instance]}]
+        answer = self.ec2.describe_snapshots(OwnerIds=["self"], Filters=wanted)  # type: ignore[arg-type]  # plain dicts
+        found = []
+        for snapshot in answer["Snapshots"]:
+            tags = {tag["Key"]: tag["Value"] for tag in snapshot.get("Tags", [])}
+            found.append(
+                {
+                    "id": snapshot["SnapshotId"],
+                    "state": snapshot["State"],
+                    "device": tags.get("autostop:device"),
+                    "cycle": int(tags["autostop:cycle"]),
+                }
+            )
+        return sorted(found, key=lambda snapshot: (snapshot["cycle"], str(snapshot["device"])))
+
+    def state(self, instance: str) -> str:
+        """The instance's state."""
+        return str(self.world.instance(instance).state)
+
+
+@contextmanager
+def desk(directory: Path, *, say: Say, settings: Mapping[str, str] = QUICK_SETTINGS) -> Iterator[Desk]:
+    """Everything up, with the repository's own template deployed; gone when the block ends, whatever happens.
+
+    directory: exists and is empty. settings: parameters of the template.
+    """
+    machines = JupyterMachines()
+    deliver: list[Callable[[Event], int]] = []
+
+    def send(event: Event) -> None:
+        for each in deliver:
+            each(event)
+
+    with ExitStack() as stack:
+        running = stack.enter_context(emulator(directory))
+        world = World(
+            directory / "world",
+            clock=WallClock(),
+            timings=QUICK_TIMINGS,
+            machines=machines,
+            send=send,
+            region=REGION,
+            seed=None,
+            in_process=False,
+        )
+        stack.enter_context(world)
+        url = stack.enter_context(serve(world))
+        say("the emulator and the world run")
+        deployed = deploy(running, say=say, parameters=settings)
+        deployed.wire({"ec2": url, "ssm": url, "cloudwatch": url})
+        deliver.append(events_sink(running))
+        limits = Config(connect_timeout=5, read_timeout=30, proxies={})
+        ec2 = boto3.client(
+            "ec2",
+            endpoint_url=url,
+            region_name=REGION,
+            aws_access_key_id="owner",
+            aws_secret_access_key="owner",  # noqa: S106 - the world takes any
+            config=limits,
+        )
+        yield Desk(running, deployed, world, url, machines, ec2)

@@ -1,0 +1,21 @@
+"""Run a program to its end."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+
+_WITHIN_SECONDS = 60
+
+
+class CommandError(Exception):
+    """A program failed; the text has what it printed."""
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], stdin: str = "") -> str:
+    """What the program printed. Raises CommandError when it fails or takes longer than a minute."""
+    try:
+        done = subprocess.run(
+            command, env=dict(environment), input=stdin, capture_output=True, text=True, timeout=_WITHIN_SECONDS, check=True
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        raise CommandError(f"{' '.join(command[2:])}: {error}\n{error.stdout}\n{error.stderr}") from error
+    return done.stdout

@@ -1,0 +1,367 @@
+"""EC2 instances: the calls that change them, and their states."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from autostop_local.world.cloud import Cloud, Params, Reply
+from autostop_local.world.errors import AwsError, invalid_value
+from autostop_local.world.instance_types import INSTANCE_TYPES
+from autostop_local.world.instance_views import told
+from autostop_local.world.lists import specified_tags
+from autostop_local.world.machines import Machine
+from autostop_local.world.resources import INSTANCE_STATES, Instance, Spot
+from autostop_local.world.volumes import Volumes
+
+_log = logging.getLogger(__name__)
+
+_LOOK_AGAIN = timedelta(milliseconds=100)  # at a machine that is still shutting down
+_USER_STOP = ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown")
+
+
+class Instances:
+    """The calls that launch, start, stop, end and change instances, by AWS's names in `operations`.
+
+    About repeated calls AWS's pages say nothing; here a start of a running and a stop of a stopped instance succeed.
+    """
+
+    def __init__(self, cloud: Cloud, volumes: Volumes, measure: Callable[[Instance, datetime], None]) -> None:
+        """`measure` is called when a running instance is about to stop, so that its last metrics are not lost."""
+        self._cloud = cloud
+        self._volumes = volumes
+        self._measure = measure
+        self.root_devices: dict[str, str] = {}  # by image id; /dev/sda1 for the others
+        self.failing_boots = 0  # so many of the next starts fail after the call has succeeded
+        self.operations: dict[str, Callable[[Params], Reply]] = {
+            "RunInstances": self.run_instances,
+            "StartInstances": self.start_instances,
+            "StopInstances": self.stop_instances,
+            "RebootInstances": self.reboot_instances,
+            "TerminateInstances": self.terminate_instances,
+            "ModifyInstanceAttribute": self.modify_instance_attribute,
+        }
+
+    def run_instances(self, params: Params) -> Reply:
+        kind = params.get("InstanceType") or "m1.small"
+        if kind not in INSTANCE_TYPES:
+            raise AwsError("InvalidInstanceType", f"The following supplied instance types do not exist: [{kind}]")
+        zone = (params.get("Placement") or {}).get("AvailabilityZone") or f"{self._cloud.region}a"
+        reservation_id = self._cloud.new_id("r")
+        launched = [
+            self._launch(params, kind, zone, reservation_id) for _ in range(max(1, int(params.get("MaxCount") or 1)))
+        ]
+        return {
+            "ReservationId": reservation_id,
+            "OwnerId": self._cloud.account,
+            "Instances": [told(self._cloud, instance) for instance in launched],
+        }
+
+    def start_instances(self, params: Params) -> Reply:
+        instances = [self._cloud.instance(one) for one in params["InstanceIds"]]
+        for instance in instances:
+            self._check_start(instance)
+        changes = []
+        for instance in instances:
+            before = instance.state
+            if before == "stopped":
+                self._begin(instance)
+            changes.append(_change(instance, before))
+        return {"StartingInstances": changes}
+
+    def stop_instances(self, params: Params) -> Reply:
+        instances = [self._cloud.instance(one) for one in params["InstanceIds"]]
+        for instance in instances:
+            self._check_stop(instance)
+        changes = []
+        for instance in instances:
+            before = instance.state
+            if before == "running":
+                instance.transition_reason = f"User initiated ({self._cloud.now():%Y-%m-%d %H:%M:%S} GMT)"
+                self.stop(instance, _USER_STOP)
+            changes.append(_change(instance, before))
+        return {"StoppingInstances": changes}
+
+    def reboot_instances(self, params: Params) -> Reply:
+        for instance in [self._cloud.instance(one) for one in params["InstanceIds"]]:
+            if instance.state != "running":
+                raise AwsError("IncorrectState", f"Instance '{instance.id}' is not 'running'.")
+            instance.running_at = self._cloud.now()
+            self._cloud.machines.shutdown(instance.id)
+            self._boot_when_down(instance, self._cloud.now())
+        return {}
+
+    def terminate_instances(self, params: Params) -> Reply:
+        instances = [self._cloud.instance(one) for one in params["InstanceIds"]]
+        for instance in instances:
+            for guarded, attribute in (
+                (instance.disable_api_termination, "disableApiTermination"),
+                (instance.disable_api_stop, "disableApiStop"),
+            ):
+                if guarded:
+                    raise AwsError(
+                        "OperationNotPermitted",
+                        f"The instance '{instance.id}' may not be terminated. "
+                        f"Modify its '{attribute}' instance attribute and try again.",
+                    )
+        changes = []
+        for instance in instances:
+            before = instance.state
+            if before not in ("shutting-down", "terminated"):
+                self._terminate(instance)
+            changes.append(_change(instance, before))
+        return {"TerminatingInstances": changes}
+
+    def modify_instance_attribute(self, params: Params) -> Reply:
+        instance = self._cloud.instance(params["InstanceId"])
+        asked = {key: value for key, value in params.items() if key not in ("InstanceId", "DryRun")}
+        if "Attribute" in asked:  # the older form: the name of the attribute, and its value as text
+            name = asked["Attribute"]
+            asked = {name[0].upper() + name[1:]: {"Value": asked.get("Value")}}
+        if len(asked) != 1:
+            raise AwsError("InvalidParameterCombination", "Fields for multiple attribute types specified")
+        ((name, value),) = asked.items()
+        if name == "BlockDeviceMappings":
+            self._modify_devices(instance, value)
+        elif name in _ATTRIBUTES:
+            new = value["Value"] if isinstance(value, dict) else value
+            if name == "InstanceType":
+                _check_type(instance, new)
+            if name in _FLAGS:
+                new = new if isinstance(new, bool) else str(new).lower() == "true"
+            setattr(instance, _ATTRIBUTES[name], new)
+        elif name != "Groups":  # the world has no network to guard
+            raise AwsError("InvalidParameterValue", f"The attribute '{name}' cannot be modified here")
+        return {}
+
+    def stop(self, instance: Instance, reason: tuple[str, str]) -> None:
+        """Stop a running instance without asking the rules; reason: code and message of the StateReason."""
+        cloud, now = self._cloud, self._cloud.now()
+        self._measure(instance, now)
+        instance.stop_reason = reason
+        self._enter(instance, "stopping", now)
+        cloud.machines.shutdown(instance.id)
+        cloud.timeline.at(now + cloud.timings.stopping, lambda at: self._stopped(instance, at))
+
+    def _launch(self, params: Params, kind: str, zone: str, reservation_id: str) -> Instance:
+        cloud, number = self._cloud, self._cloud.number()
+        image = params.get("ImageId") or ""
+        market = params.get("InstanceMarketOptions") or {}
+        profile = params.get("IamInstanceProfile") or {}
+        instance = Instance(
+            id=cloud.new_id("i"),
+            number=number,
+            tags=specified_tags(params, "instance"),
+            reservation_id=reservation_id,
+            image_id=image,
+            type=kind,
+            zone=zone,
+            root_device=self.root_devices.get(image, "/dev/sda1"),
+            private_ip=f"172.31.{number // 250 % 250}.{number % 250 + 4}",
+            launched_at=cloud.now(),
+            disable_api_stop=bool(params.get("DisableApiStop")),
+            disable_api_termination=bool(params.get("DisableApiTermination")),
+            hibernation=bool((params.get("HibernationOptions") or {}).get("Configured")),
+            key_name=params.get("KeyName"),
+            profile=profile.get("Arn")
+            or (f"arn:aws:iam::{cloud.account}:instance-profile/{profile['Name']}" if profile.get("Name") else None),
+            shutdown_behavior=params.get("InstanceInitiatedShutdownBehavior") or "stop",
+            ebs_optimized=bool(params.get("EbsOptimized")),
+            monitoring="enabled" if (params.get("Monitoring") or {}).get("Enabled") else "disabled",
+            client_token=params.get("ClientToken") or "",
+            user_data=params.get("UserData"),
+        )
+        mappings = {one["DeviceName"]: one.get("Ebs") or {} for one in params.get("BlockDeviceMappings") or ()}
+        mappings.setdefault(instance.root_device, {"VolumeSize": 8, "VolumeType": "gp3"})  # as images commonly have it
+        volumes = {
+            device: self._volumes.create(
+                {**ebs, "Size": ebs.get("VolumeSize")}, tags=specified_tags(params, "volume"), zone=zone
+            )
+            for device, ebs in mappings.items()
+        }
+        cloud.instances[instance.id] = instance
+        cloud.content.make_instance(instance.id)
+        for device, volume in volumes.items():
+            # By the block device mapping of a launch an omitted value counts as true.
+            dies = bool(mappings[device].get("DeleteOnTermination", True))
+            volume.state = "in-use"
+            self._volumes.attach(volume, instance, device, delete_on_termination=dies).state = "attached"
+        if market.get("MarketType") == "spot":
+            self._bid(instance, (market.get("SpotOptions") or {}).get("SpotInstanceType") or "one-time")
+        self._begin(instance)
+        return instance
+
+    def _bid(self, instance: Instance, kind: str) -> None:
+        cloud = self._cloud
+        spot = Spot(
+            id=cloud.new_id("sir"), number=cloud.number(), instance_id=instance.id, type=kind, created_at=cloud.now()
+        )
+        cloud.spots[spot.id] = spot
+        instance.spot_request_id = spot.id
+
+    def _check_start(self, instance: Instance) -> None:
+        if instance.state in ("stopping", "shutting-down", "terminated"):
+            raise AwsError(
+                "IncorrectInstanceState",
+                f"The instance '{instance.id}' is not in a state from which it can be started.",
+            )
+        if instance.state != "stopped":
+            return
+        root = self._cloud.volumes.get(instance.volumes.get(instance.root_device, ""))
+        if root is None or root.attachment is None or root.attachment.state != "attached":
+            raise AwsError(
+                "InvalidParameterValue",
+                f"Invalid value '{instance.id}' for instanceId. "
+                f"Instance does not have a volume attached at root ({instance.root_device})",
+            )
+        spot = self._cloud.spots.get(instance.spot_request_id or "")
+        if spot is not None and spot.state != "disabled":
+            raise AwsError("IncorrectSpotRequestState", f"The Spot request '{spot.id}' is {spot.state}.")
+
+    def _check_stop(self, instance: Instance) -> None:
+        if instance.state in ("pending", "shutting-down", "terminated"):
+            raise AwsError(
+                "IncorrectInstanceState",
+                f"The instance '{instance.id}' is not in a state from which it can be stopped.",
+            )
+        if instance.disable_api_stop:
+            raise AwsError(
+                "OperationNotPermitted",
+                f"The instance '{instance.id}' may not be stopped. "
+                "Modify its 'disableApiStop' instance attribute and try again.",
+            )
+        spot = self._cloud.spots.get(instance.spot_request_id or "")
+        if spot is not None and spot.type == "one-time":
+            raise AwsError(
+                "UnsupportedOperation",
+                f"You can't stop the Spot Instance '{instance.id}' because it is associated with a one-time "
+                "Spot Instance request. You can only stop Spot Instances associated with persistent Spot "
+                "Instance requests.",
+            )
+
+    def _begin(self, instance: Instance) -> None:
+        """From stopped, or from nothing, to pending and on."""
+        cloud, now = self._cloud, self._cloud.now()
+        instance.launched_at = now
+        instance.transition_reason, instance.state_reason = "", None
+        instance.public_ip = cloud.machines.address or f"3.{cloud.number() % 250 + 1}.{now.minute}.{now.second + 1}"
+        if instance.spot_request_id:
+            cloud.spots[instance.spot_request_id].state = "active"
+        self._enter(instance, "pending", now)
+        fails = self.failing_boots > 0
+        self.failing_boots -= fails
+        cloud.timeline.at(now + cloud.timings.pending, lambda at: self._begun(instance, at, fails=fails))
+
+    def _begun(self, instance: Instance, at: datetime, *, fails: bool) -> None:
+        if instance.state != "pending":
+            return
+        if fails:
+            # As when the caller may not use the key of an encrypted volume: the call went well, the start does not.
+            instance.stop_reason = ("Client.InternalError", "Client.InternalError: Client error on launch")
+            instance.transition_reason = instance.stop_reason[1]
+            self._stopped(instance, at, were=("pending",))
+            return
+        instance.running_at = at
+        self._enter(instance, "running", at)
+        self._boot(instance)
+
+    def _boot(self, instance: Instance) -> None:
+        directory = self._cloud.content.instance(instance.id)
+        try:
+            self._cloud.machines.boot(Machine(instance.id, directory, instance.jupyter_port))
+        except OSError:
+            # A machine that does not come up is what its owner must see; the other machines go on.
+            _log.exception("%s does not boot", instance.id)
+
+    def _boot_when_down(self, instance: Instance, at: datetime) -> None:
+        if not self._cloud.machines.is_down(instance.id):
+            self._cloud.timeline.at(at + _LOOK_AGAIN, lambda later: self._boot_when_down(instance, later))
+        elif instance.state == "running":
+            self._boot(instance)
+
+    def _stopped(self, instance: Instance, at: datetime, were: tuple[str, ...] = ("stopping",)) -> None:
+        cloud = self._cloud
+        if instance.state not in were:
+            return
+        if not cloud.machines.is_down(instance.id):  # the disks may still be written to
+            cloud.timeline.at(max(at, cloud.now()) + _LOOK_AGAIN, lambda later: self._stopped(instance, later))
+            return
+        instance.public_ip, instance.running_at = None, None
+        instance.state_reason = instance.stop_reason
+        if instance.spot_request_id:
+            cloud.spots[instance.spot_request_id].state = "disabled"
+        self._enter(instance, "stopped", at)
+
+    def _terminate(self, instance: Instance) -> None:
+        cloud, now = self._cloud, self._cloud.now()
+        if instance.state == "running":
+            self._measure(instance, now)
+            cloud.machines.shutdown(instance.id)
+        instance.transition_reason = f"User initiated ({now:%Y-%m-%d %H:%M:%S} GMT)"
+        instance.state_reason = _USER_STOP
+        self._enter(instance, "shutting-down", now)
+        cloud.timeline.at(now + cloud.timings.shutting_down, lambda at: self._terminated(instance, at))
+
+    def _terminated(self, instance: Instance, at: datetime) -> None:
+        cloud = self._cloud
+        if not cloud.machines.is_down(instance.id):
+            cloud.timeline.at(max(at, cloud.now()) + _LOOK_AGAIN, lambda later: self._terminated(instance, later))
+            return
+        instance.public_ip, instance.running_at = None, None
+        self._enter(instance, "terminated", at)
+        for volume_id in list(instance.volumes.values()):
+            volume = cloud.volumes[volume_id]
+            dies = volume.attachment is not None and volume.attachment.delete_on_termination
+            volume.attachment, volume.state = None, "available"
+            if dies:
+                self._volumes.delete(volume)
+        instance.volumes.clear()
+        cloud.timeline.at(at + cloud.timings.terminated, lambda _at: self._forget(instance))
+
+    def _forget(self, instance: Instance) -> None:
+        self._cloud.instances.pop(instance.id, None)
+
+    def _enter(self, instance: Instance, state: str, at: datetime) -> None:
+        instance.state = state
+        self._cloud.events.instance_state(instance.id, state, at)
+
+    def _modify_devices(self, instance: Instance, mappings: list[dict[str, Any]]) -> None:
+        """Only delete-on-termination can be changed; an omitted value counts as true."""
+        found = []
+        for mapping in mappings:
+            device, ebs = mapping.get("DeviceName", ""), mapping.get("Ebs") or {}
+            volume = self._cloud.volumes.get(instance.volumes.get(device, ""))
+            if volume is None or volume.attachment is None or ebs.get("VolumeId", volume.id) != volume.id:
+                raise AwsError("InvalidInstanceAttributeValue", f"No device is currently mapped at {device}")
+            found.append((volume.attachment, bool(ebs.get("DeleteOnTermination", True))))
+        for attachment, dies in found:
+            attachment.delete_on_termination = dies
+
+
+_ATTRIBUTES = {
+    "InstanceType": "type",
+    "DisableApiStop": "disable_api_stop",
+    "DisableApiTermination": "disable_api_termination",
+    "InstanceInitiatedShutdownBehavior": "shutdown_behavior",
+    "EbsOptimized": "ebs_optimized",
+    "SourceDestCheck": "source_dest_check",
+    "UserData": "user_data",
+}
+_FLAGS = ("DisableApiStop", "DisableApiTermination", "EbsOptimized", "SourceDestCheck")
+
+
+def _check_type(instance: Instance, kind: str) -> None:
+    if instance.state != "stopped":
+        raise AwsError("IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state.")
+    if kind not in INSTANCE_TYPES:
+        raise invalid_value(kind, "instanceType", "Invalid instance type.")
+    if instance.spot_request_id:
+        raise AwsError("UnsupportedOperation", "The instance type of a Spot Instance cannot be changed.")
+
+
+def _change(instance: Instance, before: str) -> dict[str, Any]:
+    return {
+        "InstanceId": instance.id,
+        "CurrentState": {"Code": instance.state_code, "Name": instance.state},
+        "PreviousState": {"Code": INSTANCE_STATES[before], "Name": before},
+    }

@@ -1,0 +1,193 @@
+"""CloudWatch metrics: what is published of the running instances, and how it is read.
+
+Published and read at once in one list per metric, and kept for as long as the world lasts: a stop takes nothing away.
+"""
+
+import bisect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from autostop_local.world.cloud import Cloud, Params, Reply
+from autostop_local.world.errors import AwsError
+from autostop_local.world.instance_types import vcpus
+from autostop_local.world.resources import Instance
+
+_Key = tuple[str, str, frozenset[tuple[str, str]]]  # namespace, name, dimensions
+_Point = tuple[datetime, float, datetime]  # of when, value, readable from
+
+_MOMENT = timedelta(microseconds=1)
+_ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
+_STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
+    "Average": lambda values: sum(values) / len(values),
+    "Minimum": min,
+    "Maximum": max,
+    "Sum": sum,
+    "SampleCount": len,
+}
+
+
+class Metrics:
+    """The metrics and the calls on them, by AWS's names in `operations`."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._points: dict[_Key, list[_Point]] = {}
+        self.operations: dict[str, Callable[[Params], Reply]] = {
+            "GetMetricData": self.get_metric_data,
+            "GetMetricStatistics": self.get_metric_statistics,
+            "ListMetrics": self.list_metrics,
+            "PutMetricData": self.put_metric_data,
+        }
+        self._measure_at(floor(cloud.now(), cloud.timings.metric_period) + cloud.timings.metric_period)
+
+    def put(
+        self, namespace: str, name: str, dimensions: Mapping[str, str], at: datetime, value: float, readable: datetime
+    ) -> None:
+        points = self._points.setdefault((namespace, name, frozenset(dimensions.items())), [])
+        bisect.insort(points, (at, value, readable))
+
+    def measure(self, instance: Instance, at: datetime) -> None:
+        """Publish the processor's use of a running instance since it was last measured."""
+        cores = self._cloud.machines.cores_in_use(instance.id)
+        if cores is None:
+            return
+        timings = self._cloud.timings
+        begun = floor(at - _MOMENT, timings.metric_period)
+        percent = min(100.0, 100 * cores / vcpus(instance.type))
+        readable = begun + timings.metric_period + timings.metric_delay
+        self.put("AWS/EC2", "CPUUtilization", {"InstanceId": instance.id}, begun, percent, readable)
+
+    def get_metric_data(self, params: Params) -> Reply:
+        """Newest first unless asked otherwise; no data is an empty list.
+
+        The points of a period carry its beginning, a multiple of the period; StartTime is rounded down to it.
+        """
+        queries, start, end = params["MetricDataQueries"], _aware(params["StartTime"]), _aware(params["EndTime"])
+        _check_queries(queries, start, end)
+        newest_first = params.get("ScanBy") != "TimestampAscending"
+        results = []
+        for query in queries:
+            stat = query["MetricStat"]
+            points = self._read(_key(stat["Metric"]), start, end, stat["Period"], stat["Stat"])
+            if query.get("ReturnData", True):
+                label = query.get("Label") or stat["Metric"]["MetricName"]
+                results.append((query["Id"], label, points[::-1] if newest_first else points))
+        return _paged(results, params.get("NextToken"), params.get("MaxDatapoints") or 100_800)
+
+    def get_metric_statistics(self, params: Params) -> Reply:
+        start, end = _aware(params["StartTime"]), _aware(params["EndTime"])
+        rows: dict[datetime, dict[str, Any]] = {}
+        for name in params.get("Statistics") or ():
+            for at, value in self._read(_key(params), start, end, params["Period"], name):
+                rows.setdefault(at, {"Timestamp": at, "Unit": "Percent"})[name] = value
+        return {"Label": params["MetricName"], "Datapoints": list(rows.values())}
+
+    def list_metrics(self, params: Params) -> Reply:
+        wanted = {(one["Name"], one.get("Value")) for one in params.get("Dimensions") or ()}
+        found = []
+        for namespace, name, dimensions in self._points:
+            if params.get("Namespace", namespace) != namespace or params.get("MetricName", name) != name:
+                continue
+            pairs = dict(dimensions)
+            if all(key in pairs and value in (None, pairs[key]) for key, value in wanted):
+                listed = [{"Name": key, "Value": value} for key, value in sorted(pairs.items())]
+                found.append({"Namespace": namespace, "MetricName": name, "Dimensions": listed})
+        return {"Metrics": found}
+
+    def put_metric_data(self, params: Params) -> Reply:
+        now = self._cloud.now()
+        for datum in params["MetricData"]:
+            dimensions = {one["Name"]: one["Value"] for one in datum.get("Dimensions") or ()}
+            at = _aware(datum["Timestamp"]) if "Timestamp" in datum else now
+            for value in datum.get("Values") or [datum["Value"]]:
+                self.put(params["Namespace"], datum["MetricName"], dimensions, at, float(value), now)
+        return {}
+
+    def _measure_at(self, due: datetime) -> None:
+        def measured(at: datetime) -> None:
+            for instance in self._cloud.instances.values():
+                if instance.state == "running":
+                    self.measure(instance, at)
+            self._measure_at(at + self._cloud.timings.metric_period)
+
+        self._cloud.timeline.at(due, measured)
+
+    def _read(
+        self, key: _Key, start: datetime, end: datetime, period_seconds: int, statistic: str
+    ) -> list[tuple[datetime, float]]:
+        """Oldest first."""
+        if statistic not in _STATISTICS:
+            raise AwsError("ValidationError", f"The statistic {statistic} is not available for this metric")
+        lost = self._cloud.instances.get(dict(key[2]).get("InstanceId", ""))
+        if lost is not None and lost.metrics_lost:
+            return []
+        points = self._points.get(key, ())
+        period, now = timedelta(seconds=period_seconds), self._cloud.now()
+        first = bisect.bisect_left(points, floor(start, period), key=lambda point: point[0])
+        buckets: dict[datetime, list[float]] = {}
+        for at, value, readable in points[first:]:
+            if at >= end:
+                break
+            if readable <= now:
+                buckets.setdefault(floor(at, period), []).append(value)
+        return [(at, float(_STATISTICS[statistic](values))) for at, values in buckets.items()]
+
+
+def floor(at: datetime, period: timedelta) -> datetime:
+    """The beginning of the period that `at` is in; periods are counted from 1970."""
+    return at - (at - datetime(1970, 1, 1, tzinfo=UTC)) % period
+
+
+def _aware(at: datetime) -> datetime:
+    """The parsers of requests give UTC without saying so."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
+def _key(metric: Mapping[str, Any]) -> _Key:
+    dimensions = frozenset((one["Name"], one["Value"]) for one in metric.get("Dimensions") or ())
+    return metric["Namespace"], metric["MetricName"], dimensions
+
+
+def _check_queries(queries: Sequence[Mapping[str, Any]], start: datetime, end: datetime) -> None:
+    if len(queries) > 500:
+        raise AwsError("ValidationError", "The collection MetricDataQueries must not have a size greater than 500.")
+    if start >= end:
+        raise AwsError("ValidationError", "The parameter StartTime must be less than the parameter EndTime.")
+    ids = [query["Id"] for query in queries]
+    if len(set(ids)) < len(ids):
+        raise AwsError("ValidationError", "The values for parameter Id in MetricDataQueries are not unique.")
+    for query in queries:
+        if not _ID.fullmatch(query["Id"]):
+            raise AwsError("ValidationError", f"The value {query['Id']} for parameter Id is not matching the pattern.")
+        if "MetricStat" not in query:
+            raise AwsError("ValidationError", "Only queries with MetricStat can be answered here.")
+        period = query["MetricStat"]["Period"]
+        if period not in (1, 5, 10, 20, 30) and (period < 60 or period % 60):
+            raise AwsError("ValidationError", f"Period must be 1, 5, 10, 20, 30 or a multiple of 60, not {period}.")
+
+
+def _paged(results: Iterable[tuple[str, str, list[tuple[datetime, float]]]], token: str | None, most: int) -> Reply:
+    """At most so many points; a metric that is cut is marked, and goes on in the next page."""
+    skip, room, answer = int(token or 0), most, []
+    seen = 0
+    for query_id, label, points in results:
+        begin = max(0, skip - seen)
+        seen += len(points)
+        if skip and begin >= len(points):
+            continue  # told on an earlier page
+        part = points[begin : begin + room]
+        room -= len(part)
+        whole = begin + len(part) == len(points)
+        answer.append(
+            {
+                "Id": query_id,
+                "Label": label,
+                "Timestamps": [at for at, _ in part],
+                "Values": [value for _, value in part],
+                "StatusCode": "Complete" if whole else "PartialData",
+            }
+        )
+    told = skip + most - room
+    return {"MetricDataResults": answer, "NextToken": str(told) if told < seen else None}

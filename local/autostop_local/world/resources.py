@@ -1,0 +1,111 @@
+"""The things of the world: instances, volumes, snapshots."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+INSTANCE_STATES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+
+
+@dataclass(slots=True, kw_only=True)
+class Resource:
+    """What has an id and tags; `number` grows with each new one, for lists that are read page by page."""
+
+    id: str
+    number: int
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Attachment:
+    """A volume at a device of an instance; state: attaching, attached or detaching."""
+
+    instance_id: str
+    device: str
+    at: datetime
+    state: str
+    delete_on_termination: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Volume(Resource):
+    """An EBS volume; state: creating, available, in-use, deleting or error; size in GiB, throughput in MiB/s."""
+
+    size: int
+    type: str
+    zone: str
+    created_at: datetime
+    state: str = "creating"
+    iops: int | None = None
+    throughput: int | None = None
+    kms_key_id: str | None = None  # of an encrypted one
+    snapshot_id: str | None = None
+    multi_attach: bool = False
+    attachment: Attachment | None = None
+    last_snapshot_at: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Snapshot(Resource):
+    """An EBS snapshot; state: pending, completed or error."""
+
+    volume_id: str
+    volume_size: int
+    description: str
+    started_at: datetime
+    due_at: datetime
+    size: int  # bytes of content
+    kms_key_id: str | None = None
+    state: str = "pending"
+    state_message: str | None = None
+    completed_at: datetime | None = None
+    doomed: bool = False  # deleted while pending: goes when it is complete
+
+
+@dataclass(slots=True, kw_only=True)
+class Spot(Resource):
+    """A Spot instance request; type: one-time or persistent; state: active, disabled, cancelled or closed."""
+
+    instance_id: str
+    type: str
+    created_at: datetime
+    state: str = "active"
+
+
+@dataclass(slots=True, kw_only=True)
+class Instance(Resource):
+    """An EC2 instance; state: a key of INSTANCE_STATES."""
+
+    reservation_id: str
+    image_id: str
+    type: str
+    zone: str
+    root_device: str
+    private_ip: str
+    launched_at: datetime
+    state: str = "pending"
+    running_at: datetime | None = None
+    public_ip: str | None = None
+    transition_reason: str = ""
+    state_reason: tuple[str, str] | None = None  # code, message
+    stop_reason: tuple[str, str] | None = None  # becomes state_reason when it has stopped
+    volumes: dict[str, str] = field(default_factory=dict)  # device: volume id, attached or about to be
+    spot_request_id: str | None = None
+    disable_api_stop: bool = False
+    disable_api_termination: bool = False
+    hibernation: bool = False
+    product_codes: list[str] = field(default_factory=list)
+    key_name: str | None = None
+    profile: str | None = None  # ARN of the instance profile
+    shutdown_behavior: str = "stop"
+    ebs_optimized: bool = False
+    source_dest_check: bool = True
+    monitoring: str = "disabled"
+    client_token: str = ""
+    user_data: str | None = None
+    jupyter_port: int | None = None
+    agent_broken: bool = False
+    metrics_lost: bool = False
+
+    @property
+    def state_code(self) -> int:
+        return INSTANCE_STATES[self.state]

@@ -1,0 +1,327 @@
+"""The world: one AWS account on one machine, with EC2, EBS, Run Command and the metrics of instances.
+
+In process, `with World(...)` makes every boto3 client talk to it (whatever its credentials); everything that the world
+does not have itself is moto's. `serve` puts the same world behind an HTTP endpoint.
+
+The way in is moto's one object that answers in place of botocore's HTTP: while the context lasts, its `process_request`
+is ours, which hands on to moto's what is not for the world. No class or module of moto or botocore is changed.
+"""
+
+import os
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from unittest.mock import patch
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import AWSPreparedRequest
+from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.models import botocore_stubber
+from moto.core.request import normalize_request
+
+from autostop_local.world import wire
+from autostop_local.world.clocks import Clock
+from autostop_local.world.cloud import ACCOUNT, Cloud, Params, Reply
+from autostop_local.world.commands import Commands
+from autostop_local.world.content import Content, mount_name
+from autostop_local.world.errors import AwsError
+from autostop_local.world.events import Event, Outbox
+from autostop_local.world.instance_views import InstanceViews
+from autostop_local.world.instances import Instances
+from autostop_local.world.journal import Call, Journal
+from autostop_local.world.machines import Machines, VirtualMachines
+from autostop_local.world.metrics import Metrics
+from autostop_local.world.resources import Instance
+from autostop_local.world.snapshots import Snapshots
+from autostop_local.world.tagging import Tagging
+from autostop_local.world.timings import Timings
+from autostop_local.world.volumes import Volumes
+
+
+def _nobody(_event: Event) -> None:
+    """Takes the events of a world that nobody listens to."""
+
+
+class World:
+    """One account in one Region; a context, fresh each time it is entered.
+
+    root: directory of its disks: empty, new, or of a former world; send: takes the events, outside of the world's lock.
+    in_process: whether boto3 in this process talks to the world by itself; without it only `serve` reaches the world.
+    Everything due happens, in its order and at its own moment, whenever the world is called or ticked.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        clock: Clock,
+        timings: Timings | None = None,
+        machines: Machines | None = None,
+        send: Callable[[Event], None] = _nobody,
+        region: str = "us-east-1",
+        seed: int | None = 0,
+        in_process: bool = True,
+    ) -> None:
+        """`seed` settles the ids, so that a failing run can be run again; None: other ids in every world."""
+        self.root = Path(root)
+        self.clock = clock
+        self.timings = timings or Timings()
+        self.machines = machines or VirtualMachines()
+        self.region = region
+        self.account = ACCOUNT
+        self.journal = Journal()
+        self._send = send
+        self._seed = seed
+        self._in_process = in_process
+        self._lock = threading.RLock()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.journal = Journal()
+        self._faults: dict[str, deque[tuple[AwsError, bool]]] = {}
+        self.cloud = Cloud(
+            region=self.region,
+            clock=self.clock,
+            timings=self.timings,
+            content=Content(self.root),
+            machines=self.machines,
+            events=Outbox(self._send, account=self.account, region=self.region),
+            chance=random.Random(self._seed),  # noqa: S311 - ids, not secrets
+        )
+        self._metrics = Metrics(self.cloud)
+        self._volumes = Volumes(self.cloud)
+        self._snapshots = Snapshots(self.cloud)
+        self._instances = Instances(self.cloud, self._volumes, self._metrics.measure)
+        self._operations: dict[str, dict[str, Callable[[Params], Reply]]] = {
+            "ec2": {
+                **self._instances.operations,
+                **InstanceViews(self.cloud).operations,
+                **self._volumes.operations,
+                **self._snapshots.operations,
+                **Tagging(self.cloud).operations,
+            },
+            "ssm": Commands(self.cloud).operations,
+            "cloudwatch": self._metrics.operations,
+        }
+        with ExitStack() as stack:
+            stack.callback(self.machines.close)
+            if self._in_process:
+                stack.enter_context(mock_aws())
+                stack.enter_context(patch.dict(os.environ, {"AWS_DEFAULT_REGION": self.region}))
+                stack.enter_context(patch.object(botocore_stubber, "process_request", self._process_request))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    # -- time and calls
+
+    def tick(self) -> None:
+        """Let happen whatever is due."""
+        with self._lock:
+            self.cloud.timeline.run(self.cloud.now())
+        self.cloud.events.deliver()
+
+    def call(self, asked: wire.Asked) -> Mapping[str, Any] | None:
+        """Answer a call; None when the world does not have the operation. Raises AwsError."""
+        operation = self._operations[asked.service].get(asked.operation)
+        error: str | None = None
+        try:
+            with self._lock:
+                self.cloud.timeline.run(self.cloud.now())
+                try:
+                    after = self._fault(asked.operation)
+                    reply = self._answer(asked, operation)
+                    if after is not None:
+                        raise after
+                except AwsError as refused:
+                    error = refused.code
+                    raise
+                finally:
+                    if operation is not None or error is not None:
+                        self._note(asked, error)
+                    # What takes no time has happened when the caller looks next; the reply was made before.
+                    self.cloud.timeline.run(self.cloud.now())
+        finally:
+            self.cloud.events.deliver()
+        return reply
+
+    def passed_on(self, asked: wire.Asked, error: str | None) -> None:
+        """Note a call that moto answered."""
+        self._note(asked, error)
+
+    def _answer(self, asked: wire.Asked, operation: Callable[[Params], Reply] | None) -> Reply | None:
+        if operation is None:
+            return None
+        if asked.parameters.get("DryRun"):
+            raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+        return operation(asked.parameters)
+
+    def _fault(self, operation: str) -> AwsError | None:
+        """Raise the fault that was ordered for this call, or give it to be raised once the call has had its effect."""
+        ordered = self._faults.get(operation)
+        if not ordered:
+            return None
+        error, after = ordered.popleft()
+        if not after:
+            raise error
+        return error
+
+    def _note(self, asked: wire.Asked, error: str | None) -> None:
+        self.journal.add(Call(self.cloud.now(), asked.service, asked.operation, asked.parameters, error))
+
+    def _process_request(self, prepared: AWSPreparedRequest) -> Any:
+        """In place of moto's: gives status, headers and body, or None to let the request out to the network."""
+        others = partial(BotocoreStubber.process_request, botocore_stubber)
+        if not (urlsplit(prepared.url).hostname or "").endswith((".amazonaws.com", ".api.aws")):
+            return others(prepared)
+        request = normalize_request(prepared)
+        asked = wire.read(request)
+        if asked is None:
+            return others(prepared)
+        answered = wire.answer(request, asked, self.call)
+        if answered is not None:
+            return answered
+        passed = others(prepared)
+        if passed is not None:
+            self.passed_on(asked, wire.error_code(int(passed[0]), passed[2]))
+        return passed
+
+    # -- for those who make the world
+
+    def launch(
+        self,
+        *,
+        type: str = "t3.medium",  # noqa: A002 - AWS's word
+        zone: str | None = None,
+        disks: Mapping[str, Mapping[str, Any]] | None = None,
+        tags: Mapping[str, str] | None = None,
+        volume_tags: Mapping[str, str] | None = None,
+        spot: str | None = None,
+        jupyter_port: int | None = None,
+        **parameters: Any,
+    ) -> str:
+        """Run an instance by RunInstances, and give its id.
+
+        disks: the `Ebs` of each device, the root device being gp3 of 8 GiB when it is not among them;
+        spot: `one-time` or `persistent`; jupyter_port: None for a free one; parameters: any others of RunInstances.
+        """
+        kinds = {"instance": tags or {}, "volume": volume_tags or {}}
+        asked: dict[str, Any] = {
+            "ImageId": "ami-00000000000000001",
+            "InstanceType": type,
+            "Placement": {"AvailabilityZone": zone or f"{self.region}a"},
+            "BlockDeviceMappings": [{"DeviceName": device, "Ebs": dict(ebs)} for device, ebs in (disks or {}).items()],
+            "TagSpecifications": [
+                {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in of_kind.items()]}
+                for kind, of_kind in kinds.items()
+            ],
+            **parameters,
+        }
+        if spot:
+            asked["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": spot}}
+        with self._lock:
+            self.cloud.timeline.run(self.cloud.now())
+            reply = self._instances.run_instances(asked)
+            instance_id = str(reply["Instances"][0]["InstanceId"])
+            self.cloud.instances[instance_id].jupyter_port = jupyter_port
+        self.tick()
+        return instance_id
+
+    def root_device(self, image: str, device: str) -> None:
+        """From now on, instances of this image have their root at this device (else /dev/sda1)."""
+        self._instances.root_devices[image] = device
+
+    def instance(self, instance_id: str) -> Instance:
+        """What the world knows of an instance, as of now. Raises AwsError for an unknown one."""
+        self.tick()
+        return self.cloud.instance(instance_id)
+
+    def volume_path(self, volume_id: str) -> Path:
+        """The directory of what is on a volume."""
+        return self.cloud.content.volume(volume_id)
+
+    def snapshot_path(self, snapshot_id: str) -> Path:
+        """The directory of what is in a snapshot."""
+        return self.cloud.content.snapshot(snapshot_id)
+
+    def instance_path(self, instance_id: str) -> Path:
+        """The directory of an instance, which holds a link per attached volume: `root`, `data-sdf` and so on."""
+        return self.cloud.content.instance(instance_id)
+
+    def disk_path(self, instance_id: str, device: str) -> Path:
+        """The way to what is attached at a device of an instance; the same for every volume that comes there."""
+        instance = self.instance(instance_id)
+        return self.instance_path(instance_id) / mount_name(device, instance.root_device)
+
+    def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags as AWS itself does: `aws:` ones too."""
+        with self._lock:
+            self.cloud.resource(resource_id).tags.update(tags)
+
+    def mark_marketplace(self, instance_id: str, code: str) -> None:
+        """Let an instance carry a Marketplace product code."""
+        self.instance(instance_id).product_codes.append(code)
+
+    # -- what goes wrong
+
+    def fail_next(
+        self, operation: str, code: str, message: str = "", *, times: int = 1, after: bool = False, status: int = 400
+    ) -> None:
+        """Let the next calls of an operation fail; `after`: though they have had their effect."""
+        error = AwsError(code, message or f"{operation} was told to fail", status)
+        with self._lock:
+            self._faults.setdefault(operation, deque()).extend([(error, after)] * times)
+
+    def fail_next_snapshots(self, times: int = 1) -> None:
+        """Let the snapshots of the next calls of CreateSnapshot(s) end in `error`, all of a set together."""
+        self._snapshots.failing = times
+
+    def fail_next_volumes(self, times: int = 1) -> None:
+        """Let the next volumes end in `error`, though CreateVolume succeeds (as for a key that may not be used)."""
+        self._volumes.failing = times
+
+    def fail_next_boots(self, times: int = 1) -> None:
+        """Let the next starts fall back to stopped, though StartInstances succeeds."""
+        self._instances.failing_boots = times
+
+    def break_agent(self, instance_id: str, *, broken: bool = True) -> None:
+        """Let the SSM agent of an instance be lost, or come back."""
+        self.instance(instance_id).agent_broken = broken
+
+    def lose_metrics(self, instance_id: str, *, lost: bool = True) -> None:
+        """Let CloudWatch have no data of an instance, old or new; or have them again."""
+        self.instance(instance_id).metrics_lost = lost
+
+    def power_off(
+        self,
+        instance_id: str,
+        code: str = "Client.InstanceInitiatedShutdown",
+        message: str = "Instance initiated shutdown",
+    ) -> None:
+        """Stop a running instance without an API call: `poweroff` inside it, or AWS (Server.ScheduledStop)."""
+        with self._lock:
+            self._instances.stop(self.instance(instance_id), (code, f"{code}: {message}"))
+        self.tick()
+
+    # -- metrics
+
+    def put_cpu(self, instance_id: str, at: datetime, percent: float) -> None:
+        """Publish a point of CPUUtilization; it can be read from `at` (plus the metric delay) on."""
+        self.put_metric("AWS/EC2", "CPUUtilization", {"InstanceId": instance_id}, at, percent)
+
+    def put_metric(self, namespace: str, name: str, dimensions: Mapping[str, str], at: datetime, value: float) -> None:
+        """Publish a point of any metric; it can be read from `at` (plus the metric delay) on."""
+        with self._lock:
+            self._metrics.put(namespace, name, dimensions, at, value, at + self.timings.metric_delay)

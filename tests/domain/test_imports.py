@@ -1,0 +1,59 @@
+"""The domain and the probe import the standard library and themselves, nothing else.
+
+import-linter keeps the layers, but cannot name "all that is not the standard library"; this reads the sources instead.
+The probe is sent to the workstation as text and runs there on whatever Python it has, so it may not even import the
+domain.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "layers" / "autostop" / "autostop"
+DOMAIN = sorted((PACKAGE / "domain").rglob("*.py"))
+
+
+def imported(source: str) -> Iterator[str]:
+    """Names of the modules that `source` imports anywhere, inside functions too; a relative import keeps its dots."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+
+
+def foreign(source: str, *, own: str | None) -> list[str]:
+    """Imports of `source` that are neither of the standard library nor of the package `own`."""
+    return [
+        name
+        for name in imported(source)
+        if name.partition(".")[0] not in sys.stdlib_module_names
+        and not (own and (name == own or name.startswith(f"{own}.")))
+    ]
+
+
+@pytest.mark.parametrize("path", DOMAIN, ids=lambda path: path.stem)
+def test_the_domain_imports_only_the_standard_library_and_itself(path: Path) -> None:
+    assert foreign(path.read_text(encoding="utf-8"), own="autostop.domain") == []
+
+
+def test_the_probe_imports_only_the_standard_library() -> None:
+    assert foreign((PACKAGE / "probe.py").read_text(encoding="utf-8"), own=None) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        pytest.param("import boto3", ["boto3"], id="a package"),
+        pytest.param("def f():\n    from botocore.client import Config", ["botocore.client"], id="inside a function"),
+        pytest.param("from autostop.aws import ec2", ["autostop.aws"], id="an outer layer"),
+        pytest.param("from autostop.domainer import x", ["autostop.domainer"], id="a name that only begins alike"),
+        pytest.param("from ..aws import ec2", ["..aws"], id="an outer layer, by dots"),
+        pytest.param("import os.path, autostop.domain.law", [], id="what is allowed"),
+    ],
+)
+def test_a_foreign_import_is_seen(source: str, expected: list[str]) -> None:
+    assert foreign(source, own="autostop.domain") == expected

@@ -1,0 +1,288 @@
+"""What the template must keep to, whoever changes it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.handlers.template import PATH, Statement, as_list, load
+
+TEMPLATE = load()
+FUNCTIONS = TEMPLATE.of_type("AWS::Serverless::Function")
+STATEMENTS = list(TEMPLATE.statements())
+TEXT = PATH.read_text(encoding="utf-8")
+
+# What only looks, and cannot be limited to one resource: AWS knows no resource level for these.
+WITHOUT_RESOURCE_LEVEL = {
+    "cloudwatch:GetMetricData",
+    "ec2:DescribeInstanceStatus",
+    "ec2:DescribeInstanceTypes",
+    "ec2:DescribeInstances",
+    "ec2:DescribeSnapshots",
+    "ec2:DescribeSpotInstanceRequests",
+    "ec2:DescribeVolumes",
+    "ssm:ListCommandInvocations",
+}
+TAGGED = {"StringEquals": {"aws:ResourceTag/autostop": "on"}}
+BORN_TAGGED = {"StringEquals": {"aws:RequestTag/autostop": "on"}}
+TAGGED_WHILE_CREATED = {"StringEquals": {"ec2:CreateAction": ["CreateVolume", "CreateSnapshots"]}}
+CREATED = {"ec2:CreateVolume": ":volume/*", "ec2:CreateSnapshots": ":snapshot/*"}
+
+
+def resources_of(statement: Statement) -> list[str]:
+    """The statement's resources as text; a reference to one of the stack's own resources as its logical id."""
+    found = []
+    for resource in as_list(statement["Resource"]):
+        match resource:
+            case str():
+                found.append(resource)
+            case {"Fn::Sub": str(text)}:
+                found.append(text)
+            case {"Fn::GetAtt": [str(name), "Arn"]}:
+                found.append(name)
+            case _:
+                pytest.fail(f"a resource of an unexpected form: {resource}")
+    return found
+
+
+def statements_with(prefix: str) -> list[Any]:
+    return [
+        pytest.param(s, id=name) for name, s in STATEMENTS if any(a.startswith(prefix) for a in as_list(s["Action"]))
+    ]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_its_own_log_group_with_an_end(name: str) -> None:
+    group = FUNCTIONS[name]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
+
+    others = [
+        other["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] for key, other in FUNCTIONS.items() if key != name
+    ]
+    assert group not in others
+    assert TEMPLATE.resources[group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_its_own_role_a_time_limit_and_a_memory_limit(name: str) -> None:
+    properties = FUNCTIONS[name]["Properties"]
+
+    assert properties["Role"] == {"Fn::GetAtt": [name.replace("Function", "Role"), "Arn"]}
+    assert properties["Timeout"] <= 120
+    assert properties["MemorySize"] <= 512
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_a_handler_and_needs_no_build(name: str) -> None:
+    assert (Path(PATH.parent) / FUNCTIONS[name]["Properties"]["CodeUri"] / "app.py").is_file()
+    assert FUNCTIONS[name]["Metadata"] == {"SkipBuild": True}
+
+
+def test_what_fails_for_good_is_kept_for_a_person() -> None:
+    queue = TEMPLATE.resources["Queue"]["Properties"]
+
+    assert queue["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]},
+        "maxReceiveCount": 5,
+    }
+    assert TEMPLATE.resources["DeadLetterQueue"]["Properties"]["MessageRetentionPeriod"] == 14 * 86400
+
+
+def test_a_message_is_hidden_for_six_times_as_long_as_the_reconciler_may_run() -> None:
+    timeout = FUNCTIONS["ReconcileFunction"]["Properties"]["Timeout"]
+
+    assert TEMPLATE.resources["Queue"]["Properties"]["VisibilityTimeout"] == 6 * timeout
+
+
+def test_one_bad_message_does_not_fail_its_batch() -> None:
+    wake = FUNCTIONS["ReconcileFunction"]["Properties"]["Events"]["Wake"]["Properties"]
+
+    assert wake["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert wake["ScalingConfig"]["MaximumConcurrency"] >= 2
+
+
+def test_only_the_rules_of_this_stack_may_send_to_the_queue() -> None:
+    (statement,) = TEMPLATE.resources["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+
+    senders = statement["Condition"]["ArnEquals"]["aws:SourceArn"]
+    assert senders == [{"Fn::GetAtt": [rule, "Arn"]} for rule in TEMPLATE.of_type("AWS::Events::Rule")]
+
+
+def test_the_table_outlives_the_stack() -> None:
+    (table,) = TEMPLATE.of_type("AWS::DynamoDB::Table").values()
+
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_aws_is_aws_in_the_template() -> None:
+    assert "ENDPOINT_URL" not in TEXT
+
+
+def test_the_api_has_these_routes_and_no_other() -> None:
+    assert sorted(
+        route["Properties"]["RouteKey"] for route in TEMPLATE.of_type("AWS::ApiGatewayV2::Route").values()
+    ) == [
+        "GET /api/workstations/{id}",
+        "GET /w/{id}",
+        "POST /api/workstations/{id}/keep-awake",
+        "POST /api/workstations/{id}/start",
+        "POST /api/workstations/{id}/stop",
+    ]
+
+
+def test_the_api_is_throttled_and_writes_no_access_log() -> None:
+    stage = TEMPLATE.resources["ApiStage"]["Properties"]
+
+    assert stage["DefaultRouteSettings"] == {"ThrottlingBurstLimit": 20, "ThrottlingRateLimit": 10}
+    assert "AccessLogSettings" not in stage
+
+
+@pytest.mark.parametrize("name", TEMPLATE.parameters)
+def test_a_parameter_says_what_it_is_and_has_a_default_that_is_allowed(name: str) -> None:
+    parameter = TEMPLATE.parameters[name]
+
+    default = str(parameter["Default"])
+    assert parameter["Description"]
+    assert parameter["ConstraintDescription"] or "AllowedPattern" not in parameter
+    assert re.fullmatch(parameter.get("AllowedPattern", ".*"), default)
+    assert parameter["Default"] in parameter.get("AllowedValues", [parameter["Default"]])
+
+
+def test_every_parameter_is_in_a_group_and_has_a_label() -> None:
+    interface = TEMPLATE.body["Metadata"]["AWS::CloudFormation::Interface"]
+
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(TEMPLATE.parameters) == sorted(interface["ParameterLabels"])
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "allowed"),
+    [
+        ("IdleAfter", "30m", True),
+        ("IdleAfter", "1h30m", True),
+        ("IdleAfter", "off", True),
+        ("IdleAfter", "0", False),
+        ("IdleAfter", "0m", False),
+        ("IdleAfter", "", False),
+        ("IdleAfter", "30", False),
+        ("IdleAfter", "30 m", False),
+        ("IdleAfter", "30m1h", False),
+        ("Grace", "0", True),
+        ("Grace", "90s", True),
+        ("Grace", "off", False),
+        ("CpuCores", "0.25", True),
+        ("CpuCores", "2", True),
+        ("CpuCores", "0", False),
+        ("CpuCores", "0.0", False),
+        ("CpuCores", "25%", False),
+        ("ShelveAfter", "0", True),
+        ("ShelveAfter", "3d", True),
+        ("ShelveAfter", "off", True),
+        ("ShelveAfter", "never", False),
+        ("KeepAwakeFor", "1h", True),
+        ("KeepAwakeFor", "0", False),
+        ("SweepEvery", "rate(1 minute)", True),
+        ("SweepEvery", "cron(0/5 7-20 ? * MON-FRI *)", True),
+        ("SweepEvery", "5 minutes", False),
+    ],
+)
+def test_what_may_be_typed(name: str, typed: str, allowed: bool) -> None:
+    assert bool(re.fullmatch(TEMPLATE.parameters[name]["AllowedPattern"], typed)) is allowed
+
+
+def test_the_functions_get_every_setting() -> None:
+    variables = TEMPLATE.body["Globals"]["Function"]["Environment"]["Variables"]
+
+    settings = {name for name in TEMPLATE.parameters if name not in {"SweepEvery", "LogRetentionDays"}}
+    assert {value["Ref"] for value in variables.values() if isinstance(value, dict)} == settings | {"Table", "Queue"}
+    for name in settings:
+        assert variables[re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()] == {"Ref": name}
+
+
+def test_nothing_has_a_fixed_name() -> None:
+    named = {"TableName", "QueueName", "FunctionName", "RoleName", "LogGroupName", "ManagedPolicyName"}
+
+    for name, resource in TEMPLATE.resources.items():
+        if resource["Type"] != "AWS::Lambda::Permission":
+            assert not named & resource["Properties"].keys(), name
+
+
+@pytest.mark.parametrize(("name", "statement"), STATEMENTS, ids=[name for name, _ in STATEMENTS])
+def test_a_permission_names_its_actions_and_every_resource_it_can(name: str, statement: Statement) -> None:
+    assert statement["Effect"] == "Allow"
+    assert not [action for action in as_list(statement["Action"]) if "*" in action]
+    if "*" in resources_of(statement):
+        assert set(as_list(statement["Action"])) <= WITHOUT_RESOURCE_LEVEL
+
+
+@pytest.mark.parametrize("statement", statements_with("ec2:"))
+def test_every_ec2_action_that_changes_something_is_fenced_by_the_tag(statement: Statement) -> None:
+    for action in as_list(statement["Action"]):
+        if action in WITHOUT_RESOURCE_LEVEL:
+            continue
+        for resource in resources_of(statement):
+            if action in CREATED and resource.endswith(CREATED[action]):
+                assert statement["Condition"] == BORN_TAGGED
+            elif action == "ec2:CreateTags" and "ec2:CreateAction" in statement["Condition"]["StringEquals"]:
+                assert statement["Condition"] == TAGGED_WHILE_CREATED
+            else:
+                assert statement["Condition"] == TAGGED
+
+
+def test_the_tag_can_be_put_on_nothing_that_exists() -> None:
+    taggers = [s for _, s in STATEMENTS if "ec2:CreateTags" in as_list(s["Action"])]
+
+    assert [s["Condition"] for s in taggers] == [TAGGED_WHILE_CREATED, TAGGED]
+    assert [r.rpartition(":")[2] for s in taggers for r in resources_of(s)] == ["volume/*", "snapshot/*", "snapshot/*"]
+
+
+@pytest.mark.parametrize("statement", statements_with("kms:"))
+def test_keys_are_used_by_way_of_ec2_only(statement: Statement) -> None:
+    assert statement["Condition"]["StringEquals"] == {"kms:ViaService": {"Fn::Sub": "ec2.${AWS::Region}.amazonaws.com"}}
+    if "kms:CreateGrant" in as_list(statement["Action"]):
+        assert statement["Condition"]["Bool"] == {"kms:GrantIsForAWSResource": "true"}
+
+
+@pytest.mark.parametrize("statement", statements_with("ssm:SendCommand"))
+def test_commands_go_to_workstations_by_one_document(statement: Statement) -> None:
+    (resource,) = resources_of(statement)
+
+    if resource.endswith("document/AWS-RunShellScript"):
+        assert "Condition" not in statement
+    else:
+        assert resource.endswith("instance/*")
+        assert statement["Condition"] == TAGGED
+
+
+def test_the_api_and_the_sweep_change_no_machine_and_no_disk() -> None:
+    changing = re.compile(r"ec2:(?!Describe)|kms:")
+
+    changers = {name.partition(".")[0] for name, s in STATEMENTS if any(map(changing.match, as_list(s["Action"])))}
+    assert changers == {"ReconcileRole"}
+
+
+def test_no_managed_policy_of_aws_is_used() -> None:
+    own = TEMPLATE.of_type("AWS::IAM::ManagedPolicy")
+
+    for role in TEMPLATE.of_type("AWS::IAM::Role").values():
+        assert all(policy["Ref"] in own for policy in role["Properties"].get("ManagedPolicyArns", []))
+
+
+def test_arns_hold_in_every_partition_and_snapshots_have_no_account() -> None:
+    assert "arn:aws:" not in TEXT
+    for _, statement in STATEMENTS:
+        for resource in resources_of(statement):
+            if resource.endswith("snapshot/*"):
+                assert resource == "arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*"
+
+
+def test_every_statement_has_a_reason() -> None:
+    lines = TEXT.splitlines()
+    sids = [number for number, line in enumerate(lines) if line.lstrip().startswith("- Sid:")]
+
+    without = [lines[number].strip() for number in sids if not lines[number - 1].lstrip().startswith("#")]
+    # The second half of a permission that takes two statements, and one that says all by its name.
+    assert set(without) <= {"- Sid: ProbeWorkstations", "- Sid: WriteOwnLog"}

@@ -1,0 +1,69 @@
+"""The emulator is there when asked for, and gone afterwards, however its owner ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from autostop_local.emulator import ROOT, emulator
+
+# Enters the block, says which group the emulator is, and stays until it is killed.
+OWNER = """
+import sys, time
+from pathlib import Path
+from autostop_local.emulator import emulator
+
+with emulator(Path(sys.argv[1])) as running:
+    print(running.process.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def group_is_alive(group: int) -> bool:
+    """True while any process of the group runs; one that has ended and was not yet waited for does not count."""
+    listed = subprocess.run(["ps", "-e", "-o", "pgid=,stat="], capture_output=True, text=True, timeout=10, check=True)
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    return any(int(pgid) == group and not state.startswith("Z") for pgid, state in rows)
+
+
+def test_it_answers_inside_the_block_and_is_gone_after_it(tmp_path: Path) -> None:
+    with emulator(tmp_path) as running:
+        account = running.session.client("sts", **running.reach).get_caller_identity()["Account"]
+
+        assert account == "000000000000"
+        assert group_is_alive(running.process.pid)
+
+    assert not group_is_alive(running.process.pid)
+
+
+def test_a_killed_owner_leaves_nothing(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "local")}
+    command = [sys.executable, "-c", OWNER, str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        group = int(owner.stdout.readline())
+        assert group_is_alive(group)
+
+        owner.send_signal(signal.SIGKILL)
+
+    give_up = time.monotonic() + 10
+    while group_is_alive(group):
+        assert time.monotonic() < give_up, "the emulator outlived its owner"
+        time.sleep(0.05)
+
+
+def test_a_program_that_runs_against_it_sees_nothing_of_the_callers_aws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "mine")
+
+    with emulator(tmp_path) as running:
+        environment = running.environment()
+
+    assert "mine" not in environment.values()
+    assert environment["AWS_ENDPOINT_URL"] == running.url

@@ -1,0 +1,165 @@
+"""The buttons: which are there, what a press does, and what is said while it is under way or refused."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.page.conftest import Phone
+from tests.page.scripted_api import Answer, ScriptedApi, Status
+from tests.page.statuses import asleep, awake, blocked, falling_asleep, instant, status, waking
+
+pytestmark = pytest.mark.page
+
+
+def test_only_what_helps_and_is_allowed_is_offered(phone: Phone, api: ScriptedApi) -> None:
+    offers: list[tuple[Status, list[str]]] = [
+        (asleep(), ["Start"]),
+        (falling_asleep(), ["Start"]),
+        (waking(), ["Keep awake 1 h", "Stop"]),
+        (awake(), ["Keep awake 1 h", "Stop"]),
+        (blocked(), ["Start", "Stop"]),
+        (status("unknown"), ["Start", "Keep awake 1 h", "Stop"]),
+        (awake(scopes=["status", "keep-awake"]), ["Keep awake 1 h"]),
+        (awake(scopes=["status", "start"]), []),
+        (asleep(scopes=["status", "stop", "keep-awake"]), []),
+        (status("unknown", scopes=["status", "stop"]), ["Stop"]),
+    ]
+    page = phone.look(api, asleep())
+    for body, names in offers:
+        phone.look_again(page, api, body)
+        expect(page.get_by_role("button")).to_have_text(names)
+
+
+def test_start_starts(phone: Phone, api: ScriptedApi) -> None:
+    api.after["start"] = waking()
+    page = phone.look(api, asleep())
+    page.get_by_role("button", name="Start").tap()
+    expect(page.locator("#word")).to_have_text("Waking")
+    expect(page.locator("#reason")).to_have_text("Start is asked for.")
+    assert api.presses == ["start"]
+
+
+def test_keep_awake_shows_until_when(phone: Phone, api: ScriptedApi) -> None:
+    api.after["keep-awake"] = {"keep_awake_until": instant(60)}
+    page = phone.look(api, awake())
+    page.get_by_role("button", name="Keep awake 1 h").tap()
+    expect(page.locator("#plan")).to_contain_text("Kept awake until")
+    assert api.presses == ["keep-awake"]
+
+
+def test_stop_asks_first_and_can_be_left(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, awake())
+    for leave in ("Leave it running", "Escape", "beside"):
+        page.get_by_role("button", name="Stop").tap()
+        dialog = page.get_by_role("dialog", name="Stop lab?")
+        expect(dialog).to_be_visible()
+        expect(page.get_by_role("button", name="Leave it running")).to_be_focused()
+        if leave == "Escape":
+            page.keyboard.press("Escape")
+        elif leave == "beside":
+            page.touchscreen.tap(180, 30)
+        else:
+            page.get_by_role("button", name=leave).tap()
+        expect(dialog).to_be_hidden()
+    assert api.presses == []
+
+
+def test_stop_confirmed_stops(phone: Phone, api: ScriptedApi) -> None:
+    api.after["stop"] = falling_asleep()
+    page = phone.look(api, awake())
+    page.get_by_role("button", name="Stop").tap()
+    page.get_by_role("button", name="Stop now").tap()
+    expect(page.locator("#word")).to_have_text("Falling asleep")
+    assert api.presses == ["stop"]
+
+
+def test_the_question_goes_when_there_is_nothing_left_to_stop(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, awake())
+    page.get_by_role("button", name="Stop").tap()
+    api.status = asleep()
+    page.evaluate("window.dispatchEvent(new Event('online'))")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_everything_works_from_the_keyboard(phone: Phone, api: ScriptedApi) -> None:
+    api.after = {"start": waking(), "stop": asleep()}
+    page = phone.look(api, asleep())
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Start")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#word")).to_have_text("Waking")
+    expect(page.locator("#state")).to_be_focused()  # the pressed button is gone: read on at the state
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.keyboard.press("Shift+Tab")
+    expect(page.get_by_role("button", name="Stop now")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#word")).to_have_text("Asleep")
+    assert api.presses == ["start", "stop"]
+
+
+def test_while_a_request_is_under_way_no_other_is_made_and_the_reason_is_said(phone: Phone, api: ScriptedApi) -> None:
+    api.gates["keep-awake"] = threading.Event()
+    page = phone.look(api, awake())
+    page.get_by_role("button", name="Keep awake 1 h").tap()
+    for name in ("Keep awake 1 h", "Stop"):
+        button = page.get_by_role("button", name=name)
+        expect(button).to_be_disabled()
+        expect(button).to_have_accessible_description("Asking to keep it awake…")
+        button.tap(force=True)
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    api.gates["keep-awake"].set()
+    expect(page.locator("#reason")).to_have_text("Keeping it awake is noted.")
+    expect(page.get_by_role("button", name="Stop")).to_be_enabled()
+    assert api.presses == ["keep-awake"]
+
+
+def test_a_look_that_is_overtaken_by_a_press_cannot_undo_it(phone: Phone, api: ScriptedApi) -> None:
+    api.after["start"] = waking()
+    page = phone.look(api, asleep())
+    api.gates["GET"] = threading.Event()
+    page.evaluate("window.dispatchEvent(new Event('online'))")
+    page.get_by_role("button", name="Start").tap()
+    expect(page.locator("#word")).to_have_text("Waking")
+    api.answers["GET"] = [Answer(200, asleep())]
+    api.gates["GET"].set()
+    page.wait_for_timeout(100)
+    expect(page.locator("#word")).to_have_text("Waking")
+
+
+def test_a_refusal_is_shown_with_what_to_do(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, asleep())
+    for code in (400, 403, 409, 429, 500):
+        api.always["start"] = Answer(code, {"error": f"EC2 refuses <b>{code}", "next": "Try it in the console."})
+        page.get_by_role("button", name="Start").tap()
+        expect(page.locator("#trouble")).to_have_text(f"EC2 refuses <b>{code}")
+        expect(page.locator("#trouble-next")).to_have_text("Try it in the console.")
+        expect(page.get_by_role("button", name="Start")).to_be_enabled()
+
+
+def test_a_press_without_an_answer_says_that_pressing_again_is_safe(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, asleep())
+    phone.context.set_offline(True)
+    page.get_by_role("button", name="Start").tap()
+    expect(page.locator("#trouble")).to_have_text("This phone is offline.")
+    expect(page.locator("#trouble-next")).to_contain_text("Pressing again is safe.")
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_targets_are_large_and_nothing_scrolls_sideways(phone: Phone, api: ScriptedApi, width: int) -> None:
+    long = "i" * 70 + " https://" + "x" * 80
+    changes = {"headline": long, "name": long, "problems": [long], "steps": [{"at": instant(0), "text": long}]}
+    page = phone.look(api, status("unknown", **changes, jupyter_url="https://203.0.113.9:8888/lab"))
+    page.set_viewport_size({"width": width, "height": 740})
+    page.get_by_role("button", name="Stop").click()
+    targets = page.locator("button:visible, a:visible").all()
+    assert len(targets) == 6
+    for target in targets:
+        box = target.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 48
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

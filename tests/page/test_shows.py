@@ -1,0 +1,186 @@
+"""What the page shows for each answer of the API."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.page import statuses
+from tests.page.conftest import Phone
+from tests.page.scripted_api import ScriptedApi
+from tests.page.statuses import asleep, awake, blocked, falling_asleep, idle, instant, status, waking
+
+pytestmark = pytest.mark.page
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>&lt;b&gt;\u202e'\"`${1}"
+
+
+def berlin(written: str) -> str:
+    """The time of day in the phone's zone, as the page writes it; never across midnight in these tests."""
+    at = datetime.fromisoformat(written).astimezone(ZoneInfo("Europe/Berlin"))
+    return f"{at:%H:%M} {at.tzname()}"
+
+
+def test_the_state_is_one_big_word_with_its_headline(phone: Phone, api: ScriptedApi) -> None:
+    words = {
+        "Asleep": asleep(),
+        "Waking": waking(),
+        "Awake": awake(),
+        "Falling asleep": falling_asleep(),
+        "Blocked": blocked(),
+        "Unknown": status("a phase of a later version"),
+    }
+    page = phone.look(api, status("toString"))
+    for word, body in words.items():
+        phone.look_again(page, api, body)
+        expect(page.get_by_role("heading", level=1)).to_have_text(word)
+        expect(page.locator("#headline")).to_have_text(body["headline"])
+        expect(page).to_have_title(f"lab · {word}")
+        expect(page.locator("#state")).to_contain_text(word)
+    assert float(page.locator("#word").evaluate("e => parseFloat(getComputedStyle(e).fontSize)")) >= 44
+    expect(page.locator("#state")).to_have_attribute("aria-live", "polite")
+
+
+def test_waiting_shows_what_for_and_how_far(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, falling_asleep())
+    expect(page.locator("#moving")).to_contain_text("Waiting for snapshots: 40 %")
+    expect(page.get_by_role("progressbar")).to_have_attribute("value", "40")
+    expect(page.locator("#state")).not_to_contain_text("40 %")  # else a screen reader would speak every 2 seconds
+
+
+def test_waiting_without_a_number_shows_movement_only(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, waking())
+    assert page.get_by_role("progressbar").get_attribute("value") is None
+
+
+def test_steps_carry_local_times_and_the_zone(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, asleep(steps=[{"at": "2026-11-23T09:00:07Z", "text": "asked EC2 to stop the instance"}]))
+    expect(page.locator("#steps-title")).to_have_text("Steps, times in CET")
+    expect(page.locator("#steps li")).to_have_text("10:00:07asked EC2 to stop the instance")
+
+
+def test_the_verdict_shows_its_reasons_and_when_it_would_sleep(phone: Phone, api: ScriptedApi) -> None:
+    body = idle(25)
+    page = phone.look(api, body)
+    due = berlin(body["verdict"]["due_at"])
+    expect(page.locator("#plan")).to_contain_text(re.compile(r"Sleeps at .*unless you work \(in 25 min\)"))
+    expect(page.locator("#plan")).to_contain_text(due)
+    expect(page.locator("#verdict")).to_contain_text("Idle since")
+    expect(page.locator("#reasons li")).to_have_text(body["verdict"]["reasons"])
+    assert page.locator("html").get_attribute("data-soon") == "no"
+
+
+def test_a_near_sleep_stands_out(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, idle(9))
+    assert page.locator("html").get_attribute("data-soon") == "yes"
+
+
+def test_a_promise_goes_before_the_verdict(phone: Phone, api: ScriptedApi) -> None:
+    until = instant(58)
+    page = phone.look(api, idle(6, keep_awake_until=until))
+    expect(page.locator("#plan li")).to_contain_text([f"{berlin(until)} (in 58 min)", "Then sleeps, unless you work"])
+    assert page.locator("html").get_attribute("data-soon") == "no"
+
+
+def test_a_promise_that_is_over_is_not_shown(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, idle(6, keep_awake_until=instant(-1)))
+    expect(page.locator("#plan")).not_to_contain_text("Kept")
+
+
+def test_what_keeps_it_up_is_said(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, awake())
+    expect(page.locator("#plan")).to_contain_text("while you work")
+    unknown = {"kind": "unknown", "since": None, "at": instant(0), "due_at": None, "reasons": []}
+    phone.look_again(page, api, awake(verdict=unknown))
+    expect(page.locator("#plan")).to_contain_text("not knowing is not idle")
+
+
+def test_another_day_is_named(phone: Phone, api: ScriptedApi) -> None:
+    tomorrow = datetime.now(ZoneInfo("Europe/Berlin")) + timedelta(hours=30)
+    page = phone.look(api, awake(keep_awake_until=instant(30 * 60)))
+    expect(page.locator("#plan")).to_contain_text(f"{tomorrow:%a}")
+
+
+def test_a_block_says_what_to_do(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, blocked())
+    expect(page.locator("#alarms")).to_contain_text("or add other instance types")
+    expect(page.locator("#alarms")).to_have_attribute("role", "alert")
+
+
+def test_cost_and_problems_are_listed(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, asleep(problems=["autostop:idle-after = 'abc' is not a duration"]))
+    expect(page.locator("#cost li")).to_have_text(["$3.20now", "$14.10when awake"])
+    expect(page.locator("#problems li")).to_have_text(["autostop:idle-after = 'abc' is not a duration"])
+
+
+def test_jupyterlab_is_the_main_button_when_it_answers(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, awake())
+    jupyter = page.get_by_role("link", name="Open JupyterLab")
+    expect(jupyter).to_have_attribute("href", "https://203.0.113.9:8888/lab")
+    expect(jupyter).to_have_attribute("rel", "noopener noreferrer")
+    expect(jupyter).to_have_attribute("referrerpolicy", "no-referrer")
+
+
+def test_an_address_that_is_not_http_opens_nothing(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, awake())
+    for address in ("javascript:alert(1)", " JavaScript:alert(1)", "data:text/html,x", "//evil", "", None, 7, {"a": 1}):
+        phone.look_again(page, api, awake())
+        expect(page.locator("#jupyter")).to_be_visible()
+        phone.look_again(page, api, awake(jupyter_url=address))
+        expect(page.locator("#jupyter")).to_be_hidden()
+        assert page.locator("#jupyter").get_attribute("href") is None
+
+
+def test_hostile_strings_stay_text(phone: Phone, api: ScriptedApi) -> None:
+    verdict = {"kind": "idle", "since": HOSTILE, "at": instant(0), "due_at": HOSTILE, "reasons": [HOSTILE]}
+    intent = {"number": 1, "wanted": "run", "by": HOSTILE, "at": instant(0), "why": HOSTILE, "settled_at": None}
+    told = dict.fromkeys(("name", "headline", "waiting_for", "blocked"), HOSTILE)
+    page = phone.look(
+        api,
+        status("blocked", **told, verdict=verdict, intent=intent, problems=[HOSTILE],
+               steps=[{"at": instant(0), "text": HOSTILE}]),
+    )  # fmt: skip
+    for part in ("name", "headline", "waiting-for", "blocked", "reasons", "intent", "problems", "steps"):
+        expect(page.locator(f"#{part}")).to_contain_text("<img src=x onerror=alert(1)>")
+    assert page.locator("img").count() == 0
+    assert page.locator("script").count() == 1
+
+
+def test_an_answer_of_another_shape_breaks_nothing(phone: Phone, api: ScriptedApi) -> None:
+    shapes: list[Any] = [
+        {},
+        [],
+        {
+            "phase": 7,
+            "steps": [None, 3, {}],
+            "verdict": "x",
+            "intent": [],
+            "cost": None,
+            "scopes": "start",
+            "problems": 1,
+        },
+        status(
+            "asleep", steps={"at": 1}, cost={"now": "3", "awake": None}, verdict={"kind": None}, intent={"wanted": "x"}
+        ),
+    ]
+    page = phone.look(api, [])
+    for body in shapes:
+        phone.look_again(page, api, awake())
+        phone.look_again(page, api, body)
+        expect(page.locator("#word")).to_have_text("Asleep" if "name" in body else "Unknown")
+        expect(page.locator("#cost-card")).to_be_hidden()
+
+
+def test_a_look_that_brings_nothing_new_leaves_the_document_alone(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, statuses.idle(25))
+    page.evaluate(
+        "window.changes = 0; new MutationObserver(l => window.changes += l.length)"
+        ".observe(document.querySelector('#page'), { subtree: true, childList: true, characterData: true })"
+    )
+    phone.look_again(page, api)
+    assert page.evaluate("window.changes") == 0
