@@ -1,7 +1,7 @@
 # Needs Python 3.11 or later with pip, and make. Every target sets up what it needs, once; a lock file that changes sets it up anew.
 
 PYTHON ?= python3
-SOURCES := layers/autostop/autostop functions cli local tests
+SOURCES := $(patsubst %/__init__.py,%,$(wildcard layers/*/*/__init__.py cli/*/__init__.py local/*/__init__.py)) functions tests
 CHROMIUM := /usr/bin/chromium
 
 export PYTHONPATH := layers/autostop:local:cli:.

@@ -37,13 +37,11 @@ class Context(Protocol):
 @cache
 def wire() -> Reconciler:
     """The reconciler, made once for each execution environment."""
-    environment = read_environment(os.environ)
-    ec2, ledger = clients.ec2(), DynamoLedger(clients.dynamodb(), environment.table)
+    environment, ec2 = read_environment(os.environ), clients.ec2()
     metrics, asker = CloudWatchMetrics(clients.cloudwatch()), Askers(clients.ssm(), HttpsJupyter(utc_now))
-    queue = SqsQueue(clients.sqs(), environment.queue_url)
-    return Reconciler(
-        Ec2Instances(ec2), EbsDisks(ec2), metrics, asker, ledger, queue, environment.policy, utc_now, time.sleep
-    )
+    ledger, queue = DynamoLedger(clients.dynamodb(), environment.table), SqsQueue(clients.sqs(), environment.queue_url)
+    instances, disks = Ec2Instances(ec2), EbsDisks(ec2)
+    return Reconciler(instances, disks, metrics, asker, ledger, queue, environment.policy, utc_now, time.sleep)
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:

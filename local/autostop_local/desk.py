@@ -1,4 +1,4 @@
-"""The cloud on your desk, whole: the emulator with the deployed template, and the world with real machines beside it."""
+"""The cloud on your desk, whole: the emulator with the deployed template, and the world with real machines."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping

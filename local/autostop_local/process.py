@@ -14,8 +14,14 @@ def run(command: Sequence[str], environment: Mapping[str, str], stdin: str = "")
     """What the program printed. Raises CommandError when it fails or takes longer than a minute."""
     try:
         done = subprocess.run(
-            command, env=dict(environment), input=stdin, capture_output=True, text=True, timeout=_WITHIN_SECONDS, check=True
+            command,
+            env=dict(environment),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=_WITHIN_SECONDS,
+            check=True,
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        raise CommandError(f"{' '.join(command[2:])}: {error}\n{error.stdout}\n{error.stderr}") from error
+        raise CommandError(f"{' '.join(command[2:])}: {error}\n{error.stdout!s}\n{error.stderr!s}") from error
     return done.stdout

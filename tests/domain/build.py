@@ -56,23 +56,23 @@ def instance(state: InstanceState = InstanceState.STOPPED, **other: Any) -> Inst
     return Instance(**{**fields, **other})
 
 
-def volume(device: str = ROOT, **other: Any) -> Volume:
+def volume(at: str = ROOT, **other: Any) -> Volume:
     """An adopted volume, attached at its device."""
     fields: dict[str, Any] = {
-        "id": VolumeId("vol-root" if device == ROOT else "vol-data"),
+        "id": VolumeId("vol-root" if at == ROOT else "vol-data"),
         "state": VolumeState.IN_USE,
-        "size_gib": 50 if device == ROOT else 500,
+        "size_gib": 50 if at == ROOT else 500,
         "type": "gp3",
         "zone": "eu-west-1a",
-        "tags": {**OURS, tags.DEVICE: device, "Project": "genome"},
+        "tags": {**OURS, tags.DEVICE: at, "Project": "genome"},
         "iops": 3000,
         "throughput": 125,
         "encrypted": True,
         "kms_key": "arn:aws:kms:eu-west-1:1:key/k",
         "attached_to": ID,
-        "device": device,
+        "device": at,
         "attachment": AttachmentState.ATTACHED,
-        "delete_on_termination": device == ROOT,
+        "delete_on_termination": at == ROOT,
     }
     return Volume(**{**fields, **other})
 

@@ -88,12 +88,20 @@ def browser() -> Iterator[Browser]:
 def unbox(browser: Browser, **changes: Any) -> Phone:
     """A new phone in Berlin, as it comes out of its box."""
     options = {"viewport": PHONE, "is_mobile": True, "has_touch": True, "device_scale_factor": 1}
-    place = {"locale": "en-GB", "timezone_id": "Europe/Berlin"}
+    # Still, unless a test is about movement: drawing it without a GPU takes most of the machine.
+    place = {"locale": "en-GB", "timezone_id": "Europe/Berlin", "reduced_motion": "reduce"}
     phone = Phone(browser.new_context(**{**options, **place, **changes}))
-    phone.context.on("request", lambda request: phone.sent.append(request.url))
-    phone.context.on("request", phone.pending.append)
-    phone.context.on("requestfinished", phone.pending.remove)
-    phone.context.on("requestfailed", phone.pending.remove)
+
+    def began(request: Request) -> None:
+        phone.sent.append(request.url)
+        phone.pending.append(request)
+
+    def ended(request: Request) -> None:
+        phone.pending.remove(request)
+
+    phone.context.on("request", began)
+    phone.context.on("requestfinished", ended)
+    phone.context.on("requestfailed", ended)
     phone.context.on("console", lambda message: phone.said.append(message.text))
     phone.context.on("weberror", lambda error: phone.said.append(f"uncaught: {error.error}"))
     return phone

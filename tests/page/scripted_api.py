@@ -95,64 +95,74 @@ def policy() -> str:
     )
 
 
+class Server(ThreadingHTTPServer):
+    """Serves the page as it was at the start, and the scripted answers."""
+
+    daemon_threads = True
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.api = ScriptedApi(f"http://127.0.0.1:{self.server_port}", status)
+        self.page = PAGE.read_bytes()
+        self.policy = policy()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a browser that closes a connection is no news here."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection of the browser."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        self._serve("GET")
+
+    def do_POST(self) -> None:
+        self._serve("POST")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the name is the base class's)
+        """Say nothing, for the test's output is read by people."""
+
+    def _serve(self, method: str) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.api.requests.append(Request(method, self.path, dict(self.headers.items()), body))
+        if "/api/" in self.path:
+            self._send(self.server.api.answer(method, self.path.rsplit("/", 1)[1] if method == "POST" else ""))
+        elif "/w/" in self.path:
+            kind = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": self.server.policy}
+            self._write(200, self.server.page, kind)
+        elif self.path == "/elsewhere":
+            self._write(200, b"<!doctype html><title>elsewhere</title>", {"Content-Type": "text/html"})
+        else:
+            self._write(404, b"", {})
+
+    def _send(self, answer: Answer) -> None:
+        if answer.code == 0:
+            self.close_connection = True
+            return
+        text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
+        self._write(answer.code, text.encode(), {"Content-Type": "application/json", **answer.headers})
+
+    def _write(self, code: int, content: bytes, headers: Mapping[str, str]) -> None:
+        self.send_response(code)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
 @contextmanager
 def serving(status: Status) -> Iterator[ScriptedApi]:
     """Serve on a free loopback port until the block ends."""
-    page, csp = PAGE.read_bytes(), policy()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._serve("GET")
-
-        def do_POST(self) -> None:
-            self._serve("POST")
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the name is the base class's)
-            """Keep the test's output clean."""
-
-        def _serve(self, method: str) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            api.requests.append(Request(method, self.path, dict(self.headers.items()), body))
-            if "/api/" in self.path:
-                action = self.path.rsplit("/", 1)[1] if method == "POST" else ""
-                self._send(api.answer(method, action))
-            elif "/w/" in self.path:
-                self._write(200, page, {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": csp})
-            elif self.path == "/elsewhere":
-                self._write(200, b"<!doctype html><title>elsewhere</title>", {"Content-Type": "text/html"})
-            else:
-                self._write(404, b"", {})
-
-        def _send(self, answer: Answer) -> None:
-            if answer.code == 0:
-                self.close_connection = True
-                return
-            text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
-            self._write(answer.code, text.encode(), {"Content-Type": "application/json", **answer.headers})
-
-        def _write(self, code: int, content: bytes, headers: Mapping[str, str]) -> None:
-            self.send_response(code)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """A browser that closes a connection is no news here."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    api = ScriptedApi(f"http://127.0.0.1:{server.server_port}", status)
+    server = Server(status)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
-        yield api
+        yield server.api
     finally:
-        for gate in api.gates.values():
+        for gate in server.api.gates.values():
             gate.set()
         server.shutdown()
         server.server_close()

@@ -117,10 +117,13 @@ CONTRAST = """() => {
 }"""
 
 
-def test_nothing_moves_for_people_who_asked_for_that(browser: Browser, api: ScriptedApi) -> None:
-    phone = unbox(browser, reduced_motion="reduce")
+@pytest.mark.parametrize(("wish", "movement"), [("reduce", "none"), ("no-preference", "breathe")])
+def test_nothing_moves_for_people_who_asked_for_that(
+    browser: Browser, api: ScriptedApi, wish: str, movement: str
+) -> None:
+    phone = unbox(browser, reduced_motion=wish)
     page = phone.open(f"{api.url}&look")
     expect(page.locator("#checked")).to_be_visible()
     page.evaluate("document.documentElement.dataset.phase = 'waking'")
-    assert page.locator("#sign").evaluate("e => getComputedStyle(e).animationName") == "none"
+    assert page.locator("#sign").evaluate("e => getComputedStyle(e).animationName") == movement
     phone.context.close()

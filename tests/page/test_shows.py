@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from tests.page import statuses
 from tests.page.conftest import Phone
-from tests.page.scripted_api import ScriptedApi
+from tests.page.scripted_api import ScriptedApi, Status
 from tests.page.statuses import asleep, awake, blocked, falling_asleep, idle, instant, status, waking
 
 pytestmark = pytest.mark.page
@@ -95,7 +95,7 @@ def test_a_promise_that_is_over_is_not_shown(phone: Phone, api: ScriptedApi) -> 
 def test_what_keeps_it_up_is_said(phone: Phone, api: ScriptedApi) -> None:
     page = phone.look(api, awake())
     expect(page.locator("#plan")).to_contain_text("while you work")
-    unknown = {"kind": "unknown", "since": None, "at": instant(0), "due_at": None, "reasons": []}
+    unknown: Status = {"kind": "unknown", "since": None, "at": instant(0), "due_at": None, "reasons": []}
     phone.look_again(page, api, awake(verdict=unknown))
     expect(page.locator("#plan")).to_contain_text("not knowing is not idle")
 

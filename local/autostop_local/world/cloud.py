@@ -45,7 +45,8 @@ class Cloud:
     _numbers: int = 0
 
     def now(self) -> datetime:
-        return self.clock.now()
+        """The time, or the moment of what is happening, which may be noticed only later."""
+        return self.timeline.moment or self.clock.now()
 
     def number(self) -> int:
         self._numbers += 1

@@ -284,7 +284,7 @@ class Instances:
         if instance.state not in were:
             return
         if not cloud.machines.is_down(instance.id):  # the disks may still be written to
-            cloud.timeline.at(max(at, cloud.now()) + _LOOK_AGAIN, lambda later: self._stopped(instance, later))
+            cloud.timeline.at(max(at, cloud.clock.now()) + _LOOK_AGAIN, lambda later: self._stopped(instance, later))
             return
         instance.public_ip, instance.running_at = None, None
         instance.state_reason = instance.stop_reason
@@ -305,7 +305,7 @@ class Instances:
     def _terminated(self, instance: Instance, at: datetime) -> None:
         cloud = self._cloud
         if not cloud.machines.is_down(instance.id):
-            cloud.timeline.at(max(at, cloud.now()) + _LOOK_AGAIN, lambda later: self._terminated(instance, later))
+            cloud.timeline.at(max(at, cloud.clock.now()) + _LOOK_AGAIN, lambda later: self._terminated(instance, later))
             return
         instance.public_ip, instance.running_at = None, None
         self._enter(instance, "terminated", at)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -164,14 +165,15 @@ class _Tree:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stdin:
-            self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            if self._process.stdin:
+                self._process.stdin.close()
 
     def pids(self) -> list[int]:
         return [one.pid for one in self._members()]
 
     def cores_in_use(self) -> float:
-        """Since the last time. What collected children used is in their parents' time: none is lost or counted twice."""
+        """Since the last time; what collected children used is in their parents' time."""
         seconds = 0.0
         for one in self._members():
             try:
@@ -193,13 +195,10 @@ class _Tree:
 
     def _order(self, **order: Any) -> None:
         """Hand an order over; one to a machine that has gone down is lost, as it would be."""
-        with self._writing:
-            try:
-                if self._process.stdin and not self._process.stdin.closed:
-                    self._process.stdin.write(json.dumps(order).encode() + b"\n")
-                    self._process.stdin.flush()
-            except BrokenPipeError:
-                return
+        with self._writing, suppress(BrokenPipeError):
+            if self._process.stdin and not self._process.stdin.closed:
+                self._process.stdin.write(json.dumps(order).encode() + b"\n")
+                self._process.stdin.flush()
 
     def _read(self) -> None:
         for line in self._process.stdout or ():

@@ -64,8 +64,12 @@ class _Machine:
             with Path(order["log"]).open("ab") as log:
                 _spawn(order["start"], order, log, log)
         elif "run" in order:
-            script = _Script(order)
-            self._scripts[script.pid] = script
+            try:
+                script = _Script(order)
+                self._scripts[script.pid] = script
+            except OSError as error:  # no such directory any more: the script fails, the machine goes on
+                failed = {"ended": order["run"], "code": 127, "stdout": "", "stderr": str(error), "timed_out": False}
+                print(json.dumps(failed), flush=True)
         elif "shutdown" in order:
             _end_all(order["shutdown"])
             sys.exit(0)

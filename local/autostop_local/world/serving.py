@@ -39,7 +39,10 @@ def serve(world: World, port: int = 0) -> Iterator[str]:
             except Exception:  # noqa: BLE001 - the world goes on, and what went wrong is told
                 _log.exception("a tick failed")
 
-    threads = [threading.Thread(target=server.serve_forever, daemon=True), threading.Thread(target=tick, daemon=True)]
+    threads = [
+        threading.Thread(target=server.serve_forever, args=(_TICK_SECONDS,), daemon=True),
+        threading.Thread(target=tick, daemon=True),
+    ]
     for thread in threads:
         thread.start()
     try:

@@ -14,6 +14,7 @@ class Timeline:
     def __init__(self) -> None:
         self._due: list[tuple[datetime, int, Happening]] = []
         self._order = itertools.count()
+        self.moment: datetime | None = None  # of what is happening; None between happenings
 
     def at(self, due: datetime, happening: Happening) -> None:
         """Let `happening` happen at `due`; it is given that moment, and may put further things on the timeline."""
@@ -22,8 +23,11 @@ class Timeline:
     def run(self, now: datetime) -> None:
         """Let happen, in order, whatever is due by now."""
         while self._due and self._due[0][0] <= now:
-            due, _, happening = heapq.heappop(self._due)
-            happening(due)
+            self.moment, _, happening = heapq.heappop(self._due)
+            try:
+                happening(self.moment)
+            finally:
+                self.moment = None
 
     def next_due(self) -> datetime | None:
         """The moment of the next happening; None when nothing is to come."""

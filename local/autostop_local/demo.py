@@ -1,0 +1,192 @@
+"""Two nights of a workstation on your desk, with no AWS account: `make demo`."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autostop_local import night, notebook
+from autostop_local.desk import Desk, desk
+from autostop_local.emulator import ROOT
+
+_BUILD = ROOT / "build"
+_FILE = "result.csv"
+
+# Busy for some seconds, then silent for some, as a training that waits for its data; only then is the file there.
+_WORK = """
+import time
+until = time.time() + 6
+while time.time() < until:
+    sum(range(10_000))
+time.sleep(8)
+with open("{name}", "w") as file:
+    file.write("step,loss\\n" + "".join(f"{{step}},{{{factor} / (step + 1)}}\\n" for step in range(2000)))
+"""
+
+
+@dataclass(slots=True)
+class Report:
+    """What happened, as it is printed and as `build/demo.json` keeps it."""
+
+    began_at: float = field(default_factory=time.monotonic)
+    stages: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Tell a stage's beginning, and its end with its seconds."""
+        begun = time.monotonic()
+        self.say(f"── {name}", indent="")
+        yield
+        self.stages[name] = round(time.monotonic() - begun, 1)
+        self.say(f"   done in {self.stages[name]} s", indent="")
+
+    def say(self, text: str, indent: str = "   · ") -> None:
+        """One line with the seconds since the beginning."""
+        print(f"{time.monotonic() - self.began_at:6.1f} s {indent}{text}", flush=True)
+
+    def write(self, *, ok: bool, error: str | None) -> None:
+        """Write `build/demo.json`."""
+        found = {"ok": ok, "error": error, "seconds": self.stages, **self.facts}
+        (_BUILD / "demo.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> int:
+    """Run the demo; 0 when everything held."""
+    # A closed terminal or a kill ends it as Ctrl-C does: everything is taken down on the way out.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
+    _BUILD.mkdir(exist_ok=True)
+    directory = _BUILD / "demo"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    report = Report()
+    error: str | None = "it was interrupted"
+    try:
+        with _whole_desk(directory, report) as whole:
+            phone = _two_nights(whole, report)
+            error = None
+            report.write(ok=True, error=None)
+            report.say("all held; build/demo.json tells the rest", indent="")
+            if sys.stdout.isatty() and os.environ.get("DEMO_STAY") != "0":
+                _stay(phone, report)
+    except KeyboardInterrupt:
+        report.say("ended", indent="")
+    except Exception as failure:
+        error = str(failure)
+        raise
+    finally:
+        if error is not None:
+            report.write(ok=False, error=error)
+    return 0 if error is None else 1
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _whole_desk(directory: Path, report: Report) -> Iterator[Desk]:
+    with report.stage("the cloud on your desk: sam build, sam deploy"):
+        context = desk(directory, say=report.say)
+        whole = context.__enter__()
+    try:
+        yield whole
+    finally:
+        report.say("taking everything down", indent="")
+        context.__exit__(None, None, None)
+
+
+def _two_nights(whole: Desk, report: Report) -> night.Phone:
+    with report.stage("a workstation: launched, adopted, linked"):
+        instance = night.launch(whole, "lab")
+        neighbour = night.launch(whole, "somebody else's")
+        night.wait_for_jupyter(whole, instance, report.say)
+        phone = night.adopt(whole, instance)
+        report.facts["volumes"] = {"before": whole.volumes(instance)}
+        report.facts["hashes"], report.facts["cost"] = {}, {}
+        report.say(f"{instance} is adopted; its page: {phone.link}")
+    for count, name in ((1, "the first night"), (2, "the second night, the file changed")):
+        _one_night(whole, phone, count, name, report)
+    cycles = {snapshot["cycle"] for snapshot in whole.snapshots(instance)}
+    night.demand(cycles == {2}, f"after the second start only cycle 2 should be left, found {sorted(cycles)}")
+    night.demand(whole.state(neighbour) == "running", "the instance that nobody adopted was touched")
+    report.say("only the second cycle's snapshots are left; the neighbour that nobody adopted still runs")
+    return phone
+
+
+def _one_night(whole: Desk, phone: night.Phone, count: int, name: str, report: Report) -> None:
+    instance = phone.workstation
+    with report.stage(f"{name}: a cell works, first loudly, then silently"):
+        work = notebook.open_notebook(whole.machines.server(instance), f"night-{count}.ipynb")
+        work.begin(_WORK.format(name=_FILE, factor=count))
+        path = whole.world.disk_path(instance, night.DATA_DEVICE) / _FILE
+        before = path.stat().st_mtime if path.exists() else None
+
+        def working() -> bool:
+            return not path.exists() or path.stat().st_mtime == before
+
+        verdicts = night.sweep_while(whole, instance, working, report.say)
+        night.demand(whole.state(instance) == "running", "it was stopped while the cell worked")
+        night.demand(all(verdict.startswith("active") for verdict in verdicts), f"not seen as work: {verdicts}")
+    with report.stage(f"{name}: idle"):
+        digest = night.digest(whole, instance, _FILE)
+        night.sweep_until_wanted(whole, phone, "shelve", 90, report.say)
+    with report.stage(f"{name}: stop, snapshot, delete"):
+        shown = night.wait_for_phase(phone, "asleep", 90, report.say)
+        _check_shelved(whole, phone, shown, count, report)
+    with report.stage(f"{name}: a tap on the link"):
+        night.wake(phone, report.say)
+        report.say("Jupyter answers")
+    with report.stage(f"{name}: settled"):
+        night.wait_for_phase(phone, "awake", 60, report.say)
+    _check_awake(whole, phone, digest, count, report)
+
+
+def _check_shelved(whole: Desk, phone: night.Phone, shown: dict[str, Any], count: int, report: Report) -> None:
+    volumes, snapshots = whole.volumes(phone.workstation), whole.snapshots(phone.workstation)
+    newest = [(each["device"], each["state"]) for each in snapshots if each["cycle"] == count]
+    wanted = [(device, "completed") for device in sorted(night.DISKS)]
+    night.demand(not volumes, f"while it is shelved there should be no volume, found {volumes}")
+    night.demand(newest == wanted, f"expected one complete snapshot for each device, found {newest}")
+    report.facts["volumes"][f"shelved_{count}"] = volumes
+    report.facts.setdefault("snapshots", {})[f"shelved_{count}"] = snapshots
+    report.facts["cost"][f"night_{count}"] = shown["cost"]
+    before, now = shown["cost"]["awake"], shown["cost"]["now"]
+    report.say(
+        f"disks cost ${before:.2f} a month awake, ${now:.2f} asleep; 0 volumes, {len(newest)} complete snapshots"
+    )
+
+
+def _check_awake(whole: Desk, phone: night.Phone, digest: str, count: int, report: Report) -> None:
+    after = night.digest(whole, phone.workstation, _FILE)
+    volumes = whole.volumes(phone.workstation)
+    report.facts["hashes"][f"night_{count}"] = {"before": digest, "after": after}
+    report.facts["volumes"][f"after_{count}"] = volumes
+    night.demand(after == digest, f"{_FILE} is not the same: {digest} before, {after} after")
+    alike = [
+        [{key: volume[key] for key in volume if key != "id"} for volume in each]
+        for each in (report.facts["volumes"]["before"], volumes)
+    ]
+    night.demand(alike[0] == alike[1], f"the volumes are not the same: {alike[0]} before, {alike[1]} after")
+    report.say(
+        f"{_FILE} has the same SHA-256, {after[:16]}…; devices, types, sizes, delete-on-termination are the same"
+    )
+
+
+def _stay(phone: night.Phone, report: Report) -> None:
+    report.say(f"it stays up; open {phone.link} and play. Ctrl-C ends it.", indent="")
+    while True:
+        phone.desk.stack.invoke_sweep()
+        time.sleep(5)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""A workstation's nights on the desk: work, idleness, sleep and waking, as its owner and AWS would take them."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from autostop_local import notebook
+from autostop_local.api_client import ApiAnswer
+from autostop_local.desk import QUICK_TAGS, Desk
+
+Progress = Callable[[str], None]
+
+# A schedule fires once a minute at the most; here the sweep is invoked by hand, as often as a night of seconds needs.
+_SWEEP_EVERY_SECONDS = 2.0
+_LOOK_EVERY_SECONDS = 0.5
+
+ROOT_DEVICE, DATA_DEVICE = "/dev/sda1", "/dev/sdf"
+DISKS: Mapping[str, Mapping[str, Any]] = {
+    ROOT_DEVICE: {"VolumeSize": 30, "VolumeType": "gp3", "DeleteOnTermination": True},
+    DATA_DEVICE: {"VolumeSize": 200, "VolumeType": "gp2", "DeleteOnTermination": False},
+}
+
+
+class NightError(Exception):
+    """Something that had to hold did not; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """The owner's phone, with the link of one workstation."""
+
+    desk: Desk
+    workstation: str
+    link: str
+
+    def page(self) -> str:
+        """What opening the link shows, before any script runs."""
+        return _opened(self.desk.stack.api.page(self.workstation)).body.decode()
+
+    def status(self) -> dict[str, Any]:
+        """What the page then asks for."""
+        return _body(self.desk.stack.api.status(self.workstation, self._secret))
+
+    def tap(self, action: str) -> dict[str, Any]:
+        """Press a button: `start`, `stop` or `keep-awake`."""
+        return _body(self.desk.stack.api.post(self.workstation, action, self._secret))
+
+    @property
+    def _secret(self) -> str:
+        return urlsplit(self.link).fragment
+
+
+def _opened(answer: ApiAnswer) -> ApiAnswer:
+    if answer.status not in (200, 202):
+        raise NightError(f"the API answered {answer.status}: {answer.body.decode(errors='replace')}")
+    return answer
+
+
+def _body(answer: ApiAnswer) -> dict[str, Any]:
+    return dict(_opened(answer).json())
+
+
+def demand(holds: bool, what: str) -> None:
+    """Raises NightError when it does not hold."""
+    if not holds:
+        raise NightError(what)
+
+
+def wait_until(
+    reached: Callable[[], bool], what: str, within_seconds: float, progress: Callable[[], str], say: Progress
+) -> None:
+    """Look until it is reached, telling each change of progress. Raises NightError when it takes too long."""
+    until = time.monotonic() + within_seconds
+    told = ""
+    while not reached():
+        if (now := progress()) != told:
+            say(now)
+            told = now
+        if time.monotonic() > until:
+            raise NightError(f"{what} took longer than {within_seconds:g} s; last seen: {told}")
+        time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def launch(desk: Desk, name: str, **parameters: Any) -> str:
+    """Launch an instance with a root and a data volume, and wait until it runs."""
+    instance = desk.world.launch(disks=DISKS, tags={"Name": name, **QUICK_TAGS}, **parameters)
+    desk.ec2.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    return instance
+
+
+def wait_for_jupyter(desk: Desk, instance: str, say: Progress) -> None:
+    """Wait until the instance's JupyterLab answers."""
+    wait_until(
+        lambda: notebook.answers(desk.machines.server(instance)),
+        "Jupyter",
+        60,
+        lambda: "JupyterLab is starting",
+        say,
+    )
+
+
+def adopt(desk: Desk, instance: str, *options: str) -> Phone:
+    """Adopt a workstation and make a link for the phone, by the command `autostop`."""
+    runtime = str(desk.machines.server(instance).runtime_directory)
+    desk.autostop("adopt", instance, "--yes", "--jupyter-runtime", runtime, *options)
+    printed = desk.autostop("link", instance, "--label", "phone")
+    link = next(word for word in printed.split() if f"/w/{instance}#" in word)
+    return Phone(desk, instance, link)
+
+
+def digest(desk: Desk, instance: str, name: str) -> str:
+    """SHA-256 of a file of the data volume, as the running machine has it."""
+    return hashlib.sha256((desk.world.disk_path(instance, DATA_DEVICE) / name).read_bytes()).hexdigest()
+
+
+def sweep_while(desk: Desk, instance: str, going_on: Callable[[], bool], say: Progress) -> list[str]:
+    """Let the sweep look again and again; its verdicts on one workstation, in words."""
+    verdicts: list[str] = []
+    while going_on():
+        verdict = desk.stack.invoke_sweep()["verdicts"].get(instance)
+        if verdict and verdict not in verdicts[-1:]:
+            verdicts.append(verdict)
+            say(verdict)
+        time.sleep(_SWEEP_EVERY_SECONDS)
+    return verdicts
+
+
+def sweep_until_wanted(desk: Desk, phone: Phone, wanted: str, within_seconds: float, say: Progress) -> None:
+    """Let the sweep look until it wants something new. Raises NightError when it takes too long."""
+    until = time.monotonic() + within_seconds
+
+    def going_on() -> bool:
+        intent = phone.status()["intent"]
+        if intent is not None and intent["wanted"] == wanted:
+            return False
+        demand(time.monotonic() < until, f"no sweep wanted {wanted} within {within_seconds:g} s")
+        return True
+
+    sweep_while(desk, phone.workstation, going_on, say)
+
+
+def wait_for_phase(phone: Phone, phase: str, within_seconds: float, say: Progress) -> dict[str, Any]:
+    """Watch the page until it shows a phase; gives what it shows then."""
+    shown: dict[str, Any] = {}
+
+    def reached() -> bool:
+        shown.update(phone.status())
+        demand(shown["phase"] != "blocked", f"blocked: {shown['blocked']}")
+        return bool(shown["phase"] == phase)
+
+    wait_until(reached, f"to be {phase}", within_seconds, lambda: str(shown["headline"]), say)
+    return shown
+
+
+def wake(phone: Phone, say: Progress) -> dict[str, Any]:
+    """Open the link and do what the page does, until Jupyter answers and all is settled."""
+    demand("<script" in phone.page(), "the link shows no page")
+    if "start" in phone.status()["scopes"]:
+        phone.tap("start")
+    shown: dict[str, Any] = {}
+
+    def answered() -> bool:
+        shown.update(phone.status())
+        demand(shown["phase"] != "blocked", f"blocked: {shown['blocked']}")
+        return shown["jupyter_url"] is not None
+
+    wait_until(answered, "Jupyter after the tap", 90, lambda: str(shown["headline"]), say)
+    demand(
+        notebook.answers(phone.desk.machines.server(phone.workstation)), "the page says so, but Jupyter does not answer"
+    )
+    return shown

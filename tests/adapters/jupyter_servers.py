@@ -1,0 +1,357 @@
+"""Real Jupyter servers on loopback, and false ones that misbehave on purpose."""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_server.auth.security import passwd
+
+TOKEN = "a-token-of-the-tests-7f3e"
+PASSWORD = "a-password-of-the-tests"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A self-signed one as a guide makes it: no names, for nobody in particular."""
+
+    pem: Path
+    sha256: str
+
+
+def make_certificate(folder: Path) -> Certificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a workstation")])
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(yesterday)
+        .not_valid_after(yesterday + timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "certificate.pem"
+    pem.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        )
+    )
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    return Certificate(pem, hashlib.sha256(der).hexdigest())
+
+
+class RealServer:
+    """One Jupyter server as a process of its own, with a runtime directory of its own."""
+
+    def __init__(self, folder: Path, options: dict[str, object], *, token: str = TOKEN) -> None:
+        self.runtime = folder / "runtime"
+        self.runtime.mkdir(parents=True)
+        self.token = token
+        self._clients: list[BlockingKernelClient] = []
+        settings = {
+            "ServerApp.root_dir": folder,
+            "ServerApp.open_browser": False,
+            "ServerApp.allow_root": True,
+            "ServerApp.jpserver_extensions": {
+                "jupyter_server_terminals": True,
+                "jupyterlab": False,
+                "jupyter_lsp": False,
+                "notebook_shim": False,
+            },
+        } | options
+        self._log = (folder / "log").open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "jupyter_server", *(f"--{key}={value}" for key, value in settings.items())],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(folder),
+                "IPYTHONDIR": str(folder / "ipython"),
+                "JUPYTER_CONFIG_DIR": str(folder / "config"),
+                "JUPYTER_RUNTIME_DIR": str(self.runtime),
+                "SHELL": "/bin/sh",
+            }
+            | ({"JUPYTER_TOKEN": token} if token else {}),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+        )
+
+    @property
+    def runtime_file(self) -> Path:
+        return self.runtime / f"jpserver-{self.process.pid}.json"
+
+    def told(self) -> dict[str, Any]:
+        """What the runtime file says."""
+        content: dict[str, Any] = json.loads(self.runtime_file.read_text())
+        return content
+
+    @property
+    def port(self) -> int:
+        return int(self.told()["port"])
+
+    def wait(self) -> None:
+        wait_for(lambda: self.process.poll() is not None or self._answers(), self._say)
+        assert self.process.poll() is None, self._say()
+
+    def _answers(self) -> bool:
+        return self.runtime_file.exists() and self.call("GET", "") is not None
+
+    def _say(self) -> str:
+        return Path(self._log.name).read_text()
+
+    def call(self, method: str, what: str, body: object = None) -> Any:
+        """The decoded answer of its API; it does not count as activity. None when it takes no connection."""
+        told = self.told()
+        connection = http.client.HTTPConnection("localhost")
+        try:
+            connection.sock = _connected(told)
+        except OSError:
+            return None
+        target = f"{told['base_url']}api/{what}?no_track_activity=1".replace("/?", "?")
+        connection.request(method, target, json.dumps(body), {"Authorization": f"token {self.token}"})
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        assert answer.status < 300, (answer.status, self._say())
+        return json.loads(content) if content else {}
+
+    def start_kernel(self) -> str:
+        """A kernel to which nobody connects: it stays `starting` for ever."""
+        return str(self.call("POST", "kernels", {})["id"])
+
+    def start_idle_kernel(self) -> BlockingKernelClient:
+        """A kernel that ran one cell."""
+        kernel = self.start_kernel()
+        file = self.runtime / f"kernel-{kernel}.json"
+        wait_for(file.exists, self._say)
+        client = BlockingKernelClient(connection_file=str(file))
+        client.load_connection_file()
+        client.start_channels()
+        self._clients.append(client)
+        client.wait_for_ready(timeout=60)
+        client.execute_interactive("1", timeout=60)
+        wait_for(lambda: self.states()[kernel] == "idle", self._say)
+        return client
+
+    def start_busy_kernel(self) -> BlockingKernelClient:
+        """A kernel in a cell that is silent and ends after the tests."""
+        before = set(self.states())
+        client = self.start_idle_kernel()
+        client.execute("import time; time.sleep(3600)")
+        wait_for(lambda: "busy" in {self.states()[kernel] for kernel in self.states().keys() - before}, self._say)
+        return client
+
+    def states(self) -> dict[str, str]:
+        return {kernel["id"]: kernel["execution_state"] for kernel in self.call("GET", "kernels")}
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """While it is neither dead nor able to answer."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        """End it with its kernels and terminals, which are process groups of their own."""
+        for client in self._clients:
+            client.stop_channels()
+        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait(10)
+        psutil.wait_procs(family, 10)
+        self._log.close()
+
+
+def _connected(told: dict[str, Any]) -> socket.socket:
+    if told["sock"]:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(20)
+        connection.connect(told["sock"])
+        return connection
+    connection = socket.create_connection(("127.0.0.1", told["port"]), timeout=20)
+    if not told["secure"]:
+        return connection
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(connection)
+
+
+@dataclass(frozen=True)
+class RealServers:
+    """`plain` has one idle and one busy kernel; `tls` a kernel that is starting for ever, and a terminal."""
+
+    plain: RealServer
+    tls: RealServer
+    password: RealServer
+    unix: RealServer
+    certificate: Certificate
+
+
+def on_loopback() -> dict[str, object]:
+    return {"ServerApp.ip": "127.0.0.1", "ServerApp.port": free_port(), "ServerApp.port_retries": 0}
+
+
+@contextlib.contextmanager
+def real_servers(folder: Path) -> Iterator[RealServers]:
+    certificate = make_certificate(folder)
+    secure = {"ServerApp.certfile": certificate.pem}
+    hashed = {"PasswordIdentityProvider.hashed_password": passwd(PASSWORD, "sha256")}  # type: ignore[no-untyped-call] # it has no types
+    with contextlib.ExitStack() as stack:
+
+        def start(name: str, options: dict[str, object], token: str = TOKEN) -> RealServer:
+            server = RealServer(folder / name, options, token=token)
+            stack.callback(server.end)
+            return server
+
+        servers = RealServers(
+            plain=start("plain", on_loopback()),
+            tls=start("tls", on_loopback() | secure | {"ServerApp.base_url": "/my/base/"}),
+            password=start("password", on_loopback() | secure | hashed, token=""),
+            unix=start("unix", {"ServerApp.sock": folder / "jupyter.sock"}),
+            certificate=certificate,
+        )
+        for server in (servers.plain, servers.tls, servers.password, servers.unix):
+            server.wait()
+        servers.tls.start_kernel()
+        servers.tls.call("POST", "terminals", {})
+        servers.plain.start_idle_kernel()
+        servers.plain.start_busy_kernel()
+        yield servers
+
+
+def wait_for(condition: Callable[[], bool], log: Callable[[], str]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until, log()
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class FalseServer:
+    """A listener in this very process that gives every request the answer of a function, and remembers what came.
+
+    reply: gets the connection (TLS is done) and the request; when it returns, the connection ends.
+    """
+
+    def __init__(
+        self, reply: Callable[[socket.socket, bytes], None], certificate: Certificate | None = None, path: str = ""
+    ) -> None:
+        self.received: list[bytes] = []
+        self.connections = 0
+        self._reply = reply
+        self._path = path
+        self._tls = None
+        if certificate:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(certificate.pem)
+        self._listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+        self._listener.bind(path or ("127.0.0.1", 0))
+        self._listener.listen(50)
+        self.port = 0 if path else int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # close() alone would leave the thread in accept(), and the port with it.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        plain.settimeout(10)
+        with contextlib.suppress(OSError), plain:
+            connection = self._tls.wrap_socket(plain, server_side=True) if self._tls else plain
+            with connection:
+                request = connection.recv(65_536)
+                self.received.append(request)
+                if request:
+                    self._reply(connection, request)
+
+    def write_runtime_file(self, folder: Path, **changes: object) -> Path:
+        """A runtime file as Jupyter writes it, which names this process."""
+        content = {
+            "base_url": "/",
+            "hostname": "localhost",
+            "password": False,
+            "pid": os.getpid(),
+            "port": self.port,
+            "root_dir": "/",
+            "secure": self._tls is not None,
+            "sock": self._path,
+            "token": TOKEN,
+            "url": f"http://localhost:{self.port}/",
+            "version": "2.21.1",
+        } | changes
+        file = folder / f"jpserver-{self.port}.json"
+        file.write_text(json.dumps(content))
+        return file
+
+
+def answering(kernels: object, terminals: object, *, status: int = 200, head: str = "") -> Callable[..., None]:
+    """A reply with these lists, JSON or raw bytes."""
+
+    def reply(connection: socket.socket, request: bytes) -> None:
+        content = terminals if b"/api/terminals" in request else kernels
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        connection.sendall(
+            f"HTTP/1.1 {status} Whatever\r\nContent-Length: {len(body)}\r\n{head}Connection: close\r\n\r\n".encode()
+            + body
+        )
+
+    return reply
+
+
+def silent(connection: socket.socket, _: bytes) -> None:
+    """Takes the request and says nothing for as long as the other side waits."""
+    connection.recv(1)
+
+
+def trickling(connection: socket.socket, _: bytes) -> None:
+    """A byte every third of a second, so that no single wait is long."""
+    for letter in b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]":
+        connection.sendall(bytes([letter]))
+        time.sleep(0.33)

@@ -1,0 +1,136 @@
+"""Run Command."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from autostop_local.world import Outcome
+from tests.local.conftest import Desk
+
+Refused = Callable[..., tuple[str, str]]
+
+
+def ask(instance_ids: list[str], *commands: str, **parameters: list[str]) -> dict[str, Any]:
+    return {
+        "InstanceIds": instance_ids,
+        "DocumentName": "AWS-RunShellScript",
+        "Parameters": {"commands": list(commands) or ["true"], **parameters},
+    }
+
+
+def send(desk: Desk, instance_ids: list[str], *commands: str, **parameters: list[str]) -> str:
+    return desk.ssm.send_command(**ask(instance_ids, *commands, **parameters))["Command"]["CommandId"]
+
+
+def listed(desk: Desk, command_id: str) -> list[dict[str, Any]]:
+    reply = desk.ssm.list_command_invocations(CommandId=command_id, Details=True)
+    return [dict(one) for one in reply["CommandInvocations"]]
+
+
+def test_a_command_is_pending_in_progress_and_then_a_success_with_its_output(desk: Desk) -> None:
+    desk.world.timings.command = timedelta(seconds=5)
+    desk.machines.respond = lambda instance_id, script: f"{instance_id} ran {script!r}"
+    one, other = desk.launch(), desk.launch()
+
+    command_id = send(desk, [one, other], "set -e", "uptime")
+
+    assert [invocation["Status"] for invocation in listed(desk, command_id)] == ["Pending", "Pending"]
+    desk.wait(1)
+    assert [invocation["Status"] for invocation in listed(desk, command_id)] == ["InProgress", "InProgress"]
+    assert listed(desk, command_id)[0]["CommandPlugins"][0]["Output"] == ""
+    desk.wait(4)
+    told = listed(desk, command_id)
+    assert [invocation["Status"] for invocation in told] == ["Success", "Success"]
+    assert [invocation["InstanceId"] for invocation in told] == [one, other]
+    assert told[0]["CommandPlugins"][0]["Output"] == f"{one} ran 'set -e\\nuptime\\n'"
+    assert told[0]["CommandPlugins"][0]["ResponseCode"] == 0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "details", "code"),
+    [
+        (Outcome(0, "fine"), "Success", "Success", 0),
+        (Outcome(3, "out", "err"), "Failed", "Failed", 3),
+        (Outcome(-9, timed_out=True), "TimedOut", "Execution Timed Out", -9),
+    ],
+    ids=["success", "failure", "time out"],
+)
+def test_ends(desk: Desk, outcome: Outcome, status: str, details: str, code: int) -> None:
+    desk.machines.respond = lambda _instance_id, _script: outcome
+    instance_id = desk.launch()
+    command_id = send(desk, [instance_id])
+    desk.wait(10)
+
+    told = desk.ssm.get_command_invocation(CommandId=command_id, InstanceId=instance_id)
+
+    assert (told["Status"], told["StatusDetails"], told["ResponseCode"]) == (status, details, code)
+    assert (told["StandardOutputContent"], told["StandardErrorContent"]) == (outcome.stdout, outcome.stderr)
+    assert listed(desk, command_id)[0]["Status"] == status
+
+
+def test_output_is_cut(desk: Desk) -> None:
+    desk.machines.respond = lambda _instance_id, _script: Outcome(0, "x" * 30_000, "y" * 9_000)
+    instance_id = desk.launch()
+    command_id = send(desk, [instance_id])
+    desk.wait(10)
+
+    told = desk.ssm.get_command_invocation(CommandId=command_id, InstanceId=instance_id)
+
+    assert len(listed(desk, command_id)[0]["CommandPlugins"][0]["Output"]) == 2_500
+    assert (len(told["StandardOutputContent"]), len(told["StandardErrorContent"])) == (24_000, 8_000)
+
+
+def test_one_unreachable_instance_refuses_the_whole_call(desk: Desk, refused: Refused) -> None:
+    good, stopped, broken = desk.launch(), desk.stopped(), desk.launch()
+    desk.world.break_agent(broken)
+    booting = desk.world.launch()
+    desk.wait(3)  # running for a second: the agent comes two later
+
+    for bad in (stopped, broken, booting, "i-0123456789abcdef0"):
+        assert refused(desk.ssm.send_command, **ask([good, bad]))[0] == "InvalidInstanceId"
+    desk.wait(2)
+    desk.world.break_agent(broken, broken=False)
+    assert len(listed(desk, send(desk, [good, booting, broken]))) == 3
+    pings = desk.ssm.describe_instance_information()["InstanceInformationList"]
+    assert {one["InstanceId"]: one["PingStatus"] for one in pings}[stopped] == "ConnectionLost"
+
+
+def test_at_most_fifty_instances(desk: Desk, refused: Refused) -> None:
+    instances = [desk.world.launch() for _ in range(51)]
+    desk.wait(60)
+
+    assert refused(desk.ssm.send_command, **ask(instances))[0] == "ValidationException"
+    assert len(listed(desk, send(desk, instances[:50]))) == 50
+
+
+def test_a_fresh_command_may_not_be_known_yet(desk: Desk, refused: Refused) -> None:
+    desk.world.timings.command_listed = timedelta(seconds=3)
+    instance_id = desk.launch()
+    command_id = send(desk, [instance_id])
+
+    assert listed(desk, command_id) == []
+    asked = {"CommandId": command_id, "InstanceId": instance_id}
+    assert refused(desk.ssm.get_command_invocation, **asked)[0] == "InvocationDoesNotExist"
+    desk.wait(3)
+    assert len(listed(desk, command_id)) == 1
+
+
+def test_what_is_no_shell_script_is_refused(desk: Desk, refused: Refused) -> None:
+    instance_id = desk.launch()
+    document = {**ask([instance_id]), "DocumentName": "AWS-Nonsense"}
+
+    assert refused(desk.ssm.send_command, **document)[0] == "InvalidDocument"
+    asked = ask([instance_id], executionTimeout=["soon"])
+    assert refused(desk.ssm.send_command, **asked)[0] == "InvalidParameters"
+
+
+def test_parameters_are_kept(desk: Desk, refused: Refused) -> None:
+    name = "/autostop/i-1/jupyter-token"
+    desk.ssm.put_parameter(Name=name, Value="secret", Type="SecureString")
+
+    told = desk.ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+
+    assert (told["Value"], told["Type"]) == ("secret", "SecureString")
+    assert refused(desk.ssm.get_parameter, Name="/none")[0] == "ParameterNotFound"

@@ -1,0 +1,190 @@
+"""CloudWatch's metrics of the instances."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.local.conftest import START, Desk
+
+Refused = Callable[..., tuple[str, str]]
+MINUTES = timedelta(minutes=1)
+
+
+def query(instance_id: str, query_id: str = "m1", period: int = 300, stat: str = "Average") -> dict[str, Any]:
+    metric = {
+        "Namespace": "AWS/EC2",
+        "MetricName": "CPUUtilization",
+        "Dimensions": [{"Name": "InstanceId", "Value": instance_id}],
+    }
+    return {"Id": query_id, "MetricStat": {"Metric": metric, "Period": period, "Stat": stat}}
+
+
+def read(
+    desk: Desk, instance_id: str, start: datetime, end: datetime, *, order: str | None = None, **how: Any
+) -> list[tuple[datetime, float]]:
+    more: dict[str, Any] = {"ScanBy": order} if order else {}
+    reply = desk.cloudwatch.get_metric_data(
+        MetricDataQueries=[query(instance_id, **how)],  # type: ignore[list-item]  # a plain dict
+        StartTime=start,
+        EndTime=end,
+        **more,
+    )
+    (result,) = reply["MetricDataResults"]
+    assert result["StatusCode"] == "Complete"
+    return list(zip(result["Timestamps"], result["Values"], strict=True))
+
+
+def test_the_newest_comes_first_unless_asked_otherwise(desk: Desk) -> None:
+    instance_id = desk.launch()
+    for minute in (0, 5, 10):
+        desk.world.put_cpu(instance_id, START + minute * MINUTES, float(minute))
+    desk.wait(3600)
+    points = [(START + minute * MINUTES, float(minute)) for minute in (0, 5, 10)]
+    end = START + timedelta(hours=1)
+
+    assert read(desk, instance_id, START, end) == points[::-1]
+    assert read(desk, instance_id, START, end, order="TimestampAscending") == points
+
+
+def test_start_is_inclusive_and_aligned_and_end_is_exclusive(desk: Desk) -> None:
+    instance_id = desk.launch()
+    for minute in (0, 5, 10):
+        desk.world.put_cpu(instance_id, START + minute * MINUTES, float(minute))
+    desk.wait(3600)
+
+    def values(start: datetime, end: datetime) -> list[float]:
+        return [value for _, value in read(desk, instance_id, start, end)]
+
+    assert values(START + 5 * MINUTES, START + 10 * MINUTES) == [5.0]
+    assert values(START + 7 * MINUTES, START + 11 * MINUTES) == [10.0, 5.0]
+    assert values(START + 11 * MINUTES, START + 60 * MINUTES) == [10.0]
+    assert values(START + 15 * MINUTES, START + 60 * MINUTES) == []
+
+
+@pytest.mark.parametrize(("stat", "value"), [("Average", 20.0), ("Maximum", 30.0), ("Sum", 40.0), ("SampleCount", 2.0)])
+def test_statistics_over_a_longer_period(desk: Desk, stat: str, value: float) -> None:
+    instance_id = desk.launch()
+    desk.world.put_cpu(instance_id, START, 10.0)
+    desk.world.put_cpu(instance_id, START + 5 * MINUTES, 30.0)
+    desk.wait(3600)
+
+    points = read(desk, instance_id, START, START + timedelta(hours=1), period=3600, stat=stat)
+
+    assert points == [(START, value)]
+
+
+def test_busy_cores_are_published_as_a_share_of_the_type_and_only_while_running(desk: Desk) -> None:
+    instance_id = desk.world.launch(type="m5.xlarge")
+    desk.machines.use_cores(instance_id, 1.0)
+    desk.wait(15 * 60)
+    desk.machines.use_cores(instance_id, 0.1)
+    desk.wait(12 * 60)
+    desk.ec2.stop_instances(InstanceIds=[instance_id])
+    desk.wait(6 * 3600)
+
+    points = read(desk, instance_id, START, desk.clock.now(), order="TimestampAscending")
+
+    # 4 vCPUs: a busy core is a quarter. The last one is the piece before the stop.
+    assert [round(value, 1) for _, value in points] == [25.0, 25.0, 25.0, 2.5, 2.5, 2.5]
+    assert [at for at, _ in points] == [START + n * 5 * MINUTES for n in range(6)]
+
+
+def test_data_survive_a_stop_and_a_start(desk: Desk) -> None:
+    instance_id = desk.launch()
+    desk.world.put_cpu(instance_id, START, 1.5)
+    desk.ec2.stop_instances(InstanceIds=[instance_id])
+    desk.wait(86400)
+    desk.ec2.start_instances(InstanceIds=[instance_id])
+    desk.wait(60)
+
+    assert read(desk, instance_id, START, desk.clock.now()) == [(START, 1.5)]
+
+
+def test_a_point_is_readable_only_when_it_is_published(desk: Desk) -> None:
+    desk.world.timings.metric_delay = 2 * MINUTES
+    instance_id = desk.world.launch()
+    desk.machines.use_cores(instance_id, 2.0)
+
+    desk.wait(6 * 60 + 59)
+    assert read(desk, instance_id, START, desk.clock.now()) == []
+    desk.wait(1)
+    assert read(desk, instance_id, START, desk.clock.now()) == [(START, 100.0)]
+
+
+def test_lost_metrics_are_an_empty_list(desk: Desk) -> None:
+    instance_id = desk.launch()
+    desk.world.put_cpu(instance_id, START, 1.5)
+
+    desk.world.lose_metrics(instance_id)
+    assert read(desk, instance_id, START, desk.clock.now()) == []
+    desk.world.lose_metrics(instance_id, lost=False)
+    assert read(desk, instance_id, START, desk.clock.now()) == [(START, 1.5)]
+    assert read(desk, "i-0123456789abcdef0", START, desk.clock.now()) == []
+
+
+def test_a_long_answer_comes_in_pages(desk: Desk) -> None:
+    instances = [desk.world.launch() for _ in range(3)]
+    desk.wait(3600)
+    for n, instance_id in enumerate(instances):
+        for minute in (0, 5, 10, 15):
+            desk.world.put_cpu(instance_id, START + minute * MINUTES, float(n))
+    asked = [query(instance_id, f"q{n}") for n, instance_id in enumerate(instances)]
+
+    pages = []
+    more: dict[str, Any] = {}
+    while True:
+        reply = desk.cloudwatch.get_metric_data(
+            MetricDataQueries=asked,  # type: ignore[arg-type]  # plain dicts
+            StartTime=START,
+            EndTime=desk.clock.now(),
+            MaxDatapoints=5,
+            **more,
+        )
+        pages.append([(one["Id"], len(one["Values"]), one["StatusCode"]) for one in reply["MetricDataResults"]])
+        if "NextToken" not in reply:
+            break
+        more = {"NextToken": reply["NextToken"]}
+
+    assert pages == [
+        [("q0", 4, "Complete"), ("q1", 1, "PartialData"), ("q2", 0, "PartialData")],
+        [("q1", 3, "Complete"), ("q2", 2, "PartialData")],
+        [("q2", 2, "Complete")],
+    ]
+
+
+def test_what_cloudwatch_refuses(desk: Desk, refused: Refused) -> None:
+    ask = desk.cloudwatch.get_metric_data
+    times = {"StartTime": START, "EndTime": START + timedelta(hours=1)}
+    instance_id = desk.launch()
+
+    for queries in (
+        [query(instance_id, f"m{n}") for n in range(501)],
+        [query(instance_id), query(instance_id)],
+        [query(instance_id, "M1")],
+        [query(instance_id, period=90)],
+        [query(instance_id, stat="p90")],
+    ):
+        assert refused(ask, MetricDataQueries=queries, **times)[0] == "ValidationError"
+    assert refused(ask, MetricDataQueries=[query(instance_id)], StartTime=START, EndTime=START)[0] == "ValidationError"
+
+
+def test_other_metrics_can_be_put_and_listed(desk: Desk) -> None:
+    desk.cloudwatch.put_metric_data(
+        Namespace="CWAgent",
+        MetricData=[{"MetricName": "gpu", "Dimensions": [{"Name": "InstanceId", "Value": "i-1"}], "Value": 7.0}],
+    )
+
+    (listed,) = desk.cloudwatch.list_metrics(Namespace="CWAgent")["Metrics"]
+    statistics = desk.cloudwatch.get_metric_statistics(
+        Namespace="CWAgent",
+        MetricName="gpu",
+        Dimensions=listed["Dimensions"],
+        StartTime=START,
+        EndTime=START + 5 * MINUTES,
+        Period=300,
+        Statistics=["Average", "Maximum"],
+    )
+
+    assert [(one["Average"], one["Maximum"]) for one in statistics["Datapoints"]] == [(7.0, 7.0)]

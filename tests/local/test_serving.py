@@ -1,0 +1,136 @@
+"""The world over HTTP."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from mypy_boto3_cloudwatch import CloudWatchClient
+from mypy_boto3_ec2 import EC2Client
+from mypy_boto3_ssm import SSMClient
+
+from autostop_local.world import Timings, VirtualMachines, WallClock, World, serve
+
+Refused = Callable[..., tuple[str, str]]
+
+
+class Served:
+    def __init__(self, world: World, url: str, events: list[dict[str, Any]]) -> None:
+        self.world, self.url, self.events = world, url, events
+        session = boto3.Session("whoever", "whatever", "some-token", region_name="us-east-1")
+        self.ec2: EC2Client = session.client("ec2", endpoint_url=url)
+        self.ssm: SSMClient = session.client("ssm", endpoint_url=url)
+        self.cloudwatch: CloudWatchClient = session.client("cloudwatch", endpoint_url=url)
+
+    def journal(self, method: str = "GET") -> Any:
+        request = urllib.request.Request(f"{self.url}/_world/journal", method=method)  # noqa: S310 - our own server
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the same
+            return json.loads(answer.read() or "null")
+
+
+@pytest.fixture(params=[True, False], ids=["boto3 is ours", "boto3 is left alone"])
+def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
+    events: list[dict[str, Any]] = []
+    timings = Timings.none()
+    timings.pending = timedelta(seconds=0.3)
+    with (
+        World(
+            tmp_path / "world",
+            clock=WallClock(),
+            timings=timings,
+            machines=VirtualMachines(lambda instance_id, _script: f"hello from {instance_id}"),
+            send=events.append,
+            in_process=request.param,
+        ) as world,
+        serve(world) as url,
+    ):
+        yield Served(world, url, events)
+
+
+def test_all_three_services_are_at_one_endpoint(served: Served, refused: Refused) -> None:
+    instance_id = served.world.launch(tags={"Name": "caf\u00e9 <&>"})
+    served.world.put_cpu(instance_id, datetime.now(UTC) - timedelta(minutes=10), 12.5)
+    until(lambda: [event["detail"]["state"] for event in served.events] == ["pending", "running"])
+
+    told = served.ec2.describe_instances()["Reservations"][0]["Instances"][0]
+    command = served.ssm.send_command(
+        InstanceIds=[instance_id], DocumentName="AWS-RunShellScript", Parameters={"commands": ["true"]}
+    )["Command"]
+    (invocation,) = served.ssm.list_command_invocations(CommandId=command["CommandId"], Details=True)[
+        "CommandInvocations"
+    ]
+    (metric,) = served.cloudwatch.get_metric_data(
+        MetricDataQueries=[
+            {
+                "Id": "a",
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": "AWS/EC2",
+                        "MetricName": "CPUUtilization",
+                        "Dimensions": [{"Name": "InstanceId", "Value": instance_id}],
+                    },
+                    "Period": 60,
+                    "Stat": "Average",
+                },
+            }
+        ],
+        StartTime=datetime.now(UTC) - timedelta(hours=1),
+        EndTime=datetime.now(UTC),
+    )["MetricDataResults"]
+
+    assert (told["InstanceId"], told["Tags"]) == (instance_id, [{"Key": "Name", "Value": "caf\u00e9 <&>"}])
+    assert (invocation["Status"], invocation["CommandPlugins"][0]["Output"]) == (
+        "Success",
+        f"hello from {instance_id}",
+    )
+    assert metric["Values"] == [12.5]
+    assert refused(served.ec2.describe_volumes, VolumeIds=["vol-0123456789abcdef0"])[0] == "InvalidVolume.NotFound"
+
+
+def test_the_journal_is_read_and_cleared_over_http(served: Served, refused: Refused) -> None:
+    served.ssm.put_parameter(Name="/a", Value="b", Type="SecureString")
+    refused(served.ssm.get_parameter, Name="/none")
+    assert served.ssm.get_parameter(Name="/a", WithDecryption=True)["Parameter"]["Value"] == "b"
+
+    noted = served.journal()
+    served.journal("DELETE")
+
+    assert [(call["operation"], call["error"]) for call in noted] == [
+        ("PutParameter", None),
+        ("GetParameter", "ParameterNotFound"),
+        ("GetParameter", None),
+    ]
+    assert served.journal() == []
+
+
+def test_older_clients_speak_the_query_protocol(served: Served) -> None:
+    served.world.put_metric("Mine", "load", {}, datetime.now(UTC), 1.0)
+    scope = (
+        "AWS4-HMAC-SHA256 Credential=any/20261123/us-east-1/monitoring/aws4_request, SignedHeaders=host, Signature=x"
+    )
+
+    def ask(form: bytes) -> str:
+        request = urllib.request.Request(served.url, data=form, headers={"Authorization": scope})  # noqa: S310 - our own server
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the same
+                return str(answer.read(), "utf-8")
+        except urllib.error.HTTPError as error:
+            return str(error.read(), "utf-8")
+
+    assert "<MetricName>load</MetricName>" in ask(b"Action=ListMetrics&Version=2010-08-01&Namespace=Mine")
+    wrong = b"&StartTime=2026-11-23T09:00:00Z&EndTime=2026-11-23T09:00:00Z&MetricDataQueries.member.1.Id=a"
+    assert "<Code>ValidationError</Code>" in ask(b"Action=GetMetricData&Version=2010-08-01" + wrong)
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait for what comes by itself; at most ten seconds."""
+    give_up = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)

@@ -1,0 +1,255 @@
+"""Volumes: their states, and the rules of attaching, detaching, deleting and creating."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.local.conftest import Desk
+
+Refused = Callable[..., tuple[str, str]]
+
+
+def attach(desk: Desk, volume_id: str, instance_id: str, device: str = "/dev/sdf") -> None:
+    desk.ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device=device)
+    desk.wait(60)
+
+
+def test_states_take_their_time(desk: Desk) -> None:
+    timings = desk.world.timings
+    timings.creating = timings.attaching = timings.detaching = timings.deleting = timedelta(seconds=10)
+    instance_id = desk.launch()
+
+    def state() -> tuple[str, list[str]]:
+        told = desk.volume_told(volume_id)
+        return told["State"], [one["State"] for one in told["Attachments"]]
+
+    reply = desk.ec2.create_volume(Size=1, VolumeType="gp3", AvailabilityZone="us-east-1a")
+    volume_id = reply["VolumeId"]
+    assert (reply["State"], state()) == ("creating", ("creating", []))
+    desk.wait(10)
+    assert state() == ("available", [])
+
+    assert desk.ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device="/dev/sdf")["State"] == "attaching"
+    assert state() == ("in-use", ["attaching"])
+    desk.wait(10)
+    assert state() == ("in-use", ["attached"])
+
+    assert desk.ec2.detach_volume(VolumeId=volume_id)["State"] == "detaching"
+    assert state() == ("in-use", ["detaching"])
+    desk.wait(10)
+    assert state() == ("available", [])
+
+    desk.ec2.delete_volume(VolumeId=volume_id)
+    assert state() == ("deleting", [])
+    desk.wait(10)
+    assert desk.ec2.describe_volumes(Filters=[{"Name": "volume-id", "Values": [volume_id]}])["Volumes"] == []
+
+
+def test_a_deleted_volume_is_not_found(desk: Desk, refused: Refused) -> None:
+    volume_id = desk.volume()
+    desk.ec2.delete_volume(VolumeId=volume_id)
+    desk.wait(60)
+
+    for call in (desk.ec2.delete_volume, desk.ec2.detach_volume):
+        assert refused(call, VolumeId=volume_id)[0] == "InvalidVolume.NotFound"
+    assert refused(desk.ec2.describe_volumes, VolumeIds=[volume_id])[0] == "InvalidVolume.NotFound"
+
+
+def test_attach_refuses_an_attached_volume(desk: Desk, refused: Refused) -> None:
+    one, other, volume_id = desk.launch(), desk.launch(), desk.volume()
+    attach(desk, volume_id, one)
+
+    assert refused(desk.ec2.attach_volume, VolumeId=volume_id, InstanceId=other, Device="/dev/sdf") == (
+        "VolumeInUse",
+        f"{volume_id} is already attached to an instance",
+    )
+
+
+def test_attach_refuses_a_taken_device_until_it_is_really_free(desk: Desk, refused: Refused) -> None:
+    instance_id, first, second = desk.launch(), desk.volume(), desk.volume()
+    attach(desk, first, instance_id)
+    asked = {"VolumeId": second, "InstanceId": instance_id, "Device": "/dev/sdf"}
+
+    assert refused(desk.ec2.attach_volume, **asked) == (
+        "InvalidParameterValue",
+        "Invalid value '/dev/sdf' for unixDevice. Attachment point /dev/sdf is already in use",
+    )
+    desk.ec2.detach_volume(VolumeId=first)
+    assert refused(desk.ec2.attach_volume, **asked)[0] == "InvalidParameterValue"
+    desk.wait(60)
+    attach(desk, second, instance_id)
+    assert desk.disk(instance_id, "/dev/sdf") == second
+
+
+def test_attach_refuses_another_zone(desk: Desk, refused: Refused) -> None:
+    instance_id, volume_id = desk.launch(), desk.volume(AvailabilityZone="us-east-1b")
+
+    code, _ = refused(desk.ec2.attach_volume, VolumeId=volume_id, InstanceId=instance_id, Device="/dev/sdf")
+
+    assert code == "InvalidVolume.ZoneMismatch"
+
+
+def test_attach_refuses_a_volume_that_is_still_created(desk: Desk, refused: Refused) -> None:
+    instance_id = desk.launch()
+    volume_id = desk.ec2.create_volume(Size=1, VolumeType="gp3", AvailabilityZone="us-east-1a")["VolumeId"]
+
+    code, _ = refused(desk.ec2.attach_volume, VolumeId=volume_id, InstanceId=instance_id, Device="/dev/sdf")
+
+    assert code == "IncorrectState"
+
+
+def test_attach_wants_an_instance_that_runs_or_is_stopped(desk: Desk, refused: Refused) -> None:
+    instance_id, volume_id = desk.launch(), desk.volume()
+    desk.ec2.stop_instances(InstanceIds=[instance_id])
+
+    assert refused(desk.ec2.attach_volume, VolumeId=volume_id, InstanceId=instance_id, Device="/dev/sdf") == (
+        "IncorrectState",
+        f"Instance '{instance_id}' is not 'running'.",
+    )
+    desk.wait(60)
+    attach(desk, volume_id, instance_id)
+
+
+@pytest.mark.parametrize("device", ["/dev/sdf1", "sdf", "/dev/nvme1n1"])
+def test_attach_refuses_impossible_devices(desk: Desk, refused: Refused, device: str) -> None:
+    instance_id, volume_id = desk.launch(), desk.volume()
+
+    code, _ = refused(desk.ec2.attach_volume, VolumeId=volume_id, InstanceId=instance_id, Device=device)
+
+    assert code == "InvalidParameterValue"
+
+
+def test_a_root_is_detached_only_from_a_stopped_instance(desk: Desk, refused: Refused) -> None:
+    instance_id = desk.launch(disks={"/dev/sdf": {"VolumeSize": 5}})
+    root, data = desk.disk(instance_id), desk.disk(instance_id, "/dev/sdf")
+
+    assert refused(desk.ec2.detach_volume, VolumeId=root) == (
+        "IncorrectState",
+        f"Unable to detach root volume '{root}' from instance '{instance_id}'",
+    )
+    desk.ec2.detach_volume(VolumeId=data)
+    desk.ec2.stop_instances(InstanceIds=[instance_id])
+    desk.wait(60)
+    desk.ec2.detach_volume(VolumeId=root)
+    desk.wait(60)
+    assert desk.instance(instance_id)["BlockDeviceMappings"] == []
+
+
+def test_detach_refuses_what_is_not_attached_so(desk: Desk, refused: Refused) -> None:
+    instance_id, other, volume_id = desk.launch(), desk.launch(), desk.volume()
+    detach = desk.ec2.detach_volume
+
+    assert refused(detach, VolumeId=volume_id)[0] == "InvalidAttachment.NotFound"
+    attach(desk, volume_id, instance_id)
+    assert refused(detach, VolumeId=volume_id, InstanceId=other)[0] == "InvalidAttachment.NotFound"
+    assert refused(detach, VolumeId=volume_id, Device="/dev/sdg")[0] == "InvalidAttachment.NotFound"
+    detach(VolumeId=volume_id, InstanceId=instance_id, Device="/dev/sdf")
+    assert refused(detach, VolumeId=volume_id)[0] == "IncorrectState"
+
+
+def test_an_attached_volume_is_not_deleted(desk: Desk, refused: Refused) -> None:
+    instance_id = desk.stopped()
+    root = desk.disk(instance_id)
+
+    assert refused(desk.ec2.delete_volume, VolumeId=root) == (
+        "VolumeInUse",
+        f"Volume {root} is currently attached to {instance_id}",
+    )
+
+
+def create(desk: Desk, **wishes: Any) -> dict[str, Any]:
+    return dict(desk.ec2.create_volume(AvailabilityZone="us-east-1a", **wishes))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "type_", "iops", "throughput"),
+    [
+        ({"Size": 10}, "gp2", 100, None),
+        ({"Size": 1000, "VolumeType": "gp2"}, "gp2", 3000, None),
+        ({"Size": 10, "VolumeType": "gp3"}, "gp3", 3000, 125),
+        ({"Size": 10, "VolumeType": "gp3", "Iops": 4000, "Throughput": 250}, "gp3", 4000, 250),
+        ({"Size": 10, "VolumeType": "io2", "Iops": 500}, "io2", 500, None),
+        ({"Size": 125, "VolumeType": "st1"}, "st1", None, None),
+    ],
+    ids=["no type", "gp2", "gp3", "gp3 faster", "io2", "st1"],
+)
+def test_types_have_their_performance(
+    desk: Desk, wishes: dict[str, Any], type_: str, iops: int | None, throughput: int | None
+) -> None:
+    told = desk.volume_told(create(desk, **wishes)["VolumeId"])
+
+    assert (told["VolumeType"], told.get("Iops"), told.get("Throughput")) == (type_, iops, throughput)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "code"),
+    [
+        ({"Size": 10, "Iops": 3000}, "InvalidParameterCombination"),
+        ({"Size": 10, "VolumeType": "gp2", "Throughput": 125}, "InvalidParameterCombination"),
+        ({"Size": 125, "VolumeType": "st1", "Iops": 100}, "InvalidParameterCombination"),
+        ({"Size": 10, "VolumeType": "io1"}, "MissingParameter"),
+        ({"Size": 10, "VolumeType": "io2"}, "MissingParameter"),
+        ({"Size": 10, "VolumeType": "io2", "Iops": 500, "Throughput": 125}, "InvalidParameterCombination"),
+        ({"Size": 10, "VolumeType": "gp3", "Iops": 2999}, "InvalidParameterValue"),
+        ({"Size": 124, "VolumeType": "st1"}, "InvalidParameterValue"),
+        ({"Size": 16385, "VolumeType": "gp2"}, "InvalidParameterValue"),
+        ({"VolumeType": "gp3"}, "MissingParameter"),
+        ({"Size": 10, "KmsKeyId": "alias/mine"}, "InvalidParameterDependency"),
+        ({"Size": 10, "VolumeType": "gp3", "MultiAttachEnabled": True}, "InvalidParameterCombination"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_what_does_not_fit_the_type_is_refused(desk: Desk, refused: Refused, wishes: dict[str, Any], code: str) -> None:
+    assert refused(desk.ec2.create_volume, AvailabilityZone="us-east-1a", **wishes)[0] == code
+    assert desk.ec2.describe_volumes()["Volumes"] == []
+
+
+def test_a_client_token_makes_one_volume(desk: Desk, refused: Refused) -> None:
+    asked = {"Size": 10, "VolumeType": "gp3", "ClientToken": "cycle-7-sdf"}
+
+    first = create(desk, **asked)
+    again = create(desk, **asked)
+    elsewhere = desk.ec2.create_volume(**asked, AvailabilityZone="us-east-1b")  # type: ignore[arg-type]  # a plain dict
+
+    assert again["VolumeId"] == first["VolumeId"] == elsewhere["VolumeId"]
+    assert len(desk.ec2.describe_volumes()["Volumes"]) == 1
+    different = {**asked, "AvailabilityZone": "us-east-1a", "Size": 11}
+    assert refused(desk.ec2.create_volume, **different)[0] == "IdempotentParameterMismatch"
+    assert create(desk, Size=10, VolumeType="gp3")["VolumeId"] != first["VolumeId"]
+
+
+def test_a_volume_can_end_in_error(desk: Desk) -> None:
+    desk.world.fail_next_volumes()
+
+    volume_id = desk.volume()
+
+    assert desk.volume_told(volume_id)["State"] == "error"
+    desk.ec2.delete_volume(VolumeId=volume_id)
+
+
+def test_encryption_is_inherited_by_snapshot_and_volume(desk: Desk) -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/1234"
+    snapshot_id = desk.snapshot(desk.volume(Encrypted=True, KmsKeyId=key))
+
+    told = desk.snapshot_told(snapshot_id)
+    made = desk.volume_told(desk.volume(SnapshotId=snapshot_id))
+
+    assert (told["Encrypted"], told["KmsKeyId"]) == (True, key)
+    assert (made["Encrypted"], made["KmsKeyId"]) == (True, key)
+    assert "KmsKeyId" not in desk.volume_told(desk.volume())
+
+
+def test_volumes_are_found_by_instance_and_tag(desk: Desk) -> None:
+    instance_id = desk.launch(disks={"/dev/sdf": {"VolumeSize": 5}}, volume_tags={"autostop:workstation": "me"})
+    desk.volume()
+
+    def found(name: str, value: str) -> set[str]:
+        reply = desk.ec2.describe_volumes(Filters=[{"Name": name, "Values": [value]}])
+        return {one["VolumeId"] for one in reply["Volumes"]}
+
+    disks = {desk.disk(instance_id), desk.disk(instance_id, "/dev/sdf")}
+    assert found("attachment.instance-id", instance_id) == disks
+    assert found("tag:autostop:workstation", "me") == disks
+    assert found("status", "available").isdisjoint(disks)
