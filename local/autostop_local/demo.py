@@ -16,7 +16,6 @@ from autostop_local import night, notebook
 from autostop_local.desk import Desk, desk
 from autostop_local.emulator import ROOT
 
-_BUILD = ROOT / "build"
 _FILE = "result.csv"
 
 # Busy for some seconds, then silent for some, as a training that waits for its data; only then is the file there.
@@ -33,8 +32,9 @@ with open("{name}", "w") as file:
 
 @dataclass(slots=True)
 class Report:
-    """What happened, as it is printed and as `build/demo.json` keeps it."""
+    """What happened, as it is printed and as `demo.json` keeps it."""
 
+    path: Path
     began_at: float = field(default_factory=time.monotonic)
     stages: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -53,28 +53,28 @@ class Report:
         print(f"{time.monotonic() - self.began_at:6.1f} s {indent}{text}", flush=True)
 
     def write(self, *, ok: bool, error: str | None) -> None:
-        """Write `build/demo.json`."""
+        """Write `demo.json`."""
         found = {"ok": ok, "error": error, "seconds": self.stages, **self.facts}
-        (_BUILD / "demo.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        self.path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
-def main() -> int:
-    """Run the demo; 0 when everything held."""
+def main(build: Path) -> int:
+    """Run the demo; 0 when everything held. build: the directory of `demo.json` and of all that runs."""
     # A closed terminal or a kill ends it as Ctrl-C does: everything is taken down on the way out.
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)
-    _BUILD.mkdir(exist_ok=True)
-    directory = _BUILD / "demo"
+    build.mkdir(parents=True, exist_ok=True)
+    directory = build / "demo"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
-    report = Report()
+    report = Report(build / "demo.json")
     error: str | None = "it was interrupted"
     try:
         with _whole_desk(directory, report) as whole:
             phone = _two_nights(whole, report)
             error = None
             report.write(ok=True, error=None)
-            report.say("all held; build/demo.json tells the rest", indent="")
+            report.say(f"all held; {report.path} tells the rest", indent="")
             if sys.stdout.isatty() and os.environ.get("DEMO_STAY") != "0":
                 _stay(phone, report)
     except KeyboardInterrupt:
@@ -189,4 +189,4 @@ def _stay(phone: night.Phone, report: Report) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Path(sys.argv[1]).resolve() if sys.argv[1:] else ROOT / "build"))

@@ -102,10 +102,11 @@ def wait_for_jupyter(desk: Desk, instance: str, say: Progress) -> None:
     )
 
 
-def adopt(desk: Desk, instance: str, *options: str) -> Phone:
-    """Adopt a workstation and make a link for the phone, by the command `autostop`."""
+def adopt(desk: Desk, instance: str, *options: str, token: str = "") -> Phone:
+    """Adopt a workstation and make a link for the phone, by the command `autostop`. token: Jupyter's, for https."""
     runtime = str(desk.machines.server(instance).runtime_directory)
-    desk.autostop("adopt", instance, "--yes", "--jupyter-runtime", runtime, *options)
+    given = ("--token-from-stdin",) if token else ()
+    desk.autostop("adopt", instance, "--yes", "--jupyter-runtime", runtime, *options, *given, stdin=token)
     printed = desk.autostop("link", instance, "--label", "phone")
     link = next(word for word in printed.split() if f"/w/{instance}#" in word)
     return Phone(desk, instance, link)

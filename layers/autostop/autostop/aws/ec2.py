@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.domain.tags import AUTOSTOP, ON
+from autostop.domain.tags import AUTOSTOP, ON, is_ours
 from autostop.domain.workstation import Checks, Instance, InstanceState, SpotKind, VolumeId, WorkstationId
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Ec2Instances:
         instance = _instance(shape)
         if shape.get("InstanceLifecycle") == "spot":
             instance = replace(instance, spot=self._spot_kind(shape.get("SpotInstanceRequestId", "")))
-        if instance.state is not InstanceState.RUNNING:
+        # Without the tag it is never stopped, and the role may not ask.
+        if instance.state is not InstanceState.RUNNING or not is_ours(instance.tags):
             return instance
         attribute = self.client.describe_instance_attribute(InstanceId=instance.id, Attribute="disableApiStop")
         return replace(

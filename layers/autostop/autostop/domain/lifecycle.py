@@ -182,6 +182,8 @@ def next_step(seen: Observation, intent: Intent, manifest: Manifest | None, now:
             f"the instance {seen.workstation} is terminated or not there. Its snapshots are kept; "
             "a new instance can be built from them."
         )
+    if not tags.is_ours(instance.tags):
+        return Blocked(f"it does not carry the tag `autostop = on`. Run `autostop adopt {seen.workstation}` again.")
     match intent.wanted:
         case Wanted.RUN:
             return _toward_run(seen, instance, manifest, now)
@@ -349,7 +351,7 @@ def _remove_volumes(
             return DeleteVolume(volume.id, record.snapshot)
     ids = {record.volume for record in manifest.volumes}
     if any(volume.id in ids and volume.state is VolumeState.DELETING for volume in seen.volumes):
-        return Wait("EBS is deleting the volumes", A_MINUTE / 4)
+        return Wait("EBS is deleting the volumes", 2 * SECONDS)
     return Settled()
 
 

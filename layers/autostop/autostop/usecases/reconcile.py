@@ -80,6 +80,9 @@ class Reconciler:
         Only one holder at a time acts on a workstation. Raises TransientError and DeniedError only when even the
         state could not be read or written; the queue then delivers again.
         """
+        # Events of all the account's instances come by; most are not ours, and cost one read.
+        if not _wants(self.ledger.load(workstation)):
+            return "nothing is wanted"
         # The lease outlives the function's time by a margin, so that no two ever act together.
         if not self.ledger.take_lease(workstation, holder, self.clock(), until + _BRIEF):
             self.queue.wake(workstation, _LEASE_BUSY_RETRY)
@@ -93,7 +96,7 @@ class Reconciler:
         while True:
             state = self.ledger.load(workstation)
             if state.intent is None or state.intent.settled:
-                return "nothing is wanted"
+                return "nothing more is wanted"
             try:
                 said = self._advance(state, state.intent, until)
             except ConflictError:
@@ -243,6 +246,10 @@ class Reconciler:
 
     def _record(self, state: State, intent: Intent, text: str) -> None:
         self.ledger.record(state.workstation, Happened(self.clock(), intent.number, text))
+
+
+def _wants(state: State) -> bool:
+    return state.intent is not None and not state.intent.settled
 
 
 def _since_launch(state: State, instance: Instance) -> bool:

@@ -1,0 +1,129 @@
+"""The demo of the README, run as its reader runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from autostop_local.emulator import ROOT
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+def begin(build: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "autostop_local.demo", str(build)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": ":".join(sys.path), "DEMO_STAY": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def left_over(build: Path) -> Sequence[str]:
+    """Processes that work in the demo's directory, or were told of it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            told = [*process.cmdline(), process.cwd(), *process.environ().values()]
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+        if process.pid != os.getpid() and any(str(build) in each for each in told):
+            found.append(f"{process.pid} {' '.join(process.cmdline())}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, Any]]:
+    build = tmp_path_factory.mktemp("demo")
+    process = begin(build)
+    printed, _ = process.communicate(timeout=280)
+    assert process.returncode == 0, printed
+    return build, printed, json.loads((build / "demo.json").read_text())
+
+
+def test_it_holds_and_says_how_long_each_stage_took(demo: tuple[Path, str, dict[str, Any]]) -> None:
+    _, printed, report = demo
+
+    assert report["ok"] is True
+    assert report["error"] is None
+    assert all(name in printed for name in report["seconds"])
+    assert sum(report["seconds"].values()) < 240
+
+
+def test_two_nights_bring_the_file_back_as_it_was_left_each_time(demo: tuple[Path, str, dict[str, Any]]) -> None:
+    nights = demo[2]["hashes"]
+
+    assert nights["night_1"]["before"] == nights["night_1"]["after"]
+    assert nights["night_2"]["before"] == nights["night_2"]["after"]
+    assert nights["night_1"]["after"] != nights["night_2"]["after"]
+
+
+def test_while_shelved_there_is_no_volume_and_one_complete_snapshot_for_each_device(
+    demo: tuple[Path, str, dict[str, Any]],
+) -> None:
+    report = demo[2]
+
+    assert report["volumes"]["shelved_1"] == report["volumes"]["shelved_2"] == []
+    assert [(each["cycle"], each["device"], each["state"]) for each in report["snapshots"]["shelved_1"]] == [
+        (1, "/dev/sda1", "completed"),
+        (1, "/dev/sdf", "completed"),
+    ]
+    # The cycle before stays until a start from the newer one was seen to work.
+    assert [each["cycle"] for each in report["snapshots"]["shelved_2"]] == [1, 1, 2, 2]
+
+
+def test_the_volumes_come_back_with_their_devices_types_sizes_and_flags(
+    demo: tuple[Path, str, dict[str, Any]],
+) -> None:
+    volumes = demo[2]["volumes"]
+
+    def seen(when: str) -> list[dict[str, Any]]:
+        return [{key: value for key, value in each.items() if key != "id"} for each in volumes[when]]
+
+    assert len(volumes["before"]) == 2
+    assert seen("before") == seen("after_1") == seen("after_2")
+    assert {each["id"] for each in volumes["before"]}.isdisjoint(each["id"] for each in volumes["after_2"])
+
+
+def test_nothing_is_left_running_after_it(demo: tuple[Path, str, dict[str, Any]]) -> None:
+    assert left_over(demo[0]) == []
+
+
+def test_ctrl_c_leaves_no_process_and_no_port_behind(tmp_path: Path) -> None:
+    process = begin(tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "is adopted" in line:
+            break
+    running = psutil.Process(process.pid)
+    ports = {
+        connection.laddr.port
+        for each in (running, *running.children(recursive=True))
+        for connection in each.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert len(ports) >= 3  # the emulator, the world, a Jupyter server
+
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    until = time.monotonic() + 5
+    while left_over(tmp_path) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left_over(tmp_path) == []
+    listening = {
+        connection.laddr.port for connection in psutil.net_connections("tcp") if connection.status == psutil.CONN_LISTEN
+    }
+    assert ports.isdisjoint(listening)
+    assert json.loads((tmp_path / "demo.json").read_text())["ok"] is False
