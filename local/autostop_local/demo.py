@@ -21,10 +21,10 @@ _FILE = "result.csv"
 # Busy for some seconds, then silent for some, as a training that waits for its data; only then is the file there.
 _WORK = """
 import time
-until = time.time() + 6
+until = time.time() + 5
 while time.time() < until:
     sum(range(10_000))
-time.sleep(8)
+time.sleep(7)
 with open("{name}", "w") as file:
     file.write("step,loss\\n" + "".join(f"{{step}},{{{factor} / (step + 1)}}\\n" for step in range(2000)))
 """

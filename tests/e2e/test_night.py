@@ -43,7 +43,7 @@ def test_an_untagged_instance_and_an_unreadable_workstation_are_left_alone_and_t
     whole.world.break_agent(silent)
     begun = time.monotonic()
 
-    verdicts = night.sweep_while(whole, silent, lambda: time.monotonic() - begun < 40, print)
+    verdicts = night.sweep_while(whole, silent, lambda: time.monotonic() - begun < 35, print)
 
     assert whole.state(untagged) == whole.state(silent) == "running"
     assert not whole.snapshots(untagged)

@@ -356,6 +356,8 @@ def _is_server(words: list[str]) -> bool:
             return next(rest, "") in _MODULES
         if word in ("-W", "-X"):
             next(rest, "")
+        elif word == "-c":
+            return False
         elif not word.startswith("-"):
             return Path(word).name in _SCRIPTS
     return False
@@ -403,14 +405,14 @@ def _runtimes(directory: int, errors: list[str]) -> Iterator[Runtime]:
             continue
         except OSError:
             continue
-        with os.fdopen(handle, "rb") as file:
+        try:
             status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _LONGEST_FILE:
-                continue
-            try:
-                yield _runtime(json.loads(file.read(_LONGEST_FILE)), status)
-            except (OSError, ValueError, RecursionError, AttributeError):
-                continue  # if a server runs all the same, its process is reported as one without a file
+            if stat.S_ISREG(status.st_mode) and status.st_size <= _LONGEST_FILE:
+                yield _runtime(json.loads(os.read(handle, _LONGEST_FILE)), status)
+        except (OSError, ValueError, RecursionError, AttributeError):
+            continue  # if a server runs all the same, its process is reported as one without a file
+        finally:
+            os.close(handle)
 
 
 def _runtime(content: Any, status: os.stat_result) -> Runtime:

@@ -40,20 +40,24 @@ class Ec2Instances:
             ]
         return [instance for instance in found if instance.state not in _GONE]
 
-    def find(self, workstation: WorkstationId) -> Instance | None:
-        """One instance; while it runs, also what decides whether it may be stopped."""
+    def find(self, workstation: WorkstationId, *, for_adoption: bool = False) -> Instance | None:
+        """One instance; while it runs, also what decides whether it may be stopped.
+
+        for_adoption: look at that in every state and before it carries the tag; for the owner's own permissions.
+        """
         with aws_errors(), AlreadySo("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"):
             answer = self.client.describe_instances(InstanceIds=[workstation])
             shapes = [shape for reservation in answer["Reservations"] for shape in reservation.get("Instances", [])]
-            return self._in_full(shapes[0]) if shapes else None
+            return self._in_full(shapes[0], for_adoption=for_adoption) if shapes else None
         return None
 
-    def _in_full(self, shape: "InstanceTypeDef") -> Instance:
+    def _in_full(self, shape: "InstanceTypeDef", *, for_adoption: bool) -> Instance:
         instance = _instance(shape)
         if shape.get("InstanceLifecycle") == "spot":
             instance = replace(instance, spot=self._spot_kind(shape.get("SpotInstanceRequestId", "")))
         # Without the tag it is never stopped, and the role may not ask.
-        if instance.state is not InstanceState.RUNNING or not is_ours(instance.tags):
+        stoppable = instance.state is InstanceState.RUNNING and is_ours(instance.tags)
+        if instance.state in _GONE or not (stoppable or for_adoption):
             return instance
         attribute = self.client.describe_instance_attribute(InstanceId=instance.id, Attribute="disableApiStop")
         return replace(

@@ -28,7 +28,7 @@ _FORBIDDEN: Final = (
 )
 _UNKNOWN_URL: Final = "does not know the question (HTTP 404): its base_url is another one, or it is another program"
 _TOO_SLOW: Final = "did not answer in time: it hangs, or a security group or firewall does not let Autostop reach it"
-_NO_CONNECTION: Final = "takes no connection: does it run, and does it listen on that address?"
+_NO_CONNECTION: Final = "refuses or drops the connection: does it run, and does it listen on that address?"
 _NO_TLS: Final = "failed in the TLS handshake: does it serve https? Look at its certificate and its log"
 _ODD_ANSWER: Final = "gave an answer of an unknown kind: a version of Jupyter that is not known yet, or another program"
 

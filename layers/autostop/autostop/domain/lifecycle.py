@@ -351,7 +351,7 @@ def _remove_volumes(
             return DeleteVolume(volume.id, record.snapshot)
     ids = {record.volume for record in manifest.volumes}
     if any(volume.id in ids and volume.state is VolumeState.DELETING for volume in seen.volumes):
-        return Wait("EBS is deleting the volumes", 2 * SECONDS)
+        return Wait("EBS is deleting the volumes", SECONDS)
     return Settled()
 
 
@@ -379,26 +379,28 @@ def _bring_whole(seen: Observation, instance: Instance, manifest: Manifest | Non
     """
     if manifest is None or not manifest.holds_since(instance):
         return _reattach_own(seen, instance)
-    waits: list[Wait] = []
     attachments: list[AttachVolume] = []
+    flags: list[SetDeleteOnTermination] = []
+    waits: list[Wait] = []
     # The root last, as it was detached first.
     for record in sorted(manifest.volumes, key=lambda each: each.device == instance.root_device):
         outcome = _bring_back(seen, manifest, record)
-        if isinstance(outcome, Wait):
-            waits.append(outcome)
-        elif isinstance(outcome, AttachVolume):
+        if isinstance(outcome, AttachVolume):
             attachments.append(outcome)
+        elif isinstance(outcome, SetDeleteOnTermination):
+            flags.append(outcome)
+        elif isinstance(outcome, Wait):
+            waits.append(outcome)
         elif outcome is not None:
             # Volumes are created before any is attached, so that their creations run side by side.
             return outcome
-    if attachments:
-        return attachments[0]
-    return waits[0] if waits else None
+    in_turn: list[AttachVolume | SetDeleteOnTermination | Wait] = [*attachments, *flags, *waits]
+    return in_turn[0] if in_turn else None
 
 
 def _bring_back(
     seen: Observation, manifest: Manifest, record: VolumeRecord
-) -> CreateVolume | AttachVolume | Wait | Blocked | None:
+) -> CreateVolume | AttachVolume | SetDeleteOnTermination | Wait | Blocked | None:
     occupant = seen.at_device(record.device)
     if occupant is not None:
         if occupant.id != record.volume and not manifest.is_restored(occupant, record):
@@ -406,9 +408,13 @@ def _bring_back(
                 f"{occupant.id} is attached at {record.device}, where {record.volume} was. Detach it to have "
                 "yours restored, or start the instance in the console to keep it."
             )
-        if occupant.attachment is AttachmentState.ATTACHED:
-            return None
-        return Wait(f"EBS is {occupant.attachment or 'attaching'} {occupant.id}", SECONDS)
+        if occupant.attachment is not AttachmentState.ATTACHED:
+            return Wait(f"EBS is {occupant.attachment or 'attaching'} {occupant.id}", SECONDS)
+        # Attaching has reset it. It is put back before the start and before the next manifest: later nobody could
+        # tell it from an owner's change.
+        if occupant.delete_on_termination is not record.delete_on_termination:
+            return SetDeleteOnTermination(occupant.id, record.device, record.delete_on_termination)
+        return None
     original = seen.volume(record.volume)
     copies = [volume for volume in seen.volumes if volume.exists and manifest.is_restored(volume, record)]
     volume = original or next(iter(sorted(copies, key=lambda copy: copy.state is VolumeState.ERROR)), None)
@@ -455,14 +461,7 @@ def _reattach_own(seen: Observation, instance: Instance) -> Outcome | None:
 
 
 def _finish_start(seen: Observation, instance: Instance, manifest: Manifest | None, now: datetime) -> Outcome:
-    """Put back what attaching has reset, wait until it works, then let go of what it replaced."""
-    for record in manifest.volumes if manifest else ():
-        volume = seen.at_device(record.device)
-        if volume is None or manifest is None:
-            continue
-        known = volume.id == record.volume or manifest.is_restored(volume, record)
-        if known and volume.delete_on_termination is not record.delete_on_termination:
-            return SetDeleteOnTermination(volume.id, record.device, record.delete_on_termination)
+    """Wait until it works, then let go of what it replaced."""
     if seen.checks is Checks.IMPAIRED:
         return Wait("the instance runs, but EC2's status checks fail", A_MINUTE)
     answered = isinstance(seen.jupyter, Reading)

@@ -12,7 +12,7 @@ _SERVERS: Final = {
     "http403": "refuses the question: set IdentityProvider.token beside the password",
     "http404": "does not know the question (HTTP 404): is another program listening there, or is its base_url wrong?",
     "timeout": "did not answer in time: it hangs or is overloaded; restart it if it stays so",
-    "refused": "takes no connection: does it run in a container or a network namespace of its own?",
+    "refused": "refuses or drops the connection: does it run in a container or a network namespace of its own?",
     "tls": "failed in the TLS handshake: look at its certificate and its log",
     "bad": "gave an answer of an unknown kind: a version of Jupyter that is not known yet, or another program",
 }
