@@ -152,8 +152,7 @@ class RealServer:
         client.load_connection_file()
         client.start_channels()
         self._clients.append(client)
-        client.wait_for_ready(timeout=60)
-        client.execute_interactive("1", timeout=60)
+        client.execute("1", reply=True, timeout=60)
         wait_for(lambda: self.states()[kernel] == "idle", self._say)
         return client
 

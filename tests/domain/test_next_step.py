@@ -206,7 +206,7 @@ SHELVE_STOPS = [
     row("hibernated in the console", seen(instance=instance(hibernation=True)), Says(Blocked, "hibernation")),
     row(
         "set aside by its Auto Scaling group",
-        seen(instance=instance(tags={tags.AUTO_SCALING_GROUP: "fleet"})),
+        seen(instance=instance(tags={tags.AUTOSTOP: tags.ON, tags.AUTO_SCALING_GROUP: "fleet"})),
         Says(Blocked, "fleet"),
     ),
     row(
@@ -499,7 +499,7 @@ SHELVE_REMOVES = [
     ),
     row(
         "half deleted, the snapshot of what is left is lost, restored: a new cycle",
-        seen(volumes=(restored(ROOT), data()), snapshots=(snapshot(ROOT),)),
+        seen(volumes=(restored(ROOT, delete_on_termination=True), data()), snapshots=(snapshot(ROOT),)),
         NewCycle(2, {ROOT: "vol-root-2", DATA: "vol-data"}),
         manifest(),
     ),
@@ -523,8 +523,14 @@ SHELVE_REMOVES = [
     ),
     row(
         "restored and never started, then shelved again: a new cycle",
-        seen(volumes=(restored(ROOT), restored(DATA)), snapshots=snapshots()),
+        seen(volumes=(restored(ROOT, delete_on_termination=True), restored(DATA)), snapshots=snapshots()),
         NewCycle(2, {ROOT: "vol-root-2", DATA: "vol-data-2"}),
+        manifest(),
+    ),
+    row(
+        "restored and never started: delete-on-termination is put back before it is written down",
+        seen(volumes=(restored(ROOT), restored(DATA)), snapshots=snapshots()),
+        SetDeleteOnTermination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
         manifest(),
     ),
     row(
@@ -541,6 +547,7 @@ def test_toward_shelve(what: Observation, known: Manifest | None, now: datetime,
     check(next_step(what, intent(Wanted.SHELVE), known, now), expected)
 
 
+WHOLE_ROOT = restored(ROOT, delete_on_termination=True)
 FOREIGN = data(id=VolumeId("vol-foreign"), tags={})
 AGAIN = instance(launched_at=LATER)
 
@@ -608,7 +615,7 @@ RUN_STARTS = [
     ),
     row(
         "creating: waits",
-        seen(volumes=(restored(ROOT), detached(restored(DATA), VolumeState.CREATING)), snapshots=snapshots()),
+        seen(volumes=(WHOLE_ROOT, detached(restored(DATA), VolumeState.CREATING)), snapshots=snapshots()),
         Says(Wait, "creating vol-data-2"),
         manifest(),
     ),
@@ -620,9 +627,45 @@ RUN_STARTS = [
     ),
     row(
         "restored and attached: start",
-        seen(volumes=(restored(ROOT), restored(DATA)), snapshots=snapshots()),
+        seen(volumes=(WHOLE_ROOT, restored(DATA)), snapshots=snapshots()),
         StartInstance(),
         manifest(),
+    ),
+    row(
+        "restored and attached, which reset delete-on-termination: put back",
+        seen(volumes=(restored(ROOT), restored(DATA)), snapshots=snapshots()),
+        SetDeleteOnTermination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
+        manifest(),
+    ),
+    row(
+        "attached again, which reset delete-on-termination: put back",
+        seen(volumes=(root(delete_on_termination=False), data()), snapshots=snapshots()),
+        SetDeleteOnTermination(VOL_ROOT, ROOT, delete_on_termination=True),
+        manifest(),
+    ),
+    row(
+        "put back while another is still attaching",
+        seen(volumes=(restored(ROOT), restored(DATA, attachment=AttachmentState.ATTACHING)), snapshots=snapshots()),
+        SetDeleteOnTermination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
+        manifest(),
+    ),
+    row(
+        "put back only after the other is being attached",
+        seen(volumes=(restored(ROOT), detached(restored(DATA))), snapshots=snapshots()),
+        AttachVolume(VolumeId("vol-data-2"), DATA),
+        manifest(),
+    ),
+    row(
+        "still attaching: not yet put back",
+        seen(volumes=(restored(ROOT, attachment=AttachmentState.ATTACHING), restored(DATA)), snapshots=snapshots()),
+        Says(Wait, "attaching vol-root-2"),
+        manifest(),
+    ),
+    row(
+        "the flag of a volume whose manifest is outdated is the owner's",
+        seen(volumes=(root(delete_on_termination=False), data()), snapshots=snapshots()),
+        StartInstance(),
+        OUTDATED,
     ),
     row(
         "one as it was, one restored: start",
@@ -802,30 +845,11 @@ RUN_FINISHES = [
     row("running, checks through, Jupyter answers: settled", up(), Settled(), manifest()),
     row("running, never shelved: settled", up(volumes=both(), snapshots=()), Settled()),
     row(
-        "attaching reset delete-on-termination of the root",
-        up(volumes=(restored(ROOT), restored(DATA))),
-        SetDeleteOnTermination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
-        manifest(),
-    ),
-    row(
-        "of a volume that was only detached, too",
-        up(volumes=(root(delete_on_termination=False), data())),
-        SetDeleteOnTermination(VOL_ROOT, ROOT, delete_on_termination=True),
-        manifest(),
-    ),
-    row(
-        "it is put back before the checks are through",
-        up(volumes=(restored(ROOT), restored(DATA)), checks=Checks.INITIALIZING),
-        SetDeleteOnTermination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
-        manifest(),
-    ),
-    row(
-        "a foreign volume's flag is left alone",
-        up(volumes=(root(id=VolumeId("vol-foreign"), tags={}, delete_on_termination=False), data())),
+        "what the owner made of delete-on-termination since is left alone",
+        up(volumes=(restored(ROOT), data())),
         Settled(),
         manifest(),
     ),
-    row("a volume that is missing has no flag", up(volumes=(root(),)), Settled(), manifest()),
     row("checks initializing", up(checks=Checks.INITIALIZING, jupyter=None), Says(Wait, "booting"), manifest()),
     row("checks unknown", up(checks=Checks.UNKNOWN, jupyter=None), Says(Wait, "booting"), manifest()),
     row(
@@ -935,3 +959,14 @@ def test_a_manifest_says_everything_about_its_volumes() -> None:
 
     assert isinstance(outcome, WriteManifest)
     assert outcome.manifest == unknown_snapshots(intent=7, written_at=NOW, volumes=(record(DATA), record(ROOT)))
+
+
+@pytest.mark.parametrize("wanted", Wanted)
+@pytest.mark.parametrize("state", [InstanceState.RUNNING, InstanceState.STOPPED])
+@pytest.mark.parametrize("own", [{}, {tags.AUTOSTOP: "off"}], ids=["no tag", "turned off"])
+def test_nothing_is_done_for_an_instance_that_lost_its_tag(
+    wanted: Wanted, state: InstanceState, own: dict[str, str]
+) -> None:
+    what = seen(instance=instance(state, tags=own))
+
+    check(next_step(what, intent(wanted), None, NOW), Says(Blocked, "does not carry the tag"))

@@ -144,7 +144,7 @@ def test_a_workstation_without_python_is_told_so(text: str) -> None:
         ("http404", "the Jupyter server on port 8889 does not know the question (HTTP 404)"),
         ("http500", "the Jupyter server on port 8889 answered with HTTP 500: look at its log"),
         ("timeout", "the Jupyter server on port 8889 did not answer in time"),
-        ("refused", "the Jupyter server on port 8889 takes no connection"),
+        ("refused", "the Jupyter server on port 8889 refuses or drops the connection"),
         ("tls", "the Jupyter server on port 8889 failed in the TLS handshake"),
         ("bad", "the Jupyter server on port 8889 gave an answer of an unknown kind"),
         ("nofile", "name its runtime directory in the tag autostop:jupyter-runtime"),

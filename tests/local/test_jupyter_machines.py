@@ -85,8 +85,8 @@ class Lab:
             client.get_iopub_msg(timeout=20)
         """)
         subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
-        found = self.run(f"pgrep -f kernel-{kernel} | head -1")
-        return int(found["StandardOutputContent"])
+        pids = self.machines.pids(self.id)
+        return next(pid for pid in pids if kernel in Path(f"/proc/{pid}/cmdline").read_text())
 
     def cpu(self) -> list[float]:
         now = datetime.now(UTC)

@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer: `code` 0 means that the connection is closed without any; a str body is sent as it is."""
+    """One answer: `code` 0 means that the connection breaks; a str body is sent as it is."""
 
     code: int
     body: Any = None
@@ -86,7 +86,7 @@ def policy() -> str:
     html = PAGE.read_text(encoding="utf-8")
 
     def hashed(tag: str) -> str:
-        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html.split("-->", 1)[1], re.DOTALL)
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
         return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
     return (
@@ -140,6 +140,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer) -> None:
         if answer.code == 0:
+            # Not simply closed: a browser takes that for a connection that grew old, and asks a second time.
+            self.wfile.write(b"\0" * 16)
             self.close_connection = True
             return
         text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -19,9 +22,10 @@ def look(phone: Phone, api: ScriptedApi, body: Status) -> Page:
     api.status = body
     page = phone.tab()
     page.add_init_script(HIDE)
-    page.clock.install()
+    now = datetime.now(UTC)
+    page.clock.install(time=now)
+    page.clock.pause_at(now + timedelta(seconds=1))
     page.goto(f"{api.url}&look")
-    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
     expect(page.locator("#word")).not_to_have_text("Looking…")
     return page
 
@@ -91,6 +95,25 @@ def test_a_hidden_page_does_not_look_and_a_shown_one_looks_at_once(phone: Phone,
     show(page, hidden=False)
     assert api.looks == before + 1
     one_look_within(phone, page, api, 2.1)
+
+
+def test_a_look_cut_short_by_hiding_is_not_taken_for_a_failure(phone: Phone, api: ScriptedApi) -> None:
+    page = look(phone, api, awake())
+    api.gates["GET"] = threading.Event()
+    show(page, hidden=False)
+    show(page, hidden=True)
+    phone.drawn(page)
+    expect(page.locator("#trouble-card")).to_be_hidden()
+
+
+def test_a_press_answered_while_hidden_brings_no_looks(phone: Phone, api: ScriptedApi) -> None:
+    page = look(phone, api, awake())
+    api.gates["keep-awake"] = threading.Event()
+    page.get_by_role("button", name="Keep awake 1 h").click()
+    show(page, hidden=True)
+    api.gates["keep-awake"].set()
+    phone.drawn(page)
+    nothing_for(page, api, 600)
 
 
 def test_no_answer_is_said_and_tried_again_ever_less_often(phone: Phone, api: ScriptedApi) -> None:

@@ -178,7 +178,9 @@ def test_pressing_start_ends_the_memory_of_the_stop(phone: Phone, api: ScriptedA
 
 
 @pytest.mark.parametrize(
-    ("minutes_ago", "starts"), [(-9, False), (9.5, False), (10.5, True)], ids=["clock behind", "recent", "long ago"]
+    ("minutes_ago", "starts"),
+    [(-9, False), (-600, True), (9.5, False), (10.5, True)],
+    ids=["clock set back", "clock set far back", "recent", "long ago"],
 )
 def test_a_stop_is_remembered_for_ten_minutes(phone: Phone, api: ScriptedApi, minutes_ago: float, starts: bool) -> None:
     page = phone.open(f"{api.origin}/elsewhere")

@@ -80,6 +80,7 @@ def test_a_wrong_secret_gets_one_sentence_and_is_not_tried_again(phone: Phone, a
         "This link does not open this workstation: it is wrong, expired or withdrawn."
     )
     page.clock.fast_forward(600_000)
+    page.evaluate("window.dispatchEvent(new Event('online'))")
     page.wait_for_timeout(50)
     assert api.looks == 1
     assert page.get_by_role("button").count() == 0

@@ -1,0 +1,1 @@
+"""The owner's command, for what a phone page is not for."""

@@ -1,0 +1,215 @@
+"""The command `autostop`: its words, options and help."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import boto3
+import click
+
+from autostop.domain import tags
+from autostop.domain.link import Scope, parse_workstation
+from autostop.domain.settings import InvalidSettingError, Probe, parse_duration, policy_from_environment
+from autostop.domain.workstation import WorkstationId
+from autostop_cli.account import Account
+from autostop_cli.adopting import TOKEN_VARIABLE, adopt, given_token
+from autostop_cli.certificate import NotACertificateError, fingerprint
+from autostop_cli.errors import EXPECTED, sentence
+from autostop_cli.linking import make_link, show_link
+from autostop_cli.standing import show_all, show_one
+
+_LONGEST_LABEL: Final = 40
+_LONGEST_TAG_VALUE: Final = 256
+
+# The options of `adopt` that become tags of the same name; what each takes is the domain's to say.
+_SETTINGS: Final[Mapping[str, str]] = {
+    "idle-after": "How long every sign of work must be quiet before it is stopped, such as 45m; off: never.",
+    "grace": "How long after a start the idle time begins to count, such as 15m.",
+    "cpu-cores": "More processor cores in use than this are work, such as 0.25.",
+    "cpu-period": "How often EC2 publishes its processor metric: 5m, or 1m with detailed monitoring.",
+    "shelve-after": "How long it keeps its volumes after a stop, such as 12h; 0: shelved at once; off: never.",
+    "keep-awake-for": "What one tap on keep awake promises, such as 1h.",
+    "jupyter-port": "Where Jupyter listens.",
+}
+
+
+class _Commands(click.Group):
+    """Commands whose expected errors end in one sentence and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            raise click.ClickException(sentence(error)) from error
+
+
+class _Workstation(click.ParamType[WorkstationId]):
+    """The id of an instance."""
+
+    name = "instance"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WorkstationId:
+        return parse_workstation(value) or self.fail(
+            "is not the id of an instance, such as i-0123456789abcdef0", param, ctx
+        )
+
+
+class _Setting(click.ParamType[str]):
+    """A setting as the functions read it, checked but left as it was typed: that is what becomes a tag."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        variable = (param.name or "" if param else "").upper()
+        try:
+            policy_from_environment({variable: value})
+        except InvalidSettingError as error:
+            # click names the option; the variable is the functions' name for it.
+            self.fail(str(error).removeprefix(f"{variable} = "), param, ctx)
+        return str(value).strip()
+
+
+class _Certificate(click.ParamType[str]):
+    """A certificate's SHA-256, given as such or as a file."""
+
+    name = "file or sha256"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return fingerprint(value)
+        except NotACertificateError as error:
+            self.fail(f"{value!r} {error}", param, ctx)
+
+
+class _Expiry(click.ParamType[timedelta]):
+    """A duration longer than 0."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        try:
+            duration = parse_duration(value)
+        except InvalidSettingError as error:
+            self.fail(f"{value!r} {error}", param, ctx)
+        return duration or self.fail("must be longer than 0", param, ctx)
+
+
+def _label(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    label = value.strip()
+    if not label.isprintable() or not 0 < len(label) <= _LONGEST_LABEL:
+        raise click.BadParameter(f"is not 1 to {_LONGEST_LABEL} printable characters")
+    return label
+
+
+def _directory(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not (value.startswith("/") and value.isprintable() and len(value) <= _LONGEST_TAG_VALUE):
+        raise click.BadParameter(f"is not an absolute path of at most {_LONGEST_TAG_VALUE} printable characters")
+    return value
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--region", help="The AWS Region; else your AWS configuration's.")
+@click.option("--profile", help="The profile of your AWS configuration.")
+@click.option("--stack", default="autostop", show_default=True, envvar="AUTOSTOP_STACK", help="Autostop's own stack.")
+@click.pass_context
+def cli(context: click.Context, region: str | None, profile: str | None, stack: str) -> None:
+    """Put EC2 workstations to sleep when you stop working, and bring them back at a tap on a link."""
+    # Who calls it from Python may hand in an account of its own.
+    if context.obj is None:
+        context.obj = Account(boto3.Session(region_name=region, profile_name=profile), stack)
+
+
+def _with_settings(command: Any) -> Any:
+    for name, text in reversed(list(_SETTINGS.items())):
+        command = click.option(f"--{name}", type=_Setting(), help=text)(command)
+    return command
+
+
+@cli.command("adopt")
+@click.argument("instance", type=_Workstation())
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
+@click.option(
+    "--probe",
+    type=click.Choice([each.value for each in Probe]),
+    help="How Jupyter is asked: by Run Command, by its own API over TLS, or not at all.",
+)
+@_with_settings
+@click.option(
+    "--jupyter-runtime",
+    callback=_directory,
+    metavar="DIRECTORY",
+    help="Where the runtime files of the Jupyter servers are, if not in the users' homes; for the probe ssm.",
+)
+@click.option(
+    "--certificate", type=_Certificate(), help="Of Jupyter: a PEM or DER file, or its SHA-256; for the probe https."
+)
+@click.option(
+    "--token-from-stdin",
+    is_flag=True,
+    help=f"Read Jupyter's token from standard input, for the probe https; or set {TOKEN_VARIABLE}.",
+)
+@click.pass_obj
+def adopt_command(
+    account: Account,
+    /,
+    *,
+    instance: WorkstationId,
+    yes: bool,
+    dry_run: bool,
+    token_from_stdin: bool,
+    jupyter_runtime: str | None,
+    certificate: str | None,
+    **settings: str | None,
+) -> None:
+    """Make an INSTANCE a workstation: tag it and its volumes.
+
+    Shows first what changes and asks. An option sets it for this workstation; what is not given stays as it is, and
+    what was never set is as the stack says. Safe to run again.
+    """
+    if token_from_stdin and not (yes or dry_run):
+        raise click.UsageError("--token-from-stdin leaves no way to ask you: give --yes or --dry-run too.")
+    chosen = {tags.PREFIX + name.replace("_", "-"): value for name, value in settings.items()}
+    chosen |= {tags.JUPYTER_RUNTIME: jupyter_runtime, tags.JUPYTER_CERTIFICATE: certificate}
+    given = {key: value for key, value in chosen.items() if value is not None}
+    adopt(account, instance, given, token=given_token(from_stdin=token_from_stdin), yes=yes, dry_run=dry_run)
+
+
+@cli.command("link")
+@click.argument("instance", type=_Workstation())
+@click.option("--label", default="phone", show_default=True, callback=_label, help="Whose or what it is, for you.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([each.value for each in Scope]),
+    help="What it may be used for; give it several times. Without: everything.",
+)
+@click.option("--expires", type=_Expiry(), help="After how long it opens nothing any more, such as 90d; else never.")
+@click.pass_obj
+def link_command(
+    account: Account, instance: WorkstationId, label: str, scopes: tuple[str, ...], expires: timedelta | None
+) -> None:
+    """Make a new link that opens the phone page of an INSTANCE, and show it as a QR code, once."""
+    show_link(make_link(account, instance, label, [Scope(each) for each in scopes] or tuple(Scope), expires))
+
+
+@cli.command("status")
+@click.argument("instance", type=_Workstation(), required=False)
+@click.option("--json", "as_json", is_flag=True, help="The same as the page's API gives it.")
+@click.pass_obj
+def status_command(account: Account, instance: WorkstationId | None, *, as_json: bool) -> None:
+    """Show how every workstation stands, or one INSTANCE in full."""
+    if instance is None:
+        show_all(account, as_json=as_json)
+    else:
+        show_one(account, instance, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command with the arguments of the process."""
+    cli(prog_name="autostop")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The owner's AWS account, as the command reaches it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from autostop.aws.dynamodb import DynamoLedger
+from autostop.aws.ebs import EbsDisks
+from autostop.aws.ec2 import Ec2Instances
+from autostop.aws.environment import utc_now
+from autostop.aws.sqs import SqsQueue
+from autostop.usecases.owner import Owner
+from autostop_cli.stack import Stack, find_stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ssm import SSMClient
+
+# A person waits: rather a clear error after half a minute than silence for several.
+_CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 4})
+
+
+@dataclass(frozen=True)
+class Account:
+    """One account and Region with the stack in it; nothing is asked of AWS before it is needed.
+
+    session: where credentials and Region come from. clock: gives aware UTC moments.
+    """
+
+    session: boto3.Session
+    stack_name: str = "autostop"
+    clock: Callable[[], datetime] = utc_now
+
+    @cached_property
+    def ec2(self) -> "EC2Client":
+        """EC2 and EBS."""
+        return self.session.client("ec2", config=_CONFIG)
+
+    @cached_property
+    def ssm(self) -> "SSMClient":
+        """Systems Manager."""
+        return self.session.client("ssm", config=_CONFIG)
+
+    @cached_property
+    def instances(self) -> Ec2Instances:
+        """EC2 instances."""
+        return Ec2Instances(self.ec2)
+
+    @cached_property
+    def disks(self) -> EbsDisks:
+        """EBS volumes and snapshots."""
+        return EbsDisks(self.ec2)
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The deployed stack. Raises DeniedError, InvalidSettingError, TransientError."""
+        return find_stack(self.session.client("cloudformation", config=_CONFIG), self.stack_name)
+
+    @cached_property
+    def ledger(self) -> DynamoLedger:
+        """The stack's table."""
+        return DynamoLedger(self.session.client("dynamodb", config=_CONFIG), self.stack.table)
+
+    @cached_property
+    def owner(self) -> Owner:
+        """The owner's side of the workstations."""
+        queue = SqsQueue(self.session.client("sqs", config=_CONFIG), self.stack.queue_url)
+        return Owner(self.instances, self.disks, self.ledger, queue, self.stack.policy, self.clock)

@@ -1,0 +1,66 @@
+"""The deployed stack: where its page, table and queue are, and what its owner set for every workstation."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from autostop.aws.errors import aws_errors
+from autostop.domain.settings import Policy, policy_from_environment
+from autostop.ports import DeniedError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+_INNER_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """api_url: without a slash at its end; policy: the template's parameters as the functions read them."""
+
+    name: str
+    api_url: str
+    table: str
+    queue_url: str
+    policy: Policy
+
+
+def find_stack(client: "CloudFormationClient", name: str) -> Stack:
+    """Read a stack's outputs and parameters.
+
+    Raises DeniedError when there is no such stack or it is not Autostop's, InvalidSettingError for a parameter that
+    the functions cannot read either, TransientError.
+    """
+    region = client.meta.region_name
+    with aws_errors():
+        try:
+            found = client.describe_stacks(StackName=name)["Stacks"]
+        except ClientError as error:
+            # CloudFormation has no error code of its own for a stack that is not there.
+            if error.response.get("Error", {}).get("Code") != "ValidationError":
+                raise
+            found = []
+    if not found:
+        raise DeniedError(
+            f"There is no stack {name} in {region}. Deploy it there, or name another with --stack and --region."
+        )
+    outputs = {each.get("OutputKey"): each.get("OutputValue", "") for each in found[0].get("Outputs", [])}
+    missing = [key for key in ("ApiUrl", "TableName", "QueueUrl") if not outputs.get(key)]
+    if missing:
+        raise DeniedError(
+            f"The stack {name} in {region} has no output {missing[0]}. "
+            "Wait until it is deployed, or name Autostop's own stack with --stack."
+        )
+    parameters = {
+        _INNER_CAPITAL.sub("_", each.get("ParameterKey", "")).upper(): each.get("ParameterValue", "")
+        for each in found[0].get("Parameters", [])
+    }
+    return Stack(
+        name=name,
+        api_url=outputs["ApiUrl"].rstrip("/"),
+        table=outputs["TableName"],
+        queue_url=outputs["QueueUrl"],
+        policy=policy_from_environment(parameters),
+    )

@@ -1,0 +1,143 @@
+"""`autostop status`: every workstation on a line, one in full, and nothing that a terminal obeys."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+
+from autostop.domain.idle import Verdict, VerdictKind
+from autostop.domain.intent import By, Intent, Wanted
+from autostop.domain.workstation import WorkstationId
+from autostop.ports import Happened, State
+from tests.cli.desk import START, Desk
+
+
+def adopted(at: Desk, name: str = "lab") -> WorkstationId:
+    lab = at.launch(tags={"Name": name})
+    assert at.run("adopt", lab, "--yes").exit_code == 0
+    at.clock.advance(timedelta(minutes=5))
+    return lab
+
+
+def test_no_workstation_yet(at: Desk) -> None:
+    result = at.run("status")
+    assert result.exit_code == 0
+    assert "autostop adopt" in result.output
+
+
+def test_all_in_a_table(at: Desk) -> None:
+    second, first = adopted(at, "zoo"), adopted(at, "ant")
+    at.launch()
+    result = at.run("status")
+    lines = result.output.splitlines()
+    assert lines[0].split() == ["WORKSTATION", "NAME", "PHASE", "COST", "NOW", "HOW", "IT", "STANDS"]
+    assert [line.split()[:3] for line in lines[1:]] == [[first, "ant", "awake"], [second, "zoo", "awake"]]
+
+
+def test_one_in_full(at: Desk) -> None:
+    lab = adopted(at)
+    intent = Intent(1, Wanted.SHELVE, By.IDLE, START, "idle for 30 minutes")
+    reasons = ("cpu: 0.02 cores",)
+    verdict = Verdict(kind=VerdictKind.IDLE, at=START, since=START, reasons=reasons)
+    at.account.ledger.save(State(lab, intent=intent, verdict=verdict, waiting_for="snapshots: 40 %"))
+    at.account.ledger.record(lab, Happened(START, 1, "asked EC2 to stop the instance"))
+    at.account.ledger.record(lab, Happened(START + timedelta(minutes=1), 1, "began snapshots"))
+    output = at.run("status", lab).output
+    for words in (
+        f"{lab}  lab",
+        "phase        falling-asleep",
+        "waiting for  snapshots: 40 %",
+        "idle for 30 minutes",
+        "cpu: 0.02 cores",
+        "2026-11-23 09:00:00 UTC  asked EC2 to stop the instance",
+        "$8.64 a month now",
+    ):
+        assert words in output
+
+
+def test_blocked_and_problems(at: Desk) -> None:
+    lab = adopted(at)
+    at.world.tag(lab, {"autostop:grace": "soon"})
+    intent = Intent(1, Wanted.STOP, By.OWNER, START, "asked")
+    at.account.ledger.save(State(lab, intent=intent, blocked="its stop protection is on."))
+    output = at.run("status", lab).output
+    assert "blocked  its stop protection is on." in output
+    assert "autostop:grace = 'soon'" in output
+    assert "see its problems" in at.run("status").output
+
+
+def test_json_is_the_body_of_the_api(at: Desk) -> None:
+    lab = adopted(at)
+    body = json.loads(at.run("status", lab, "--json").output)
+    assert body == at.account.owner.status(lab).as_json()
+    assert json.loads(at.run("status", "--json").output) == [body]
+
+
+def test_json_without_workstations_is_an_empty_list(at: Desk) -> None:
+    assert json.loads(at.run("status", "--json").output) == []
+
+
+def test_hostile_strings_are_harmless(at: Desk) -> None:
+    # EC2 answers in XML, which carries C1 controls but not ESC; the table's JSON carries both.
+    lab = adopted(at, "\x9b2J\u202ename\nsecond")
+    at.account.ledger.save(State(lab, note="\x1b[31m\x07"))
+    for words in (["status"], ["status", lab], ["status", lab, "--json"]):
+        output = at.run(*words).output
+        assert not any(each in output for each in "\x1b\x9b\x07\u202e")
+    assert "\\x9b2J\\u202ename\\nsecond" in at.run("status").output
+
+
+def test_damaged_item_hides_no_other(at: Desk) -> None:
+    damaged, sound = adopted(at, "ant"), adopted(at, "zoo")
+    at.account.session.client("dynamodb").put_item(
+        TableName=at.account.stack.table,
+        Item={"workstation": {"S": damaged}, "kind": {"S": "state"}, "version": {"N": "1"}, "document": {"S": "{"}},
+    )
+    result = at.run("status")
+    assert result.exit_code == 1
+    assert sound in result.stdout
+    assert f"{damaged}: the item `state` of" in result.stderr
+
+
+def test_unadopted_and_unknown_are_told(at: Desk) -> None:
+    for words, workstation in (("is not adopted", at.launch()), ("EC2 knows no instance", "i-0123456789abcdef0")):
+        result = at.run("status", workstation)
+        assert result.exit_code == 1
+        assert words in result.output
+
+
+def test_terminated_workstation_with_a_history_is_shown(at: Desk) -> None:
+    lost = WorkstationId("i-0123456789abcdef0")
+    at.account.ledger.save(State(lost, intent=Intent(3, Wanted.SHELVE, By.IDLE, START, "idle")))
+    result = at.run("status", lost)
+    assert result.exit_code == 0
+    assert "Its snapshots are kept" in result.output
+
+
+def test_transient_error_says_to_try_again(at: Desk) -> None:
+    at.world.fail_next("DescribeInstances", "RequestLimitExceeded", "Request limit exceeded.", times=9)
+    result = at.run("status")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: AWS refused DescribeInstances (RequestLimitExceeded)")
+    assert "Try again in a moment." in result.output
+
+
+def test_as_a_program_without_region_or_profile() -> None:
+    here = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true"}
+    here |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
+    def ended(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "autostop_cli", *words]
+        done = subprocess.run(command, env=here, capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stderr
+
+    assert ended("status") == (1, "Error: You must specify a region. Name the Region with --region.\n")
+    code, said = ended("--profile", "nobody", "status")
+    assert code == 1
+    assert "Name another profile" in said
+    code, said = ended("--region", "us-east-1", "status")
+    assert code == 1
+    assert "Log in to AWS" in said
+    code, _ = ended("stutus")
+    assert code == 2

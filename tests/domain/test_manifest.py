@@ -1,0 +1,213 @@
+"""What a manifest remembers, and that the tags of its snapshots remember it too."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from autostop.domain import tags
+from autostop.domain.manifest import Manifest, latest_cycle, write_manifest
+from autostop.domain.workstation import AttachmentState, Snapshot, SnapshotId, Volume, VolumeId
+from tests.domain.build import (
+    DATA,
+    LAUNCHED,
+    NOW,
+    ROOT,
+    STOPPED,
+    both,
+    detached,
+    instance,
+    manifest,
+    minutes,
+    record,
+    restored,
+    seen,
+    snapshot,
+    snapshots,
+    unknown_snapshots,
+    volume,
+)
+
+
+def test_a_new_manifest_records_every_attached_volume() -> None:
+    written = write_manifest(seen(), instance(), 4, NOW)
+
+    expected = manifest(intent=4, written_at=NOW, volumes=(record(DATA, snapshot=None), record(ROOT, snapshot=None)))
+    assert written == expected
+
+
+def test_a_detached_volume_is_not_recorded() -> None:
+    written = write_manifest(seen(volumes=(volume(ROOT), detached(volume(DATA)))), instance(), 1, NOW)
+
+    assert [each.device for each in written.volumes] == [ROOT]
+
+
+def test_a_volume_without_performance_settings_is_recorded_without() -> None:
+    plain = volume(ROOT, type="standard", iops=None, throughput=None, encrypted=False, kms_key=None)
+
+    written = write_manifest(seen(volumes=(plain,)), instance(), 1, NOW)
+
+    (only,) = written.volumes
+    assert (only.iops, only.throughput, only.encrypted, only.kms_key) == (None, None, False, None)
+    carried = written.snapshot_tags(only)
+    assert {tags.IOPS, tags.THROUGHPUT, tags.KMS_KEY}.isdisjoint(carried)
+    assert carried[tags.ENCRYPTED] == "false"
+
+
+@pytest.mark.parametrize(
+    ("stopped_at", "expected"),
+    [
+        pytest.param(STOPPED, STOPPED, id="EC2 says when"),
+        pytest.param(None, LAUNCHED, id="EC2 does not say: no earlier than the launch"),
+        pytest.param(LAUNCHED - minutes(5), LAUNCHED, id="what EC2 says is of an earlier stop"),
+    ],
+)
+def test_the_last_stop(stopped_at: object, expected: object) -> None:
+    assert write_manifest(seen(), instance(stopped_at=stopped_at), 1, NOW).stopped_at == expected
+
+
+def numbered(thing: Volume | Snapshot, cycle: str) -> dict[str, str]:
+    return {**thing.tags, tags.CYCLE: cycle}
+
+
+@pytest.mark.parametrize(
+    ("volume_cycle", "snapshot_cycle", "expected"),
+    [
+        pytest.param(None, None, 0, id="never shelved"),
+        pytest.param("4", None, 4, id="restored from cycle 4, whose snapshots are gone"),
+        pytest.param("4", "6", 6, id="cycle 6 was begun and not restored"),
+        pytest.param("10", "9", 10, id="numbers, not words"),
+        pytest.param("four", "²", 0, id="damaged tags"),
+    ],
+)
+def test_the_latest_cycle(volume_cycle: str | None, snapshot_cycle: str | None, expected: int) -> None:
+    one = volume(ROOT) if volume_cycle is None else volume(ROOT, tags=numbered(volume(ROOT), volume_cycle))
+    made = () if snapshot_cycle is None else (snapshot(tags=numbered(snapshot(), snapshot_cycle)),)
+    what = seen(volumes=(one,), snapshots=made)
+
+    assert latest_cycle(what) == expected
+    assert write_manifest(what, instance(), 1, NOW).cycle == expected + 1
+
+
+def test_the_tags_of_a_snapshot_say_everything_that_is_needed_to_restore_it() -> None:
+    assert manifest().snapshot_tags(record(DATA)) == {
+        "Project": "genome",
+        "autostop": "on",
+        "autostop:workstation": "i-0abc",
+        "autostop:cycle": "1",
+        "autostop:attempt": "1",
+        "autostop:launched-at": "2026-03-02T08:00:00+00:00",
+        "autostop:device": "/dev/sdf",
+        "autostop:volume": "vol-data",
+        "autostop:type": "gp3",
+        "autostop:size": "500",
+        "autostop:iops": "3000",
+        "autostop:throughput": "125",
+        "autostop:encrypted": "true",
+        "autostop:kms-key": "arn:aws:kms:eu-west-1:1:key/k",
+        "autostop:delete-on-termination": "false",
+        "autostop:zone": "eu-west-1a",
+    }
+
+
+def test_a_full_set_of_own_tags_leaves_room_for_ours() -> None:
+    full = record(own_tags={f"own-{n}": "x" for n in range(tags.MOST_OWN_TAGS)})
+
+    assert len(manifest().snapshot_tags(full)) == 50
+
+
+def test_an_owner_cannot_overwrite_our_tags() -> None:
+    own = tags.own({"autostop": "off", "autostop:cycle": "9", "aws:backup": "x", "Name": "data"})
+
+    assert own == {"Name": "data"}
+
+
+def test_a_restored_volume_is_found_again_by_its_tags() -> None:
+    assert manifest().volume_tags(record(DATA)) == {
+        "Project": "genome",
+        "autostop": "on",
+        "autostop:workstation": "i-0abc",
+        "autostop:device": "/dev/sdf",
+        "autostop:cycle": "1",
+    }
+    assert manifest().is_restored(restored(DATA), record(DATA))
+
+
+@pytest.mark.parametrize(
+    ("each", "from_snapshot"),
+    [
+        pytest.param(restored(DATA, snapshot=SnapshotId("snap-x")), "snap-data", id="from another snapshot"),
+        pytest.param(restored(DATA, of=manifest(cycle=2)), "snap-data", id="in another cycle"),
+        pytest.param(restored(DATA, tags={}), "snap-data", id="without tags"),
+        pytest.param(
+            restored(DATA, tags={**restored(DATA).tags, tags.DEVICE: "/dev/sdz"}), "snap-data", id="for another device"
+        ),
+        pytest.param(volume(DATA), "snap-data", id="the volume itself"),
+        pytest.param(restored(DATA, snapshot=None), None, id="from nothing, when no snapshot is known"),
+    ],
+)
+def test_it_is_not_what_was_restored(each: Volume, from_snapshot: str | None) -> None:
+    known = record(DATA, snapshot=SnapshotId(from_snapshot) if from_snapshot else None)
+
+    assert not manifest().is_restored(each, known)
+
+
+def with_tag(key: str, value: str) -> Snapshot:
+    return snapshot(tags={**snapshot().tags, key: value})
+
+
+@pytest.mark.parametrize(
+    ("each", "expected"),
+    [
+        pytest.param(snapshot(), True, id="of this attempt"),
+        pytest.param(snapshot(tags=manifest().set_tags()), True, id="with the tags of its creation only"),
+        pytest.param(with_tag(tags.CYCLE, "2"), False, id="of another cycle"),
+        pytest.param(with_tag(tags.ATTEMPT, "2"), False, id="of another attempt"),
+        pytest.param(with_tag(tags.LAUNCHED_AT, "2026-03-01T08:00:00+00:00"), False, id="of an earlier launch"),
+        pytest.param(snapshot(volume=VolumeId("vol-x")), False, id="of a volume that is not in the manifest"),
+    ],
+)
+def test_the_set_is_told_by_its_tags(each: Snapshot, *, expected: bool) -> None:
+    assert unknown_snapshots().made(each) is expected
+
+
+def test_snapshots_are_matched_to_their_volumes() -> None:
+    known = unknown_snapshots().with_snapshots({each.volume: each.id for each in snapshots()})
+
+    assert known == manifest()
+
+
+def test_another_attempt_forgets_the_snapshots_and_keeps_the_cycle() -> None:
+    again = manifest().next_attempt(NOW)
+
+    assert again == unknown_snapshots(attempt=2, written_at=NOW)
+
+
+@pytest.mark.parametrize("distance", [timedelta(seconds=-1), timedelta(seconds=1), timedelta(days=1)])
+def test_another_launch_time_means_that_it_ran(distance: timedelta) -> None:
+    assert manifest().holds_since(instance())
+    assert not manifest().holds_since(instance(launched_at=LAUNCHED + distance))
+
+
+def test_a_record_is_found_by_its_volume() -> None:
+    known: Manifest = manifest()
+
+    assert known.record_of(VolumeId("vol-data")) == record(DATA)
+    assert known.record_of(VolumeId("vol-x")) is None
+
+
+def test_an_observation_names_what_is_attached_here_by_device() -> None:
+    coming = volume(DATA, attachment=AttachmentState.ATTACHING)
+    what = seen(volumes=(volume(ROOT), coming, detached(volume("/dev/sdg"))), snapshots=snapshots())
+
+    assert what.attached() == (coming, volume(ROOT))
+    assert what.at_device(DATA) == coming
+    assert what.at_device("/dev/sdg") is None
+    assert what.snapshot(None) is None
+    assert what.volume(VolumeId("vol-root")) == both()[0]
+
+
+def test_a_volume_under_deletion_is_gone() -> None:
+    what = seen(volumes=(replace(detached(volume(ROOT)), state=volume(ROOT).state.DELETING),))
+
+    assert what.volume(VolumeId("vol-root")) is None

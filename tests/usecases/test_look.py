@@ -1,0 +1,95 @@
+"""Which workstations are asked, and how few calls that takes."""
+
+from datetime import timedelta
+
+from autostop.domain.idle import VerdictKind
+from autostop.domain.workstation import WorkstationId
+from autostop.ports import Asked
+
+from tests.usecases.autostop_at_work import AtWork
+
+
+def asked(lab: AtWork) -> list[WorkstationId]:
+    return [each for call in lab.world.journal.calls("SendCommand") for each in call.parameters["InstanceIds"]]
+
+
+def test_only_quiet_workstations_that_may_be_asked_are_asked(lab: AtWork) -> None:
+    quiet, busy, never = lab.workstation(), lab.workstation(), lab.workstation(settings={"probe": "none"})
+    off = lab.workstation(settings={"idle-after": "off"})
+    lab.machines.use_cores(busy, 2.0)
+    lab.pass_time(timedelta(minutes=21))
+    lab.world.journal.clear()
+    lab.sweep()
+    assert quiet in asked(lab)
+    assert not {busy, never} & set(asked(lab))
+    # Asked nonetheless: whether its Jupyter answers is on the page.
+    assert off in asked(lab)
+
+
+def test_many_workstations_take_one_call_of_each_kind(lab: AtWork) -> None:
+    many = [lab.workstation(disks={}) for _ in range(12)]
+    lab.pass_time(timedelta(minutes=21))
+    lab.world.journal.clear()
+    lab.sweep()
+    operations = [call.operation for call in lab.world.journal.calls()]
+    assert operations == ["DescribeInstances", "GetMetricData", "ListCommandInvocations", "SendCommand"]
+    assert sorted(asked(lab)) == sorted(many)
+
+
+def test_another_period_takes_a_call_of_its_own(lab: AtWork) -> None:
+    lab.workstation(disks={})
+    lab.workstation(disks={}, settings={"cpu-period": "1m"})
+    lab.world.journal.clear()
+    lab.sweep()
+    periods = {
+        query["MetricStat"]["Period"]
+        for call in lab.world.journal.calls("GetMetricData")
+        for query in call.parameters["MetricDataQueries"]
+    }
+    assert periods == {60, 300}
+    assert len(lab.world.journal.calls("GetMetricData")) == 2
+
+
+def test_an_answer_is_collected_at_the_next_look(lab: AtWork) -> None:
+    workstation = lab.workstation(disks={})
+    lab.pass_time(timedelta(minutes=16))
+    assert isinstance(lab.state(workstation).asked, Asked)
+    first = lab.state(workstation).asked
+    lab.pass_time(timedelta(minutes=5))
+    assert lab.state(workstation).reading is not None
+    assert lab.state(workstation).asked != first
+
+
+def test_stopped_workstations_are_neither_measured_nor_asked(lab: AtWork) -> None:
+    workstation = lab.workstation(disks={}, settings={"shelve-after": "off"})
+    lab.ec2.stop_instances(InstanceIds=[workstation])
+    lab.pass_time(timedelta(minutes=20))
+    lab.world.journal.clear()
+    swept = lab.sweep()
+    assert [call.operation for call in lab.world.journal.calls()] == ["DescribeInstances"]
+    assert swept.verdicts == {}
+
+
+def test_one_broken_agent_hides_no_other_workstation(lab: AtWork) -> None:
+    many = [lab.workstation(disks={}) for _ in range(5)]
+    lab.world.break_agent(many[2])
+    lab.pass_time(timedelta(minutes=30))
+    kinds = {each: lab.state(each).verdict for each in many}
+    assert all(lab.state(each).reading is not None for each in many if each != many[2])
+    assert lab.state(many[2]).unread is not None
+    assert all(verdict is not None for verdict in kinds.values())
+    lab.pass_time(timedelta(hours=1))
+    verdict = lab.state(many[2]).verdict
+    assert verdict is not None
+    assert verdict.kind is VerdictKind.UNKNOWN
+
+
+def test_a_damaged_item_is_skipped_and_the_others_are_judged(lab: AtWork) -> None:
+    damaged, healthy = lab.workstation(disks={}), lab.workstation(disks={})
+    key = {"workstation": {"S": damaged}, "kind": {"S": "state"}}
+    lab.ledger.client.put_item(
+        TableName=lab.ledger.table, Item={**key, "version": {"N": "1"}, "document": {"S": "{"}}
+    )
+    swept = lab.sweep()
+    assert swept.skipped == {damaged: "its item in the table is damaged"}
+    assert healthy in swept.verdicts

@@ -1,0 +1,118 @@
+"""What the owner asks for."""
+
+from datetime import timedelta
+
+import pytest
+from autostop.domain.intent import By, Wanted
+from autostop.domain.workstation import WorkstationId
+from autostop.ports import TransientError
+from autostop.usecases.owner import RefusedError
+
+from tests.usecases.autostop_at_work import SECRET, AtWork
+
+
+@pytest.fixture
+def workstation(lab: AtWork) -> WorkstationId:
+    return lab.workstation()
+
+
+def numbered(lab: AtWork, workstation: WorkstationId) -> int:
+    intent = lab.state(workstation).intent
+    return intent.number if intent else 0
+
+
+def test_a_second_tap_on_start_changes_nothing(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.owner.start(workstation, "the phone")
+    first = lab.state(workstation)
+    lab.owner.start(workstation, "the phone")
+    assert lab.state(workstation) == first
+    assert first.intent is not None
+    assert (first.intent.wanted, first.intent.by) == (Wanted.RUN, By.OWNER)
+
+
+def test_a_second_tap_on_stop_changes_nothing_and_start_overrules_it(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.owner.stop(workstation, "the phone")
+    lab.owner.stop(workstation, "the phone")
+    assert numbered(lab, workstation) == 1
+    lab.owner.start(workstation, "the phone")
+    assert numbered(lab, workstation) == 2
+
+
+def test_stop_never_overrules_a_shelving_that_is_under_way(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.pass_time(timedelta(hours=3), lambda: "CreateSnapshots" in lab.calls())
+    before = lab.state(workstation).intent
+    lab.owner.stop(workstation, "the phone")
+    assert lab.state(workstation).intent == before
+
+
+def test_keep_awake_never_shortens_a_promise(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.owner.keep_awake(workstation, "the phone")
+    first = lab.state(workstation).kept_awake_until
+    lab.clock.advance(timedelta(minutes=10))
+    lab.owner.keep_awake(workstation, "the phone")
+    second = lab.state(workstation).kept_awake_until
+    assert first is not None
+    assert second is not None
+    assert timedelta(minutes=10) <= second - first < timedelta(minutes=11)
+
+
+def test_keep_awake_turns_a_stop_for_idleness_back(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.pass_time(timedelta(hours=3), lambda: "StopInstances" in lab.calls())
+    lab.owner.keep_awake(workstation, "the phone")
+    lab.awake(workstation)
+    assert "the phone keeps it awake" in lab.steps(workstation)
+    assert "DeleteVolume" not in lab.calls()
+
+
+@pytest.mark.parametrize("asleep", [False, True], ids=["on its way", "asleep"])
+def test_keep_awake_is_refused_to_what_was_asked_to_sleep(
+    lab: AtWork, workstation: WorkstationId, asleep: bool
+) -> None:
+    lab.owner.stop(workstation, "the phone")
+    if asleep:
+        lab.asleep(workstation)
+    before = lab.state(workstation)
+    with pytest.raises(RefusedError) as refused:
+        lab.owner.keep_awake(workstation, "the phone")
+    assert refused.value.remedy == "Start it instead."
+    assert lab.state(workstation) == before
+
+
+def test_a_write_that_was_overtaken_is_decided_again(lab: AtWork, workstation: WorkstationId) -> None:
+    def sweep_writes() -> None:
+        lab.ledger.save(lab.ledger.load(workstation))
+
+    overtaken = iter([True, False])
+    lab.ledger.client.meta.events.register(
+        "after-call.dynamodb.GetItem", lambda **_: sweep_writes() if next(overtaken, False) else None
+    )
+    lab.owner.start(workstation, "the phone")
+    assert numbered(lab, workstation) == 1
+
+
+def test_who_is_overtaken_for_ever_is_told_so(lab: AtWork, workstation: WorkstationId) -> None:
+    depth = iter(range(100))
+    lab.ledger.client.meta.events.register(
+        "after-call.dynamodb.GetItem",
+        lambda **_: lab.ledger.save(lab.ledger.load(workstation)) if next(depth) % 2 == 0 else None,
+    )
+    with pytest.raises(TransientError, match="changes too fast"):
+        lab.owner.start(workstation, "the phone")
+
+
+def test_a_link_opens_only_its_own_workstation_until_it_expires(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.link(workstation, expires_at=lab.clock() + timedelta(hours=1))
+    assert lab.owner.link(workstation, SECRET) is not None
+    assert lab.owner.link(lab.neighbour(), SECRET) is None
+    assert lab.owner.link(workstation, SECRET[::-1]) is None
+    assert lab.owner.link(workstation, "") is None
+    lab.clock.advance(timedelta(hours=1))
+    assert lab.owner.link(workstation, SECRET) is None
+
+
+def test_the_use_of_a_link_is_noted(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.link(workstation)
+    lab.owner.link(workstation, SECRET)
+    link = lab.ledger.find_link(workstation, SECRET)
+    assert link is not None
+    assert link.last_used_at is not None
