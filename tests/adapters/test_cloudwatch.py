@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+
 from autostop.domain.idle import Sample
 from autostop.domain.workstation import Instance, WorkstationId
 from autostop.ports import TransientError
-
 from tests.usecases.autostop_at_work import START, AtWork
 
 PERIOD = timedelta(minutes=5)

@@ -5,16 +5,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from autostop.aws.codec import from_plain, to_plain
+from autostop.domain.idle import Verdict
 from autostop.domain.intent import Intent
 from autostop.domain.link import Link
 from autostop.domain.manifest import Manifest, VolumeRecord
 from autostop.domain.reading import Reading, Server, Unread
-from autostop.domain.idle import Verdict
 from autostop.domain.workstation import WorkstationId
 from autostop.ports import Asked, Happened, State
-from hypothesis import given
-from hypothesis import strategies as st
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))
 DATACLASSES = (Intent, Link, VolumeRecord, Manifest, Server, Reading, Unread, Verdict, Asked, Happened, State)

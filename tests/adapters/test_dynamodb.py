@@ -7,15 +7,15 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
+from moto import mock_aws
+
 from autostop.aws.dynamodb import DynamoLedger
 from autostop.domain.idle import Verdict, VerdictKind
 from autostop.domain.intent import By, Intent, Wanted
 from autostop.domain.link import Link, Scope, digest_of
 from autostop.domain.workstation import WorkstationId
 from autostop.ports import ConflictError, DeniedError, Happened, State, TransientError
-from botocore.stub import Stubber
-from moto import mock_aws
-
 from tests.domain.build import manifest
 from tests.usecases.autostop_at_work import SECRET, TABLE, make_table
 

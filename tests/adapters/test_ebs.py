@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+
 from autostop.domain.manifest import Manifest, VolumeRecord, write_manifest
 from autostop.domain.workstation import (
     AttachmentState,
@@ -13,7 +14,6 @@ from autostop.domain.workstation import (
     WorkstationId,
 )
 from autostop.ports import DeniedError, TransientError
-
 from tests.usecases.autostop_at_work import AtWork
 
 SOME_TIME = timedelta(seconds=20)

@@ -4,10 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from autostop.aws.ec2 import Ec2Instances, _checks, _instance
 from autostop.domain.workstation import Checks, InstanceState, SpotKind, WorkstationId
 from autostop.ports import DeniedError, TransientError
-
 from tests.usecases.autostop_at_work import AtWork
 
 

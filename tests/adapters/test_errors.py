@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 import pytest
-from autostop.aws.errors import aws_errors
-from autostop.ports import DeniedError, TransientError
 from botocore.exceptions import ClientError, EndpointConnectionError
+
+from autostop.aws.errors import AlreadySo, aws_errors
+from autostop.ports import DeniedError, TransientError
 
 
 def refused(code: str) -> ClientError:
@@ -33,8 +34,17 @@ def test_what_no_time_mends_is_denied(code: str) -> None:
 
 
 def test_what_is_so_already_is_no_error() -> None:
-    with aws_errors("InvalidVolume.NotFound"):
-        raise refused("InvalidVolume.NotFound")
+    done = False
+    with aws_errors():
+        with AlreadySo("InvalidVolume.NotFound"):
+            raise refused("InvalidVolume.NotFound")
+        done = True
+    assert done
+
+
+def test_every_other_error_is_one_all_the_same() -> None:
+    with pytest.raises(DeniedError), aws_errors(), AlreadySo("InvalidVolume.NotFound"):
+        raise refused("UnauthorizedOperation")
 
 
 def test_no_way_to_aws_may_be_mended() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import boto3
 import pytest
+
 from autostop.aws.sqs import SqsQueue
 from autostop.domain.workstation import WorkstationId
 from autostop.ports import DeniedError, TransientError
-
 from tests.usecases.autostop_at_work import AtWork
 
 ID = WorkstationId("i-0123456789abcdef0")

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+
 from autostop.domain.reading import Reading, Unread
 from autostop.domain.settings import Policy, Probe
 from autostop.domain.tags import JUPYTER_CERTIFICATE
 from autostop.domain.workstation import Instance, WorkstationId
 from autostop.ports import Asked
-
 from tests.usecases.autostop_at_work import AtWork
 
 

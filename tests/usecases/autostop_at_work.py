@@ -18,6 +18,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import boto3
+
 from autostop.aws.asker import Askers
 from autostop.aws.cloudwatch import CloudWatchMetrics
 from autostop.aws.dynamodb import DynamoLedger
@@ -60,6 +61,10 @@ DATA = {
     "/dev/sdf": {"VolumeType": "gp3", "VolumeSize": 200, "Iops": 4000, "Throughput": 250, "DeleteOnTermination": False},
     "/dev/sdg": {"VolumeType": "st1", "VolumeSize": 500, "DeleteOnTermination": True, "Encrypted": True},
 }
+
+
+# One session for all tests: each new one reads the services' models from disk again.
+SESSION = boto3.Session("testing", "testing", region_name="us-east-1")
 
 
 class CrashedError(Exception):
@@ -112,13 +117,13 @@ class AtWork:
         self.crashes = 0
         self.said: list[str] = []
         self.swept: list[Swept] = []
-        self.ec2 = boto3.client("ec2")
-        self.cloudwatch, self.ssm = boto3.client("cloudwatch"), boto3.client("ssm")
+        self.ec2 = SESSION.client("ec2")
+        self.cloudwatch, self.ssm = SESSION.client("cloudwatch"), SESSION.client("ssm")
         self.instances, self.disks = Ec2Instances(self.ec2), EbsDisks(self.ec2)
         self.metrics = CloudWatchMetrics(self.cloudwatch)
         self.asker = Askers(self.ssm, HttpsJupyter(self.clock))
         self.ledger = DynamoLedger(make_table(), TABLE)
-        self.queue = SqsQueue(cast(Any, SimpleNamespace(send_message=self._send_message)), "queue")
+        self.queue = SqsQueue(cast("Any", SimpleNamespace(send_message=self._send_message)), "queue")
         self.owner = Owner(self.instances, self.disks, self.ledger, self.queue, self.defaults, self.ticking)
         self.reconciler = Reconciler(
             self.instances,
@@ -157,7 +162,11 @@ class AtWork:
         """An instance of somebody who never heard of Autostop."""
         instance = WorkstationId(
             self.world.launch(
-                type="t3.xlarge", disks=disks, tags={"Name": "lab"}, volume_tags={"Project": "genome"}, jupyter_port=8888
+                type="t3.xlarge",
+                disks=disks,
+                tags={"Name": "lab"},
+                volume_tags={"Project": "genome"},
+                jupyter_port=8888,
             )
         )
         self.jupyters[instance] = Jupyter(self.clock())
@@ -165,9 +174,7 @@ class AtWork:
         return instance
 
     def sweep(self) -> Swept:
-        swept = sweep(
-            self.instances, self.metrics, self.asker, self.ledger, self.queue, self.defaults, self.ticking()
-        )
+        swept = sweep(self.instances, self.metrics, self.asker, self.ledger, self.queue, self.defaults, self.ticking())
         self.swept.append(swept)
         return swept
 
@@ -290,13 +297,13 @@ class AtWork:
 
 def make_table() -> Any:
     """The table of template.yaml, in moto."""
-    client = boto3.client("dynamodb")
+    client = SESSION.client("dynamodb")
     keys = {"workstation": "HASH", "kind": "RANGE"}
     client.create_table(
         TableName=TABLE,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
-        KeySchema=[{"AttributeName": name, "KeyType": cast(Any, kind)} for name, kind in keys.items()],
+        KeySchema=[{"AttributeName": name, "KeyType": cast("Any", kind)} for name, kind in keys.items()],
     )
     return client
 

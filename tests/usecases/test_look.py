@@ -5,7 +5,6 @@ from datetime import timedelta
 from autostop.domain.idle import VerdictKind
 from autostop.domain.workstation import WorkstationId
 from autostop.ports import Asked
-
 from tests.usecases.autostop_at_work import AtWork
 
 
@@ -39,6 +38,7 @@ def test_many_workstations_take_one_call_of_each_kind(lab: AtWork) -> None:
 def test_another_period_takes_a_call_of_its_own(lab: AtWork) -> None:
     lab.workstation(disks={})
     lab.workstation(disks={}, settings={"cpu-period": "1m"})
+    lab.clock.advance(timedelta(minutes=1))
     lab.world.journal.clear()
     lab.sweep()
     periods = {
@@ -62,6 +62,7 @@ def test_an_answer_is_collected_at_the_next_look(lab: AtWork) -> None:
 
 def test_stopped_workstations_are_neither_measured_nor_asked(lab: AtWork) -> None:
     workstation = lab.workstation(disks={}, settings={"shelve-after": "off"})
+    lab.clock.advance(timedelta(minutes=1))
     lab.ec2.stop_instances(InstanceIds=[workstation])
     lab.pass_time(timedelta(minutes=20))
     lab.world.journal.clear()
@@ -87,9 +88,8 @@ def test_one_broken_agent_hides_no_other_workstation(lab: AtWork) -> None:
 def test_a_damaged_item_is_skipped_and_the_others_are_judged(lab: AtWork) -> None:
     damaged, healthy = lab.workstation(disks={}), lab.workstation(disks={})
     key = {"workstation": {"S": damaged}, "kind": {"S": "state"}}
-    lab.ledger.client.put_item(
-        TableName=lab.ledger.table, Item={**key, "version": {"N": "1"}, "document": {"S": "{"}}
-    )
+    lab.ledger.client.put_item(TableName=lab.ledger.table, Item={**key, "version": {"N": "1"}, "document": {"S": "{"}})
+    lab.clock.advance(timedelta(minutes=1))
     swept = lab.sweep()
     assert swept.skipped == {damaged: "its item in the table is damaged"}
     assert healthy in swept.verdicts

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
+
 from autostop.domain.intent import By, Wanted
 from autostop.domain.workstation import WorkstationId
 from autostop.ports import TransientError
 from autostop.usecases.owner import RefusedError
-
 from tests.usecases.autostop_at_work import SECRET, AtWork
 
 

@@ -1,0 +1,237 @@
+"""The HTTP API: routes, links, and what a stranger learns."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autostop.domain.link import Scope
+from autostop.domain.workstation import WorkstationId
+from autostop.http_api import HttpApi, content_policy
+from tests.handlers.functions import EXAMPLE, ROOT, request
+from tests.usecases.autostop_at_work import SECRET, AtWork, at_work
+
+PAGE = (ROOT / "functions/api/page/index.html").read_text(encoding="utf-8")
+WRONG = SECRET[::-1]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[AtWork]:
+    with at_work(tmp_path / "world") as running:
+        yield running
+
+
+@pytest.fixture
+def workstation(lab: AtWork) -> WorkstationId:
+    workstation = lab.workstation(disks={})
+    lab.clock.advance(timedelta(minutes=1))
+    return workstation
+
+
+@pytest.fixture
+def api(lab: AtWork) -> HttpApi:
+    return HttpApi(lab.owner, PAGE)
+
+
+def path_of(workstation: str, verb: str = "") -> str:
+    return f"/api/workstations/{workstation}" + (f"/{verb}" if verb else "")
+
+
+def ask(
+    api: HttpApi, method: str, path: str, secret: str | None = SECRET, source: str = "192.0.2.7"
+) -> tuple[int, Any]:
+    answer = api.answer(request(method, path, secret, source))
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/w"),
+        ("POST", f"/w/{EXAMPLE}"),
+        ("GET", "/api/workstations"),
+        ("PUT", path_of(EXAMPLE)),
+        ("POST", path_of(EXAMPLE)),
+        ("GET", path_of(EXAMPLE, "start")),
+        ("HEAD", path_of(EXAMPLE, "stop")),
+        ("POST", path_of(EXAMPLE, "status")),
+        ("POST", path_of(EXAMPLE, "terminate")),
+        ("POST", path_of(EXAMPLE, "start/now")),
+    ],
+)
+def test_there_is_nothing_anywhere_else(api: HttpApi, method: str, path: str) -> None:
+    status, body = ask(api, method, path)
+    assert status == 404
+    assert body.keys() == {"error", "next"}
+
+
+def test_the_page_is_the_same_for_every_workstation_and_needs_no_link(api: HttpApi) -> None:
+    known, unknown = (api.answer(request("GET", f"/w/{text}")) for text in (EXAMPLE, "whatever"))
+    assert known == unknown
+    assert known["body"] == PAGE
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "keep-awake"])
+def test_a_verb_needs_its_scope(lab: AtWork, workstation: WorkstationId, api: HttpApi, verb: str) -> None:
+    others = tuple(scope for scope in Scope if scope != verb)
+    lab.link(workstation, scopes=others)
+    status, body = ask(api, "POST", path_of(workstation, verb))
+    assert status == 403
+    assert verb in body["error"]
+    assert lab.state(workstation).version == 0
+    lab.link(workstation, scopes=(Scope(verb), Scope.STATUS))
+    assert ask(api, "POST", path_of(workstation, verb))[0] == 202
+
+
+def test_the_status_needs_its_scope(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:
+    lab.link(workstation, scopes=(Scope.START,))
+    assert ask(api, "GET", path_of(workstation))[0] == 403
+
+
+def test_a_stranger_cannot_tell_why_the_door_stays_shut(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:
+    other = lab.workstation(disks={})
+    lab.link(workstation)
+    lab.link(other, secret=WRONG, expires_at=lab.clock())
+    asked = [
+        request("GET", path_of(workstation), SECRET[::-1]),
+        request("GET", path_of(workstation), None),
+        request("GET", path_of(workstation), ""),
+        request("GET", path_of(workstation), "schlüssel"),
+        request("GET", path_of(workstation), f"{SECRET} {SECRET}"),
+        request("GET", path_of(other), WRONG),
+        request("GET", path_of(other), SECRET),
+        request("GET", path_of(EXAMPLE), SECRET),
+        request("GET", path_of("i-nonsense"), SECRET),
+        request("GET", path_of("state"), SECRET),
+        request("POST", path_of(EXAMPLE, "start"), SECRET),
+        request("POST", path_of(other, "stop"), WRONG),
+    ]
+    answers = {json.dumps(api.answer(each), sort_keys=True) for each in asked}
+    assert len(answers) == 1
+    assert json.loads(answers.pop())["statusCode"] == 403
+
+
+def test_another_kind_of_authorization_opens_nothing(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:
+    lab.link(workstation)
+    asked = request("GET", path_of(workstation), SECRET)
+    asked["headers"]["authorization"] = f"Basic {SECRET}"
+    assert api.answer(asked)["statusCode"] == 403
+    del asked["headers"]
+    assert api.answer(asked)["statusCode"] == 403
+    asked = request("GET", path_of(workstation), SECRET)
+    asked["headers"]["authorization"] = f"bearer {SECRET}"
+    assert api.answer(asked)["statusCode"] == 200
+
+
+def test_who_shows_twenty_wrong_secrets_in_a_minute_must_wait(
+    lab: AtWork, workstation: WorkstationId, api: HttpApi
+) -> None:
+    lab.link(workstation)
+    seen = [ask(api, "GET", path_of(workstation), WRONG)[0] for _ in range(22)]
+    assert seen == [403] * 20 + [429] * 2
+    assert ask(api, "GET", path_of(workstation), WRONG, source="192.0.2.8")[0] == 403
+    # A right secret of the same household is not shut out.
+    assert ask(api, "GET", path_of(workstation), SECRET)[0] == 200
+    lab.clock.advance(timedelta(minutes=1))
+    assert ask(api, "GET", path_of(workstation), WRONG)[0] == 403
+
+
+def test_looking_changes_nothing(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:
+    lab.link(workstation)
+    before = lab.state(workstation)
+    lab.world.journal.clear()
+    for _ in range(3):
+        assert ask(api, "GET", path_of(workstation))[0] == 200
+        api.answer(request("GET", f"/w/{workstation}"))
+    assert lab.state(workstation) == before
+    assert lab.calls() == []
+    assert lab.pass_time(timedelta(seconds=1)) is False
+    assert lab.said == []
+
+
+def test_keep_awake_of_what_sleeps_is_a_conflict_with_a_remedy(
+    lab: AtWork, workstation: WorkstationId, api: HttpApi
+) -> None:
+    lab.link(workstation)
+    lab.owner.stop(workstation, "the test")
+    status, body = ask(api, "POST", path_of(workstation, "keep-awake"))
+    assert (status, body["next"]) == (409, "Start it instead.")
+
+
+@pytest.mark.parametrize(("code", "status"), [("RequestLimitExceeded", 503), ("UnauthorizedOperation", 500)])
+def test_what_aws_refuses_is_an_answer_too(
+    lab: AtWork, workstation: WorkstationId, api: HttpApi, code: str, status: int
+) -> None:
+    lab.link(workstation)
+    lab.world.fail_next("DescribeInstances", code, times=10)
+    answer = ask(api, "GET", path_of(workstation))
+    assert answer[0] == status
+    assert answer[1].keys() == {"error", "next"}
+
+
+class Inline(HTMLParser):
+    """What stands in <style> and <script>, found another way than the product does."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.texts: dict[str, list[str]] = {"style": [], "script": []}
+        self._inside: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = tag if tag in self.texts else None
+        if self._inside:
+            self.texts[tag].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = None
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.texts[self._inside][-1] += data
+
+
+def test_the_policy_lets_exactly_the_pages_own_style_and_script_run(api: HttpApi) -> None:
+    policy = api.answer(request("GET", f"/w/{EXAMPLE}"))["headers"]["Content-Security-Policy"]
+    directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    inline = Inline()
+    inline.feed(PAGE)
+    for tag, texts in inline.texts.items():
+        hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+        assert hashes
+        assert directives[f"{tag}-src"] == " ".join(f"'sha256-{each}'" for each in hashes)
+    assert directives["default-src"] == "'none'"
+    assert directives["frame-ancestors"] == "'none'"
+    assert "unsafe" not in policy
+
+
+def test_a_changed_script_has_another_hash() -> None:
+    page = "<style>a{}</style><script>one()</script>"
+    assert content_policy(page) != content_policy(page.replace("one", "two"))
+
+
+def test_every_answer_forbids_caching_and_guessing_its_type(api: HttpApi) -> None:
+    for path in ("/", f"/w/{EXAMPLE}", path_of(EXAMPLE)):
+        headers = api.answer(request("GET", path))["headers"]
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_a_hostile_label_and_name_stay_plain_text(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:
+    hostile = "</script><img src=x onerror=alert(1)>\r\nSet-Cookie: a=b \u202e\u2028"
+    lab.link(workstation, label=hostile)
+    lab.ec2.create_tags(Resources=[workstation], Tags=[{"Key": "Name", "Value": "<b>lab</b>"}])
+    answer = api.answer(request("POST", path_of(workstation, "start"), SECRET))
+    assert answer["statusCode"] == 202
+    assert answer["headers"]["Content-Type"] == "application/json"
+    assert not any(hostile in str(value) for value in answer["headers"].values())
+    body = json.loads(answer["body"])
+    assert hostile in body["intent"]["why"]
+    assert body["name"] == "<b>lab</b>"
