@@ -26,7 +26,7 @@ demo: setup ## run the whole product on this machine, with no AWS account
 
 .PHONY: test
 test: setup $(CHROMIUM) ## run every test, the end-to-end ones too
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses 2 --dist loadfile tests/e2e tests
 
 .PHONY: check
 check: check-style check-types check-layers check-template ## run every check that needs no running

@@ -138,9 +138,9 @@ def _one_night(whole: Desk, phone: night.Phone, count: int, name: str, report: R
         night.demand(all(verdict.startswith("active") for verdict in verdicts), f"not seen as work: {verdicts}")
     with report.stage(f"{name}: idle"):
         digest = night.digest(whole, instance, _FILE)
-        night.sweep_until_wanted(whole, phone, "shelve", 90, report.say)
+        night.sweep_until_wanted(whole, phone, "shelve", 180, report.say)
     with report.stage(f"{name}: stop, snapshot, delete"):
-        shown = night.wait_for_phase(phone, "asleep", 90, report.say)
+        shown = night.wait_for_phase(phone, "asleep", 180, report.say)
         _check_shelved(whole, phone, shown, count, report)
     with report.stage(f"{name}: a tap on the link"):
         night.wake(phone, report.say)

@@ -168,7 +168,7 @@ def wake(phone: Phone, say: Progress) -> dict[str, Any]:
         demand(shown["phase"] != "blocked", f"blocked: {shown['blocked']}")
         return shown["jupyter_url"] is not None
 
-    wait_until(answered, "Jupyter after the tap", 90, lambda: str(shown["headline"]), say)
+    wait_until(answered, "Jupyter after the tap", 180, lambda: str(shown["headline"]), say)
     demand(
         notebook.answers(phone.desk.machines.server(phone.workstation)), "the page says so, but Jupyter does not answer"
     )

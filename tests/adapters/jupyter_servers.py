@@ -216,7 +216,8 @@ class RealServers:
 
 
 def on_loopback() -> dict[str, object]:
-    return {"ServerApp.ip": "127.0.0.1", "ServerApp.port": free_port(), "ServerApp.port_retries": 0}
+    # Should another process take the port first, Jupyter tries the next ones, and its runtime file says which.
+    return {"ServerApp.ip": "127.0.0.1", "ServerApp.port": free_port()}
 
 
 @contextlib.contextmanager

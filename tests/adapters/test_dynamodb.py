@@ -37,7 +37,7 @@ def items(ledger: DynamoLedger, kind: str) -> list[dict[str, Any]]:
 
 
 def damage(ledger: DynamoLedger, workstation: WorkstationId, **fields: dict[str, str]) -> None:
-    key = {"workstation": {"S": workstation}, "kind": {"S": "state"}}
+    key: dict[str, Any] = {"workstation": {"S": workstation}, "kind": {"S": "state"}}
     ledger.client.put_item(TableName=TABLE, Item={**key, **fields})
 
 

@@ -40,7 +40,7 @@ def test_an_instance_as_it_is(lab: AtWork) -> None:
     assert (instance.root_device, instance.zone, instance.name) == ("/dev/sda1", "us-east-1a", "lab")
     assert instance.launched_at == launched_at
     assert instance.spot is None
-    assert not (instance.stop_protected or instance.hibernation or instance.marketplace or instance.instance_store)
+    assert not any((instance.stop_protected, instance.hibernation, instance.marketplace, instance.instance_store))
 
 
 @pytest.mark.parametrize("text", ["i-0123456789abcdef0", "i-nonsense"])
@@ -104,7 +104,7 @@ def test_spot_is_told_by_its_request(lab: AtWork, asked: str, kind: SpotKind) ->
 
 
 def test_what_decides_whether_it_may_be_stopped_is_read(lab: AtWork) -> None:
-    protected = WorkstationId(lab.world.launch(DisableApiStop=True))
+    protected = WorkstationId(lab.world.launch(tags={"autostop": "on"}, DisableApiStop=True))
     marketplace = WorkstationId(lab.world.launch())
     lab.world.mark_marketplace(marketplace, "abc")
     lab.pass_time(timedelta(seconds=30))

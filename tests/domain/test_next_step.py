@@ -786,6 +786,32 @@ RUN_STARTS = [
         StartInstance(),
     ),
     row(
+        "no manifest, a detached volume of another workstation for this device",
+        seen(volumes=(root(), replace(detached(data()), tags={**data().tags, tags.WORKSTATION: str(ELSEWHERE)}))),
+        StartInstance(),
+    ),
+    row(
+        "no manifest, a detached volume that is not ours any more",
+        seen(volumes=(root(), replace(detached(data()), tags={**data().tags, tags.AUTOSTOP: "off"}))),
+        StartInstance(),
+    ),
+    row("no manifest, an own volume is deleted", seen(volumes=(root(), gone(data()))), StartInstance()),
+    row(
+        "no manifest, an own volume is being created: waits",
+        seen(volumes=(root(), detached(data(), VolumeState.CREATING))),
+        Says(Wait, "creating vol-data"),
+    ),
+    row(
+        "no manifest, an own volume is being created, the root is detached: attach it meanwhile",
+        seen(volumes=(detached(root()), detached(data(), VolumeState.CREATING))),
+        AttachVolume(VOL_ROOT, ROOT),
+    ),
+    row(
+        "no manifest, its device is taken while it is being created",
+        seen(volumes=(root(), FOREIGN, detached(data(), VolumeState.CREATING))),
+        StartInstance(),
+    ),
+    row(
         "no manifest, own volume detached without its device",
         seen(volumes=(root(), replace(detached(data()), tags=OURS))),
         StartInstance(),

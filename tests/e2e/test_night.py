@@ -19,7 +19,7 @@ def test_a_tap_during_the_snapshot_has_jupyter_back_without_any_volume_re_create
     whole.world.timings.snapshot = timedelta(minutes=10)
 
     try:
-        night.sweep_until_wanted(whole, phone, "shelve", 90, print)
+        night.sweep_until_wanted(whole, phone, "shelve", 180, print)
         until = time.monotonic() + 60
         while "snapshots" not in (phone.status()["waiting_for"] or ""):
             assert time.monotonic() < until
@@ -74,6 +74,6 @@ def test_asked_over_https_with_the_certificate_pinned_a_busy_kernel_is_work_and_
 
     assert any("1 busy kernel" in verdict for verdict in verdicts)
     assert whole.state(instance) == "running"
-    night.sweep_until_wanted(whole, phone, "shelve", 90, print)
-    night.wait_for_phase(phone, "asleep", 90, print)
+    night.sweep_until_wanted(whole, phone, "shelve", 180, print)
+    night.wait_for_phase(phone, "asleep", 180, print)
     night.wake(phone, print)

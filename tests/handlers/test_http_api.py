@@ -145,8 +145,10 @@ def test_who_shows_twenty_wrong_secrets_in_a_minute_must_wait(
 
 def test_looking_changes_nothing(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:
     lab.link(workstation)
+    lab.pass_time(timedelta(minutes=1))
     before = lab.state(workstation)
     lab.world.journal.clear()
+    lab.said.clear()
     for _ in range(3):
         assert ask(api, "GET", path_of(workstation))[0] == 200
         api.answer(request("GET", f"/w/{workstation}"))

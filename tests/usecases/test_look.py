@@ -1,6 +1,7 @@
 """Which workstations are asked, and how few calls that takes."""
 
 from datetime import timedelta
+from typing import Any
 
 from autostop.domain.idle import VerdictKind
 from autostop.domain.workstation import WorkstationId
@@ -87,7 +88,7 @@ def test_one_broken_agent_hides_no_other_workstation(lab: AtWork) -> None:
 
 def test_a_damaged_item_is_skipped_and_the_others_are_judged(lab: AtWork) -> None:
     damaged, healthy = lab.workstation(disks={}), lab.workstation(disks={})
-    key = {"workstation": {"S": damaged}, "kind": {"S": "state"}}
+    key: dict[str, Any] = {"workstation": {"S": damaged}, "kind": {"S": "state"}}
     lab.ledger.client.put_item(TableName=lab.ledger.table, Item={**key, "version": {"N": "1"}, "document": {"S": "{"}})
     lab.clock.advance(timedelta(minutes=1))
     swept = lab.sweep()

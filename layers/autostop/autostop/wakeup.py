@@ -38,8 +38,13 @@ def _named(text: object) -> set[WorkstationId]:
 
 def _resources(message: Mapping[str, Any], detail: Mapping[str, Any]) -> set[str]:
     """Ids of volumes and snapshots. EBS has the Region in the account's place of its ARNs, so only the end is read."""
-    arns = list(message.get("resources") or [])
-    for part in (detail, *(detail.get("snapshots") or [])):
-        arns += [part.get("snapshot_id"), part.get("source")]
+    arns = _list(message.get("resources"))
+    for part in (detail, *_list(detail.get("snapshots"))):
+        if isinstance(part, dict):
+            arns += [part.get("snapshot_id"), part.get("source")]
     ids = {arn.rpartition("/")[2] for arn in arns if isinstance(arn, str)}
     return {each for each in ids if each.startswith(("vol-", "snap-"))}
+
+
+def _list(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list) else []

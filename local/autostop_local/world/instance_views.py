@@ -179,7 +179,7 @@ def told(cloud: Cloud, instance: Instance) -> dict[str, Any]:
         "BlockDeviceMappings": _devices(cloud, instance),
         "Architecture": INSTANCE_TYPES[instance.type]["ProcessorInfo"]["SupportedArchitectures"][-1],
         "ClientToken": instance.client_token,
-        "CpuOptions": {"CoreCount": INSTANCE_TYPES[instance.type]["VCpuInfo"]["DefaultCores"]},
+        "CpuOptions": _processor(instance.type),
         "EbsOptimized": instance.ebs_optimized,
         "HibernationOptions": {"Configured": instance.hibernation},
         "Hypervisor": "xen",
@@ -234,3 +234,9 @@ def _devices(cloud: Cloud, instance: Instance) -> list[dict[str, Any]]:
 
 def _product_codes(instance: Instance) -> list[dict[str, str]]:
     return [{"ProductCodeId": code, "ProductCodeType": "marketplace"} for code in instance.product_codes]
+
+
+def _processor(instance_type: str) -> dict[str, int]:
+    """Cores, and threads on each: their product are the vCPUs."""
+    vcpus = INSTANCE_TYPES[instance_type]["VCpuInfo"]
+    return {"CoreCount": vcpus["DefaultCores"], "ThreadsPerCore": vcpus["DefaultVCpus"] // vcpus["DefaultCores"]}

@@ -442,10 +442,15 @@ def _bring_back(
 def _reattach_own(seen: Observation, instance: Instance) -> Outcome | None:
     """Attach volumes that carry this workstation's tags and stand detached, where their device is free."""
     detached: dict[str, Volume] = {}
+    creating: list[Volume] = []
     for volume in seen.volumes:
         device = volume.tags.get(tags.DEVICE)
         ours = tags.is_ours(volume.tags) and volume.tags.get(tags.WORKSTATION) == seen.workstation
-        if ours and device and volume.state is VolumeState.AVAILABLE and seen.at_device(device) is None:
+        if not ours or not device or seen.at_device(device) is not None:
+            continue
+        if volume.state is VolumeState.CREATING:
+            creating.append(volume)
+        if volume.state is VolumeState.AVAILABLE:
             if device in detached:
                 return Blocked(
                     f"{detached[device].id} and {volume.id} both belong at {device}, and nothing says which. "
@@ -457,7 +462,9 @@ def _reattach_own(seen: Observation, instance: Instance) -> Outcome | None:
         device = min(detached, key=lambda each: each == instance.root_device)
         return AttachVolume(detached[device].id, device)
     moving = next((volume for volume in seen.attached() if volume.attachment is not AttachmentState.ATTACHED), None)
-    return Wait(f"EBS is {moving.attachment} {moving.id}", SECONDS) if moving else None
+    if moving is not None:
+        return Wait(f"EBS is {moving.attachment} {moving.id}", SECONDS)
+    return Wait(f"EBS is creating {creating[0].id} from its snapshot", SECONDS) if creating else None
 
 
 def _finish_start(seen: Observation, instance: Instance, manifest: Manifest | None, now: datetime) -> Outcome:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, NoReturn
+from typing import Final
 
 from autostop.domain.refused_answer import broken_server, probe_error
 
@@ -86,7 +86,7 @@ def parse_reading(text: str, received_at: datetime) -> Reading | Unread:
     if not text.strip():
         return Unread(received_at, "the workstation printed no answer about Jupyter; is Python 3.8 or newer installed?")
     try:
-        document = json.loads(_only_line(text), object_pairs_hook=_without_doubles, parse_constant=_refuse)
+        document = json.loads(_only_line(text), object_pairs_hook=_without_doubles)
     except (_UnknownShapeError, ValueError, RecursionError):
         return Unread(received_at, _UNKNOWN_ANSWER)
     return read_document(document, received_at)
@@ -119,10 +119,6 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len({key for key, _ in pairs}) != len(pairs):
         raise _UnknownShapeError
     return dict(pairs)
-
-
-def _refuse(_constant: str) -> NoReturn:
-    raise _UnknownShapeError  # NaN and the infinities compare false with everything
 
 
 def _read(document: object, received_at: datetime) -> Reading:
@@ -221,8 +217,8 @@ def _ok(entry: Mapping[str, object]) -> bool:
 
 
 def _stamp(value: object) -> float:
-    # Compared before it is converted: an integer of a thousand digits is no float.
-    if not isinstance(value, int | float) or isinstance(value, bool) or not _EARLIEST <= value <= _LATEST:
+    # Compared before it is converted: an integer of a thousand digits is no float. NaN is in no range, and True is 1.
+    if not isinstance(value, int | float) or not _EARLIEST <= value <= _LATEST:
         raise _UnknownShapeError
     return float(value)
 
