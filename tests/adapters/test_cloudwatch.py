@@ -58,3 +58,11 @@ def test_a_refusal_is_an_error_and_no_empty_answer(lab: AtWork) -> None:
     lab.world.fail_next("GetMetricData", "Throttling", times=10)
     with pytest.raises(TransientError):
         lab.metrics.processor([one], {workstation: START}, PERIOD, lab.clock())
+
+
+def test_of_an_unknown_number_of_cores_a_percentage_says_nothing(lab: AtWork) -> None:
+    workstation = lab.workstation(disks={})
+    lab.clock.advance(timedelta(minutes=30))
+    unknown = replace(instance(lab, workstation), vcpus=0)
+    samples = lab.metrics.processor([unknown], {workstation: START}, PERIOD, lab.clock())
+    assert samples == {workstation: []}

@@ -110,7 +110,9 @@ def test_ctrl_c_leaves_no_process_and_no_port_behind(tmp_path: Path) -> None:
         if "is adopted" in line:
             break
     running = psutil.Process(process.pid)
-    ports = {port for each in (running, *running.children(recursive=True)) for port in listening(each.net_connections("tcp"))}
+    ports = {
+        port for each in (running, *running.children(recursive=True)) for port in listening(each.net_connections("tcp"))
+    }
     assert len(ports) >= 3  # the emulator, the world, a Jupyter server
 
     process.send_signal(signal.SIGINT)

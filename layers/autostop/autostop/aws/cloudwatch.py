@@ -33,7 +33,8 @@ class CloudWatchMetrics:
             chunk = instances[first : first + _MOST_QUERIES]
             points = self._points(chunk, min(since[each.id] for each in chunk), period, now)
             for index, instance in enumerate(chunk):
-                values = sorted(points.get(f"m{index}", {}).items())
+                # Of an unknown number of cores a percentage says nothing: no data, which is never idle.
+                values = sorted(points.get(f"m{index}", {}).items()) if instance.vcpus else []
                 samples[instance.id] = [Sample(at, percent / 100 * instance.vcpus) for at, percent in values]
         return samples
 

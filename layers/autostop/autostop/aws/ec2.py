@@ -120,7 +120,7 @@ def _instance(shape: "InstanceTypeDef") -> Instance:
         state=InstanceState(shape.get("State", {}).get("Name", "")),
         launched_at=shape.get("LaunchTime", datetime.max.replace(tzinfo=UTC)),
         type=shape.get("InstanceType", ""),
-        vcpus=options.get("CoreCount", 1) * options.get("ThreadsPerCore", 1),
+        vcpus=options.get("CoreCount", 0) * options.get("ThreadsPerCore", 0),
         zone=shape.get("Placement", {}).get("AvailabilityZone", ""),
         root_device=shape.get("RootDeviceName", ""),
         tags=tags_of(shape.get("Tags")),

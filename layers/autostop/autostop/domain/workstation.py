@@ -78,7 +78,7 @@ class Instance:
 
     launched_at: the *last* start, UTC; it moves with each start (botocore, `Instance.LaunchTime`).
     stopped_at: when the last stop was asked for, by EC2's clock; None when EC2 does not say.
-    vcpus: cores × threads. root_device: literally as EC2 names it, e.g. `/dev/xvda`.
+    vcpus: cores × threads; 0 when EC2 does not say. root_device: literally as EC2 names it, e.g. `/dev/xvda`.
     spot: None for an On-Demand instance. instance_store: the type has disks that a stop empties.
     address: where the workstation can be reached now; None while it has none.
     """
