@@ -1,7 +1,6 @@
 """What becomes of the answer about Jupyter, whatever a workstation sends."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.domain.reading import Reading, Server, Unread, from_item, parse_reading, read_document, to_item
+from autostop.domain.reading import Reading, Server, Unread, parse_reading, read_document
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 AT = NOW.timestamp()
@@ -295,7 +294,6 @@ def test_no_text_raises_and_every_reason_is_harmless(text: str, received_at: dat
         assert answer.at == received_at
         assert answer.reason.isascii()
         assert answer.reason.isprintable()
-    assert from_item(json.loads(json.dumps(to_item(answer)))) == answer
 
 
 @given(document=DOCUMENTS | ANSWERED | JSON_VALUES, received_at=RECEIVED)
@@ -324,38 +322,3 @@ def test_ages_survive_any_clock(ages: list[float], clock_ahead: float) -> None:
         assert server.kernel_active_at is not None
         assert abs((answer.at - server.kernel_active_at).total_seconds() - age) < 0.001
         assert server.terminal_active_at == answer.at
-
-
-# --- keeping it ------------------------------------------------------------------------------------------------------
-
-SERVER = Server(8888, 1, 3, 0, 0, NOW - timedelta(microseconds=1), 0, None)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        pytest.param(Reading(NOW, ()), id="no server"),
-        pytest.param(Reading(NOW, (SERVER, replace(SERVER, port=0, busy=0))), id="two servers"),
-        pytest.param(Unread(NOW, "why, and 'what' to do"), id="unread"),
-    ],
-)
-def test_an_answer_comes_back_from_json(answer: Reading | Unread) -> None:
-    assert from_item(json.loads(json.dumps(to_item(answer)))) == answer
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"at": None},
-        {"at": "yesterday"},
-        {"at": "2026-11-23T09:00:00"},
-        {"servers": None},
-        {"servers": [None]},
-        {"servers": [{"port": 8888}]},
-        {"unread": 1},
-    ],
-    ids=str,
-)
-def test_a_damaged_item_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - the type is all that is promised
-        from_item(to_item(Reading(NOW, (SERVER,))) | change)

@@ -120,7 +120,7 @@ def token_name(workstation: WorkstationId) -> str:
 def _script(runtime: str) -> str:
     probe = (files("autostop") / "probe.py").read_text(encoding="utf-8")
     argument = f" {shlex.quote(runtime)}" if runtime else ""
-    return f"python3 -{argument} <<'AUTOSTOP_PROBE'\n{probe}\nAUTOSTOP_PROBE\n"
+    return f"python3 -I -{argument} <<'AUTOSTOP_PROBE'\n{probe}\nAUTOSTOP_PROBE\n"
 
 
 def _answer(invocation: "CommandInvocationTypeDef", asked_at: datetime) -> Reading | Unread:
