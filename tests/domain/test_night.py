@@ -257,7 +257,7 @@ ACTIONS: dict[str, Callable[[Paper], object]] = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     slow=st.integers(0, 3),
     lag=st.integers(0, 2),
