@@ -60,8 +60,9 @@ class Report:
 
 def main(build: Path) -> int:
     """Run the demo; 0 when everything held. build: the directory of `demo.json` and of all that runs."""
-    # A closed terminal or a kill ends it as Ctrl-C does: everything is taken down on the way out.
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    # A closed terminal or a kill ends it as Ctrl-C does: everything is taken down on the way out. A shell starts what
+    # runs in the background with SIGINT ignored, so that is set too.
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)
     build.mkdir(parents=True, exist_ok=True)
     directory = build / "demo"
