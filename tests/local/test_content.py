@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from autostop_local.world import VirtualClock, World
-from tests.local.conftest import START, Desk
+from autostop_local.world import MemoryContent, Timings, VirtualClock, World
+from tests.local.conftest import START, Clients, Desk
 
 
 def test_a_night_gives_the_same_content_at_the_same_place(desk: Desk) -> None:
@@ -99,3 +99,42 @@ def test_a_directory_that_is_somebody_elses_is_left_alone(tmp_path: Path) -> Non
         pass
 
     assert (tmp_path / "volumes" / "thesis.tex").exists()
+
+
+def test_content_in_memory_goes_from_volume_to_snapshot_to_volume(clients: Clients) -> None:
+    content, clock = MemoryContent(), VirtualClock(START)
+    with World(content=content, clock=clock, timings=Timings.none()) as world:
+        instance_id = world.launch()
+        volume_id = world.instance(instance_id).volumes["/dev/sda1"]
+        assert content.of_volume(volume_id) == 0
+        content.write(volume_id, 7)
+        snapshot_id = clients.ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+        content.write(volume_id, 8)
+
+        made = clients.ec2.create_volume(SnapshotId=snapshot_id, AvailabilityZone="us-east-1a")["VolumeId"]
+        clients.ec2.delete_snapshot(SnapshotId=snapshot_id)
+        clients.ec2.terminate_instances(InstanceIds=[instance_id])
+        world.tick()
+
+        assert content.of_volume(made) == 7
+        assert (content.of_snapshot(snapshot_id), content.of_volume(volume_id)) == (None, None)
+        with pytest.raises(KeyError):
+            content.write(volume_id, 9)
+
+    with World(content=content, clock=clock):
+        assert content.of_volume(made) is None
+
+
+def test_content_in_memory_has_no_files(clients: Clients) -> None:
+    with World(content=MemoryContent(), clock=VirtualClock(START)) as world:
+        path = world.volume_path(world.instance(world.launch()).volumes["/dev/sda1"])
+
+        assert not path.exists()
+        with pytest.raises(OSError, match="Not a directory"):
+            path.mkdir(parents=True)
+
+
+def test_a_world_keeps_its_content_in_one_place(tmp_path: Path) -> None:
+    for wrong in ({}, {"root": tmp_path, "content": MemoryContent()}):
+        with pytest.raises(ValueError, match="either a root directory or a content"):
+            World(**wrong, clock=VirtualClock(START))  # type: ignore[arg-type]  # plain dicts

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from tests.local.conftest import START, Desk
 
@@ -200,6 +203,48 @@ def test_a_start_can_fail_after_the_call_succeeded(desk: Desk) -> None:
 
     assert desk.state(instance_id) == "stopped"
     assert desk.instance(instance_id)["StateReason"]["Code"] == "Client.InternalError"
+    told = [one["detail"]["state"] for one in desk.events if "instance-id" in one["detail"]]
+    assert told[-2:] == ["pending", "stopped"]
+
+
+def test_types_can_be_lacking_until_they_are_there_again(desk: Desk, refused: Refused) -> None:
+    instance_id = desk.stopped(type="m5.xlarge")
+    desk.world.lack_capacity({"m5.xlarge"})
+    desk.ec2 = boto3.client("ec2", config=Config(retries={"total_max_attempts": 1}))
+    launch = {"ImageId": "ami-00000000000000001", "InstanceType": "m5.xlarge", "MinCount": 1, "MaxCount": 1}
+
+    code, message = refused(desk.ec2.start_instances, InstanceIds=[instance_id])
+
+    assert code == "InsufficientInstanceCapacity"
+    assert message.startswith("We currently do not have sufficient m5.xlarge capacity in the Availability Zone you")
+    assert refused(desk.ec2.run_instances, **launch)[0] == "InsufficientInstanceCapacity"
+    assert desk.state(instance_id) == "stopped"
+    assert len(desk.ec2.describe_volumes()["Volumes"]) == 1
+    desk.ec2.modify_instance_attribute(InstanceId=instance_id, InstanceType={"Value": "m5.2xlarge"})
+    desk.ec2.start_instances(InstanceIds=[instance_id])
+    desk.world.lack_capacity(())
+    desk.ec2.run_instances(**launch)  # type: ignore[arg-type]  # a plain dict
+
+
+def test_lacking_capacity_is_a_fault_of_the_servers(desk: Desk) -> None:
+    instance_id = desk.stopped()
+    desk.world.lack_capacity(["t3.medium"])
+    client = boto3.client("ec2", config=Config(retries={"total_max_attempts": 1}))
+
+    with pytest.raises(ClientError) as caught:
+        client.start_instances(InstanceIds=[instance_id])
+
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+
+@pytest.mark.parametrize("kind", ["m6g.xlarge", "m5.gigantic"], ids=["other architecture", "unknown"])
+def test_a_type_that_does_not_fit_is_refused(desk: Desk, refused: Refused, kind: str) -> None:
+    instance_id = desk.stopped()
+
+    code, _ = refused(desk.ec2.modify_instance_attribute, InstanceId=instance_id, InstanceType={"Value": kind})
+
+    assert code == "InvalidInstanceAttributeValue"
+    assert desk.instance(instance_id)["InstanceType"] == "t3.medium"
 
 
 def test_status_checks_begin_with_the_run(desk: Desk) -> None:
@@ -316,11 +361,12 @@ def test_what_refusals_rest_on_is_told(desk: Desk) -> None:
 
 
 def test_instance_types_are_known_without_a_network(desk: Desk, refused: Refused) -> None:
-    kinds = desk.ec2.describe_instance_types(InstanceTypes=["t3.medium", "m5d.large"])["InstanceTypes"]
+    asked = ["t3.medium", "c6i.2xlarge", "m5.xlarge", "m5.2xlarge", "m6g.xlarge", "m5d.xlarge"]
+    kinds = desk.ec2.describe_instance_types(InstanceTypes=asked)["InstanceTypes"]  # type: ignore[arg-type]  # text
 
-    assert {one["InstanceType"]: one["InstanceStorageSupported"] for one in kinds} == {
-        "t3.medium": False,
-        "m5d.large": True,
+    assert {one["InstanceType"] for one in kinds if one["InstanceStorageSupported"]} == {"m5d.xlarge"}
+    assert [one["VCpuInfo"]["DefaultVCpus"] for one in kinds] == [2, 8, 4, 8, 4, 4]
+    assert {one["InstanceType"] for one in kinds if one["ProcessorInfo"]["SupportedArchitectures"] != ["x86_64"]} == {
+        "m6g.xlarge"
     }
-    assert kinds[0]["VCpuInfo"]["DefaultVCpus"] == 2
     assert refused(desk.ec2.describe_instance_types, InstanceTypes=["t3.huge"])[0] == "InvalidInstanceType"

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.local.conftest import Desk
 
 Refused = Callable[..., tuple[str, str]]
@@ -85,3 +87,27 @@ def test_tags_have_their_limits(desk: Desk, refused: Refused) -> None:
     asked = {"Resources": [volume_id, "vol-00000000000000000"], "Tags": [{"Key": "k1", "Value": "new"}]}
     assert refused(desk.ec2.create_tags, **asked)[0] == "InvalidVolume.NotFound"
     assert {"Key": "k1", "Value": ""} in desk.volume_told(volume_id)["Tags"]
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\x00", "\uffff"], ids=["escape", "null", "not a character"])
+def test_what_no_answer_could_tell_is_refused(desk: Desk, refused: Refused, character: str) -> None:
+    volume_id = desk.volume()
+    tags = [{"Key": "autostop:owner", "Value": f"me{character}[31m"}]
+
+    code, message = refused(desk.ec2.create_tags, Resources=[volume_id], Tags=tags)
+
+    assert code == "InvalidParameterValue"
+    assert message.startswith("Value (me?[31m) for parameter value is invalid.")
+    specified = [{"ResourceType": "snapshot", "Tags": tags}]
+    assert refused(desk.ec2.create_snapshot, VolumeId=volume_id, TagSpecifications=specified)[0] == code
+    assert refused(desk.ec2.create_snapshot, VolumeId=volume_id, Description=character)[0] == code
+    assert refused(desk.ec2.describe_volumes, VolumeIds=[f"vol-{character}"])[0] == "InvalidVolumeID.Malformed"
+    assert desk.volume_told(volume_id)["Tags"] == []
+
+
+def test_every_other_character_is_told_as_it_is(desk: Desk) -> None:
+    value = "é \t ✓ 🌙 <&>"
+
+    volume_id = desk.volume(TagSpecifications=[{"ResourceType": "volume", "Tags": [{"Key": "k", "Value": value}]}])
+
+    assert desk.volume_told(volume_id)["Tags"] == [{"Key": "k", "Value": value}]

@@ -229,6 +229,40 @@ def test_a_volume_can_end_in_error(desk: Desk) -> None:
     desk.ec2.delete_volume(VolumeId=volume_id)
 
 
+def test_a_client_token_gives_the_failed_volume_again_even_when_it_is_deleted(desk: Desk) -> None:
+    """While it is there it is told as it is; about a deleted one AWS's pages say nothing."""
+    desk.world.fail_next_volumes()
+    asked = {"Size": 10, "VolumeType": "gp3", "ClientToken": "cycle-7-sdf"}
+    volume_id = create(desk, **asked)["VolumeId"]
+    desk.wait(60)
+
+    again = create(desk, **asked)
+    assert (again["VolumeId"], again["State"]) == (volume_id, "error")
+    desk.ec2.delete_volume(VolumeId=volume_id)
+    desk.wait(60)
+
+    assert create(desk, **asked)["VolumeId"] == volume_id
+    assert desk.ec2.describe_volumes()["Volumes"] == []
+    assert create(desk, **{**asked, "ClientToken": "cycle-7-sdf-2"})["VolumeId"] != volume_id
+
+
+def test_a_deletion_may_take_minutes(desk: Desk, refused: Refused) -> None:
+    instance_id, volume_id = desk.stopped(), desk.volume()
+    desk.world.timings.deleting = timedelta(minutes=7)
+    desk.ec2.delete_volume(VolumeId=volume_id)
+
+    desk.wait(6 * 60)
+    assert desk.volume_told(volume_id)["State"] == "deleting"
+    assert volume_id in {one["VolumeId"] for one in desk.ec2.describe_volumes()["Volumes"]}
+    assert not desk.world.volume_path(volume_id).exists()
+    assert refused(desk.ec2.delete_volume, VolumeId=volume_id)[0] == "InvalidVolume.NotFound"
+    assert refused(desk.ec2.create_snapshot, VolumeId=volume_id)[0] == "IncorrectState"
+    asked = {"VolumeId": volume_id, "InstanceId": instance_id, "Device": "/dev/sdf"}
+    assert refused(desk.ec2.attach_volume, **asked)[0] == "IncorrectState"
+    desk.wait(60)
+    assert refused(desk.ec2.describe_volumes, VolumeIds=[volume_id])[0] == "InvalidVolume.NotFound"
+
+
 def test_encryption_is_inherited_by_snapshot_and_volume(desk: Desk) -> None:
     key = "arn:aws:kms:us-east-1:123456789012:key/1234"
     snapshot_id = desk.snapshot(desk.volume(Encrypted=True, KmsKeyId=key))

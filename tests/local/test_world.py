@@ -5,13 +5,14 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 from moto.core.models import botocore_stubber
 
-from autostop_local.world import Timings, VirtualClock, World
+from autostop_local.world import MemoryContent, Timings, VirtualClock, World
 from tests.local.conftest import START, Clients, Desk
 
 Refused = Callable[..., tuple[str, str]]
@@ -125,3 +126,22 @@ def test_what_is_due_happens_in_order_at_its_own_moment(desk: Desk) -> None:
         (one["time"], one["detail"]["instance-id"]) for one in desk.events if one["detail"]["state"] == "running"
     ]
     assert running == [("2026-11-23T09:01:00Z", quick), ("2026-11-23T09:10:00Z", slow)]
+
+
+def test_one_seed_gives_one_history_with_all_its_ids(clients: Clients) -> None:
+    def history(seed: int) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = []
+        clock = VirtualClock(START)
+        with World(content=MemoryContent(), clock=clock, seed=seed, send=events.append) as world:
+            instance_id = world.launch()
+            clock.advance(timedelta(minutes=1))
+            clients.ssm.send_command(
+                InstanceIds=[instance_id], DocumentName="AWS-RunShellScript", Parameters={"commands": ["true"]}
+            )
+            listed = clients.ssm.list_command_invocations()["CommandInvocations"]
+            clients.ec2.create_snapshots(InstanceSpecification={"InstanceId": instance_id})
+            clock.advance(timedelta(minutes=1))
+        return [*events, {"command": listed[0]["CommandId"]}]
+
+    assert history(1) == history(1)
+    assert history(1)[-1] != history(2)[-1]

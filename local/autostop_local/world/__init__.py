@@ -1,6 +1,7 @@
 """The world of the cloud on your desk: EC2, EBS, Run Command and instance metrics that keep AWS's rules."""
 
 from autostop_local.world.clocks import Clock, VirtualClock, WallClock
+from autostop_local.world.content import Content, DirectoryContent, MemoryContent
 from autostop_local.world.errors import AwsError
 from autostop_local.world.journal import Call, Journal
 from autostop_local.world.jupyter import JupyterMachines, JupyterServer
@@ -13,12 +14,15 @@ __all__ = [
     "AwsError",
     "Call",
     "Clock",
+    "Content",
+    "DirectoryContent",
     "Execution",
     "Journal",
     "JupyterMachines",
     "JupyterServer",
     "Machine",
     "Machines",
+    "MemoryContent",
     "Outcome",
     "Timings",
     "VirtualClock",

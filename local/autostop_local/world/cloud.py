@@ -2,6 +2,7 @@
 
 import random
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +13,7 @@ from autostop_local.world.content import Content
 from autostop_local.world.errors import AwsError
 from autostop_local.world.events import Outbox
 from autostop_local.world.machines import Machines
-from autostop_local.world.resources import Instance, Resource, Snapshot, Spot, Volume
+from autostop_local.world.resources import Image, Instance, Resource, Snapshot, Spot, Volume
 from autostop_local.world.timeline import Timeline
 from autostop_local.world.timings import Timings
 
@@ -41,6 +42,9 @@ class Cloud:
     volumes: dict[str, Volume] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     spots: dict[str, Spot] = field(default_factory=dict)
+    images: dict[str, Image] = field(default_factory=dict)
+    deregistered: set[str] = field(default_factory=set)  # ids of images that were
+    lacking: frozenset[str] = frozenset()  # the instance types of which there are none
     member_events: bool = False  # CreateSnapshots also sends an event per snapshot: nobody knows whether AWS does
     _numbers: int = 0
 
@@ -55,6 +59,9 @@ class Cloud:
     def new_id(self, prefix: str) -> str:
         return f"{prefix}-0{self.chance.getrandbits(64):016x}"
 
+    def new_uuid(self) -> str:
+        return str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
+
     def instance(self, instance_id: str) -> Instance:
         """Raises InvalidInstanceID.Malformed or .NotFound."""
         return _find(self.instances, instance_id, "i", "InvalidInstanceID", "The instance ID '{}' does not exist")
@@ -67,6 +74,20 @@ class Cloud:
         """Raises InvalidSnapshotID.Malformed or InvalidSnapshot.NotFound."""
         return _find(self.snapshots, snapshot_id, "snap", "InvalidSnapshot", "The snapshot '{}' does not exist.")
 
+    def image(self, image_id: str) -> Image:
+        """Raises InvalidAMIID.Malformed or .NotFound."""
+        return _find(self.images, image_id, "ami", "InvalidAMIID", "The image id '[{}]' does not exist")
+
+    def check_capacity(self, instance_type: str, zone: str) -> None:
+        """Raises InsufficientInstanceCapacity, which is a fault of the server's: SDKs try again by themselves."""
+        if instance_type in self.lacking:
+            raise AwsError(
+                "InsufficientInstanceCapacity",
+                f"We currently do not have sufficient {instance_type} capacity in the Availability Zone you requested "
+                f"({zone}). Our system will be working on provisioning additional capacity.",
+                500,
+            )
+
     def resource(self, resource_id: str) -> Resource:
         """Whatever has this id. Raises AWS's error for its kind, InvalidID for a kind that the world does not have."""
         prefix = resource_id.partition("-")[0]
@@ -76,6 +97,8 @@ class Cloud:
             return self.volume(resource_id)
         if prefix == "snap":
             return self.snapshot(resource_id)
+        if prefix == "ami":
+            return self.image(resource_id)
         if prefix == "sir" and resource_id in self.spots:
             return self.spots[resource_id]
         raise AwsError("InvalidID", f"The ID '{resource_id}' is not valid")

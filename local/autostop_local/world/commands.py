@@ -3,7 +3,6 @@
 What is cut: 2,500 characters of output in ListCommandInvocations, 24,000 and 8,000 (errors) in GetCommandInvocation.
 """
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -58,7 +57,7 @@ class Commands:
         if any(not self._reachable(cloud.instances.get(one), now) for one in instance_ids):
             raise AwsError("InvalidInstanceId", f"Instances not in a valid state for account {cloud.account}")
         script, timeout = _script(params.get("Parameters") or {})
-        command_id, comment = str(uuid.uuid4()), params.get("Comment") or ""
+        command_id, comment = cloud.new_uuid(), params.get("Comment") or ""
         for one in instance_ids:
             execution = cloud.machines.run(one, script, timeout)
             self._invocations.append(_Invocation(command_id, one, comment, now, timeout, execution))

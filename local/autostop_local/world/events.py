@@ -4,12 +4,15 @@ Shapes: EC2 User Guide, monitoring-instance-state-changes; EBS User Guide, ebs-c
 """
 
 import logging
+import random
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+
+from autostop_local.world.resources import Snapshot
 
 Event = dict[str, Any]
 Send = Callable[[Event], None]
@@ -19,16 +22,18 @@ _log = logging.getLogger(__name__)
 
 def iso(at: datetime) -> str:
     """As in the events: to the second, in UTC."""
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 class Outbox:
     """Events wait here while the world is locked, and are delivered, in order, once it is not."""
 
-    def __init__(self, send: Send, *, account: str, region: str) -> None:
+    def __init__(self, send: Send | None, *, account: str, region: str, seed: int | None = None) -> None:
+        """send: None when nobody listens, and nothing is told; seed: of the ids, as the world's."""
         self._send = send
         self._account = account
         self._region = region
+        self._chance = random.Random(seed)  # noqa: S311 - ids, not secrets
         self._waiting: deque[Event] = deque()
         self._delivering = threading.Lock()
 
@@ -46,50 +51,49 @@ class Outbox:
             "EBS Volume Notification",
             at,
             [f"arn:aws:ec2:{self._region}:{self._account}:volume/{volume_id}"],
-            {"event": event, "result": result, "cause": cause, "request-id": str(uuid.uuid4())},
+            {"event": event, "result": result, "cause": cause, "request-id": self._id()},
         )
 
-    def snapshot(
-        self, snapshot_id: str, volume_id: str, started_at: datetime, at: datetime, *, cause: str = ""
-    ) -> None:
+    def snapshot(self, snapshot: Snapshot, at: datetime, cause: str = "") -> None:
         """The end of one CreateSnapshot; `cause` is why it failed."""
         self._put(
             "EBS Snapshot Notification",
             at,
-            [f"arn:aws:ec2::{self._region}:snapshot/{snapshot_id}"],
+            [f"arn:aws:ec2::{self._region}:snapshot/{snapshot.id}"],
             {
                 "event": "createSnapshot",
                 "result": "failed" if cause else "succeeded",
                 "cause": cause,
                 "request-id": "",
-                "snapshot_id": f"arn:aws:ec2::{self._region}:snapshot/{snapshot_id}",
-                "source": f"arn:aws:ec2::{self._region}:volume/{volume_id}",
-                "startTime": iso(started_at),
+                "snapshot_id": f"arn:aws:ec2::{self._region}:snapshot/{snapshot.id}",
+                "source": f"arn:aws:ec2::{self._region}:volume/{snapshot.volume_id}",
+                "startTime": iso(snapshot.started_at),
                 "endTime": iso(at),
             },
         )
 
-    def snapshots(self, members: dict[str, str], started_at: datetime, at: datetime, *, cause: str = "") -> None:
-        """The end of one CreateSnapshots; members: volume id by snapshot id."""
+    def snapshots(self, members: Sequence[Snapshot], at: datetime, causes: Mapping[str, str]) -> None:
+        """The end of one CreateSnapshots; causes: why it failed, or nothing, by snapshot id."""
+        cause = next((causes[one.id] for one in members if causes[one.id]), "")
         self._put(
             "EBS Multi-Volume Snapshots Completion Status",
             at,
-            [f"arn:aws:ec2::{self._region}:snapshot/{snapshot_id}" for snapshot_id in members],
+            [f"arn:aws:ec2::{self._region}:snapshot/{one.id}" for one in members],
             {
                 "event": "createSnapshots",
                 "result": "failed" if cause else "succeeded",
                 "cause": cause,
                 "request-id": "",
-                "startTime": iso(started_at),
+                "startTime": iso(members[0].started_at),
                 "endTime": iso(at),
                 "snapshots": [
                     {
                         # The Region stands where the account belongs: AWS's samples have it so.
-                        "snapshot_id": f"arn:aws:ec2::{self._region}:snapshot/{snapshot_id}",
-                        "source": f"arn:aws:ec2::{self._region}:volume/{volume_id}",
-                        "status": "error" if cause else "completed",
+                        "snapshot_id": f"arn:aws:ec2::{self._region}:snapshot/{one.id}",
+                        "source": f"arn:aws:ec2::{self._region}:volume/{one.volume_id}",
+                        "status": "error" if causes[one.id] else "completed",
                     }
-                    for snapshot_id, volume_id in members.items()
+                    for one in members
                 ],
             },
         )
@@ -100,7 +104,7 @@ class Outbox:
         One thread delivers at a time, so that the order holds; a receiver may call the world, and the events of that
         call are left to the delivery that is under way.
         """
-        while self._waiting:
+        while self._waiting and self._send is not None:
             if not self._delivering.acquire(blocking=False):
                 return
             try:
@@ -114,10 +118,12 @@ class Outbox:
                 self._delivering.release()
 
     def _put(self, kind: str, at: datetime, resources: list[str], detail: dict[str, Any]) -> None:
+        if self._send is None:
+            return
         self._waiting.append(
             {
                 "version": "0",
-                "id": str(uuid.uuid4()),
+                "id": self._id(),
                 "detail-type": kind,
                 "source": "aws.ec2",
                 "account": self._account,
@@ -127,3 +133,6 @@ class Outbox:
                 "detail": detail,
             }
         )
+
+    def _id(self) -> str:
+        return str(uuid.UUID(int=self._chance.getrandbits(128), version=4))

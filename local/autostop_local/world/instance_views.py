@@ -164,7 +164,6 @@ _SPOT_FACTS: Facts[Spot] = {
 def told(cloud: Cloud, instance: Instance) -> dict[str, Any]:
     """An instance as DescribeInstances tells it."""
     public = instance.public_ip
-    number = f"{instance.number:08x}"
     alive = instance.state != "terminated"
     answer: dict[str, Any] = {
         "InstanceId": instance.id,
@@ -177,13 +176,16 @@ def told(cloud: Cloud, instance: Instance) -> dict[str, Any]:
         "RootDeviceName": instance.root_device,
         "RootDeviceType": "ebs",
         "BlockDeviceMappings": _devices(cloud, instance),
-        "Architecture": INSTANCE_TYPES[instance.type]["ProcessorInfo"]["SupportedArchitectures"][-1],
+        "Architecture": instance.architecture,
+        "BootMode": instance.boot_mode,
         "ClientToken": instance.client_token,
         "CpuOptions": _processor(instance.type),
         "EbsOptimized": instance.ebs_optimized,
+        "EnaSupport": instance.ena_support,
         "HibernationOptions": {"Configured": instance.hibernation},
         "Hypervisor": "xen",
         "KeyName": instance.key_name,
+        "MetadataOptions": dict(instance.metadata_options),
         "Monitoring": {"State": instance.monitoring},
         "PlatformDetails": "Linux/UNIX",
         "PrivateDnsName": f"ip-{instance.private_ip.replace('.', '-')}.ec2.internal" if alive else "",
@@ -191,10 +193,15 @@ def told(cloud: Cloud, instance: Instance) -> dict[str, Any]:
         "PublicDnsName": _dns(public),
         "SourceDestCheck": instance.source_dest_check,
         "Tags": tag_list(instance.tags),
-        "VirtualizationType": "hvm",
+        "VirtualizationType": instance.virtualization,
     }
     if alive:
-        answer |= {"PrivateIpAddress": instance.private_ip, "SubnetId": f"subnet-{number}", "VpcId": "vpc-00000001"}
+        answer |= {
+            "PrivateIpAddress": instance.private_ip,
+            "SubnetId": instance.subnet_id,
+            "VpcId": "vpc-00000001",
+            "SecurityGroups": [{"GroupId": one, "GroupName": one} for one in instance.security_groups],
+        }
     if public:
         answer["PublicIpAddress"] = public
     if instance.state_reason:

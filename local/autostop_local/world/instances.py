@@ -1,4 +1,4 @@
-"""EC2 instances: the calls that change them, and their states."""
+"""EC2 instances: the calls that change them once they are there, and their states."""
 
 import logging
 from collections.abc import Callable
@@ -6,12 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from autostop_local.world.cloud import Cloud, Params, Reply
-from autostop_local.world.errors import AwsError, invalid_value
+from autostop_local.world.errors import AwsError
 from autostop_local.world.instance_types import INSTANCE_TYPES
-from autostop_local.world.instance_views import told
-from autostop_local.world.lists import specified_tags
 from autostop_local.world.machines import Machine
-from autostop_local.world.resources import INSTANCE_STATES, Instance, Spot
+from autostop_local.world.resources import INSTANCE_STATES, Instance
 from autostop_local.world.volumes import Volumes
 
 _log = logging.getLogger(__name__)
@@ -21,7 +19,7 @@ _USER_STOP = ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: Use
 
 
 class Instances:
-    """The calls that launch, start, stop, end and change instances, by AWS's names in `operations`.
+    """The calls that start, stop, end and change instances, by AWS's names in `operations`.
 
     About repeated calls AWS's pages say nothing; here a start of a running and a stop of a stopped instance succeed.
     """
@@ -31,30 +29,13 @@ class Instances:
         self._cloud = cloud
         self._volumes = volumes
         self._measure = measure
-        self.root_devices: dict[str, str] = {}  # by image id; /dev/sda1 for the others
         self.failing_boots = 0  # so many of the next starts fail after the call has succeeded
         self.operations: dict[str, Callable[[Params], Reply]] = {
-            "RunInstances": self.run_instances,
             "StartInstances": self.start_instances,
             "StopInstances": self.stop_instances,
             "RebootInstances": self.reboot_instances,
             "TerminateInstances": self.terminate_instances,
             "ModifyInstanceAttribute": self.modify_instance_attribute,
-        }
-
-    def run_instances(self, params: Params) -> Reply:
-        kind = params.get("InstanceType") or "m1.small"
-        if kind not in INSTANCE_TYPES:
-            raise AwsError("InvalidInstanceType", f"The following supplied instance types do not exist: [{kind}]")
-        zone = (params.get("Placement") or {}).get("AvailabilityZone") or f"{self._cloud.region}a"
-        reservation_id = self._cloud.new_id("r")
-        launched = [
-            self._launch(params, kind, zone, reservation_id) for _ in range(max(1, int(params.get("MaxCount") or 1)))
-        ]
-        return {
-            "ReservationId": reservation_id,
-            "OwnerId": self._cloud.account,
-            "Instances": [told(self._cloud, instance) for instance in launched],
         }
 
     def start_instances(self, params: Params) -> Reply:
@@ -65,7 +46,7 @@ class Instances:
         for instance in instances:
             before = instance.state
             if before == "stopped":
-                self._begin(instance)
+                self.begin(instance)
             changes.append(_change(instance, before))
         return {"StartingInstances": changes}
 
@@ -130,7 +111,9 @@ class Instances:
             if name in _FLAGS:
                 new = new if isinstance(new, bool) else str(new).lower() == "true"
             setattr(instance, _ATTRIBUTES[name], new)
-        elif name != "Groups":  # the world has no network to guard
+        elif name == "Groups":
+            instance.security_groups = tuple(value)
+        else:
             raise AwsError("InvalidParameterValue", f"The attribute '{name}' cannot be modified here")
         return {}
 
@@ -142,62 +125,6 @@ class Instances:
         self._enter(instance, "stopping", now)
         cloud.machines.shutdown(instance.id)
         cloud.timeline.at(now + cloud.timings.stopping, lambda at: self._stopped(instance, at))
-
-    def _launch(self, params: Params, kind: str, zone: str, reservation_id: str) -> Instance:
-        cloud, number = self._cloud, self._cloud.number()
-        image = params.get("ImageId") or ""
-        market = params.get("InstanceMarketOptions") or {}
-        profile = params.get("IamInstanceProfile") or {}
-        instance = Instance(
-            id=cloud.new_id("i"),
-            number=number,
-            tags=specified_tags(params, "instance"),
-            reservation_id=reservation_id,
-            image_id=image,
-            type=kind,
-            zone=zone,
-            root_device=self.root_devices.get(image, "/dev/sda1"),
-            private_ip=f"172.31.{number // 250 % 250}.{number % 250 + 4}",
-            launched_at=cloud.now(),
-            disable_api_stop=bool(params.get("DisableApiStop")),
-            disable_api_termination=bool(params.get("DisableApiTermination")),
-            hibernation=bool((params.get("HibernationOptions") or {}).get("Configured")),
-            key_name=params.get("KeyName"),
-            profile=profile.get("Arn")
-            or (f"arn:aws:iam::{cloud.account}:instance-profile/{profile['Name']}" if profile.get("Name") else None),
-            shutdown_behavior=params.get("InstanceInitiatedShutdownBehavior") or "stop",
-            ebs_optimized=bool(params.get("EbsOptimized")),
-            monitoring="enabled" if (params.get("Monitoring") or {}).get("Enabled") else "disabled",
-            client_token=params.get("ClientToken") or "",
-            user_data=params.get("UserData"),
-        )
-        mappings = {one["DeviceName"]: one.get("Ebs") or {} for one in params.get("BlockDeviceMappings") or ()}
-        mappings.setdefault(instance.root_device, {"VolumeSize": 8, "VolumeType": "gp3"})  # as images commonly have it
-        volumes = {
-            device: self._volumes.create(
-                {**ebs, "Size": ebs.get("VolumeSize")}, tags=specified_tags(params, "volume"), zone=zone
-            )
-            for device, ebs in mappings.items()
-        }
-        cloud.instances[instance.id] = instance
-        cloud.content.make_instance(instance.id)
-        for device, volume in volumes.items():
-            # By the block device mapping of a launch an omitted value counts as true.
-            dies = bool(mappings[device].get("DeleteOnTermination", True))
-            volume.state = "in-use"
-            self._volumes.attach(volume, instance, device, delete_on_termination=dies).state = "attached"
-        if market.get("MarketType") == "spot":
-            self._bid(instance, (market.get("SpotOptions") or {}).get("SpotInstanceType") or "one-time")
-        self._begin(instance)
-        return instance
-
-    def _bid(self, instance: Instance, kind: str) -> None:
-        cloud = self._cloud
-        spot = Spot(
-            id=cloud.new_id("sir"), number=cloud.number(), instance_id=instance.id, type=kind, created_at=cloud.now()
-        )
-        cloud.spots[spot.id] = spot
-        instance.spot_request_id = spot.id
 
     def _check_start(self, instance: Instance) -> None:
         if instance.state in ("stopping", "shutting-down", "terminated"):
@@ -217,6 +144,7 @@ class Instances:
         spot = self._cloud.spots.get(instance.spot_request_id or "")
         if spot is not None and spot.state != "disabled":
             raise AwsError("IncorrectSpotRequestState", f"The Spot request '{spot.id}' is {spot.state}.")
+        self._cloud.check_capacity(instance.type, instance.zone)
 
     def _check_stop(self, instance: Instance) -> None:
         if instance.state in ("pending", "shutting-down", "terminated"):
@@ -239,7 +167,7 @@ class Instances:
                 "Instance requests.",
             )
 
-    def _begin(self, instance: Instance) -> None:
+    def begin(self, instance: Instance) -> None:
         """From stopped, or from nothing, to pending and on."""
         cloud, now = self._cloud, self._cloud.now()
         instance.launched_at = now
@@ -354,7 +282,13 @@ def _check_type(instance: Instance, kind: str) -> None:
     if instance.state != "stopped":
         raise AwsError("IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state.")
     if kind not in INSTANCE_TYPES:
-        raise invalid_value(kind, "instanceType", "Invalid instance type.")
+        raise AwsError("InvalidInstanceAttributeValue", f"Invalid value '{kind}' for InstanceType.")
+    if instance.architecture not in INSTANCE_TYPES[kind]["ProcessorInfo"]["SupportedArchitectures"]:
+        # So AWS refuses other types that do not fit (pulumi/pulumi-aws, issue 4291); for this one it is unconfirmed.
+        raise AwsError(
+            "InvalidInstanceAttributeValue",
+            f"Modifying the instance type from {instance.type} to {kind} is not allowed.",
+        )
     if instance.spot_request_id:
         raise AwsError("UnsupportedOperation", "The instance type of a Spot Instance cannot be changed.")
 

@@ -1,7 +1,10 @@
-"""The things of the world: instances, volumes, snapshots."""
+"""The things of the world: instances, volumes, snapshots, images."""
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, Self
 
 INSTANCE_STATES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 
@@ -13,6 +16,12 @@ class Resource:
     id: str
     number: int
     tags: dict[str, str] = field(default_factory=dict)
+
+    def copy(self) -> Self:
+        """As it is now, whatever becomes of the original."""
+        kept = copy.copy(self)
+        kept.tags = self.tags.copy()
+        return kept
 
 
 @dataclass(slots=True)
@@ -43,6 +52,11 @@ class Volume(Resource):
     attachment: Attachment | None = None
     last_snapshot_at: datetime | None = None
 
+    def copy(self) -> Self:
+        kept = Resource.copy(self)
+        kept.attachment = copy.copy(self.attachment)
+        return kept
+
 
 @dataclass(slots=True, kw_only=True)
 class Snapshot(Resource):
@@ -62,6 +76,21 @@ class Snapshot(Resource):
 
 
 @dataclass(slots=True, kw_only=True)
+class Image(Resource):
+    """An AMI; mappings: by device, its `Ebs` as RegisterImage takes it."""
+
+    name: str
+    description: str
+    architecture: str
+    root_device: str
+    virtualization: str
+    ena_support: bool
+    created_at: datetime
+    mappings: dict[str, dict[str, Any]]
+    boot_mode: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
 class Spot(Resource):
     """A Spot instance request; type: one-time or persistent; state: active, disabled, cancelled or closed."""
 
@@ -78,10 +107,16 @@ class Instance(Resource):
     reservation_id: str
     image_id: str
     type: str
-    zone: str
     root_device: str
     private_ip: str
     launched_at: datetime
+    zone: str = ""
+    subnet_id: str = ""
+    security_groups: tuple[str, ...] = ()
+    architecture: str = "x86_64"
+    virtualization: str = "hvm"
+    ena_support: bool = True
+    boot_mode: str | None = None
     state: str = "pending"
     running_at: datetime | None = None
     public_ip: str | None = None
@@ -97,6 +132,7 @@ class Instance(Resource):
     key_name: str | None = None
     profile: str | None = None  # ARN of the instance profile
     shutdown_behavior: str = "stop"
+    metadata_options: Mapping[str, Any] = field(default_factory=dict)
     ebs_optimized: bool = False
     source_dest_check: bool = True
     monitoring: str = "disabled"
@@ -105,6 +141,11 @@ class Instance(Resource):
     jupyter_port: int | None = None
     agent_broken: bool = False
     metrics_lost: bool = False
+
+    def copy(self) -> Self:
+        kept = Resource.copy(self)
+        kept.volumes, kept.product_codes = self.volumes.copy(), self.product_codes.copy()
+        return kept
 
     @property
     def state_code(self) -> int:

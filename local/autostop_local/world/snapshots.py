@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from autostop_local.world.cloud import Cloud, Params, Reply
 from autostop_local.world.errors import AwsError
-from autostop_local.world.lists import Facts, filtered, limit_tags, page, specified_tags, tag_list
+from autostop_local.world.lists import Facts, check_text, filtered, limit_tags, page, specified_tags, tag_list
 from autostop_local.world.resources import Snapshot, Volume
 
+_CAUSE = "The world was told to fail it"
 _PENDING_PER_VOLUME = {"st1": 1, "sc1": 1}  # 5 for the others (EBS User Guide, ebs-resource-quotas)
 
 
@@ -18,6 +20,7 @@ class Snapshots:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self.failing = 0  # so many of the next calls make snapshots that end in `error`
+        self.failing_alone = False  # and then only the first of each call
         self.operations: dict[str, Callable[[Params], Reply]] = {
             "CreateSnapshot": self.create_snapshot,
             "CreateSnapshots": self.create_snapshots,
@@ -29,11 +32,7 @@ class Snapshots:
         volume = self._cloud.volume(params["VolumeId"])
         tags = specified_tags(params, "snapshot")
         (snapshot,) = self._create([volume], [tags], params.get("Description") or "")
-
-        def done(at: datetime, cause: str) -> None:
-            self._cloud.events.snapshot(snapshot.id, volume.id, snapshot.started_at, at, cause=cause)
-
-        self._complete_later([snapshot], done)
+        self._complete_later([snapshot], of_set=False)
         return self._told(snapshot)
 
     def create_snapshots(self, params: Params) -> Reply:
@@ -59,15 +58,7 @@ class Snapshots:
         for one in tags:
             limit_tags(one)
         made = self._create(volumes, tags, params.get("Description") or "")
-
-        def done(at: datetime, cause: str) -> None:
-            members = {snapshot.id: snapshot.volume_id for snapshot in made}
-            cloud.events.snapshots(members, made[0].started_at, at, cause=cause)
-            if cloud.member_events:
-                for snapshot in made:
-                    cloud.events.snapshot(snapshot.id, snapshot.volume_id, snapshot.started_at, at, cause=cause)
-
-        self._complete_later(made, done)
+        self._complete_later(made, of_set=True)
         return {"Snapshots": [_only(self._told(snapshot), _CREATED_KEYS) for snapshot in made]}
 
     def describe_snapshots(self, params: Params) -> Reply:
@@ -88,6 +79,9 @@ class Snapshots:
 
     def delete_snapshot(self, params: Params) -> Reply:
         snapshot = self._cloud.snapshot(params["SnapshotId"])
+        for image in self._cloud.images.values():
+            if any(ebs.get("SnapshotId") == snapshot.id for ebs in image.mappings.values()):
+                raise AwsError("InvalidSnapshot.InUse", f"The snapshot {snapshot.id} is currently in use by {image.id}")
         if snapshot.state == "pending":
             snapshot.doomed = True  # takes effect when it is complete, and counts until then
         else:
@@ -97,10 +91,11 @@ class Snapshots:
     def _create(self, volumes: Sequence[Volume], tags: Sequence[dict[str, str]], description: str) -> list[Snapshot]:
         """Take the content of all volumes as it is now; none is taken unless all can be."""
         cloud, now = self._cloud, self._cloud.now()
+        check_text(description, "Description")
         for volume in volumes:
             self._check(volume, now)
         made = []
-        for volume, own in zip(volumes, tags, strict=True):
+        for place, (volume, own) in enumerate(zip(volumes, tags, strict=True)):
             snapshot_id = cloud.new_id("snap")
             snapshot = Snapshot(
                 id=snapshot_id,
@@ -110,7 +105,7 @@ class Snapshots:
                 volume_size=volume.size,
                 description=description,
                 started_at=now,
-                due_at=now + cloud.timings.snapshot,
+                due_at=now + cloud.timings.snapshot + place * cloud.timings.snapshot_apart,
                 size=cloud.content.make_snapshot(snapshot_id, volume.id),
                 kms_key_id=volume.kms_key_id,
             )
@@ -136,23 +131,35 @@ class Snapshots:
                 "Use an increasing or variable sleep interval between requests.",
             )
 
-    def _complete_later(self, made: Sequence[Snapshot], done: Callable[[datetime, str], None]) -> None:
-        """All of a set end alike: one failure would turn every snapshot of it into `error`."""
-        fails = self.failing > 0
+    def _complete_later(self, made: Sequence[Snapshot], *, of_set: bool) -> None:
+        """Each ends when it is due, and the events come with the last.
+
+        By AWS's page a set ends alike: one failure turns every snapshot of it into `error`. One that fails alone is
+        for those who would rather not rely on that.
+        """
+        cloud, fails = self._cloud, self.failing > 0
         self.failing -= fails
-        cause = "The world was told to fail it" if fails else ""
+        failed = {one.id for one in (made[:1] if self.failing_alone else made)} if fails else set()
+        causes = {snapshot.id: _CAUSE if snapshot.id in failed else "" for snapshot in made}
+        left = len(made)
 
-        def end(at: datetime) -> None:
-            for snapshot in made:
-                snapshot.state = "error" if fails else "completed"
-                snapshot.state_message = cause or None
-                snapshot.completed_at = None if fails else at
-            done(at, cause)
-            for snapshot in made:
-                if snapshot.doomed:
-                    self._delete(snapshot)
+        def end(snapshot: Snapshot, at: datetime) -> None:
+            nonlocal left
+            left -= 1
+            cause = causes[snapshot.id]
+            snapshot.state, snapshot.state_message = ("error", cause) if cause else ("completed", None)
+            snapshot.completed_at = None if cause else at
+            if left == 0:
+                if of_set:
+                    cloud.events.snapshots(made, at, causes)
+                if not of_set or cloud.member_events:
+                    for one in made:
+                        cloud.events.snapshot(one, at, causes[one.id])
+            if snapshot.doomed:
+                self._delete(snapshot)
 
-        self._cloud.timeline.at(made[0].due_at, end)
+        for snapshot in made:
+            cloud.timeline.at(snapshot.due_at, partial(end, snapshot))
 
     def _delete(self, snapshot: Snapshot) -> None:
         del self._cloud.snapshots[snapshot.id]

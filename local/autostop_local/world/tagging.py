@@ -8,7 +8,7 @@ from autostop_local.world.errors import AwsError
 from autostop_local.world.lists import asked_tags, check_tags, limit_tags
 from autostop_local.world.resources import Resource
 
-_KINDS = {"i": "instance", "vol": "volume", "snap": "snapshot", "sir": "spot-instances-request"}
+_KINDS = {"i": "instance", "vol": "volume", "snap": "snapshot", "ami": "image", "sir": "spot-instances-request"}
 
 
 class Tagging:
@@ -50,7 +50,11 @@ class Tagging:
             raise AwsError("InvalidParameterValue", f"The filter '{unknown.pop()}' is invalid")
         cloud = self._cloud
         resources: chain[Resource] = chain(
-            cloud.instances.values(), cloud.volumes.values(), cloud.snapshots.values(), cloud.spots.values()
+            cloud.instances.values(),
+            cloud.volumes.values(),
+            cloud.snapshots.values(),
+            cloud.spots.values(),
+            cloud.images.values(),
         )
         rows = [
             {"resource-id": resource.id, "resource-type": _kind(resource.id), "key": key, "value": value}

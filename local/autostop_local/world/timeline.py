@@ -15,6 +15,7 @@ class Timeline:
         self._due: list[tuple[datetime, int, Happening]] = []
         self._order = itertools.count()
         self.moment: datetime | None = None  # of what is happening; None between happenings
+        self.before: Callable[[datetime], None] | None = None  # called with the moment of each happening, ahead of it
 
     def at(self, due: datetime, happening: Happening) -> None:
         """Let `happening` happen at `due`; it is given that moment, and may put further things on the timeline."""
@@ -25,6 +26,8 @@ class Timeline:
         while self._due and self._due[0][0] <= now:
             self.moment, _, happening = heapq.heappop(self._due)
             try:
+                if self.before is not None:
+                    self.before(self.moment)
                 happening(self.moment)
             finally:
                 self.moment = None

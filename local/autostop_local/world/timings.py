@@ -22,6 +22,7 @@ class Timings:
     detaching: timedelta = timedelta(seconds=1)
     deleting: timedelta = timedelta(seconds=1)
     snapshot: timedelta = timedelta(seconds=6)
+    snapshot_apart: timedelta = timedelta(seconds=0)  # by so much each further one of a set is complete later
     snapshot_spacing: timedelta = timedelta(seconds=15)  # AWS refuses another snapshot of one volume before
     command: timedelta = timedelta(seconds=1)  # a Run Command, at least
     command_listed: timedelta = timedelta(seconds=0)  # SendCommand until ListCommandInvocations knows of it

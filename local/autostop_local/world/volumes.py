@@ -48,13 +48,17 @@ class Volumes:
                 )
             known = self._cloud.volumes.get(volume_id)
             return _told(known) if known else {"VolumeId": volume_id, "State": "deleting"}
-        volume = self.create(params, tags=specified_tags(params, "volume"))
+        volume = self.planned(params, tags=specified_tags(params, "volume"))
+        self.create(volume)
         if token:
             self._asked[token] = (asked, volume.id)
         return _told(volume) | {"State": "creating"}
 
-    def create(self, params: Params, *, tags: dict[str, str], zone: str | None = None) -> Volume:
-        """Make a volume by the parameters of CreateVolume, or of `Ebs` in a block device mapping."""
+    def planned(self, params: Params, *, tags: dict[str, str], zone: str | None = None) -> Volume:
+        """A volume by the parameters of CreateVolume, or of `Ebs` in a block device mapping; it is yet to be created.
+
+        Raises AWS's errors for what does not fit.
+        """
         cloud, now = self._cloud, self._cloud.now()
         zone = zone or params.get("AvailabilityZone") or ""
         if not re.fullmatch(rf"{cloud.region}[a-f]", zone):
@@ -85,7 +89,7 @@ class Volumes:
         multi_attach = bool(params.get("MultiAttachEnabled"))
         if multi_attach and kind not in ("io1", "io2"):
             raise AwsError("InvalidParameterCombination", f"Multi-Attach is not supported for {kind} volumes.")
-        volume = Volume(
+        return Volume(
             id=cloud.new_id("vol"),
             number=cloud.number(),
             tags=dict(tags),
@@ -99,12 +103,15 @@ class Volumes:
             snapshot_id=snapshot_id,
             multi_attach=multi_attach,
         )
+
+    def create(self, volume: Volume) -> None:
+        cloud = self._cloud
         cloud.volumes[volume.id] = volume
-        cloud.content.make_volume(volume.id, snapshot_id)
+        cloud.content.make_volume(volume.id, volume.snapshot_id)
         fails = self.failing > 0
         self.failing -= fails
-        cloud.timeline.at(now + cloud.timings.creating, lambda at: self._created(volume, at, fails=fails))
-        return volume
+        due = volume.created_at + cloud.timings.creating
+        cloud.timeline.at(due, lambda at: self._created(volume, at, fails=fails))
 
     def describe_volumes(self, params: Params) -> Reply:
         cloud = self._cloud

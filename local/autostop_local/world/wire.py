@@ -1,7 +1,7 @@
 """From a request as it comes off the wire to a call of the world, and its reply back.
 
 moto is the wire here, and no more: it knows the protocols (its parsers, its service models), it stands in for boto3's
-HTTP when the world is used in process, and it serves what the world does not have itself (DescribeImages, SSM
+HTTP when the world is used in process, and it serves what the world does not have itself (Amazon's images, SSM
 parameters, ...). Its model of EC2 is not used for what the world does have: its states are properties that follow from
 each other, its lists look at every tag in the account for every instance, and half of AWS's rules would be overrides
 of what it allows. A model of our own is shorter than that list of exceptions.
@@ -22,13 +22,14 @@ from moto.core.request import Request, determine_request_protocol
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 
+from autostop_local.world.direct_blocks import changed_blocks_asked
 from autostop_local.world.errors import AwsError
 from autostop_local.world.xml import ec2_error, ec2_reply
 
 Answer = tuple[int, dict[str, str], str]
 
 # By the name that a request is signed with: the name of the service.
-_SERVICES = {"ec2": "ec2", "ssm": "ssm", "monitoring": "cloudwatch"}
+_SERVICES = {"ec2": "ec2", "ebs": "ebs", "ssm": "ssm", "monitoring": "cloudwatch"}
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 _CODE = re.compile(r'<Code>([^<]+)</Code>|"__type":\s*"(?:[^"#]*#)?([^"]+)"')
 
@@ -52,6 +53,9 @@ def read(request: Request) -> Asked | None:
     service = _SERVICES.get(scope["service"]) if scope else None
     if service is None:
         return None
+    if service == "ebs":
+        changed = changed_blocks_asked(request.path, request.args)
+        return Asked(service, "ListChangedBlocks", changed) if changed is not None else None
     operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2] or request.values.get("Action", "")
     model = get_service_model(service)
     protocol = determine_request_protocol(model, request.content_type)
@@ -95,7 +99,7 @@ def _replied(protocol: str, asked: Asked, reply: Mapping[str, Any]) -> Answer:
             asked.operation, reply, shape if isinstance(shape, StructureShape) else None, str(uuid.uuid4())
         )
         return 200, {"Content-Type": "text/xml;charset=UTF-8"}, body
-    if protocol == "json":
+    if protocol in ("json", "rest-json"):
         return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(_plain(reply))
     serialized = get_serializer_class(asked.service, protocol)(model).serialize(reply)
     return 200, dict(serialized["headers"]), str(serialized["body"])
@@ -105,13 +109,17 @@ def _refused(protocol: str, error: AwsError) -> Answer:
     if protocol == "ec2":
         body = ec2_error(error.code, error.message, str(uuid.uuid4()))
         return error.status, {"Content-Type": "text/xml;charset=UTF-8"}, body
-    if protocol == "json":
+    if protocol in ("json", "rest-json"):
         headers = {
             "Content-Type": "application/x-amz-json-1.1",
             "X-Amzn-ErrorType": error.code,
             "x-amzn-query-error": f"{error.code};Sender",
         }
-        return error.status, headers, json.dumps({"__type": error.code, "message": error.message})
+        return (
+            error.status,
+            headers,
+            json.dumps(_plain({"__type": error.code, "message": error.message, "Reason": error.reason})),
+        )
     body = (
         f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(error.code)}</Code>"
         f"<Message>{escape(error.message)}</Message></Error></ErrorResponse>"

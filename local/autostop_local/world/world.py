@@ -2,43 +2,35 @@
 
 In process, `with World(...)` makes every boto3 client talk to it (whatever its credentials); everything that the world
 does not have itself is moto's. `serve` puts the same world behind an HTTP endpoint.
-
-The way in is moto's one object that answers in place of botocore's HTTP: while the context lasts, its `process_request`
-is ours, which hands on to moto's what is not for the world. No class or module of moto or botocore is changed.
 """
 
-import os
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from unittest.mock import patch
-from urllib.parse import urlsplit
-
-from botocore.awsrequest import AWSPreparedRequest
-from moto import mock_aws
-from moto.core.botocore_stubber import BotocoreStubber
-from moto.core.models import botocore_stubber
-from moto.core.request import normalize_request
 
 from autostop_local.world import wire
 from autostop_local.world.clocks import Clock
 from autostop_local.world.cloud import ACCOUNT, Cloud, Params, Reply
 from autostop_local.world.commands import Commands
-from autostop_local.world.content import Content, mount_name
+from autostop_local.world.content import Content, DirectoryContent, mount_name
+from autostop_local.world.direct_blocks import DirectBlocks
 from autostop_local.world.errors import AwsError
 from autostop_local.world.events import Event, Outbox
+from autostop_local.world.images import Images
+from autostop_local.world.in_process import answered_in_process
 from autostop_local.world.instance_views import InstanceViews
 from autostop_local.world.instances import Instances
 from autostop_local.world.journal import Call, Journal
+from autostop_local.world.launching import Launching
 from autostop_local.world.machines import Machines, VirtualMachines
 from autostop_local.world.metrics import Metrics
+from autostop_local.world.past import LAGGING, Past
 from autostop_local.world.resources import Instance
 from autostop_local.world.snapshots import Snapshots
 from autostop_local.world.tagging import Tagging
@@ -46,32 +38,35 @@ from autostop_local.world.timings import Timings
 from autostop_local.world.volumes import Volumes
 
 
-def _nobody(_event: Event) -> None:
-    """Takes the events of a world that nobody listens to."""
-
-
 class World:
     """One account in one Region; a context, fresh each time it is entered.
 
-    root: directory of its disks: empty, new, or of a former world; send: takes the events, outside of the world's lock.
+    root: directory of its disks: empty, new, or of a former world; content: keeps what is on the disks in its place;
+    send: takes the events, outside of the world's lock; without it there are none.
     in_process: whether boto3 in this process talks to the world by itself; without it only `serve` reaches the world.
     Everything due happens, in its order and at its own moment, whenever the world is called or ticked.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter per thing that a world can be had with or without
         self,
-        root: Path,
+        root: Path | None = None,
         *,
         clock: Clock,
+        content: Content | None = None,
         timings: Timings | None = None,
         machines: Machines | None = None,
-        send: Callable[[Event], None] = _nobody,
+        send: Callable[[Event], None] | None = None,
         region: str = "us-east-1",
         seed: int | None = 0,
         in_process: bool = True,
     ) -> None:
-        """`seed` settles the ids, so that a failing run can be run again; None: other ids in every world."""
-        self.root = Path(root)
+        """`seed` settles the ids, so that a failing run can be run again; None: other ids in every world.
+
+        Raises ValueError unless it is either root or content that is given.
+        """
+        if (root is None) is (content is None):
+            raise ValueError("a world has either a root directory or a content")
+        self._content = content or DirectoryContent(Path(root or ""))
         self.clock = clock
         self.timings = timings or Timings()
         self.machines = machines or VirtualMachines()
@@ -86,37 +81,43 @@ class World:
 
     def __enter__(self) -> Self:
         self.journal = Journal()
+        self._content.begin()
         self._faults: dict[str, deque[tuple[AwsError, bool]]] = {}
+        self._lag: Callable[[], timedelta] | None = None
+        self._past: Past | None = None
         self.cloud = Cloud(
             region=self.region,
             clock=self.clock,
             timings=self.timings,
-            content=Content(self.root),
+            content=self._content,
             machines=self.machines,
-            events=Outbox(self._send, account=self.account, region=self.region),
+            events=Outbox(self._send, account=self.account, region=self.region, seed=self._seed),
             chance=random.Random(self._seed),  # noqa: S311 - ids, not secrets
         )
         self._metrics = Metrics(self.cloud)
         self._volumes = Volumes(self.cloud)
         self._snapshots = Snapshots(self.cloud)
+        self._direct_blocks = DirectBlocks(self.cloud)
         self._instances = Instances(self.cloud, self._volumes, self._metrics.measure)
-        self._operations: dict[str, dict[str, Callable[[Params], Reply]]] = {
+        self._launching = Launching(self.cloud, self._volumes, self._instances.begin)
+        self._operations: Mapping[str, Mapping[str, Callable[[Params], Reply | None]]] = {
             "ec2": {
+                **self._launching.operations,
                 **self._instances.operations,
+                **Images(self.cloud).operations,
                 **InstanceViews(self.cloud).operations,
                 **self._volumes.operations,
                 **self._snapshots.operations,
                 **Tagging(self.cloud).operations,
             },
+            "ebs": self._direct_blocks.operations,
             "ssm": Commands(self.cloud).operations,
             "cloudwatch": self._metrics.operations,
         }
         with ExitStack() as stack:
             stack.callback(self.machines.close)
             if self._in_process:
-                stack.enter_context(mock_aws())
-                stack.enter_context(patch.dict(os.environ, {"AWS_DEFAULT_REGION": self.region}))
-                stack.enter_context(patch.object(botocore_stubber, "process_request", self._process_request))
+                stack.enter_context(answered_in_process(self.call, self.passed_on, self.region))
             self._stack = stack.pop_all()
         return self
 
@@ -137,6 +138,7 @@ class World:
         """Answer a call; None when the world does not have the operation. Raises AwsError."""
         operation = self._operations[asked.service].get(asked.operation)
         error: str | None = None
+        reply: Reply | None = None
         try:
             with self._lock:
                 self.cloud.timeline.run(self.cloud.now())
@@ -149,7 +151,7 @@ class World:
                     error = refused.code
                     raise
                 finally:
-                    if operation is not None or error is not None:
+                    if reply is not None or error is not None:  # else it is passed on, and noted then
                         self._note(asked, error)
                     # What takes no time has happened when the caller looks next; the reply was made before.
                     self.cloud.timeline.run(self.cloud.now())
@@ -161,12 +163,24 @@ class World:
         """Note a call that moto answered."""
         self._note(asked, error)
 
-    def _answer(self, asked: wire.Asked, operation: Callable[[Params], Reply] | None) -> Reply | None:
+    def _answer(self, asked: wire.Asked, operation: Callable[[Params], Reply | None] | None) -> Reply | None:
         if operation is None:
             return None
         if asked.parameters.get("DryRun"):
             raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+        if self._past is not None and self._lag is not None:
+            if asked.operation in LAGGING:
+                with self._past.seen(self._lag()):
+                    return operation(asked.parameters)
+            if not asked.operation.startswith(("Describe", "Get", "List")):
+                self._past.before_change(self.cloud.now())
         return operation(asked.parameters)
+
+    def _about_to_change(self) -> None:
+        """Called with the lock held, by whoever changes the world without a call."""
+        self.cloud.timeline.run(self.cloud.now())
+        if self._past is not None:
+            self._past.before_change(self.cloud.now())
 
     def _fault(self, operation: str) -> AwsError | None:
         """Raise the fault that was ordered for this call, or give it to be raised once the call has had its effect."""
@@ -180,23 +194,6 @@ class World:
 
     def _note(self, asked: wire.Asked, error: str | None) -> None:
         self.journal.add(Call(self.cloud.now(), asked.service, asked.operation, asked.parameters, error))
-
-    def _process_request(self, prepared: AWSPreparedRequest) -> Any:
-        """In place of moto's: gives status, headers and body, or None to let the request out to the network."""
-        others = partial(BotocoreStubber.process_request, botocore_stubber)
-        if not (urlsplit(prepared.url).hostname or "").endswith((".amazonaws.com", ".api.aws")):
-            return others(prepared)
-        request = normalize_request(prepared)
-        asked = wire.read(request)
-        if asked is None:
-            return others(prepared)
-        answered = wire.answer(request, asked, self.call)
-        if answered is not None:
-            return answered
-        passed = others(prepared)
-        if passed is not None:
-            self.passed_on(asked, wire.error_code(int(passed[0]), passed[2]))
-        return passed
 
     # -- for those who make the world
 
@@ -232,8 +229,8 @@ class World:
         if spot:
             asked["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": spot}}
         with self._lock:
-            self.cloud.timeline.run(self.cloud.now())
-            reply = self._instances.run_instances(asked)
+            self._about_to_change()
+            reply = self._launching.run_instances(asked)
             instance_id = str(reply["Instances"][0]["InstanceId"])
             self.cloud.instances[instance_id].jupyter_port = jupyter_port
         self.tick()
@@ -241,7 +238,7 @@ class World:
 
     def root_device(self, image: str, device: str) -> None:
         """From now on, instances of this image have their root at this device (else /dev/sda1)."""
-        self._instances.root_devices[image] = device
+        self._launching.root_devices[image] = device
 
     def instance(self, instance_id: str) -> Instance:
         """What the world knows of an instance, as of now. Raises AwsError for an unknown one."""
@@ -268,13 +265,32 @@ class World:
     def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
         """Set tags as AWS itself does: `aws:` ones too."""
         with self._lock:
+            self._about_to_change()
             self.cloud.resource(resource_id).tags.update(tags)
 
     def mark_marketplace(self, instance_id: str, code: str) -> None:
         """Let an instance carry a Marketplace product code."""
-        self.instance(instance_id).product_codes.append(code)
+        with self._lock:
+            self._about_to_change()
+            self.cloud.instance(instance_id).product_codes.append(code)
 
     # -- what goes wrong
+
+    @property
+    def lag(self) -> Callable[[], timedelta] | None:
+        """How old the answers of DescribeInstances, -InstanceStatus, -Volumes and -Snapshots are; asked for each anew.
+
+        None: they tell the truth. Three minutes at most; what was before this was set is not known. Source: `past`.
+        """
+        return self._lag
+
+    @lag.setter
+    def lag(self, lag: Callable[[], timedelta] | None) -> None:
+        with self._lock:
+            self._lag = lag
+            self.cloud.timeline.run(self.cloud.now())
+            self._past = Past(self.cloud) if lag else None
+            self.cloud.timeline.before = self._past.before_change if self._past else None
 
     def fail_next(
         self, operation: str, code: str, message: str = "", *, times: int = 1, after: bool = False, status: int = 400
@@ -284,17 +300,32 @@ class World:
         with self._lock:
             self._faults.setdefault(operation, deque()).extend([(error, after)] * times)
 
-    def fail_next_snapshots(self, times: int = 1) -> None:
-        """Let the snapshots of the next calls of CreateSnapshot(s) end in `error`, all of a set together."""
-        self._snapshots.failing = times
+    def fail_next_snapshots(self, times: int = 1, *, alone: bool = False) -> None:
+        """Let the snapshots of the next calls of CreateSnapshot(s) end in `error`.
+
+        All of a set together, as AWS has it; `alone`: only the first of each, while the others complete.
+        """
+        self._snapshots.failing, self._snapshots.failing_alone = times, alone
 
     def fail_next_volumes(self, times: int = 1) -> None:
         """Let the next volumes end in `error`, though CreateVolume succeeds (as for a key that may not be used)."""
         self._volumes.failing = times
 
+    def compare_no_lineage(self) -> None:
+        """From now on ListChangedBlocks compares snapshots of one volume only."""
+        self._direct_blocks.by_lineage = False
+
     def fail_next_boots(self, times: int = 1) -> None:
         """Let the next starts fall back to stopped, though StartInstances succeeds."""
         self._instances.failing_boots = times
+
+    def lack_capacity(self, types: Collection[str]) -> None:
+        """From now on no instance of these types can be started or launched; of all others it can.
+
+        InsufficientInstanceCapacity comes with status 500: boto3 tries again, and really waits, before it is raised.
+        """
+        with self._lock:
+            self.cloud.lacking = frozenset(types)
 
     def break_agent(self, instance_id: str, *, broken: bool = True) -> None:
         """Let the SSM agent of an instance be lost, or come back."""
@@ -312,7 +343,8 @@ class World:
     ) -> None:
         """Stop a running instance without an API call: `poweroff` inside it, or AWS (Server.ScheduledStop)."""
         with self._lock:
-            self._instances.stop(self.instance(instance_id), (code, f"{code}: {message}"))
+            self._about_to_change()
+            self._instances.stop(self.cloud.instance(instance_id), (code, f"{code}: {message}"))
         self.tick()
 
     # -- metrics

@@ -4,12 +4,16 @@ moto's own serializer looks at every member that a shape could have; this one on
 for a list of a thousand instances is the difference between a second and a tenth of one.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from xml.sax.saxutils import escape
 
 from botocore.model import ListShape, Shape, StructureShape
+
+# Everything but the characters of XML 1.0, section 2.2.
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def ec2_reply(operation: str, reply: Mapping[str, Any], shape: StructureShape | None, request_id: str) -> str:
@@ -28,7 +32,7 @@ def ec2_reply(operation: str, reply: Mapping[str, Any], shape: StructureShape | 
 def ec2_error(code: str, message: str, request_id: str) -> str:
     """EC2's refusal."""
     return (
-        f"<Response><Errors><Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error></Errors>"
+        f"<Response><Errors><Error><Code>{escape(code)}</Code><Message>{_text(message)}</Message></Error></Errors>"
         f"<RequestID>{request_id}</RequestID></Response>"
     )
 
@@ -60,4 +64,9 @@ def _any(parts: list[str], value: Any, shape: Shape) -> None:
         # EC2 gives milliseconds, and no more.
         parts.append(f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z")
     else:
-        parts.append(escape(str(value)))
+        parts.append(_text(str(value)))
+
+
+def _text(value: str) -> str:
+    """Escaped; what XML cannot carry is a question mark."""
+    return escape(NOT_XML.sub("?", value))
