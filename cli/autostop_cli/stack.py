@@ -16,22 +16,30 @@ if TYPE_CHECKING:
 _INNER_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 
 
+class NoStackError(DeniedError):
+    """There is no stack of that name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """api_url: without a slash at its end; policy: the template's parameters as the functions read them."""
+    """api_url: without a slash at its end; policy: the template's parameters as the functions read them.
+
+    dead_letter_url: None when the stack was deployed by a version that does not tell it.
+    """
 
     name: str
     api_url: str
     table: str
     queue_url: str
     policy: Policy
+    dead_letter_url: str | None = None
 
 
 def find_stack(client: "CloudFormationClient", name: str) -> Stack:
     """Read a stack's outputs and parameters.
 
-    Raises DeniedError when there is no such stack or it is not Autostop's, InvalidSettingError for a parameter that
-    the functions cannot read either, TransientError.
+    Raises NoStackError, DeniedError when the stack is not Autostop's, InvalidSettingError for a parameter that the
+    functions cannot read either, TransientError.
     """
     region = client.meta.region_name
     with aws_errors():
@@ -43,7 +51,7 @@ def find_stack(client: "CloudFormationClient", name: str) -> Stack:
                 raise
             found = []
     if not found:
-        raise DeniedError(
+        raise NoStackError(
             f"There is no stack {name} in {region}. Deploy it there, or name another with --stack and --region."
         )
     outputs = {each.get("OutputKey"): each.get("OutputValue", "") for each in found[0].get("Outputs", [])}
@@ -63,4 +71,5 @@ def find_stack(client: "CloudFormationClient", name: str) -> Stack:
         table=outputs["TableName"],
         queue_url=outputs["QueueUrl"],
         policy=policy_from_environment(parameters),
+        dead_letter_url=outputs.get("DeadLetterQueueUrl") or None,
     )

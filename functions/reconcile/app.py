@@ -1,6 +1,7 @@
 """From the queue: bring workstations nearer to what is wanted of them."""
 
 import os
+import random
 import time
 from datetime import timedelta
 from functools import cache
@@ -17,13 +18,10 @@ from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.jupyter import HttpsJupyter
 from autostop.aws.sqs import SqsQueue
-from autostop.usecases.reconcile import Reconciler
+from autostop.usecases.reconcile import KEPT_BACK, Reconciler
 from autostop.wakeup import workstations_in
 
 logger = Logger()
-
-# Kept back from the function's time, for the calls of a last step.
-_MARGIN = timedelta(seconds=12)
 
 
 class Context(Protocol):
@@ -41,13 +39,16 @@ def wire() -> Reconciler:
     metrics, asker = CloudWatchMetrics(clients.cloudwatch()), Askers(clients.ssm(), HttpsJupyter(utc_now))
     ledger, queue = DynamoLedger(clients.dynamodb(), environment.table), SqsQueue(clients.sqs(), environment.queue_url)
     instances, disks = Ec2Instances(ec2), EbsDisks(ec2)
-    return Reconciler(instances, disks, metrics, asker, ledger, queue, environment.policy, utc_now, time.sleep)
+    policy = environment.policy
+    return Reconciler(
+        instances, disks, metrics, asker, ledger, queue, policy, utc_now, time.sleep, chance=random.random
+    )
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:
     """Each message by itself: one that fails is delivered again and keeps no other from its work."""
     reconciler = wire()
-    until = utc_now() + timedelta(milliseconds=context.get_remaining_time_in_millis()) - _MARGIN
+    until = utc_now() + timedelta(milliseconds=context.get_remaining_time_in_millis()) - KEPT_BACK
     failed = []
     for record in event["Records"]:
         try:

@@ -120,6 +120,30 @@ def test_a_lease_ends_by_itself_and_its_old_holder_cannot_end_the_next(ledger: D
     assert not ledger.take_lease(ID, "dead", later, later + A_MINUTE)
 
 
+def test_the_first_who_knocks_is_told_when_the_lease_ends(ledger: DynamoLedger) -> None:
+    assert ledger.knock(ID) is None
+    ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)
+    assert ledger.knock(ID) == NOW + A_MINUTE
+    assert ledger.knock(ID) is None
+
+
+def test_a_lease_on_which_somebody_knocked_is_kept_until_its_holder_looks_again(ledger: DynamoLedger) -> None:
+    ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)
+    ledger.knock(ID)
+    assert not ledger.give_lease_back(ID, "a", unless_knocked=True)
+    assert not ledger.take_lease(ID, "b", NOW, NOW + A_MINUTE)
+    assert ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)
+    assert ledger.give_lease_back(ID, "a", unless_knocked=True)
+    assert ledger.take_lease(ID, "b", NOW, NOW + A_MINUTE)
+
+
+def test_a_knock_keeps_nobody_from_giving_up(ledger: DynamoLedger) -> None:
+    ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)
+    ledger.knock(ID)
+    assert ledger.give_lease_back(ID, "a")
+    assert ledger.take_lease(ID, "b", NOW, NOW + A_MINUTE)
+
+
 def test_a_lease_disturbs_no_version(ledger: DynamoLedger) -> None:
     state = ledger.save(State(ID))
     ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)

@@ -104,6 +104,18 @@ def test_a_repeated_restore_makes_one_volume_like_the_old_one(lab: AtWork, works
     assert len(lab.disks.volumes(workstation)) == 6
 
 
+def test_another_attempt_at_a_restore_makes_another_volume(lab: AtWork, workstation: WorkstationId) -> None:
+    manifest = snapshotted(lab, workstation)
+    first = lab.disks.create(manifest, data(manifest))
+    anew = manifest.restoring_anew(data(manifest), 1)
+    second = lab.disks.create(anew, data(anew))
+    assert second != first
+    assert lab.disks.create(anew, data(anew)) == second
+    [made] = [each for each in lab.disks.volumes(workstation) if each.id == second]
+    assert made.tags["autostop:restore"] == "2"
+    assert anew.is_restored(made, data(anew))
+
+
 def test_a_detach_and_a_delete_may_be_repeated(lab: AtWork, workstation: WorkstationId) -> None:
     record = data(manifest_of(lab, workstation))
     with pytest.raises(TransientError):

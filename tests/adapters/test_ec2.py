@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from autostop.aws.ec2 import Ec2Instances, _checks, _instance
-from autostop.domain.workstation import Checks, InstanceState, SpotKind, WorkstationId
+from autostop.domain import capacity, tags
+from autostop.domain.workstation import Checks, InstanceState, OtherType, SpotKind, WorkstationId
 from autostop.ports import DeniedError, TransientError
 from tests.usecases.autostop_at_work import AtWork
 
@@ -128,6 +129,35 @@ def test_delete_on_termination_is_set_for_the_named_device(lab: AtWork) -> None:
     lab.instances.set_delete_on_termination(workstation, "/dev/sdf", volume.id, flag=True)
     [volume] = [each for each in lab.disks.volumes(workstation) if each.device == "/dev/sdf"]
     assert volume.delete_on_termination is True
+
+
+def test_types_are_told_in_their_order_with_unknown_ones_among_them(lab: AtWork) -> None:
+    names = ["c6gd.large", "c7z.large", "t3.large"]
+    lab.world.journal.clear()
+    for _ in range(2):
+        assert lab.instances.types(names) == [
+            OtherType("c6gd.large", ("arm64",), instance_store=True),
+            OtherType("c7z.large"),
+            OtherType("t3.large", ("x86_64",)),
+        ]
+    assert len(lab.world.journal.calls("DescribeInstanceTypes")) == 1
+
+
+def test_the_type_is_noted_and_changed_while_it_is_stopped(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(seconds=30))
+    assert find(lab, workstation).architecture == "x86_64"
+    with pytest.raises(TransientError, match="IncorrectInstanceState"):
+        lab.instances.change_type(workstation, "m5.xlarge")
+    lab.instances.stop(workstation)
+    lab.pass_time(timedelta(seconds=30))
+    lab.instances.note_type(workstation, "t3.xlarge m5.xlarge")
+    lab.instances.change_type(workstation, "m5.xlarge")
+    instance = find(lab, workstation)
+    assert (instance.type, instance.tags[tags.INSTANCE_TYPE]) == ("m5.xlarge", "t3.xlarge m5.xlarge")
+    assert capacity.own_type(instance) == "t3.xlarge"
+    with pytest.raises(DeniedError):
+        lab.instances.change_type(workstation, "c7z.large")
 
 
 def test_what_may_not_be_done_is_denied(lab: AtWork) -> None:

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.ports import DeniedError, TransientError
+from autostop.ports import DeniedError, NoCapacityError, TransientError
 
 
 def refused(code: str) -> ClientError:
@@ -18,6 +18,11 @@ def test_later_it_may_work(code: str) -> None:
     with pytest.raises(TransientError, match=rf"StopInstances \({code}\): so it is") as raised, aws_errors():
         raise refused(code)
     assert raised.value.retry_after <= timedelta(seconds=10)
+
+
+def test_want_of_capacity_is_an_error_of_its_own() -> None:
+    with pytest.raises(NoCapacityError, match="InsufficientInstanceCapacity"), aws_errors():
+        raise refused("InsufficientInstanceCapacity")
 
 
 @pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "VcpuLimitExceeded", "SnapshotLimitExceeded"])

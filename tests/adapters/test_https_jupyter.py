@@ -90,7 +90,6 @@ def test_asking_does_not_count_as_activity(jupyters: RealServers) -> None:
     before = server.call("GET", "status"), server.call("GET", "kernels"), server.call("GET", "terminals")
 
     ask(server.port, jupyters.certificate, base_url="/my/base/")
-    HttpsJupyter(now).answers(LOOPBACK, server.port, jupyters.certificate.sha256, "/my/base/")
 
     assert (server.call("GET", "status"), server.call("GET", "kernels"), server.call("GET", "terminals")) == before
 
@@ -121,20 +120,6 @@ def test_another_certificate_is_told(jupyters: RealServers, certificate: Certifi
     assert "is not the pinned one; if you renewed it, run autostop adopt again" in reason(
         ask(jupyters.tls.port, certificate, base_url="/my/base/")
     )
-
-
-def test_a_jupyter_server_answers_without_a_token(jupyters: RealServers, certificate: Certificate) -> None:
-    jupyter, port = HttpsJupyter(now), jupyters.password.port
-
-    assert jupyter.answers(LOOPBACK, port, jupyters.certificate.sha256)
-    assert jupyter.answers(LOOPBACK, port, None)
-    assert not jupyter.answers(LOOPBACK, port, certificate.sha256)
-    assert not jupyter.answers(LOOPBACK, port, "not a fingerprint")
-    assert not jupyter.answers("a name", port, None)
-    assert not jupyter.answers(LOOPBACK, free_port(), None)
-    assert not jupyter.answers(LOOPBACK, 70_000, None)
-    assert not jupyter.answers(LOOPBACK, jupyters.tls.port, None)
-    assert jupyter.answers(LOOPBACK, jupyters.tls.port, None, "/my/base/")
 
 
 # --- false servers ---------------------------------------------------------------------------------------------------
@@ -170,13 +155,6 @@ def test_the_pinned_certificate_gets_the_token_in_a_header_only(
     assert all(f"Host: {LOOPBACK}:{server.port}" in lines for lines in requests)
 
 
-def test_readiness_sends_no_token_and_takes_no_other_server(serve: Callable[..., FalseServer]) -> None:
-    server = serve(answering({"hello": "world"}, []))
-
-    assert not HttpsJupyter(now).answers(LOOPBACK, server.port, None)
-    assert b"Authorization" not in b"".join(server.received)
-
-
 @pytest.mark.parametrize("clock_ahead", [timedelta(hours=-3), timedelta(), timedelta(hours=3)], ids=str)
 def test_the_clock_of_the_server_need_not_be_right(
     serve: Callable[..., FalseServer], certificate: Certificate, clock_ahead: timedelta
@@ -208,20 +186,16 @@ def test_a_server_that_does_not_say_its_clock_is_taken_to_have_ours(
 
 
 def test_no_server_holds_us_longer_than_the_limit(serve: Callable[..., FalseServer], certificate: Certificate) -> None:
-    jupyter = HttpsJupyter(now)
     accepts_only = serve(silent, None)
     slow = [serve(silent), serve(trickling), accepts_only]
     began = time.monotonic()
 
     with ThreadPoolExecutor() as pool:
         asked = [pool.submit(ask, server.port, certificate) for server in slow]
-        ready = [pool.submit(jupyter.answers, LOOPBACK, server.port, None) for server in slow]
         reasons = [reason(each.result()) for each in asked]
-        readiness = [each.result() for each in ready]
 
     assert time.monotonic() - began < 4
     assert all("did not answer in time" in text for text in reasons)
-    assert readiness == [False, False, False]
 
 
 @pytest.mark.parametrize(

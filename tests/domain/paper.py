@@ -12,15 +12,23 @@ from itertools import count
 
 from autostop.domain import tags
 from autostop.domain.intent import By, Intent, Wanted, following
-from autostop.domain.lifecycle import (
+from autostop.domain.lifecycle import next_step
+from autostop.domain.manifest import Manifest, VolumeRecord
+from autostop.domain.steps import (
     AttachVolume,
     Blocked,
     ChangeIntent,
+    ChangeType,
     CreateSnapshots,
     CreateVolume,
+    DeleteFailedSnapshot,
+    DeleteFailedVolume,
     DeleteSnapshot,
     DeleteVolume,
     DetachVolume,
+    NoteFailedVolume,
+    NoteNoCapacity,
+    NoteType,
     SetDeleteOnTermination,
     Settled,
     StartInstance,
@@ -29,15 +37,15 @@ from autostop.domain.lifecycle import (
     TagSnapshot,
     Wait,
     WriteManifest,
-    next_step,
 )
-from autostop.domain.manifest import Manifest, VolumeRecord
+from autostop.domain.tried import NOTHING_TRIED, Tried
 from autostop.domain.workstation import (
     AttachmentState,
     Checks,
     Instance,
     InstanceState,
     Observation,
+    OtherType,
     Snapshot,
     SnapshotId,
     SnapshotState,
@@ -70,13 +78,18 @@ class Paper:
     manifest: Manifest | None = None
     intent: Intent | None = None
     loses_answers: bool = False
+    tried: Tried = NOTHING_TRIED
+    # So many of the next volumes end in `error`; the types that EC2 has no capacity for; those the owner names.
+    failing_volumes: int = 0
+    lacking: frozenset[str] = frozenset()
+    other_types: tuple[OtherType, ...] = ()
     # A person who detaches the root, or starts it before the flag is back, may lose its delete-on-termination.
     flag_may_be_lost: bool = False
     steps: list[str] = field(default_factory=list)
     _ids: Iterator[int] = field(default_factory=count)
     _later: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
     _unlisted: dict[str, int] = field(default_factory=dict)
-    _tokens: dict[tuple[int, str, str | None], VolumeId] = field(default_factory=dict)
+    _tokens: dict[tuple[int, str, str | None, int], VolumeId] = field(default_factory=dict)
 
     # Time.
 
@@ -113,16 +126,18 @@ class Paper:
             snapshots=tuple(each for each in self.snapshots.values() if each.id not in self._unlisted),
             checks=Checks.OK,
             asks_jupyter=False,
+            other_types=self.other_types if self.tried.no_capacity else (),
         )
 
     def want(self, wanted: Wanted, by: By = By.OWNER) -> None:
         """A new intent."""
         self.intent = following(self.intent, wanted, by, "a test", self.now)
+        self.tried = NOTHING_TRIED
 
     def advance(self) -> Settled | Blocked | None:
         """One look and the one step that follows; None while there is more to do."""
         assert self.intent is not None
-        outcome = next_step(self.look(), self.intent, self.manifest, self.now)
+        outcome = next_step(self.look(), self.intent, self.manifest, self.now, self.tried)
         self.steps.append(type(outcome).__name__)
         if isinstance(outcome, Blocked):
             return outcome
@@ -143,7 +158,7 @@ class Paper:
                 return end
         raise AssertionError(f"it does not converge: {self.steps[-at_most:]}")
 
-    def carry_out(self, step: Step) -> None:  # noqa: C901, PLR0912 - one case for each step
+    def carry_out(self, step: Step) -> None:  # noqa: C901, PLR0912, PLR0915 - one case for each step
         match step:
             case StopInstance():
                 assert self.machine.state is InstanceState.RUNNING
@@ -153,10 +168,22 @@ class Paper:
                     there = self.look().at_device(device)
                     assert there is not None, f"started without {device}"
                     assert self.content[there.id] == number, f"started with old content at {device}"
-                self._start()
+                if self.machine.type in self.lacking:
+                    self.tried = self.tried.lacking(self.machine.type, self.now)
+                else:
+                    self.tried = self.tried.starting(self.machine.launched_at, self.now)
+                    self._start()
+            case NoteType(note):
+                self.machine = replace(self.machine, tags={**self.machine.tags, tags.INSTANCE_TYPE: note})
+            case ChangeType(type_):
+                assert self.machine.state is InstanceState.STOPPED
+                self.machine = replace(self.machine, type=type_)
+            case NoteNoCapacity(type_):
+                self.tried = self.tried.lacking(type_, self.now)
             case WriteManifest(manifest, _):
                 self.manifest = manifest
             case CreateSnapshots(manifest):
+                manifest = self.manifest = manifest.asking(self.now)
                 known = self._snapshot(manifest)
                 if not self.loses_answers:
                     self.manifest = manifest.with_snapshots(known)
@@ -171,7 +198,12 @@ class Paper:
             case DeleteVolume(volume, _):
                 self._delete(volume)
             case CreateVolume(manifest, record):
-                self._create(manifest, record)
+                self.tried = self.tried.restoring(record.device, self._create(manifest, record), self.now)
+            case NoteFailedVolume(manifest, device, volume, _):
+                self.manifest, self.tried = manifest, self.tried.failing(device, volume)
+            case DeleteFailedVolume(volume, _):
+                assert self.volumes[volume].state is VolumeState.ERROR
+                self._delete(volume)
             case AttachVolume(volume, device):
                 self._attach(volume, device)
             case SetDeleteOnTermination(volume, device, flag):
@@ -179,6 +211,9 @@ class Paper:
                 self.volumes[volume] = replace(self.volumes[volume], delete_on_termination=flag)
             case DeleteSnapshot(snapshot, cycle):
                 assert self.snapshots[snapshot].cycle == cycle
+                del self.snapshots[snapshot]
+            case DeleteFailedSnapshot(snapshot):
+                assert self.snapshots[snapshot].state is SnapshotState.ERROR
                 del self.snapshots[snapshot]
             case ChangeIntent(wanted, by, _):
                 self.want(wanted, by)
@@ -235,17 +270,18 @@ class Paper:
             self.snapshots[snapshot] = replace(made, state=SnapshotState.COMPLETED, progress=100)
 
     def _delete(self, volume: VolumeId) -> None:
-        assert self.volumes[volume].state is VolumeState.AVAILABLE, "EBS deletes no volume that is in use"
+        deletable = (VolumeState.AVAILABLE, VolumeState.ERROR)
+        assert self.volumes[volume].state in deletable, "EBS deletes no volume that is in use"
         self.volumes[volume] = replace(self.volumes[volume], state=VolumeState.DELETING)
         self._after_a_while(lambda: self._forget(volume))
 
     def _forget(self, volume: VolumeId) -> None:
         del self.volumes[volume]
 
-    def _create(self, manifest: Manifest, record: VolumeRecord) -> None:
-        token = (manifest.cycle, record.device, record.snapshot)
-        if token in self._tokens and self._tokens[token] in self.volumes:
-            return  # the same client token gives the same volume
+    def _create(self, manifest: Manifest, record: VolumeRecord) -> VolumeId:
+        token = (manifest.cycle, record.device, record.snapshot, record.restore)
+        if token in self._tokens:
+            return self._tokens[token]  # the same client token gives the same volume, were it deleted by now
         assert record.snapshot is not None
         assert self.snapshots[record.snapshot].state is SnapshotState.COMPLETED
         made = VolumeId(self._new("vol"))
@@ -266,10 +302,15 @@ class Paper:
             snapshot=record.snapshot,
         )
 
-        def available() -> None:
-            self.volumes[made] = replace(self.volumes[made], state=VolumeState.AVAILABLE)
+        fails = self.failing_volumes > 0
+        self.failing_volumes -= fails
 
-        self._after_a_while(available)
+        def created() -> None:
+            state = VolumeState.ERROR if fails else VolumeState.AVAILABLE
+            self.volumes[made] = replace(self.volumes[made], state=state)
+
+        self._after_a_while(created)
+        return made
 
     def _attach(self, volume: VolumeId, device: str) -> None:
         assert self.volumes[volume].state is VolumeState.AVAILABLE

@@ -89,6 +89,11 @@ ROWS = [
         "idle for 30 min",
         id="no grace, exactly idle_after",
     ),
+    # A start that was asked for while it ran: whoever asks is there.
+    pytest.param(QUIET.but(started_at=NOW - minutes(15) + SECOND), ACTIVE, "grace", id="asked for just now"),
+    pytest.param(QUIET.but(started_at=NOW - minutes(45) + SECOND), ACTIVE, "quiet for 29 min", id="asked for lately"),
+    pytest.param(QUIET.but(started_at=NOW - minutes(45)), IDLE, "idle for 30 min", id="asked for long ago"),
+    pytest.param(QUIET.but(started_at=LAUNCHED - minutes(5)), IDLE, "since 08:15", id="asked for before the launch"),
     # Processor.
     pytest.param(QUIET.but(processor=[]), UNKNOWN, "no data since the start", id="no metrics"),
     pytest.param(

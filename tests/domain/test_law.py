@@ -175,6 +175,10 @@ AWAKE = seen(instance=instance(RUNNING), volumes=FROM_LATER, snapshots=(OLD, *sn
         pytest.param(OLD, id="an older one of a device that the later cycle has"),
         pytest.param(replace(OLD, state=SnapshotState.ERROR), id="an older one that failed"),
         pytest.param(replace(OLD, tags=manifest().set_tags()), id="an older one that never came to carry its device"),
+        pytest.param(replace(OLD, tags=LATER.set_tags()), id="one of the same stop that was made twice"),
+        pytest.param(
+            replace(OLD, tags=manifest(cycle=2, attempt=2).set_tags()), id="one of the same stop, of another attempt"
+        ),
     ],
 )
 def test_an_older_snapshot_goes_once_it_runs_from_a_later_cycle(each: Snapshot) -> None:
@@ -200,7 +204,25 @@ def cycle_tag(number: str) -> dict[str, str]:
         ),
         pytest.param(replace(OLD, tags=without(tags.CYCLE)), AWAKE, "not older", id="of no cycle"),
         pytest.param(replace(OLD, tags=cycle_tag("one")), AWAKE, "not older", id="of a damaged cycle"),
-        pytest.param(replace(OLD, tags=cycle_tag("2")), AWAKE, "not older", id="of the same cycle"),
+        pytest.param(snapshot(DATA, LATER), AWAKE, "restores from", id="of the same cycle"),
+        pytest.param(
+            replace(snapshot(DATA, LATER), id=SnapshotId("snap-x"), volume=VolumeId("vol-x")),
+            AWAKE,
+            "restores from",
+            id="of the same cycle, and of a volume that its manifest does not have",
+        ),
+        pytest.param(
+            replace(OLD, tags={**cycle_tag("2"), tags.LAUNCHED_AT: NOW.isoformat()}),
+            AWAKE,
+            "restores from",
+            id="of the same cycle's number, and of another stop",
+        ),
+        pytest.param(
+            replace(OLD, tags={**volume(DATA).tags, tags.CYCLE: "1"}),
+            AWAKE,
+            "tags",
+            id="a backup of the owner's that copied the tags of a restored volume",
+        ),
         pytest.param(replace(OLD, tags=cycle_tag("3")), AWAKE, "not older", id="of a later cycle"),
         pytest.param(
             replace(OLD, tags={**OLD.tags, tags.DEVICE: "/dev/sdz"}),
@@ -329,3 +351,89 @@ def test_it_may_be_started(what: Observation, known: Manifest | None) -> None:
 )
 def test_it_is_not_started(what: Observation, known: Manifest | None, why: str) -> None:
     assert why in (law.why_not_start(what, known) or "")
+
+
+FAILED = snapshot(DATA, id=SnapshotId("snap-failed"), state=SnapshotState.ERROR)
+ASLEEP = seen(volumes=(), snapshots=(FAILED, *snapshots()))
+
+
+@pytest.mark.parametrize(
+    ("each", "what", "known"),
+    [
+        pytest.param(FAILED, ASLEEP, manifest(), id="of an attempt before"),
+        pytest.param(FAILED, ASLEEP, None, id="without a manifest"),
+        pytest.param(
+            snapshot(DATA, state=SnapshotState.ERROR),
+            replace(ASLEEP, instance=instance(RUNNING, launched_at=NOW)),
+            manifest(),
+            id="named by the manifest, and it was started since",
+        ),
+    ],
+)
+def test_a_failed_snapshot_goes(each: Snapshot, what: Observation, known: Manifest | None) -> None:
+    assert law.why_not_delete_failed_snapshot(each, what, known) is None
+
+
+@pytest.mark.parametrize(
+    ("each", "why"),
+    [
+        pytest.param(replace(FAILED, tags=UNTAGGED), "tags", id="without our tag"),
+        pytest.param(replace(FAILED, tags={**FAILED.tags, tags.WORKSTATION: "i-0def"}), "tags", id="of another"),
+        pytest.param(replace(FAILED, tags=volume(DATA).tags), "tags", id="a backup of the owner's"),
+        pytest.param(snapshot(DATA, state=SnapshotState.ERROR), "names snap-data", id="named by the manifest"),
+        *(
+            pytest.param(replace(FAILED, state=state), "not failed", id=f"it is {state}")
+            for state in SnapshotState
+            if state is not SnapshotState.ERROR
+        ),
+    ],
+)
+def test_a_snapshot_that_has_not_failed_for_good_stays(each: Snapshot, why: str) -> None:
+    assert why in (law.why_not_delete_failed_snapshot(each, ASLEEP, manifest()) or "")
+
+
+BROKEN = detached(restored(DATA), VolumeState.ERROR)
+RESTORING = seen(volumes=(restored(ROOT), BROKEN), snapshots=snapshots())
+
+
+def test_a_restored_volume_that_failed_goes() -> None:
+    assert law.why_not_delete_failed_volume(BROKEN, RESTORING, manifest()) is None
+
+
+@pytest.mark.parametrize(
+    ("each", "what", "known", "why"),
+    [
+        pytest.param(replace(BROKEN, tags=UNTAGGED), RESTORING, manifest(), "tags", id="without our tag"),
+        pytest.param(replace(BROKEN, tags=NOT_OURS), RESTORING, manifest(), "tags", id="of another workstation"),
+        *(
+            pytest.param(replace(BROKEN, state=state), RESTORING, manifest(), "not failed", id=f"it is {state}")
+            for state in VolumeState
+            if state is not VolumeState.ERROR
+        ),
+        pytest.param(
+            replace(BROKEN, attached_to=WorkstationId("i-0def")), RESTORING, manifest(), "attached", id="attached"
+        ),
+        pytest.param(
+            BROKEN,
+            replace(RESTORING, instance=instance(launched_at=NOW)),
+            manifest(),
+            "started since",
+            id="it ran on it, perhaps",
+        ),
+        pytest.param(BROKEN, replace(RESTORING, instance=None), manifest(), "started since", id="no instance"),
+        pytest.param(replace(BROKEN, snapshot=None), RESTORING, manifest(), "not restored", id="not restored by us"),
+        pytest.param(BROKEN, RESTORING, manifest(cycle=2), "not restored", id="restored from another cycle"),
+        pytest.param(
+            BROKEN, replace(RESTORING, snapshots=(snapshot(ROOT),)), manifest(), "not there", id="its snapshot is gone"
+        ),
+        pytest.param(
+            BROKEN,
+            replace(RESTORING, snapshots=(snapshot(ROOT), snapshot(DATA, state=SnapshotState.PENDING))),
+            manifest(),
+            "not there",
+            id="its snapshot is not complete",
+        ),
+    ],
+)
+def test_a_volume_that_may_hold_something_stays(each: Volume, what: Observation, known: Manifest, why: str) -> None:
+    assert why in (law.why_not_delete_failed_volume(each, what, known) or "")

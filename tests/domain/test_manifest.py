@@ -6,12 +6,14 @@ from datetime import timedelta
 import pytest
 
 from autostop.domain import tags
+from autostop.domain.launch import LaunchFacts, launch_from_tags
 from autostop.domain.manifest import Manifest, latest_cycle, write_manifest
 from autostop.domain.workstation import AttachmentState, Snapshot, SnapshotId, Volume, VolumeId
 from tests.domain.build import (
     DATA,
     LAUNCHED,
     NOW,
+    OURS,
     ROOT,
     STOPPED,
     both,
@@ -26,6 +28,27 @@ from tests.domain.build import (
     snapshots,
     unknown_snapshots,
     volume,
+)
+
+# As long as AWS lets each be: 16 groups at one interface, 128 characters of a profile's name, 255 of a key's.
+LONGEST_FACTS = LaunchFacts(
+    type="u7in-32tb.224xlarge",
+    subnet="subnet-0123456789abcdef0",
+    security_groups=tuple(f"sg-0123456789abcde{n:02x}" for n in range(16)),
+    profile="p" * 128,
+    key="k" * 255,
+    architecture="x86_64_mac",
+    boot_mode="uefi-preferred",
+    ena=True,
+    ebs_optimized=True,
+    monitoring=True,
+    metadata={
+        "HttpTokens": "required",
+        "HttpPutResponseHopLimit": "64",
+        "HttpEndpoint": "disabled",
+        "HttpProtocolIpv6": "disabled",
+        "InstanceMetadataTags": "disabled",
+    },
 )
 
 
@@ -96,7 +119,11 @@ def test_the_tags_of_a_snapshot_say_everything_that_is_needed_to_restore_it() ->
         "autostop:workstation": "i-0abc",
         "autostop:cycle": "1",
         "autostop:attempt": "1",
+        "autostop:intent": "1",
         "autostop:launched-at": "2026-03-02T08:00:00+00:00",
+        "autostop:stopped-at": "2026-03-02T18:30:00+00:00",
+        "autostop:written-at": "2026-03-02T18:31:00+00:00",
+        "autostop:devices": "sdf xvda",
         "autostop:device": "/dev/sdf",
         "autostop:volume": "vol-data",
         "autostop:type": "gp3",
@@ -116,6 +143,23 @@ def test_a_full_set_of_own_tags_leaves_room_for_ours() -> None:
     assert len(manifest().snapshot_tags(full)) == 50
 
 
+def test_the_longest_description_of_an_instance_has_room_beside_a_full_set_of_own_tags() -> None:
+    own = {f"own-{n}": "x" for n in range(tags.MOST_OWN_TAGS_OF_ROOT)}
+    launch = LONGEST_FACTS
+    there = instance(launch=launch, tags={tags.AUTOSTOP: tags.ON, **{f"mine-{n}": "y" * 99 for n in range(49)}})
+
+    written = write_manifest(seen(volumes=(volume(ROOT, tags={**OURS, **own}), volume(DATA))), there, 1, NOW)
+
+    (root,) = [each for each in written.volumes if each.device == ROOT]
+    carried = written.snapshot_tags(root)
+    assert len(carried) == 50
+    assert all(len(value) <= tags.LONGEST_VALUE and value == value.strip() for value in carried.values())
+    assert launch_from_tags(ROOT, carried) == written.launch
+    assert written.launch is not None
+    assert (written.launch.facts, len(written.launch.tags) + written.launch.left_out) == (launch, 50)
+    assert not any(key.startswith(tags.INSTANCE_PIECE) for key in written.snapshot_tags(record(DATA)))
+
+
 def test_an_owner_cannot_overwrite_our_tags() -> None:
     own = tags.own({"autostop": "off", "autostop:cycle": "9", "aws:backup": "x", "Name": "data"})
 
@@ -129,8 +173,25 @@ def test_a_restored_volume_is_found_again_by_its_tags() -> None:
         "autostop:workstation": "i-0abc",
         "autostop:device": "/dev/sdf",
         "autostop:cycle": "1",
+        "autostop:restore": "1",
     }
     assert manifest().is_restored(restored(DATA), record(DATA))
+
+
+def test_a_volume_is_restored_anew_by_another_attempt_and_only_that_one() -> None:
+    anew = manifest().restoring_anew(record(DATA), 1)
+    assert [each.restore for each in anew.volumes] == [1, 2]
+    again = anew.restoring_anew(anew.volumes[1], 1)
+    assert [each.restore for each in again.volumes] == [1, 2]
+    assert again.volume_tags(again.volumes[1])["autostop:restore"] == "2"
+    assert again.snapshot_tags(again.volumes[1]) == manifest().snapshot_tags(record(DATA))
+
+
+def test_another_attempt_at_the_snapshots_was_not_asked_for_yet() -> None:
+    asked = manifest().asking(NOW)
+    assert asked.asked_at == NOW
+    assert asked.with_snapshots({}).asked_at == NOW
+    assert asked.next_attempt(NOW).asked_at is None
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,21 @@ import pytest
 
 from autostop.domain import tags
 from autostop.domain.intent import By, Wanted
-from autostop.domain.lifecycle import (
-    JUPYTER_ANSWERS_WITHIN,
-    LISTS_LAG_FOR,
+from autostop.domain.lifecycle import JUPYTER_ANSWERS_WITHIN, next_step
+from autostop.domain.manifest import Manifest
+from autostop.domain.reading import Unread
+from autostop.domain.steps import (
     AttachVolume,
     Blocked,
     ChangeIntent,
     CreateSnapshots,
     CreateVolume,
+    DeleteFailedSnapshot,
     DeleteSnapshot,
     DeleteVolume,
     DetachVolume,
+    NoteFailedVolume,
+    NoteType,
     Outcome,
     SetDeleteOnTermination,
     Settled,
@@ -28,11 +32,9 @@ from autostop.domain.lifecycle import (
     TagSnapshot,
     Wait,
     WriteManifest,
-    next_step,
 )
-from autostop.domain.manifest import Manifest
-from autostop.domain.reading import Unread
 from autostop.domain.workstation import (
+    LISTS_LAG_FOR,
     AttachmentState,
     Checks,
     InstanceState,
@@ -75,14 +77,21 @@ SECOND = timedelta(seconds=1)
 ELSEWHERE = WorkstationId("i-0def")
 VOL_ROOT, VOL_DATA = VolumeId("vol-root"), VolumeId("vol-data")
 OUTDATED = manifest(launched_at=LAUNCHED - minutes(60))
+# The same manifest as the tags tell it.
+FROM_TAGS = manifest(volumes=(record(DATA), record(ROOT)))
+TOLD = WriteManifest(FROM_TAGS, "the table had lost it, its snapshots' tags had not")
 THIRD = manifest(attempt=3)
+EARLIER = manifest(attempt=3, intent=0)
+JUST_WRITTEN = manifest(written_at=NOW - LISTS_LAG_FOR + SECOND)
+LONG_AGO = NOW - LISTS_LAG_FOR
+FAILED = snapshot(DATA, id=SnapshotId("snap-failed"), state=SnapshotState.ERROR)
 
 
 @dataclass(frozen=True)
 class Says:
     """An outcome of a kind whose words hold a text."""
 
-    kind: type[Wait | Blocked | Settled | WriteManifest | ChangeIntent]
+    kind: type[Wait | Blocked | Settled | WriteManifest | NoteFailedVolume | ChangeIntent]
     text: str
 
     def fits(self, outcome: Outcome) -> bool:
@@ -242,7 +251,7 @@ SHELVE_STOPS = [
 
 SHELVE_SNAPSHOTS = [
     row("stopped: the manifest first", seen(), NewCycle(1, ORIGINALS)),
-    row("manifest of an older stop", seen(snapshots=snapshots()), NewCycle(2, ORIGINALS), OUTDATED),
+    row("manifest of an older stop", seen(snapshots=snapshots(OUTDATED)), NewCycle(2, ORIGINALS), OUTDATED),
     row("manifest written: snapshots of all", seen(), CreateSnapshots(unknown_snapshots()), unknown_snapshots()),
     row(
         "an own volume stands detached before the first cycle",
@@ -267,10 +276,11 @@ SHELVE_SNAPSHOTS = [
         unknown_snapshots(),
     ),
     row("no volume and no manifest", seen(volumes=()), Says(Blocked, "no volume")),
+    row("no manifest, and the tags tell it: it goes on", seen(volumes=(root(),), snapshots=snapshots()), TOLD),
     row(
         "no volume, manifest of an older stop",
-        seen(volumes=(), snapshots=snapshots()),
-        Says(Blocked, "no volume"),
+        seen(volumes=(), snapshots=snapshots(OUTDATED)),
+        Says(Blocked, "autostop recover"),
         OUTDATED,
     ),
     row(
@@ -310,6 +320,36 @@ SHELVE_SNAPSHOTS = [
         unknown_snapshots(written_at=NOW - LISTS_LAG_FOR + SECOND),
     ),
     row(
+        "partly listed, asked for long after it was written down",
+        seen(snapshots=(snapshot(ROOT),)),
+        Says(Wait, "only some"),
+        unknown_snapshots(written_at=LAUNCHED, asked_at=NOW - LISTS_LAG_FOR + SECOND),
+    ),
+    row(
+        "asked for, none listed, just before the lists must be right",
+        seen(),
+        Says(Wait, "no snapshots yet that may have been made"),
+        unknown_snapshots(asked_at=NOW - LISTS_LAG_FOR + SECOND),
+    ),
+    row(
+        "asked for, none listed for too long: again",
+        seen(),
+        CreateSnapshots(unknown_snapshots(asked_at=NOW - LISTS_LAG_FOR)),
+        unknown_snapshots(asked_at=NOW - LISTS_LAG_FOR),
+    ),
+    row(
+        "listed twice, one of them failed: the other",
+        seen(
+            snapshots=(
+                snapshot(ROOT),
+                snapshot(DATA, id=SnapshotId("snap-x"), state=SnapshotState.ERROR),
+                snapshot(DATA),
+            )
+        ),
+        WriteManifest(manifest(), "its snapshots are known"),
+        unknown_snapshots(),
+    ),
+    row(
         "partly listed for too long: again",
         seen(snapshots=(snapshot(ROOT),)),
         NextAttempt(2),
@@ -317,16 +357,17 @@ SHELVE_SNAPSHOTS = [
     ),
     row(
         "known but not listed, just before the lists must be right",
-        seen(snapshots=(snapshot(ROOT),)),
+        seen(snapshots=(snapshot(ROOT, of=JUST_WRITTEN),)),
         Says(Wait, "does not list"),
-        manifest(written_at=NOW - LISTS_LAG_FOR + SECOND),
+        JUST_WRITTEN,
     ),
     row(
-        "known and gone: again",
+        "known but not listed, asked for long after it was written down",
         seen(snapshots=(snapshot(ROOT),)),
-        NextAttempt(2),
-        manifest(written_at=NOW - LISTS_LAG_FOR),
+        Says(Wait, "does not list"),
+        manifest(asked_at=NOW - LISTS_LAG_FOR + SECOND),
     ),
+    row("known and gone: again", seen(snapshots=(snapshot(ROOT),)), NextAttempt(2), manifest(asked_at=LONG_AGO)),
     row(
         "pending, its manifest not on it yet",
         seen(snapshots=(snapshot(ROOT, state=SnapshotState.PENDING, tags=manifest().set_tags()), snapshot(DATA))),
@@ -373,6 +414,18 @@ SHELVE_SNAPSHOTS = [
         ),
         Says(Blocked, "KMS says no"),
         THIRD,
+    ),
+    row(
+        "the third set failed for an earlier intent: a new cycle",
+        seen(snapshots=(snapshot(ROOT, of=EARLIER), snapshot(DATA, of=EARLIER, state=SnapshotState.ERROR))),
+        NewCycle(2, ORIGINALS),
+        EARLIER,
+    ),
+    row(
+        "its snapshots were deleted too: a number that was never there",
+        seen(),
+        NewCycle(2, ORIGINALS),
+        replace(EARLIER, written_at=LONG_AGO),
     ),
     row("in the Recycle Bin", seen(snapshots=marked(SnapshotState.RECOVERABLE)), NextAttempt(2), manifest()),
     row("coming from the Recycle Bin", seen(snapshots=marked(SnapshotState.RECOVERING)), NextAttempt(2), manifest()),
@@ -455,6 +508,12 @@ SHELVE_REMOVES = [
         "EBS deletes the last", seen(volumes=(gone(data()),), snapshots=snapshots()), Says(Wait, "deleting"), manifest()
     ),
     row("nothing is left: settled", seen(volumes=(), snapshots=snapshots()), Settled(), manifest()),
+    row(
+        "nothing is left but a snapshot that failed: deleted",
+        seen(volumes=(), snapshots=(FAILED, *snapshots())),
+        DeleteFailedSnapshot(SnapshotId("snap-failed")),
+        manifest(),
+    ),
     row(
         "deleted, and still listed so: settled",
         seen(volumes=(detached(root(), VolumeState.DELETED),), snapshots=snapshots()),
@@ -555,7 +614,7 @@ RUN_STARTS = [
     row("pending: waits", seen(instance=instance(PENDING)), Says(Wait, "starting")),
     row("stopping: waits, then starts", seen(instance=instance(STOPPING)), Says(Wait, "right after")),
     row("stopped, all attached, never shelved", seen(), StartInstance()),
-    row("stopped, all attached, manifest outdated", seen(snapshots=snapshots()), StartInstance(), OUTDATED),
+    row("stopped, all attached, manifest outdated", seen(snapshots=snapshots(OUTDATED)), StartInstance(), OUTDATED),
     row("manifest written, no snapshots yet: just start", seen(), StartInstance(), unknown_snapshots()),
     row(
         "snapshots pending: just start",
@@ -663,7 +722,7 @@ RUN_STARTS = [
     ),
     row(
         "the flag of a volume whose manifest is outdated is the owner's",
-        seen(volumes=(root(delete_on_termination=False), data()), snapshots=snapshots()),
+        seen(volumes=(root(delete_on_termination=False), data()), snapshots=snapshots(OUTDATED)),
         StartInstance(),
         OUTDATED,
     ),
@@ -674,13 +733,22 @@ RUN_STARTS = [
         manifest(),
     ),
     row(
-        "EBS could not create it",
+        "EBS could not create it: written down",
         seen(volumes=(restored(ROOT), detached(restored(DATA), VolumeState.ERROR)), snapshots=snapshots()),
-        Says(Blocked, "KMS"),
+        Says(NoteFailedVolume, "KMS"),
         manifest(),
     ),
     row(
-        "one copy failed, another is there",
+        "EBS could not create it, and its snapshot is not complete any more",
+        seen(
+            volumes=(restored(ROOT), detached(restored(DATA), VolumeState.ERROR)),
+            snapshots=marked(SnapshotState.RECOVERABLE),
+        ),
+        Says(Blocked, "vol-data-2 of /dev/sdf has failed"),
+        manifest(),
+    ),
+    row(
+        "one copy failed, another is there: the failed one goes first",
         seen(
             volumes=(
                 restored(ROOT),
@@ -689,7 +757,7 @@ RUN_STARTS = [
             ),
             snapshots=snapshots(),
         ),
-        AttachVolume(VolumeId("vol-data-3"), DATA),
+        Says(NoteFailedVolume, "vol-data-2"),
         manifest(),
     ),
     row(
@@ -760,11 +828,19 @@ RUN_STARTS = [
     ),
     row(
         "manifest outdated, nothing left: no older cycle by guess",
-        seen(volumes=(), snapshots=snapshots()),
-        Says(Blocked, "no volume at its root device /dev/xvda"),
+        seen(volumes=(), snapshots=snapshots(OUTDATED)),
+        Says(Blocked, "root device /dev/xvda"),
         OUTDATED,
     ),
-    row("no manifest, nothing left", seen(volumes=(), snapshots=snapshots()), Says(Blocked, "root device /dev/xvda")),
+    row("no manifest, and the tags tell it", seen(volumes=(), snapshots=snapshots()), TOLD),
+    row("manifest from a backup, and the tags tell it", seen(volumes=(), snapshots=snapshots()), TOLD, OUTDATED),
+    row(
+        "no manifest, and the tags tell of more than they can give back",
+        seen(volumes=(root(),), snapshots=(snapshot(DATA),)),
+        Says(Blocked, "/dev/sdf exist only as snapshots of it. Run `autostop recover"),
+    ),
+    row("no manifest, nothing left, one snapshot", seen(volumes=(), snapshots=(snapshot(),)), Says(Blocked, "recover")),
+    row("no manifest, nothing left, no snapshots", seen(volumes=()), Says(Blocked, "root device /dev/xvda")),
     row(
         "manifest outdated, the data volume gone: it runs without, and nothing is restored by guess",
         seen(instance=AGAIN, volumes=(root(),), snapshots=snapshots()),
@@ -776,7 +852,7 @@ RUN_STARTS = [
     row("no manifest, the root detached", seen(volumes=(detached(root()), data())), AttachVolume(VOL_ROOT, ROOT)),
     row(
         "manifest outdated, own volume detached",
-        seen(volumes=(root(), detached(data())), snapshots=snapshots()),
+        seen(volumes=(root(), detached(data())), snapshots=snapshots(OUTDATED)),
         AttachVolume(VOL_DATA, DATA),
         OUTDATED,
     ),
@@ -910,6 +986,30 @@ RUN_FINISHES = [
         Says(Wait, "does not answer"),
         manifest(),
         STARTED - minutes(9),
+    ),
+    row(
+        "a snapshot that failed goes as soon as it runs",
+        up(snapshots=(FAILED, *snapshots()), jupyter=None),
+        DeleteFailedSnapshot(SnapshotId("snap-failed")),
+        manifest(),
+    ),
+    row(
+        "and so does one that the manifest of before the start names",
+        up(volumes=both(), snapshots=marked(SnapshotState.ERROR)),
+        DeleteFailedSnapshot(SnapshotId("snap-data")),
+        manifest(),
+    ),
+    row(
+        "a note on its type that holds no more is taken back",
+        up(instance=instance(RUNNING, launched_at=STARTED, tags={**OURS, tags.INSTANCE_TYPE: "m7g.xlarge c7g.xlarge"})),
+        NoteType(""),
+        manifest(),
+    ),
+    row(
+        "a note on its type that holds stays",
+        up(instance=instance(RUNNING, launched_at=STARTED, tags={**OURS, tags.INSTANCE_TYPE: "c7g.xlarge m7g.xlarge"})),
+        Settled(),
+        manifest(),
     ),
     row("ready: an older cycle is retired", up_from_second(), DeleteSnapshot(SnapshotId("snap-old"), 1), SECOND_CYCLE),
     row("not ready: it is kept", up_from_second(checks=Checks.INITIALIZING), Says(Wait, ""), SECOND_CYCLE),

@@ -1,15 +1,15 @@
 """Whole nights on paper: shelved, woken, interrupted at every point, with people in the console."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autostop.domain.intent import Wanted
-from autostop.domain.lifecycle import Blocked, Settled
-from autostop.domain.workstation import InstanceState
+from autostop.domain.steps import Blocked, Settled
+from autostop.domain.workstation import InstanceState, SnapshotId, SnapshotState
 from tests.domain.build import DATA, ID, ROOT
 from tests.domain.paper import Paper
 
@@ -239,6 +239,97 @@ def test_three_failing_sets_block_and_a_tap_still_starts_it() -> None:
     a_clean_night(paper)
 
 
+def fail_three_sets(paper: Paper) -> None:
+    paper.want(Wanted.SHELVE)
+    end = None
+    while end is None:
+        paper.fails_a_snapshot()
+        end = paper.advance()
+    assert isinstance(end, Blocked)
+
+
+def test_after_three_failing_sets_a_stop_settles_and_the_next_shelving_has_all_its_attempts() -> None:
+    paper = Paper(2)
+    fail_three_sets(paper)
+    settled(paper, Wanted.STOP)
+    assert len(paper.volumes) == 2
+
+    fail_three_sets(paper)
+    assert paper.manifest is not None
+    assert (paper.manifest.cycle, paper.manifest.attempt) == (2, 3)
+    settled(paper, Wanted.STOP)
+
+    shelve(paper)
+    assert {each.state for each in paper.snapshots.values()} == {SnapshotState.COMPLETED}
+    wake(paper)
+    assert len(paper.snapshots) == 2
+
+
+def test_what_failed_is_gone_once_the_cycle_is_done() -> None:
+    paper = Paper(2)
+    paper.want(Wanted.SHELVE)
+    while paper.manifest is None or paper.manifest.attempt < 3:
+        paper.fails_a_snapshot()
+        assert paper.advance() is None
+
+    assert isinstance(paper.settle(), Settled)
+
+    assert {each.state for each in paper.snapshots.values()} == {SnapshotState.COMPLETED}
+    # Those of the failing sets that are whole stay until it was seen to run from the third.
+    assert len(paper.snapshots) == 4
+    wake(paper)
+    assert len(paper.snapshots) == 2
+
+
+def test_after_three_failing_sets_a_start_leaves_nothing_of_them() -> None:
+    paper = Paper(2)
+    fail_three_sets(paper)
+    wake(paper)
+    assert SnapshotState.ERROR not in {each.state for each in paper.snapshots.values()}
+
+
+@pytest.mark.parametrize("lag", [1, 3, 5])
+def test_a_lost_answer_makes_no_second_set_however_late_the_first_is_listed(lag: int) -> None:
+    paper = Paper(0, listed_after=lag, loses_answers=True)
+    paper.want(Wanted.SHELVE)
+    while paper.loses_answers:
+        paper.advance()
+
+    shelve(paper)
+
+    assert len(paper.snapshots) == 2
+
+
+def test_a_set_that_was_never_made_is_made_after_a_while() -> None:
+    paper = Paper()
+    settled(paper, Wanted.STOP)
+    paper.want(Wanted.SHELVE)
+    paper.advance()
+    assert paper.manifest is not None
+    paper.manifest = paper.manifest.asking(paper.now)
+
+    shelve(paper)
+
+    assert len(paper.snapshots) == 2
+
+
+def test_a_set_made_twice_goes_once_it_runs_from_the_other() -> None:
+    paper = Paper(1)
+    paper.want(Wanted.SHELVE)
+    while not paper.snapshots:
+        paper.advance()
+    for each in list(paper.snapshots.values()):
+        twin = SnapshotId(f"{each.id}-twin")
+        paper.snapshots[twin] = replace(each, id=twin)
+        paper.content[twin], paper.device_of[twin] = paper.content[each.id], paper.device_of[each.id]
+
+    shelve(paper)
+    assert len(paper.snapshots) == 4
+    wake(paper)
+
+    assert len(paper.snapshots) == 2
+
+
 def looks(paper: Paper, count: int) -> None:
     """Some looks, if anything is wanted."""
     for _ in range(count):
@@ -254,6 +345,7 @@ ACTIONS: dict[str, Callable[[Paper], object]] = {
     "wants it shelved": lambda paper: paper.want(Wanted.SHELVE),
     "wants it stopped": lambda paper: paper.want(Wanted.STOP),
     "loses the next answer": lambda paper: setattr(paper, "loses_answers", True),
+    "has the next volume fail": lambda paper: setattr(paper, "failing_volumes", 1),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from autostop.domain import tags
 from autostop.domain.refusals import why_never_shelve, why_never_stop, why_not_ours
-from autostop.domain.workstation import SpotKind
+from autostop.domain.workstation import SpotKind, Volume
 from tests.domain.build import DATA, ID, OURS, both, instance, volume
 
 
@@ -54,7 +54,22 @@ def test_as_many_own_tags_as_a_snapshot_has_room_for_may_be_shelved() -> None:
 def test_a_volume_with_one_tag_too_many_is_never_shelved() -> None:
     too_many = volume(DATA, tags=with_tags(tags.MOST_OWN_TAGS + 1))
 
-    assert "vol-data has more than 35 tags" in (why_never_shelve(instance(), [*both()[:1], too_many]) or "")
+    assert "vol-data has more than 31 tags" in (why_never_shelve(instance(), [*both()[:1], too_many]) or "")
+
+
+def test_the_snapshot_of_a_root_needs_more_room() -> None:
+    most, too_many = (volume(tags=with_tags(tags.MOST_OWN_TAGS_OF_ROOT + more)) for more in (0, 1))
+
+    assert why_never_shelve(instance(), [most]) is None
+    assert "vol-root has more than 26 tags" in (why_never_shelve(instance(), [too_many]) or "")
+
+
+def test_as_many_devices_as_one_tag_can_name_may_be_shelved() -> None:
+    def disks(count: int) -> list[Volume]:
+        return [volume(f"/dev/sd{chr(ord('a') + n // 26)}{chr(ord('a') + n % 26)}") for n in range(count)]
+
+    assert why_never_shelve(instance(), disks(51)) is None
+    assert "52 devices do not fit" in (why_never_shelve(instance(), disks(52)) or "")
 
 
 def test_a_marketplace_root_is_never_shelved() -> None:

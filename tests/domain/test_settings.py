@@ -88,6 +88,10 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("PROBE", "probe", " none ", Probe.NONE),
     ("JUPYTER_PORT", "jupyter-port", "1", 1),
     ("JUPYTER_PORT", "jupyter-port", "65535", 65535),
+    ("INSTANCE_TYPES", "instance-types", "c6i.2xlarge,m5.2xlarge", ("c6i.2xlarge", "m5.2xlarge")),
+    ("INSTANCE_TYPES", "instance-types", " c6i.2xlarge , u-6tb1.metal ", ("c6i.2xlarge", "u-6tb1.metal")),
+    ("INSTANCE_TYPES", "instance-types", "c6i.large,c6i.large,m5.large", ("c6i.large", "m5.large")),
+    ("INSTANCE_TYPES", "instance-types", "off", ()),
 ]
 BAD = [
     ("IDLE_AFTER", "idle-after", "0", "must be longer than 0"),
@@ -107,6 +111,13 @@ BAD = [
     ("JUPYTER_PORT", "jupyter-port", "65536", "is not a port"),
     ("JUPYTER_PORT", "jupyter-port", "²", "is not a port"),
     ("JUPYTER_PORT", "jupyter-port", "-1", "is not a port"),
+    ("INSTANCE_TYPES", "instance-types", "", "is no list of instance types"),
+    ("INSTANCE_TYPES", "instance-types", "c6i.2xlarge,", "is no list of instance types"),
+    ("INSTANCE_TYPES", "instance-types", "c6i.*", "is no list of instance types"),
+    ("INSTANCE_TYPES", "instance-types", "C6I.large", "is no list of instance types"),
+    ("INSTANCE_TYPES", "instance-types", "big", "is no list of instance types"),
+    ("INSTANCE_TYPES", "instance-types", "c6i.2xlarge m5.large", "is no list of instance types"),
+    ("INSTANCE_TYPES", "instance-types", ",".join(f"c{n}.large" for n in range(11)), "is longer than 10"),
 ]
 
 

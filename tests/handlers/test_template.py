@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from autostop.domain import tags
 from tests.handlers.template import PATH, Statement, as_list, load
 
 TEMPLATE = load()
@@ -27,6 +28,7 @@ WITHOUT_RESOURCE_LEVEL = {
 TAGGED = {"StringEquals": {"aws:ResourceTag/autostop": "on"}}
 BORN_TAGGED = {"StringEquals": {"aws:RequestTag/autostop": "on"}}
 TAGGED_WHILE_CREATED = {"StringEquals": {"ec2:CreateAction": ["CreateVolume", "CreateSnapshots"]}}
+TYPE_NOTED = {**TAGGED, "ForAllValues:StringEquals": {"aws:TagKeys": [tags.INSTANCE_TYPE]}}
 CREATED = {"ec2:CreateVolume": ":volume/*", "ec2:CreateSnapshots": ":snapshot/*"}
 
 
@@ -228,6 +230,8 @@ def test_every_ec2_action_that_changes_something_is_fenced_by_the_tag(statement:
                 assert statement["Condition"] == BORN_TAGGED
             elif action == "ec2:CreateTags" and "ec2:CreateAction" in statement["Condition"]["StringEquals"]:
                 assert statement["Condition"] == TAGGED_WHILE_CREATED
+            elif action == "ec2:CreateTags" and resource.endswith(":instance/*"):
+                assert statement["Condition"] == TYPE_NOTED
             else:
                 assert statement["Condition"] == TAGGED
 
@@ -235,8 +239,9 @@ def test_every_ec2_action_that_changes_something_is_fenced_by_the_tag(statement:
 def test_the_tag_can_be_put_on_nothing_that_exists() -> None:
     taggers = [s for _, s in STATEMENTS if "ec2:CreateTags" in as_list(s["Action"])]
 
-    assert [s["Condition"] for s in taggers] == [TAGGED_WHILE_CREATED, TAGGED]
-    assert [r.rpartition(":")[2] for s in taggers for r in resources_of(s)] == ["volume/*", "snapshot/*", "snapshot/*"]
+    assert [s["Condition"] for s in taggers] == [TAGGED_WHILE_CREATED, TAGGED, TYPE_NOTED]
+    tagged = [r.rpartition(":")[2] for s in taggers for r in resources_of(s)]
+    assert tagged == ["volume/*", "snapshot/*", "snapshot/*", "instance/*"]
 
 
 @pytest.mark.parametrize("statement", statements_with("kms:"))

@@ -135,6 +135,7 @@ class AtWork:
             self.defaults,
             self.ticking,
             lambda seconds: self.clock.advance(timedelta(seconds=seconds)),
+            chance=lambda: 1.0,
         )
 
     def ticking(self) -> datetime:
@@ -143,11 +144,18 @@ class AtWork:
         return self.clock()
 
     def workstation(
-        self, *, disks: Mapping[str, Mapping[str, Any]] | None = None, settings: Mapping[str, str] | None = None
+        self,
+        *,
+        disks: Mapping[str, Mapping[str, Any]] | None = None,
+        settings: Mapping[str, str] | None = None,
+        **parameters: Any,
     ) -> WorkstationId:
-        """An adopted workstation with three volumes, launched now; its owner uses a notebook now and then stops."""
+        """An adopted workstation with three volumes, launched now; its owner uses a notebook now and then stops.
+
+        parameters: any others of RunInstances.
+        """
         root = {"VolumeType": "gp3", "VolumeSize": 50, "DeleteOnTermination": True}
-        instance = self.neighbour(disks={"/dev/sda1": root, **(DATA if disks is None else disks)})
+        instance = self.neighbour(disks={"/dev/sda1": root, **(DATA if disks is None else disks)}, **parameters)
         self.ec2.create_tags(Resources=[instance], Tags=[{"Key": tags.AUTOSTOP, "Value": tags.ON}])
         for key, value in (settings or {}).items():
             self.ec2.create_tags(Resources=[instance], Tags=[{"Key": f"autostop:{key}", "Value": value}])
@@ -158,15 +166,14 @@ class AtWork:
             )
         return instance
 
-    def neighbour(self, disks: Mapping[str, Mapping[str, Any]] | None = None) -> WorkstationId:
+    def neighbour(self, disks: Mapping[str, Mapping[str, Any]] | None = None, **parameters: Any) -> WorkstationId:
         """An instance of somebody who never heard of Autostop."""
         instance = WorkstationId(
             self.world.launch(
-                type="t3.xlarge",
                 disks=disks,
-                tags={"Name": "lab"},
                 volume_tags={"Project": "genome"},
                 jupyter_port=8888,
+                **{"type": "t3.xlarge", "tags": {"Name": "lab"}, **parameters},
             )
         )
         self.jupyters[instance] = Jupyter(self.clock())

@@ -10,8 +10,20 @@ from autostop.domain.intent import By, Intent
 from autostop.domain.link import Link
 from autostop.domain.manifest import Manifest, VolumeRecord
 from autostop.domain.reading import Reading, Unread
+from autostop.domain.rehearsal import Rehearsal
+from autostop.domain.replacement import Replacement
 from autostop.domain.settings import Policy
-from autostop.domain.workstation import Checks, Instance, Snapshot, SnapshotId, Volume, VolumeId, WorkstationId
+from autostop.domain.tried import NOTHING_TRIED, Tried
+from autostop.domain.workstation import (
+    Checks,
+    Instance,
+    OtherType,
+    Snapshot,
+    SnapshotId,
+    Volume,
+    VolumeId,
+    WorkstationId,
+)
 
 
 class TransientError(Exception):
@@ -22,8 +34,16 @@ class TransientError(Exception):
         self.retry_after = retry_after
 
 
+class NoCapacityError(TransientError):
+    """EC2 has no capacity for the instance's type in its zone now."""
+
+
 class DeniedError(Exception):
     """It will not work until a person changes something. The text is for the owner."""
+
+
+class DamagedError(DeniedError):
+    """A stored state cannot be read; `autostop recover` writes it anew from the tags."""
 
 
 class ConflictError(Exception):
@@ -46,7 +66,7 @@ class State:
     manifest: of the latest cycle. waiting_for, blocked: what the reconciler last found, in words.
     look_at: when a delayed message will bring the reconciler back; None when none is under way.
     answer: the newest about Jupyter; asked: the question under way.
-    note: what the owner should know about the settled intent.
+    note: what the owner should know about the settled intent. tried: for the present intent.
     """
 
     workstation: WorkstationId
@@ -63,6 +83,7 @@ class State:
     note: str = ""
     look_at: datetime | None = None
     problems: tuple[str, ...] = ()
+    tried: Tried = NOTHING_TRIED
 
     @property
     def answer(self) -> Reading | Unread | None:
@@ -80,7 +101,7 @@ class State:
 
         An intent by idleness forgets the answers too: before the stop, Jupyter is asked once more.
         """
-        state = replace(self, intent=intent, waiting_for=None, blocked=None, note="")
+        state = replace(self, intent=intent, waiting_for=None, blocked=None, note="", tried=NOTHING_TRIED)
         if intent.by is By.IDLE:
             return replace(state, reading=None, unread=None, asked=None)
         return state
@@ -111,11 +132,23 @@ class Instances(Protocol):
         ...
 
     def start(self, workstation: WorkstationId) -> None:
-        """Start it; no error when it runs already."""
+        """Start it; no error when it runs already. Raises NoCapacityError too."""
         ...
 
     def stop(self, workstation: WorkstationId) -> None:
         """Stop it; no error when it is stopped already."""
+        ...
+
+    def types(self, names: Sequence[str]) -> Sequence[OtherType]:
+        """What EC2 knows of these types, in the same order."""
+        ...
+
+    def note_type(self, workstation: WorkstationId, note: str) -> None:
+        """Write on it from which type to which it is changed."""
+        ...
+
+    def change_type(self, workstation: WorkstationId, type_: str) -> None:
+        """Make it another type while it is stopped."""
         ...
 
     def set_delete_on_termination(self, workstation: WorkstationId, device: str, volume: VolumeId, flag: bool) -> None:
@@ -195,7 +228,11 @@ class Ledger(Protocol):
     """The table. Every method may raise TransientError."""
 
     def load(self, workstation: WorkstationId) -> State:
-        """The state; the empty one of version 0 when nothing is stored. Raises DeniedError if it is damaged."""
+        """The state; the empty one of version 0 when nothing is stored. Raises DamagedError if it is damaged."""
+        ...
+
+    def set_aside(self, workstation: WorkstationId) -> None:
+        """Keep a damaged state for a person to read, in the way of nothing; no error when it is not damaged."""
         ...
 
     def load_all(self, workstations: Sequence[WorkstationId]) -> Mapping[WorkstationId, State]:
@@ -222,8 +259,15 @@ class Ledger(Protocol):
         """True when the holder may act on the workstation until then; False while another may."""
         ...
 
-    def give_lease_back(self, workstation: WorkstationId, holder: str) -> None:
-        """End the holder's lease."""
+    def knock(self, workstation: WorkstationId) -> datetime | None:
+        """Let the lease's holder look once more before it goes; when its lease ends, or None if it knows already."""
+        ...
+
+    def give_lease_back(self, workstation: WorkstationId, holder: str, *, unless_knocked: bool = False) -> bool:
+        """End the holder's lease, unless it has expired and is another's by now.
+
+        False when, with `unless_knocked`, somebody knocked: the lease is kept.
+        """
         ...
 
     def put_link(self, link: Link) -> None:
@@ -248,4 +292,88 @@ class Queue(Protocol):
 
     def wake(self, workstation: WorkstationId, after: timedelta = timedelta(0)) -> None:
         """Bring the reconciler to a workstation, at the latest after 15 minutes. Raises TransientError."""
+        ...
+
+
+class Scratch(Protocol):
+    """What rehearsals make. Every method raises TransientError or DeniedError."""
+
+    def volumes(self, workstation: WorkstationId) -> Sequence[Volume]:
+        """The scratch volumes of all its rehearsals."""
+        ...
+
+    def snapshots(self, workstation: WorkstationId) -> Sequence[Snapshot]:
+        """The snapshots of all its rehearsals."""
+        ...
+
+    def create_snapshots(self, rehearsal: Rehearsal) -> Sequence[SnapshotId]:
+        """Snapshot all volumes attached to the instance in one call."""
+        ...
+
+    def create_volume(self, rehearsal: Rehearsal, record: VolumeRecord) -> VolumeId:
+        """Make a scratch volume from a record's snapshot; a repeated call makes no second one."""
+        ...
+
+    def create_snapshot(self, rehearsal: Rehearsal, volume: VolumeId) -> SnapshotId:
+        """Snapshot one scratch volume."""
+        ...
+
+    def changed_blocks(self, first: SnapshotId, second: SnapshotId) -> int:
+        """How many blocks differ between two snapshots."""
+        ...
+
+    def mark_stopped(self, instance: Instance) -> None:
+        """Write on the instance that a rehearsal stops it."""
+        ...
+
+    def unmark(self, workstation: WorkstationId) -> None:
+        """Take that away again; no error when it is not there."""
+        ...
+
+
+class Builder(Protocol):
+    """Instances that are built anew from snapshots. Every method raises TransientError or DeniedError."""
+
+    def built(self, workstation: WorkstationId) -> WorkstationId | None:
+        """The instance that was built in the place of a workstation that is gone; None while there is none."""
+        ...
+
+    def images(self, workstation: WorkstationId) -> Mapping[str, str]:
+        """The images made for it: names by id."""
+        ...
+
+    def register(self, replacement: Replacement) -> str:
+        """Make the image to launch from, or find it; its id."""
+        ...
+
+    def is_available(self, image: str) -> bool:
+        """True when instances can be launched from it. Raises DeniedError when they never can."""
+        ...
+
+    def launch(self, replacement: Replacement, image: str) -> WorkstationId:
+        """Launch the instance; a repeated call launches no second one."""
+        ...
+
+    def tag(self, resource: str, given: Mapping[str, str]) -> None:
+        """Add tags to a volume or a snapshot."""
+        ...
+
+    def deregister(self, image: str) -> None:
+        """Let go of an image; no error when it is gone already."""
+        ...
+
+
+class Estate(Protocol):
+    """Everything in the account that carries our tag. Every method raises TransientError or DeniedError."""
+
+    def volumes(self) -> Sequence[Volume]:
+        """All volumes tagged `autostop = on`."""
+        ...
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        """All snapshots of this account tagged `autostop = on`."""
+        ...
+
+    def images(self) -> Mapping[WorkstationId, Mapping[str, str]]:
+        """All images of this account tagged so: names by id, by workstation."""
         ...

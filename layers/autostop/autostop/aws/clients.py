@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
 
-# Standard mode retries throttling with jitter; the whole stays well inside a function's time.
-_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
+# Standard mode retries throttling with jitter, after up to 1 and up to 2 seconds: a call that is throttled to the end
+# costs 3 seconds at most, and what comes after that is a later look's. The reconciler reckons with it (`KEPT_BACK`).
+_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
 
 
 def ec2() -> "EC2Client":

@@ -1,12 +1,12 @@
 """Turns the project's values into plain JSON data and back, by their declared types."""
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -33,38 +33,44 @@ def from_plain(kind: type[T], data: Any) -> T:
     and a newer version of the program read each other's items. Raises ValueError when the data does not fit.
     """
     try:
-        value = _value(kind, data)
+        value = _reader(cast("Any", kind))(data)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a {kind.__name__}: {error}") from error
-    return value  # type: ignore[no-any-return]  # _value builds what `kind` says
+    return value  # type: ignore[no-any-return]  # the reader builds what `kind` says
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _value(kind: Any, data: Any) -> Any:
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """What reads a type, made once: looking at types takes far longer than reading data."""
     kind = getattr(kind, "__supertype__", kind)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (types.UnionType, Union):
-        if data is None and types.NoneType in arguments:
-            return None
         [only] = [each for each in arguments if each is not types.NoneType]
-        return _value(only, data)
+        read = _reader(only)
+        return lambda data: None if data is None else read(data)
     if origin is tuple:
-        return tuple(_value(arguments[0], each) for each in _checked(data, list))
+        read = _reader(arguments[0])
+        return lambda data: tuple(read(each) for each in _checked(data, list))
     if origin is not None and issubclass(origin, Mapping):
-        return {key: _value(arguments[1], each) for key, each in _checked(data, dict).items()}
+        read = _reader(arguments[1])
+        return lambda data: {key: read(each) for key, each in _checked(data, dict).items()}
     if is_dataclass(kind):
-        hints = _hints(kind)  # type: ignore[arg-type]  # a dataclass, not an instance of one
-        given = {name: _value(hints[name], each) for name, each in _checked(data, dict).items() if name in hints}
-        return kind(**given)  # type: ignore[operator]  # as above
+        return _dataclass_reader(kind)
     if kind is datetime:
-        return datetime.fromisoformat(_checked(data, str))
+        return lambda data: datetime.fromisoformat(_checked(data, str))
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(data)
-    return _checked(data, kind)
+        return kind
+    return lambda data: _checked(data, kind)
+
+
+def _dataclass_reader(kind: Any) -> Callable[[Any], Any]:
+    readers = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+
+    def read(data: Any) -> Any:
+        given = _checked(data, dict).items()
+        return kind(**{name: readers[name](each) for name, each in given if name in readers})
+
+    return read
 
 
 def _checked(data: Any, kind: type) -> Any:

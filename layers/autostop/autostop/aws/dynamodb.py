@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from autostop.aws.codec import from_plain, to_plain
@@ -12,7 +12,7 @@ from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.domain.idle import Verdict
 from autostop.domain.link import Link, digest_of
 from autostop.domain.workstation import WorkstationId
-from autostop.ports import ConflictError, DeniedError, Happened, State, TransientError
+from autostop.ports import ConflictError, DamagedError, Happened, State, TransientError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,10 +43,22 @@ class DynamoLedger:
             return State(workstation)
         state = _state(item)
         if state is None:
-            raise DeniedError(
-                f"the item `{_STATE}` of {workstation} in the table is damaged. Its volumes are left alone."
+            raise DamagedError(
+                f"the item `{_STATE}` of {workstation} in the table is damaged. Its volumes are left alone. "
+                f"Run `autostop recover {workstation}`."
             )
         return state
+
+    def set_aside(self, workstation: WorkstationId) -> None:
+        """Copied under another kind, then deleted; safe to repeat."""
+        with aws_errors():
+            answer = self.client.get_item(TableName=self.table, Key=_key(workstation, _STATE), ConsistentRead=True)
+            item = answer.get("Item")
+            if item is None or _state(item) is not None:
+                return
+            digest = hashlib.sha256(repr(sorted(item.items())).encode()).hexdigest()[:16]
+            self._put({**item, "kind": {"S": f"damaged#{digest}"}})
+            self.client.delete_item(TableName=self.table, Key=_key(workstation, _STATE))
 
     def load_all(self, workstations: Sequence[WorkstationId]) -> Mapping[WorkstationId, State]:
         """BatchGetItem; what DynamoDB leaves unread in a storm makes the sweep end, and the next one tries again."""
@@ -109,15 +121,32 @@ class DynamoLedger:
             ExpressionAttributeValues={":now": {"N": str(now.timestamp())}, ":holder": {"S": holder}},
         )
 
-    def give_lease_back(self, workstation: WorkstationId, holder: str) -> None:
-        """Delete the lease, unless it has expired and is another's by now."""
+    def knock(self, workstation: WorkstationId) -> datetime | None:
+        """An attribute of the lease; the first of those who find it taken sets it, so the others leave no trace."""
+        with aws_errors(), AlreadySo("ConditionalCheckFailedException"):
+            answer = self.client.update_item(
+                TableName=self.table,
+                Key=_key(workstation, _LEASE),
+                UpdateExpression="SET knocked = :yes",
+                ConditionExpression="attribute_exists(workstation) AND attribute_not_exists(knocked)",
+                ExpressionAttributeValues={":yes": {"BOOL": True}},
+                ReturnValues="ALL_NEW",
+            )
+            return datetime.fromtimestamp(float(answer["Attributes"]["until"]["N"]), UTC)
+        return None
+
+    def give_lease_back(self, workstation: WorkstationId, holder: str, *, unless_knocked: bool = False) -> bool:
+        """Delete the lease; a lease that is taken anew, by its holder too, has no knock on it."""
+        condition = "holder = :holder AND attribute_not_exists(knocked)" if unless_knocked else "holder = :holder"
         with aws_errors(), AlreadySo("ConditionalCheckFailedException"):
             self.client.delete_item(
                 TableName=self.table,
                 Key=_key(workstation, _LEASE),
-                ConditionExpression="holder = :holder",
+                ConditionExpression=condition,
                 ExpressionAttributeValues={":holder": {"S": holder}},
             )
+            return True
+        return not unless_knocked
 
     def put_link(self, link: Link) -> None:
         """Kept under the secret's digest, so that it is found without a search."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef, SnapshotTypeDef, TagTypeDef, VolumeTypeDef
 
 # DescribeVolumes reports IOPS and throughput for more types than CreateVolume takes them for.
-_TAKES_IOPS = frozenset({"gp3", "io1", "io2"})
-_TAKES_THROUGHPUT = frozenset({"gp3"})
+TAKES_IOPS = frozenset({"gp3", "io1", "io2"})
+TAKES_THROUGHPUT = frozenset({"gp3"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,12 @@ class EbsDisks:
         """Attached to the instance, or tagged as belonging to it."""
         found: dict[str, Volume] = {}
         for name in ("attachment.instance-id", f"tag:{tags.WORKSTATION}"):
-            for shape in self._describe_volumes([{"Name": name, "Values": [workstation]}]):
-                found[shape.get("VolumeId", "")] = _volume(shape)
+            found |= {each.id: each for each in self.find_volumes([{"Name": name, "Values": [workstation]}])}
         return list(found.values())
+
+    def find_volumes(self, filters: list["FilterTypeDef"]) -> Sequence[Volume]:
+        """All that match the filters of DescribeVolumes."""
+        return [_volume(shape) for shape in self._describe_volumes(filters)]
 
     def _describe_volumes(self, filters: list["FilterTypeDef"]) -> list["VolumeTypeDef"]:
         with aws_errors():
@@ -50,11 +53,13 @@ class EbsDisks:
             return [shape for page in pages for shape in page["Volumes"]]
 
     def snapshots(self, workstation: WorkstationId) -> Sequence[Snapshot]:
-        """Only of this account: a shared snapshot can carry any tags."""
+        """By its tag."""
+        return self.find_snapshots([{"Name": f"tag:{tags.WORKSTATION}", "Values": [workstation]}])
+
+    def find_snapshots(self, filters: list["FilterTypeDef"]) -> Sequence[Snapshot]:
+        """All that match; only of this account, for a shared snapshot can carry any tags."""
         with aws_errors():
-            pages = self.client.get_paginator("describe_snapshots").paginate(
-                OwnerIds=["self"], Filters=[{"Name": f"tag:{tags.WORKSTATION}", "Values": [workstation]}]
-            )
+            pages = self.client.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=filters)
             return [_snapshot(shape) for page in pages for shape in page["Snapshots"]]
 
     def workstations_of(self, ids: Sequence[str]) -> set[WorkstationId]:
@@ -79,7 +84,7 @@ class EbsDisks:
             answer = self.client.create_snapshots(
                 InstanceSpecification={"InstanceId": manifest.workstation},
                 Description=f"autostop {manifest.workstation} cycle {manifest.cycle}",
-                TagSpecifications=[{"ResourceType": "snapshot", "Tags": _shapes(manifest.set_tags())}],
+                TagSpecifications=[{"ResourceType": "snapshot", "Tags": shapes_of(manifest.set_tags())}],
             )
         return {
             VolumeId(shape.get("VolumeId", "")): SnapshotId(shape.get("SnapshotId", ""))
@@ -89,7 +94,7 @@ class EbsDisks:
     def tag_snapshot(self, snapshot: SnapshotId, tags: Mapping[str, str]) -> None:
         """CreateTags."""
         with aws_errors():
-            self.client.create_tags(Resources=[snapshot], Tags=_shapes(tags))
+            self.client.create_tags(Resources=[snapshot], Tags=shapes_of(tags))
 
     def detach(self, volume: VolumeId, workstation: WorkstationId, device: str) -> None:
         """DetachVolume, never by force."""
@@ -102,18 +107,25 @@ class EbsDisks:
             self.client.attach_volume(VolumeId=volume, InstanceId=workstation, Device=device)
 
     def create(self, manifest: Manifest, record: VolumeRecord) -> VolumeId:
-        """CreateVolume with the recorded settings: its own default type would be gp2."""
+        """As `create_from`, for a restore."""
+        return self.create_from(record, _token(manifest, record), manifest.volume_tags(record))
+
+    def create_from(self, record: VolumeRecord, token: str, carried: Mapping[str, str]) -> VolumeId:
+        """CreateVolume with the recorded settings: its own default type would be gp2.
+
+        token: the same for the same volume, at most 64 ASCII characters. carried: the tags of the volume.
+        """
         wanted: dict[str, Any] = {
             "AvailabilityZone": record.zone,
             "SnapshotId": record.snapshot,
             "Size": record.size_gib,
             "VolumeType": record.type,
-            "ClientToken": _token(manifest, record),
-            "TagSpecifications": [{"ResourceType": "volume", "Tags": _shapes(manifest.volume_tags(record))}],
+            "ClientToken": token,
+            "TagSpecifications": [{"ResourceType": "volume", "Tags": shapes_of(carried)}],
         }
-        if record.iops is not None and record.type in _TAKES_IOPS:
+        if record.iops is not None and record.type in TAKES_IOPS:
             wanted["Iops"] = record.iops
-        if record.throughput is not None and record.type in _TAKES_THROUGHPUT:
+        if record.throughput is not None and record.type in TAKES_THROUGHPUT:
             wanted["Throughput"] = record.throughput
         if record.encrypted:
             wanted["Encrypted"] = True
@@ -134,12 +146,15 @@ class EbsDisks:
 
 
 def _token(manifest: Manifest, record: VolumeRecord) -> str:
-    """The same for the same restore, at most 64 ASCII characters."""
+    """The same for the same restore."""
     text = f"{manifest.workstation} {manifest.cycle} {record.device} {record.snapshot}"
+    if record.restore > 1:
+        text += f" {record.restore}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _shapes(mapping: Mapping[str, str]) -> list["TagTypeDef"]:
+def shapes_of(mapping: Mapping[str, str]) -> list["TagTypeDef"]:
+    """Tags as AWS takes them."""
     return [{"Key": key, "Value": value} for key, value in mapping.items()]
 
 

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.domain.tags import AUTOSTOP, ON, is_ours
-from autostop.domain.workstation import Checks, Instance, InstanceState, SpotKind, VolumeId, WorkstationId
+from autostop.aws.launch import launch_facts
+from autostop.domain.tags import AUTOSTOP, INSTANCE_TYPE, ON, is_ours
+from autostop.domain.workstation import Checks, Instance, InstanceState, OtherType, SpotKind, VolumeId, WorkstationId
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import InstanceStatusTypeDef, InstanceTypeDef, TagTypeDef
+    from mypy_boto3_ec2.type_defs import InstanceStatusTypeDef, InstanceTypeDef, InstanceTypeInfoTypeDef, TagTypeDef
 
 # "User initiated (2026-11-23 18:30:05 GMT)"; EC2 gives the moment of a stop nowhere else.
 _REASON_TIME = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
@@ -25,6 +26,7 @@ class Ec2Instances:
 
     client: "EC2Client"
     _stores: dict[str, bool] = field(default_factory=dict)
+    _types: dict[str, OtherType] = field(default_factory=dict)
 
     def tagged(self) -> Sequence[Instance]:
         """All pages of DescribeInstances by tag."""
@@ -52,7 +54,7 @@ class Ec2Instances:
         return None
 
     def _in_full(self, shape: "InstanceTypeDef", *, for_adoption: bool) -> Instance:
-        instance = _instance(shape)
+        instance = replace(_instance(shape), launch=launch_facts(shape))
         if shape.get("InstanceLifecycle") == "spot":
             instance = replace(instance, spot=self._spot_kind(shape.get("SpotInstanceRequestId", "")))
         # Without the tag it is never stopped, and the role may not ask.
@@ -98,6 +100,27 @@ class Ec2Instances:
         with aws_errors():
             self.client.stop_instances(InstanceIds=[workstation])
 
+    def types(self, names: Sequence[str]) -> Sequence[OtherType]:
+        """DescribeInstanceTypes, by filter and not by name, so that an unknown one is no error for the others."""
+        missing = [name for name in names if name not in self._types]
+        if missing:
+            with aws_errors():
+                answer = self.client.describe_instance_types(Filters=[{"Name": "instance-type", "Values": missing}])
+            self._types.update({name: OtherType(name) for name in missing})
+            known = [_other_type(shape) for shape in answer["InstanceTypes"]]
+            self._types.update({each.name: each for each in known})
+        return [self._types[name] for name in names]
+
+    def note_type(self, workstation: WorkstationId, note: str) -> None:
+        """CreateTags."""
+        with aws_errors():
+            self.client.create_tags(Resources=[workstation], Tags=[{"Key": INSTANCE_TYPE, "Value": note}])
+
+    def change_type(self, workstation: WorkstationId, type_: str) -> None:
+        """ModifyInstanceAttribute."""
+        with aws_errors():
+            self.client.modify_instance_attribute(InstanceId=workstation, InstanceType={"Value": type_})
+
     def set_delete_on_termination(self, workstation: WorkstationId, device: str, volume: VolumeId, flag: bool) -> None:
         """ModifyInstanceAttribute; the volume is named too, so that another at the device is never meant."""
         with aws_errors():
@@ -131,7 +154,16 @@ def _instance(shape: "InstanceTypeDef") -> Instance:
         hibernation=shape.get("HibernationOptions", {}).get("Configured", False),
         marketplace=any(code.get("ProductCodeType") == "marketplace" for code in shape.get("ProductCodes", [])),
         address=shape.get("PublicIpAddress") or shape.get("PrivateIpAddress"),
+        architecture=shape.get("Architecture", ""),
         state_reason=shape.get("StateReason", {}).get("Message", ""),
+    )
+
+
+def _other_type(shape: "InstanceTypeInfoTypeDef") -> OtherType:
+    return OtherType(
+        shape.get("InstanceType", ""),
+        tuple(shape.get("ProcessorInfo", {}).get("SupportedArchitectures", ())),
+        shape.get("InstanceStorageSupported", False),
     )
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from autostop.ports import DeniedError, TransientError
+from autostop.ports import DeniedError, NoCapacityError, TransientError
 
 # Not there yet, or not any more: EC2's lists lag behind its writes, and the next observation tells which.
 _LATER = frozenset(
@@ -35,24 +35,26 @@ _LATER = frozenset(
 _MUCH_LATER = frozenset(
     {
         "InstanceLimitExceeded",
-        "InsufficientInstanceCapacity",
         "InsufficientVolumeCapacity",
         "SnapshotLimitExceeded",
         "VcpuLimitExceeded",
         "VolumeLimitExceeded",
     }
 )
+_NO_CAPACITY = "InsufficientInstanceCapacity"
 _SOME_MINUTES = timedelta(minutes=2)
 
 
 @contextmanager
 def aws_errors() -> Generator[None, None, None]:
-    """Raise TransientError or DeniedError for what AWS refuses."""
+    """Raise TransientError (or its kin NoCapacityError) or DeniedError for what AWS refuses."""
     try:
         yield
     except ClientError as error:
         code = _code(error)
         text = f"AWS refused {error.operation_name} ({code}): {error.response.get('Error', {}).get('Message', '')}"
+        if code == _NO_CAPACITY:
+            raise NoCapacityError(text, _SOME_MINUTES) from error
         if code in _MUCH_LATER:
             raise TransientError(text, _SOME_MINUTES) from error
         if code in _LATER:

@@ -74,20 +74,6 @@ class HttpsJupyter:
         measured_at = _dated(kernels, asked_at).timestamp()
         return read_document({"v": VERSION, "at": measured_at, "servers": [server], "errors": []}, asked_at)
 
-    def answers(self, address: str, port: int, certificate_sha256: str | None, base_url: str = "/") -> bool:
-        """Whether a Jupyter server answers there over TLS, within 3 seconds; it needs no token, and none is sent.
-
-        certificate_sha256: None takes any certificate.
-        """
-        until = time.monotonic() + _LIMIT_SECONDS
-        try:
-            pinned = None if certificate_sha256 is None else _digest(certificate_sha256)
-            answer = _get(address, port, pinned, "", _target(base_url, ""), until)
-            content = _decoded(answer)
-        except (OSError, ValueError, RecursionError, http.client.HTTPException, _OtherCertificateError):
-            return False
-        return answer.status == 200 and isinstance(content, dict) and isinstance(content.get("version"), str)
-
 
 def _wrong_setting(address: str, port: int, token: str, certificate_sha256: str) -> str | None:
     """What the owner set that cannot be used, with the remedy; None when all can. It never repeats the token."""
@@ -127,7 +113,7 @@ def _target(base_url: str, what: str) -> str:
     return f"/{path}?no_track_activity=1"
 
 
-def _get(address: str, port: int, pinned: bytes | None, token: str, target: str, until: float) -> Answer:
+def _get(address: str, port: int, pinned: bytes, token: str, target: str, until: float) -> Answer:
     """The answer to one GET, after the certificate was compared.
 
     Raises OSError, ValueError, http.client.HTTPException, _OtherCertificateError.
@@ -137,7 +123,7 @@ def _get(address: str, port: int, pinned: bytes | None, token: str, target: str,
         plain.settimeout(remaining(until))
         with unverified_tls().wrap_socket(plain) as connection:
             shown = hashlib.sha256(connection.getpeercert(binary_form=True) or b"").digest()
-            if pinned is not None and not hmac.compare_digest(shown, pinned):
+            if not hmac.compare_digest(shown, pinned):
                 raise _OtherCertificateError
             host = f"[{ip}]" if ip.version == 6 else str(ip)
             return fetch(connection, f"{host}:{port}", target, token, until)

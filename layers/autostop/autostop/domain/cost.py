@@ -21,6 +21,7 @@ _PROVISIONED_IOPS: Final = 0.065
 _GP3_IOPS, _GP3_FREE_IOPS = 0.005, 3000
 _GP3_THROUGHPUT, _GP3_FREE_THROUGHPUT = 0.04, 125
 _GIB: Final = 2**30
+HOURS_A_MONTH: Final = 730
 
 
 def volume_cost(type_: str, size_gib: int, iops: int | None, throughput: int | None) -> float:
@@ -34,11 +35,16 @@ def volume_cost(type_: str, size_gib: int, iops: int | None, throughput: int | N
     return cost
 
 
+def snapshot_cost(gib: float) -> float:
+    """USD a month of one snapshot that holds so many GiB and shares none of them."""
+    return gib * _SNAPSHOT
+
+
 def cost_now(volumes: Iterable[Volume], snapshots: Iterable[Snapshot]) -> float:
     """USD a month at most, for what exists now. Snapshots share unchanged blocks, so their real cost is lower."""
     disks = sum(volume_cost(each.type, each.size_gib, each.iops, each.throughput) for each in volumes if each.exists)
     return disks + sum(
-        (each.stored_bytes / _GIB if each.stored_bytes is not None else each.size_gib) * _SNAPSHOT
+        snapshot_cost(each.stored_bytes / _GIB if each.stored_bytes is not None else each.size_gib)
         for each in snapshots
         if each.state is not SnapshotState.ERROR
     )

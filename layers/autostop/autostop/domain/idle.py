@@ -45,12 +45,20 @@ class Activity:
     processor: oldest first, one sample per `Policy.cpu_period`; periods without data are absent.
     jupyter: the newest answer; None only when the owner chose that nobody asks.
     kept_awake_until: the owner's promise of work, UTC; None without one.
+    started_at: when the owner last asked for it to run, UTC; None when something else was asked for since. Whoever
+    asks is there, even if it ran already.
     """
 
     launched_at: datetime
     processor: Sequence[Sample]
     jupyter: Reading | Unread | None
     kept_awake_until: datetime | None = None
+    started_at: datetime | None = None
+
+    @property
+    def begins_at(self) -> datetime:
+        """Its last start, or the owner's wish for one: nothing is idle before people had time to arrive."""
+        return max(self.launched_at, self.started_at or self.launched_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +101,9 @@ def assess(activity: Activity, policy: Policy, now: datetime) -> Verdict:
     if activity.kept_awake_until is not None and now < activity.kept_awake_until:
         return _active(now, "the owner keeps it awake", (), due_at=activity.kept_awake_until)
     # A new start is a new history: nothing measured before it counts, and people need time to arrive.
-    window_from = activity.launched_at + policy.grace
+    window_from = activity.begins_at + policy.grace
     if now < window_from:
-        reason = f"it was started {words(now - activity.launched_at)} ago; the first {words(policy.grace)} are grace"
+        reason = f"it was started {words(now - activity.begins_at)} ago; the first {words(policy.grace)} are grace"
         return _active(now, reason, (), due_at=window_from + policy.idle_after)
 
     signals = _signals(activity, policy, now)
@@ -174,7 +182,7 @@ def _quiet_as_far_as_seen(
 ) -> _Signal:
     """Quiet back to the first point of a gapless run: known only if nothing of the window lies before it."""
     window = policy.idle_after or timedelta(0)
-    window_from = max(activity.launched_at + policy.grace, now - window)
+    window_from = max(activity.begins_at + policy.grace, now - window)
     # The period in which the launch lies is not counted, so the first point may begin up to a period after it.
     if quiet_since > window_from + policy.cpu_period and seen_until - quiet_since < window:
         return _Signal(f"processor: CloudWatch has a gap before {quiet_since:%H:%M} UTC", None, now)

@@ -54,10 +54,12 @@ def why_not_delete_snapshot(snapshot: Snapshot, seen: Observation, manifest: Man
 
     The caller has seen the workstation ready; this looks at what it was started from.
     """
-    if not _is_of_this_workstation(snapshot, seen):
+    if not _was_made_by_a_cycle(snapshot, seen):
         return f"{snapshot.id} does not carry this workstation's tags"
-    if snapshot.cycle is None or snapshot.cycle >= manifest.cycle:
+    if snapshot.cycle is None or snapshot.cycle > manifest.cycle:
         return f"{snapshot.id} is not older than cycle {manifest.cycle}"
+    if snapshot.cycle == manifest.cycle and not _is_a_double(snapshot, manifest):
+        return f"{snapshot.id} is what cycle {manifest.cycle} restores from"
     # A device that the later cycle does not cover (its volume was taken away) has its latest data here.
     if snapshot.tags.get(tags.DEVICE) not in {None, *(record.device for record in manifest.volumes)}:
         return f"{snapshot.id} is of a device that cycle {manifest.cycle} does not have"
@@ -70,6 +72,42 @@ def why_not_delete_snapshot(snapshot: Snapshot, seen: Observation, manifest: Man
         attached = seen.at_device(record.device)
         if attached is None or not manifest.is_restored(attached, record):
             return f"the instance was not started from cycle {manifest.cycle}"
+    return None
+
+
+def why_not_delete_failed_snapshot(snapshot: Snapshot, seen: Observation, manifest: Manifest | None) -> str | None:
+    """Why this snapshot must stay: only one that EBS could not make goes, once nothing waits for it any more."""
+    if not _was_made_by_a_cycle(snapshot, seen):
+        return f"{snapshot.id} does not carry this workstation's tags"
+    if snapshot.state is not SnapshotState.ERROR:
+        return f"{snapshot.id} is {snapshot.state}, it has not failed"
+    holds = manifest is not None and seen.instance is not None and manifest.holds_since(seen.instance)
+    named = manifest.volumes if manifest is not None and holds else ()
+    if any(record.snapshot == snapshot.id for record in named):
+        return f"the manifest names {snapshot.id}"
+    return None
+
+
+def why_not_delete_failed_volume(volume: Volume, seen: Observation, manifest: Manifest) -> str | None:
+    """Why this volume must stay: only one that EBS could not restore goes, while its snapshot is there to be used.
+
+    The instance must not have been started since its volumes were written down: until then nothing was written to what
+    was restored, so that a volume in `error` holds nothing, whatever became of it.
+    """
+    if not _is_of_this_workstation(volume, seen):
+        return f"{volume.id} does not carry this workstation's tags"
+    if volume.state is not VolumeState.ERROR:
+        return f"{volume.id} is {volume.state}, it has not failed"
+    if volume.attached_to is not None:
+        return f"{volume.id} is attached to {volume.attached_to}"
+    if seen.instance is None or not manifest.holds_since(seen.instance):
+        return "the instance was started since the snapshots were made"
+    record = next((each for each in manifest.volumes if manifest.is_restored(volume, each)), None)
+    if record is None:
+        return f"{volume.id} was not restored from cycle {manifest.cycle}"
+    snapshot = seen.snapshot(record.snapshot)
+    if snapshot is None or snapshot.state is not SnapshotState.COMPLETED:
+        return f"the snapshot of {record.device} is not there to restore it again"
     return None
 
 
@@ -90,6 +128,16 @@ def why_not_create_volume(record: VolumeRecord, seen: Observation, manifest: Man
     return None
 
 
+def why_not_attach(volume: Volume, seen: Observation) -> str | None:
+    """Why a detached volume must be left where it is: only what carries our tags is touched."""
+    if not _is_of_this_workstation(volume, seen):
+        return (
+            f"{volume.id} does not carry this workstation's tags any more. Attach it yourself, then run "
+            f"`autostop adopt {seen.workstation}` again."
+        )
+    return None
+
+
 def why_not_start(seen: Observation, manifest: Manifest | None) -> str | None:
     """Why the instance must not be started: every volume must be in its place, and no other in its stead."""
     if seen.instance is None or seen.instance.state is not InstanceState.STOPPED:
@@ -105,6 +153,21 @@ def why_not_start(seen: Observation, manifest: Manifest | None) -> str | None:
         if volume.id != record.volume and not manifest.is_restored(volume, record):
             return f"{volume.id} at {record.device} is not what was there before"
     return None
+
+
+def _was_made_by_a_cycle(snapshot: Snapshot, seen: Observation) -> bool:
+    """True for our own snapshots. A backup that copies a volume's tags copies ours too, but no volume has these."""
+    return _is_of_this_workstation(snapshot, seen) and tags.LAUNCHED_AT in snapshot.tags
+
+
+def _is_a_double(snapshot: Snapshot, manifest: Manifest) -> bool:
+    """True for another snapshot of the same stop: of an attempt that failed, or made twice as an answer was lost."""
+    record = manifest.record_of(snapshot.volume)
+    return (
+        record is not None
+        and record.snapshot not in (None, snapshot.id)
+        and snapshot.tags.get(tags.LAUNCHED_AT) == manifest.launched_at.isoformat()
+    )
 
 
 def _is_of_this_workstation(thing: Volume | Snapshot, seen: Observation) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from autostop.domain import tags
+from autostop.domain.launch import LaunchRecord, launch_tags, record_launch
 from autostop.domain.workstation import Instance, Observation, Snapshot, SnapshotId, Volume, VolumeId, WorkstationId
 
 
@@ -14,6 +15,7 @@ class VolumeRecord:
 
     device: the name it is attached under. size_gib: GiB; throughput: MiB/s; None where the type has none.
     own_tags: the owner's, without Autostop's. snapshot: the one to restore from; None until it is known.
+    restore: the attempt at restoring it, from 1; another one asks EBS for another volume.
     """
 
     device: str
@@ -28,6 +30,7 @@ class VolumeRecord:
     kms_key: str | None = None
     own_tags: Mapping[str, str] | None = None
     snapshot: SnapshotId | None = None
+    restore: int = 1
 
     def describes(self, volume: Volume) -> bool:
         """True when the volume still has the size, type and performance that are recorded."""
@@ -48,6 +51,8 @@ class Manifest:
     launched_at: the instance's launch time when it was seen stopped; another launch time means that it ran since.
     stopped_at: its last stop by EC2's clock, or its launch time when EC2 does not say; the snapshots are later.
     written_at: when this attempt was begun, by our clock.
+    asked_at: when its snapshots were last asked for, noted before the call; None before that.
+    launch: what a new instance would need; None when an older version wrote the manifest, or its tags are damaged.
     """
 
     workstation: WorkstationId
@@ -58,6 +63,8 @@ class Manifest:
     stopped_at: datetime
     written_at: datetime
     volumes: tuple[VolumeRecord, ...]
+    launch: LaunchRecord | None = None
+    asked_at: datetime | None = None
 
     def record_of(self, volume: VolumeId) -> VolumeRecord | None:
         """The record of a volume, or None when it is not in this cycle."""
@@ -74,7 +81,16 @@ class Manifest:
 
     def next_attempt(self, now: datetime) -> "Manifest":
         """The same cycle, for another snapshot set."""
-        return replace(self.with_snapshots({}), attempt=self.attempt + 1, written_at=now)
+        return replace(self.with_snapshots({}), attempt=self.attempt + 1, written_at=now, asked_at=None)
+
+    def asking(self, now: datetime | None) -> "Manifest":
+        """The same manifest, before its snapshots are asked for; None: they certainly were not."""
+        return replace(self, asked_at=now)
+
+    def restoring_anew(self, record: VolumeRecord, failed: int) -> "Manifest":
+        """The same manifest, by which the next volume of a record is another than the failed attempt's."""
+        anew = replace(record, restore=max(record.restore, failed + 1))
+        return replace(self, volumes=tuple(anew if each == record else each for each in self.volumes))
 
     def set_tags(self) -> dict[str, str]:
         """The tags of every snapshot of the set, given at their creation."""
@@ -83,7 +99,11 @@ class Manifest:
             tags.WORKSTATION: self.workstation,
             tags.CYCLE: str(self.cycle),
             tags.ATTEMPT: str(self.attempt),
+            tags.INTENT: str(self.intent),
             tags.LAUNCHED_AT: self.launched_at.isoformat(),
+            tags.STOPPED_AT: self.stopped_at.isoformat(),
+            tags.WRITTEN_AT: self.written_at.isoformat(),
+            tags.DEVICES: tags.device_names(record.device for record in self.volumes),
         }
 
     def snapshot_tags(self, record: VolumeRecord) -> dict[str, str]:
@@ -100,7 +120,10 @@ class Manifest:
             tags.DELETE_ON_TERMINATION: "true" if record.delete_on_termination else "false",
             tags.ZONE: record.zone,
         }
-        return {**(record.own_tags or {}), **self.set_tags(), **{key: value for key, value in fields.items() if value}}
+        is_root = self.launch is not None and record.device == self.launch.root_device
+        launch = launch_tags(self.launch) if self.launch is not None and is_root else {}
+        known = {key: value for key, value in fields.items() if value}
+        return {**(record.own_tags or {}), **self.set_tags(), **known, **launch}
 
     def volume_tags(self, record: VolumeRecord) -> dict[str, str]:
         """The tags of a volume restored from a record, by which it is found again after a crash."""
@@ -110,6 +133,7 @@ class Manifest:
             tags.WORKSTATION: self.workstation,
             tags.DEVICE: record.device,
             tags.CYCLE: str(self.cycle),
+            tags.RESTORE: str(record.restore),
         }
 
     def is_restored(self, volume: Volume, record: VolumeRecord) -> bool:
@@ -132,8 +156,11 @@ class Manifest:
         )
 
 
-def write_manifest(seen: Observation, instance: Instance, intent: int, now: datetime) -> Manifest:
-    """The manifest of a new cycle: every attached volume of the stopped instance."""
+def write_manifest(seen: Observation, instance: Instance, intent: int, now: datetime, after: int = 0) -> Manifest:
+    """The manifest of a new cycle: every attached volume of the stopped instance.
+
+    after: the number of the last cycle as far as it is remembered; nothing may be left to see of it.
+    """
     records = tuple(
         VolumeRecord(
             device=volume.device or "",
@@ -150,15 +177,21 @@ def write_manifest(seen: Observation, instance: Instance, intent: int, now: date
         )
         for volume in seen.attached()
     )
+    root = next((record for record in records if record.device == instance.root_device), None)
+    launch = None
+    if root is not None and instance.launch is not None:
+        pieces = tags.MOST_TAGS - tags.OF_A_SNAPSHOT - len(root.own_tags or {})
+        launch = record_launch(instance.root_device, instance.launch, instance.tags, pieces)
     return Manifest(
         workstation=seen.workstation,
-        cycle=latest_cycle(seen) + 1,
+        cycle=max(latest_cycle(seen), after) + 1,
         attempt=1,
         intent=intent,
         launched_at=instance.launched_at,
         stopped_at=max(instance.stopped_at or instance.launched_at, instance.launched_at),
         written_at=now,
         volumes=records,
+        launch=launch,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from autostop.domain import tags
-from autostop.domain.workstation import Instance, SpotKind, Volume
+from autostop.domain.workstation import Instance, OtherType, SpotKind, Volume
 
 
 def why_never_stop(instance: Instance) -> str | None:
@@ -30,11 +30,14 @@ def why_never_shelve(instance: Instance, volumes: Sequence[Volume]) -> str | Non
     for volume in volumes:
         if volume.multi_attach:
             return f"volume {volume.id} can be attached to several instances. Turn multi-attach off or remove it."
-        if len(tags.own(volume.tags)) > tags.MOST_OWN_TAGS:
+        most = tags.MOST_OWN_TAGS_OF_ROOT if volume.device == instance.root_device else tags.MOST_OWN_TAGS
+        if len(tags.own(volume.tags)) > most:
             return (
-                f"volume {volume.id} has more than {tags.MOST_OWN_TAGS} tags, and its snapshot has no room for "
+                f"volume {volume.id} has more than {most} tags, and its snapshot has no room for "
                 "what Autostop must write. Remove some."
             )
+    if len(tags.device_names(volume.device or "" for volume in volumes)) > tags.LONGEST_VALUE:
+        return f"the names of its {len(volumes)} devices do not fit into one tag. Detach some of its volumes."
     return None
 
 
@@ -43,4 +46,17 @@ def why_not_ours(seen: Sequence[Volume], workstation: str) -> str | None:
     for volume in seen:
         if not tags.is_ours(volume.tags) or volume.tags.get(tags.WORKSTATION) != workstation:
             return f"volume {volume.id} at {volume.device} is not adopted. Run `autostop adopt {workstation}` again."
+    return None
+
+
+def why_never_become(instance: Instance, other: OtherType) -> str | None:
+    """Why this instance must not be changed to another type for want of capacity; None when it may be."""
+    if instance.spot is not None:
+        return "the type of a Spot instance cannot be changed."
+    if not other.architectures:
+        return "EC2 does not know it in this Region."
+    if instance.architecture not in other.architectures:
+        return f"it is for {' and '.join(other.architectures)}, and the workstation is {instance.architecture}."
+    if other.instance_store:
+        return "it has instance-store disks, and a stop empties them."
     return None

@@ -12,6 +12,8 @@ from autostop.domain.tags import PREFIX
 _DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?", re.ASCII)
 _MOST_CORES = 1024.0
 _HIGHEST_PORT = 65535
+_INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", re.ASCII)
+_MOST_INSTANCE_TYPES = 10
 
 
 class Probe(StrEnum):
@@ -35,6 +37,7 @@ class Policy:
     cpu_period: the period of the CPUUtilization points EC2 publishes (5 minutes; 1 with detailed monitoring).
     shelve_after: how long a stopped workstation keeps its volumes; None: it is only stopped, never shelved.
     keep_awake_for: what one tap on "keep awake" promises.
+    instance_types: as which types it may be started when its own has no capacity, in this order.
     """
 
     idle_after: timedelta | None = timedelta(minutes=30)
@@ -45,6 +48,7 @@ class Policy:
     keep_awake_for: timedelta = timedelta(hours=1)
     probe: Probe = Probe.SSM
     jupyter_port: int = 8888
+    instance_types: tuple[str, ...] = ()
 
 
 def parse_duration(text: str) -> timedelta:
@@ -102,6 +106,17 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _instance_types(text: str) -> tuple[str, ...]:
+    if text.strip() == "off":
+        return ()
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if not all(_INSTANCE_TYPE.fullmatch(name) for name in names):
+        raise InvalidSettingError("is no list of instance types; write it like c6i.2xlarge,m5.2xlarge, or off")
+    if len(names) > _MOST_INSTANCE_TYPES:
+        raise InvalidSettingError(f"is longer than {_MOST_INSTANCE_TYPES} instance types")
+    return names
+
+
 _PARSERS: dict[str, Callable[[str], object]] = {
     "idle_after": _positive_duration_or_off,
     "grace": parse_duration,
@@ -111,6 +126,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "keep_awake_for": _positive_duration,
     "probe": _probe,
     "jupyter_port": _port,
+    "instance_types": _instance_types,
 }
 
 

@@ -1,6 +1,6 @@
 """The tags by which Autostop knows its own workstations, volumes and snapshots."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 PREFIX: Final = "autostop:"
@@ -12,7 +12,12 @@ WORKSTATION: Final = "autostop:workstation"
 DEVICE: Final = "autostop:device"
 CYCLE: Final = "autostop:cycle"
 ATTEMPT: Final = "autostop:attempt"
+INTENT: Final = "autostop:intent"
 LAUNCHED_AT: Final = "autostop:launched-at"
+STOPPED_AT: Final = "autostop:stopped-at"
+WRITTEN_AT: Final = "autostop:written-at"
+# All devices of a set, on each of its snapshots: a set with one missing is recognised.
+DEVICES: Final = "autostop:devices"
 VOLUME: Final = "autostop:volume"
 TYPE: Final = "autostop:type"
 SIZE: Final = "autostop:size"
@@ -22,14 +27,36 @@ ENCRYPTED: Final = "autostop:encrypted"
 KMS_KEY: Final = "autostop:kms-key"
 DELETE_ON_TERMINATION: Final = "autostop:delete-on-termination"
 ZONE: Final = "autostop:zone"
+# On a restored volume: which attempt at it this is.
+RESTORE: Final = "autostop:restore"
+
+# On an instance that runs as another type for want of capacity: its own type, and the present one.
+INSTANCE_TYPE: Final = "autostop:instance-type"
+
+# On all that a rehearsal makes, and on an instance that it stopped; never together with the tags of a cycle.
+REHEARSAL: Final = "autostop:rehearsal"
+
+# The instance, in pieces on the root's snapshot: `autostop:instance-1-of-3`.
+INSTANCE_PIECE: Final = "autostop:instance-"
+
+# On an instance that `autostop recover` built: the workstation that it replaces, and the cycle that it was built from.
+RECOVERED_FROM: Final = "autostop:recovered-from"
+RECOVERED_CYCLE: Final = "autostop:recovered-cycle"
 
 JUPYTER_CERTIFICATE: Final = "autostop:jupyter-certificate"
 JUPYTER_RUNTIME: Final = "autostop:jupyter-runtime"
 
 AUTO_SCALING_GROUP: Final = "aws:autoscaling:groupName"
 
-# EC2 allows 50 tags; a snapshot carries the volume's own tags and up to 15 of ours.
-MOST_OWN_TAGS: Final = 35
+# EC2's limits.
+MOST_TAGS: Final = 50
+LONGEST_VALUE: Final = 256
+# A snapshot carries the volume's own tags and up to 19 of ours; the root's also what is needed to build the instance
+# anew, which without the instance's own tags is never longer than 5 tags.
+OF_A_SNAPSHOT: Final = 19
+_OF_AN_INSTANCE: Final = 5
+MOST_OWN_TAGS: Final = MOST_TAGS - OF_A_SNAPSHOT
+MOST_OWN_TAGS_OF_ROOT: Final = MOST_OWN_TAGS - _OF_AN_INSTANCE
 
 
 def is_ours(tags: Mapping[str, str]) -> bool:
@@ -50,3 +77,8 @@ def number(tags: Mapping[str, str], key: str) -> int | None:
     """The whole number in a tag; None when the tag is missing or holds something else."""
     value = tags.get(key, "")
     return int(value) if value.isascii() and value.isdigit() else None
+
+
+def device_names(devices: Iterable[str]) -> str:
+    """Devices as one tag's value: `sda1 sdf`, sorted, without /dev/."""
+    return " ".join(sorted(device.removeprefix("/dev/") for device in devices))

@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
 from autostop.domain import tags
+from autostop.domain.launch import LaunchFacts
 from autostop.domain.reading import Reading, Unread
 
 WorkstationId = NewType("WorkstationId", str)
 VolumeId = NewType("VolumeId", str)
 SnapshotId = NewType("SnapshotId", str)
+
+# EC2's lists may lag behind its writes; what is not listed after this long was never made, or is gone.
+LISTS_LAG_FOR = timedelta(minutes=2)
 
 
 class InstanceState(StrEnum):
@@ -81,6 +85,8 @@ class Instance:
     vcpus: cores × threads; 0 when EC2 does not say. root_device: literally as EC2 names it, e.g. `/dev/xvda`.
     spot: None for an On-Demand instance. instance_store: the type has disks that a stop empties.
     address: where the workstation can be reached now; None while it has none.
+    architecture: as EC2 names it, e.g. `x86_64`. state_reason: why it is in its state, in EC2's words.
+    launch: what a new instance would need to be like it; None where nobody asked.
     """
 
     id: WorkstationId
@@ -100,11 +106,22 @@ class Instance:
     marketplace: bool = False
     address: str | None = None
     state_reason: str = ""
+    architecture: str = ""
+    launch: LaunchFacts | None = None
 
     @property
     def name(self) -> str:
         """The owner's name for it, or the id."""
         return self.tags.get("Name") or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class OtherType:
+    """A type that the owner names for want of capacity. architectures: none when EC2 does not know the type."""
+
+    name: str
+    architectures: tuple[str, ...] = ()
+    instance_store: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +189,7 @@ class Observation:
     snapshots: those of this account whose tag names this workstation.
     checks: looked at only while running. jupyter: the newest answer since the launch; None while there is none.
     asks_jupyter: False when the owner chose that nobody asks (`autostop:probe = none`).
+    other_types: those that the owner names, in his order; looked at only when a start lacked capacity.
     """
 
     workstation: WorkstationId
@@ -181,6 +199,7 @@ class Observation:
     checks: Checks = Checks.UNKNOWN
     jupyter: Reading | Unread | None = None
     asks_jupyter: bool = True
+    other_types: tuple[OtherType, ...] = ()
 
     def attached(self) -> tuple[Volume, ...]:
         """Volumes that are attached to the instance, or on their way to or from it, by device name."""

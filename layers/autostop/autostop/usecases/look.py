@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from autostop.domain.idle import Activity, Sample, Verdict, VerdictKind, assess
+from autostop.domain.intent import By, Wanted
 from autostop.domain.reading import Reading, Unread
 from autostop.domain.settings import Policy, Probe
 from autostop.domain.workstation import Instance, WorkstationId
@@ -111,5 +112,7 @@ def _judge(subject: Subject, samples: Sequence[Sample], answer: Reading | Unread
         answer = None
     elif answer is None:
         answer = Unread(now, "it was asked; its answer is read at the next look")
-    activity = Activity(subject.instance.launched_at, samples, answer, subject.state.kept_awake_until)
+    intent = subject.state.intent
+    started_at = intent.at if intent and intent.wanted is Wanted.RUN and intent.by is By.OWNER else None
+    activity = Activity(subject.instance.launched_at, samples, answer, subject.state.kept_awake_until, started_at)
     return assess(activity, subject.policy, now)

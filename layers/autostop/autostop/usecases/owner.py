@@ -46,7 +46,7 @@ class Owner:
         """Want it to run, at any moment of a shelving. Safe to press twice."""
 
         def begin(state: State, now: datetime) -> State:
-            if state.intent is not None and state.intent.wanted is Wanted.RUN and not state.intent.settled:
+            if state.intent is not None and state.intent.wanted is Wanted.RUN and _is_under_way(state):
                 return state
             return state.wanting(following(state.intent, Wanted.RUN, By.OWNER, f"{asked_by} asked for it", now))
 
@@ -56,7 +56,7 @@ class Owner:
         """Want it stopped; it is shelved later, as its settings say. Safe to press twice."""
 
         def begin(state: State, now: datetime) -> State:
-            if state.intent is not None and state.intent.wanted is not Wanted.RUN and not state.intent.settled:
+            if state.intent is not None and state.intent.wanted is not Wanted.RUN and _is_under_way(state):
                 return state
             return state.wanting(following(state.intent, Wanted.STOP, By.OWNER, f"{asked_by} asked for it", now))
 
@@ -111,3 +111,8 @@ class Owner:
             self.queue.wake(workstation)
             return
         raise TransientError("Its state changes too fast just now. Try again in a few seconds.")
+
+
+def _is_under_way(state: State) -> bool:
+    """False when it is blocked, too: asking again is then to try again, with what was given up forgotten."""
+    return state.intent is not None and not state.intent.settled and state.blocked is None

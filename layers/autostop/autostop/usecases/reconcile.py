@@ -3,33 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import assert_never
 
 from autostop.domain.idle import VerdictKind
-from autostop.domain.intent import By, Intent, Wanted, following
-from autostop.domain.lifecycle import (
-    AttachVolume,
-    Blocked,
-    ChangeIntent,
-    CreateSnapshots,
-    CreateVolume,
-    DeleteSnapshot,
-    DeleteVolume,
-    DetachVolume,
-    Outcome,
-    SetDeleteOnTermination,
-    Settled,
-    StartInstance,
-    Step,
-    StopInstance,
-    TagSnapshot,
-    Wait,
-    WriteManifest,
-    next_step,
-)
+from autostop.domain.intent import By, Intent, Wanted
+from autostop.domain.lifecycle import next_step
 from autostop.domain.settings import Policy, Probe, policy_for
-from autostop.domain.tags import DEVICE
-from autostop.domain.workstation import Checks, Instance, InstanceState, Observation, WorkstationId
+from autostop.domain.steps import Blocked, ChangeIntent, Outcome, Settled, Step, StopInstance, Wait
+from autostop.domain.tags import is_ours
+from autostop.domain.workstation import Instance, InstanceState, Observation, WorkstationId
 from autostop.ports import (
     Asker,
     ConflictError,
@@ -43,12 +24,18 @@ from autostop.ports import (
     State,
     TransientError,
 )
+from autostop.usecases.act import Actor
 from autostop.usecases.look import Subject, consult, judge
 
-# A person waits for a start: waits up to this long are slept inside the function, by this much at a time.
+# What a function keeps back from its time: for the call under way, and for message, state and lease at the end. Each
+# of them takes 3 seconds at most when AWS throttles it (`aws/clients.py`).
+KEPT_BACK = timedelta(seconds=12)
+# A person waits for a start: waits up to this long are slept inside the function.
 _BRIEF = timedelta(seconds=5)
 _NAP = timedelta(seconds=1)
 _LEASE_BUSY_RETRY = timedelta(seconds=2)
+# An error that goes on is waited for twice as long each time, up to this.
+_LONGEST_RETRY = timedelta(minutes=15)
 # How fresh an answer must be to stop a workstation by it, and how long it is waited for.
 _ANSWER_HOLDS_FOR = timedelta(minutes=5)
 _ANSWER_COMES_WITHIN = timedelta(minutes=2)
@@ -60,9 +47,24 @@ _REACHED = {
 }
 
 
+class _OutOfTimeError(Exception):
+    """The function's time is nearly up; another one goes on."""
+
+
+@dataclass(slots=True)
+class _Last:
+    """The last step of this function, and when it was taken."""
+
+    step: Step | None = None
+    at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Everything the reconciler works with. `clock` gives aware UTC moments; `sleep` takes seconds."""
+    """Everything the reconciler works with.
+
+    `clock` gives aware UTC moments; `sleep` takes seconds; `chance` gives numbers from 0 to 1, which spread retries.
+    """
 
     instances: Instances
     disks: Disks
@@ -73,68 +75,104 @@ class Reconciler:
     defaults: Policy
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
+    chance: Callable[[], float]
 
     def reconcile(self, workstation: WorkstationId, holder: str, until: datetime) -> str:
         """Work on one workstation until it must wait or `until` is near; what it came to, in words.
 
-        Only one holder at a time acts on a workstation. Raises TransientError and DeniedError only when even the
-        state could not be read or written; the queue then delivers again.
+        until: KEPT_BACK before the function is ended. Only one holder at a time acts on a workstation. Raises
+        TransientError and DeniedError only when even the state could not be read or written; the queue then delivers
+        again.
         """
         # Events of all the account's instances come by; most are not ours, and cost one read.
         if not _wants(self.ledger.load(workstation)):
             return "nothing is wanted"
-        # The lease outlives the function's time by a margin, so that no two ever act together.
-        if not self.ledger.take_lease(workstation, holder, self.clock(), until + _BRIEF):
-            self.queue.wake(workstation, _LEASE_BUSY_RETRY)
-            return "another reconciler is at work"
+        # The lease lasts as long as the function can, so that no two ever act together.
+        if not self.ledger.take_lease(workstation, holder, self.clock(), until + KEPT_BACK):
+            return self._knock(workstation)
         try:
-            return self._work(workstation, until)
-        finally:
+            said = self._work(workstation, until)
+            while not self.ledger.give_lease_back(workstation, holder, unless_knocked=True):
+                if self.clock() >= until:
+                    self.queue.wake(workstation)
+                    self.ledger.give_lease_back(workstation, holder)
+                    break
+                if not self.ledger.take_lease(workstation, holder, self.clock(), until + KEPT_BACK):
+                    break
+                said = self._work(workstation, until)
+        except BaseException:
             self.ledger.give_lease_back(workstation, holder)
+            raise
+        return said
+
+    def _knock(self, workstation: WorkstationId) -> str:
+        """Whoever is at work looks once more before it goes. One message is enough for the case that it died."""
+        held_until = self.ledger.knock(workstation)
+        if held_until is not None:
+            self.queue.wake(workstation, held_until - self.clock() + _LEASE_BUSY_RETRY)
+        return "another reconciler is at work"
 
     def _work(self, workstation: WorkstationId, until: datetime) -> str:
-        while True:
-            state = self.ledger.load(workstation)
-            if state.intent is None or state.intent.settled:
-                return "nothing more is wanted"
-            try:
-                said = self._advance(state, state.intent, until)
-            except ConflictError:
-                continue
-            if said is not None:
-                return said
-            if self.clock() >= until:
-                self.queue.wake(workstation)
-                return "out of time; it goes on at once"
+        last = _Last()
+        try:
+            while True:
+                state = self.ledger.load(workstation)
+                if state.intent is None or state.intent.settled:
+                    return "nothing more is wanted"
+                try:
+                    said = self._advance(state, state.intent, last, until)
+                except ConflictError:
+                    said = None
+                if said is not None:
+                    return said
+                self._in_time(until)
+        except _OutOfTimeError:
+            self.queue.wake(workstation)
+            return "out of time; it goes on at once"
 
-    def _advance(self, state: State, intent: Intent, until: datetime) -> str | None:
+    def _in_time(self, until: datetime) -> None:
+        if self.clock() >= until:
+            raise _OutOfTimeError
+
+    def _advance(self, state: State, intent: Intent, last: _Last, until: datetime) -> str | None:
         """One observation and what it calls for; None to look again at once."""
         try:
-            state, seen = self._observe(state, intent)
-            outcome = next_step(seen, intent, state.manifest, self.clock())
+            state, seen = self._observe(state, intent, until)
+            outcome = next_step(seen, intent, state.manifest, self.clock(), state.tried)
             if isinstance(outcome, StopInstance) and seen.instance is not None and intent.by is By.IDLE:
                 state, outcome = self._look_once_more(state, seen.instance, intent)
-            return self._carry_out(state, intent, outcome, until)
+            self._in_time(until)
+            return self._carry_out(state, intent, seen, outcome, last, until)
         except TransientError as error:
-            return self._pause(state, Wait(str(error), error.retry_after))
+            return self._hindered(state.workstation, intent, error)
         except DeniedError as error:
-            return self._block(state, intent, str(error))
+            return self._denied(state.workstation, intent, error)
 
-    def _observe(self, state: State, intent: Intent) -> tuple[State, Observation]:
-        """What AWS says now. While a start is under way, that includes whether Jupyter answers."""
+    def _observe(self, state: State, intent: Intent, until: datetime) -> tuple[State, Observation]:
+        """What AWS says now. While a start is under way, that includes whether Jupyter answers.
+
+        Between its calls it looks at the time: in a storm each of them may take seconds.
+        """
         workstation = state.workstation
         instance = self.instances.find(workstation)
-        checks, asks_jupyter, heard = Checks.UNKNOWN, True, None
-        if instance is not None and instance.state is InstanceState.RUNNING and intent.wanted is Wanted.RUN:
-            checks = self.instances.checks(workstation)
+        seen = Observation(workstation, instance)
+        self._in_time(until)
+        # Who took the tag away does not want it to be asked either.
+        if instance is not None and is_ours(instance.tags) and intent.wanted is Wanted.RUN:
             policy, _ = policy_for(self.defaults, instance.tags)
-            asks_jupyter = policy.probe is not Probe.NONE
-            state = self._listen(state, instance, policy)
-            heard = state.answer if _since_launch(state, instance) else None
-        volumes, snapshots = self.disks.volumes(workstation), self.disks.snapshots(workstation)
-        return state, Observation(
-            workstation, instance, tuple(volumes), tuple(snapshots), checks, heard, asks_jupyter=asks_jupyter
-        )
+            if instance.state is InstanceState.RUNNING:
+                checks = self.instances.checks(workstation)
+                self._in_time(until)
+                state = self._listen(state, instance, policy)
+                heard = state.answer if _since_launch(state, instance) else None
+                seen = replace(seen, checks=checks, jupyter=heard, asks_jupyter=policy.probe is not Probe.NONE)
+            if state.tried.no_capacity:
+                seen = replace(seen, other_types=tuple(self.instances.types(policy.instance_types)))
+            self._in_time(until)
+        volumes = self.disks.volumes(workstation)
+        self._in_time(until)
+        snapshots = self.disks.snapshots(workstation)
+        return state, replace(seen, volumes=tuple(volumes), snapshots=tuple(snapshots))
 
     def _listen(self, state: State, instance: Instance, policy: Policy) -> State:
         """Ask whether Jupyter answers, until it did once since the launch."""
@@ -159,14 +197,15 @@ class Reconciler:
         why = f"it is not put to sleep: {verdict.headline}"
         return replace(state, verdict=verdict), ChangeIntent(Wanted.RUN, By.FOUND, why)
 
-    def _carry_out(self, state: State, intent: Intent, outcome: Outcome, until: datetime) -> str | None:
+    def _carry_out(
+        self, state: State, intent: Intent, seen: Observation, outcome: Outcome, last: _Last, until: datetime
+    ) -> str | None:
         now = self.clock()
         match outcome:
             case Wait() if outcome.at_most <= _BRIEF and now + outcome.at_most < until:
                 if state.waiting_for != outcome.why or state.blocked:
                     self.ledger.save(replace(state, waiting_for=outcome.why, blocked=None))
-                self.sleep(_NAP.total_seconds())
-                return None
+                self.sleep(outcome.at_most.total_seconds())
             case Wait():
                 return self._pause(state, outcome)
             case Blocked(reason):
@@ -176,55 +215,27 @@ class Reconciler:
                 self.ledger.save(replace(settled, look_at=None))
                 self._record(state, intent, f"done: {_REACHED[intent.wanted]}. {note}".strip())
                 return f"{intent.wanted} is reached"
-            case ChangeIntent(wanted, by, why):
-                self.ledger.save(state.wanting(following(intent, wanted, by, why, now)))
-                self._record(state, intent, why)
-            case WriteManifest(manifest, why):
-                self.ledger.save(replace(state, manifest=manifest))
-                self._record(
-                    state, intent, f"cycle {manifest.cycle}: wrote down {len(manifest.volumes)} volumes ({why})"
-                )
-            case CreateSnapshots(manifest):
-                known = self.disks.create_snapshots(manifest)
-                self._record(state, intent, f"cycle {manifest.cycle}: began {len(known)} snapshots")
-                self.ledger.save(replace(state, manifest=manifest.with_snapshots(known)))
+            case _ if outcome == last.step and last.at is not None and now - last.at < _BRIEF:
+                # The lists do not show yet what was done.
+                self.sleep(_NAP.total_seconds())
             case _:
-                self._record(state, intent, self._perform(state.workstation, outcome))
+                Actor(self.instances, self.disks, self.ledger, self.clock).take(state, intent, seen, outcome)
+                last.step, last.at = outcome, self.clock()
         return None
 
-    def _perform(self, workstation: WorkstationId, step: Step) -> str:
-        """Make the step's one call; what was done, in words."""
-        match step:
-            case StopInstance():
-                self.instances.stop(workstation)
-                return "asked EC2 to stop the instance"
-            case StartInstance():
-                self.instances.start(workstation)
-                return "asked EC2 to start the instance"
-            case TagSnapshot(snapshot, tags):
-                self.disks.tag_snapshot(snapshot, tags)
-                return f"wrote the manifest of {tags[DEVICE]} on {snapshot}"
-            case DetachVolume(volume, device):
-                self.disks.detach(volume, workstation, device)
-                return f"detaching {volume} from {device}"
-            case DeleteVolume(volume, snapshot):
-                self.disks.delete(volume)
-                return f"deleted {volume}; {snapshot} holds its data"
-            case CreateVolume(manifest, record):
-                return f"restoring {record.device} from {record.snapshot} as {self.disks.create(manifest, record)}"
-            case AttachVolume(volume, device):
-                self.disks.attach(volume, workstation, device)
-                return f"attaching {volume} at {device}"
-            case SetDeleteOnTermination(volume, device, flag):
-                self.instances.set_delete_on_termination(workstation, device, volume, flag=flag)
-                return f"{device} is {'deleted' if flag else 'kept'} on termination again"
-            case DeleteSnapshot(snapshot, cycle):
-                self.disks.delete_snapshot(snapshot)
-                return f"deleted {snapshot} of cycle {cycle}, replaced by a later one"
-            case WriteManifest() | CreateSnapshots() | ChangeIntent():
-                raise ValueError(f"{step} is carried out with the state")
-            case _:
-                assert_never(step)
+    def _hindered(self, workstation: WorkstationId, intent: Intent, error: TransientError) -> str | None:
+        """Come back after a passing error: each time later, and not at one moment with all others in the same storm."""
+        # Something may have been saved before the error came.
+        state = self.ledger.load(workstation)
+        if state.intent != intent:
+            return None
+        longest = min(_LONGEST_RETRY, error.retry_after * 2 ** min(state.tried.errors, 10))
+        delay = longest * (1 + self.chance()) / 2
+        return self._pause(state, Wait(str(error), delay), errors=state.tried.errors + 1)
+
+    def _denied(self, workstation: WorkstationId, intent: Intent, error: DeniedError) -> str | None:
+        state = self.ledger.load(workstation)
+        return self._block(state, intent, str(error)) if state.intent == intent else None
 
     def _block(self, state: State, intent: Intent, reason: str) -> str:
         if state.blocked != reason:
@@ -232,7 +243,7 @@ class Reconciler:
             self._record(state, intent, f"blocked: {reason}")
         return f"blocked: {reason}"
 
-    def _pause(self, state: State, wait: Wait) -> str:
+    def _pause(self, state: State, wait: Wait, errors: int | None = None) -> str:
         """Come back later by a delayed message; one under way in time is enough, or messages would multiply."""
         now = self.clock()
         due = now + wait.at_most
@@ -240,8 +251,10 @@ class Reconciler:
         if look_at is None or not now < look_at <= due:
             self.queue.wake(state.workstation, wait.at_most)
             look_at = due
-        if (look_at, wait.why, None) != (state.look_at, state.waiting_for, state.blocked):
-            self.ledger.save(replace(state, waiting_for=wait.why, blocked=None, look_at=look_at))
+        tried = state.tried if errors is None else replace(state.tried, errors=errors)
+        paused = replace(state, waiting_for=wait.why, blocked=None, look_at=look_at, tried=tried)
+        if paused != state:
+            self.ledger.save(paused)
         return f"waiting: {wait.why}"
 
     def _record(self, state: State, intent: Intent, text: str) -> None:

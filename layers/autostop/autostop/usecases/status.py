@@ -1,10 +1,11 @@
 """How a workstation stands, as the phone page and the command show it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from autostop.domain.capacity import fallback_in_words
 from autostop.domain.cost import cost_awake, cost_now
 from autostop.domain.intent import Wanted
 from autostop.domain.link import Scope
@@ -100,9 +101,17 @@ def status_of(
         jupyter_url=_jupyter_url(state, instance, policy),
         cost_now=cost_now(volumes, snapshots),
         cost_awake=cost_awake(volumes, state.manifest),
-        problems=(*problems, *([state.note] if state.note else [])),
+        problems=(*problems, *_notes(state, instance)),
         scopes=scopes,
     )
+
+
+def _notes(state: State, instance: Instance | None) -> Iterator[str]:
+    awake = instance is not None and instance.state in (InstanceState.PENDING, InstanceState.RUNNING)
+    if instance is not None and awake and (fallback := fallback_in_words(instance)):
+        yield fallback
+    if state.note:
+        yield state.note
 
 
 def _phase(state: State, instance: Instance | None) -> Phase:
@@ -130,7 +139,10 @@ def _headline(state: State, instance: Instance | None, phase: Phase) -> str:
     intent, verdict = state.intent, state.verdict
     match phase:
         case Phase.BLOCKED:
-            return state.blocked or "The instance is terminated or not there. Its snapshots are kept."
+            return state.blocked or (
+                "The instance is terminated or not there. Its snapshots are kept: "
+                f"`autostop recover {state.workstation}` builds a new one from them."
+            )
         case Phase.WAKING:
             return f"Waking up: {state.waiting_for or 'it begins'}"
         case Phase.FALLING_ASLEEP:
