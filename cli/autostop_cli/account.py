@@ -1,5 +1,6 @@
 """The owner's AWS account, as the command reaches it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,11 +10,15 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from autostop.aws.dead_letters import DeadLetters
 from autostop.aws.dynamodb import DynamoLedger
 from autostop.aws.ebs import EbsDisks
 from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.environment import utc_now
+from autostop.aws.images import Ec2Builder, Ec2Estate
+from autostop.aws.scratch import EbsScratch
 from autostop.aws.sqs import SqsQueue
+from autostop.usecases.orphans import Orphans
 from autostop.usecases.owner import Owner
 from autostop_cli.stack import Stack, find_stack
 
@@ -29,12 +34,13 @@ _CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard"
 class Account:
     """One account and Region with the stack in it; nothing is asked of AWS before it is needed.
 
-    session: where credentials and Region come from. clock: gives aware UTC moments.
+    session: where credentials and Region come from. clock: gives aware UTC moments. sleep: takes seconds.
     """
 
     session: boto3.Session
     stack_name: str = "autostop"
     clock: Callable[[], datetime] = utc_now
+    sleep: Callable[[float], None] = time.sleep
 
     @cached_property
     def ec2(self) -> "EC2Client":
@@ -57,6 +63,32 @@ class Account:
         return EbsDisks(self.ec2)
 
     @cached_property
+    def scratch(self) -> EbsScratch:
+        """What rehearsals make."""
+        return EbsScratch(self.ec2, self.session.client("ebs", config=_CONFIG))
+
+    @cached_property
+    def orphans(self) -> Orphans:
+        """What is left over in the account."""
+        return Orphans(self.instances, self.disks, Ec2Estate(self.ec2), self.builder, self.ledger)
+
+    @cached_property
+    def builder(self) -> Ec2Builder:
+        """Instances that are built anew."""
+        return Ec2Builder(self.ec2)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters | None:
+        """The dead-letter queue; None when the stack does not tell where it is."""
+        url = self.stack.dead_letter_url
+        return DeadLetters(self.session.client("sqs", config=_CONFIG), url, self.stack.queue_url) if url else None
+
+    @cached_property
+    def queue(self) -> SqsQueue:
+        """The reconciler's queue."""
+        return SqsQueue(self.session.client("sqs", config=_CONFIG), self.stack.queue_url)
+
+    @cached_property
     def stack(self) -> Stack:
         """The deployed stack. Raises DeniedError, InvalidSettingError, TransientError."""
         return find_stack(self.session.client("cloudformation", config=_CONFIG), self.stack_name)
@@ -69,5 +101,4 @@ class Account:
     @cached_property
     def owner(self) -> Owner:
         """The owner's side of the workstations."""
-        queue = SqsQueue(self.session.client("sqs", config=_CONFIG), self.stack.queue_url)
-        return Owner(self.instances, self.disks, self.ledger, queue, self.stack.policy, self.clock)
+        return Owner(self.instances, self.disks, self.ledger, self.queue, self.stack.policy, self.clock)

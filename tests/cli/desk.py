@@ -4,7 +4,7 @@ import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,13 @@ _TEMPLATE = {
             },
         },
         "Queue": {"Type": "AWS::SQS::Queue"},
+        "DeadLetterQueue": {"Type": "AWS::SQS::Queue"},
     },
     "Outputs": {
         "ApiUrl": {"Value": API_URL},
         "TableName": {"Value": {"Ref": "Table"}},
         "QueueUrl": {"Value": {"Ref": "Queue"}},
+        "DeadLetterQueueUrl": {"Value": {"Ref": "DeadLetterQueue"}},
     },
 }
 
@@ -58,7 +60,7 @@ class Desk:
 
     def run(self, *words: str, stdin: str | None = None, environment: Mapping[str, str] | None = None) -> Result:
         """One call of the command; what it prints for errors is in `output` too."""
-        fresh = Account(self.account.session, self.account.stack_name, self.clock)
+        fresh = Account(self.account.session, self.account.stack_name, self.clock, self.account.sleep)
         return CliRunner().invoke(cli, words, input=stdin, env=environment, obj=fresh, catch_exceptions=False)
 
     def launch(self, **parameters: Any) -> WorkstationId:
@@ -91,4 +93,8 @@ def desk(root: Path, **parameters: str) -> Generator[Desk]:
             TemplateBody=json.dumps(_TEMPLATE),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         )
-        yield Desk(world, clock, Account(session, clock=clock))
+
+        def sleep(seconds: float) -> None:
+            clock.advance(timedelta(seconds=seconds))
+
+        yield Desk(world, clock, Account(session, clock=clock, sleep=sleep))

@@ -100,7 +100,7 @@ def test_instance_is_refused(field: dict[str, Any], words: str) -> None:
         ({"multi_attach": True}, "several instances"),
         ({"tags": {tags.WORKSTATION: "i-other"}}, "a part of the workstation i-other"),
         ({"attachment": AttachmentState.DETACHING}, "is detaching"),
-        ({"tags": {f"own-{number}": "" for number in range(36)}}, "more than 35 tags"),
+        ({"tags": {f"own-{number}": "" for number in range(32)}}, "more than 31 tags"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
