@@ -16,6 +16,8 @@ from autostop_cli.adopting import TOKEN_VARIABLE, adopt, given_token
 from autostop_cli.certificate import NotACertificateError, fingerprint
 from autostop_cli.errors import EXPECTED, sentence
 from autostop_cli.linking import make_link, show_link
+from autostop_cli.recovering import recover_all, recover_one
+from autostop_cli.rehearsing import rehearse
 from autostop_cli.standing import show_all, show_one
 
 _LONGEST_LABEL: Final = 40
@@ -30,6 +32,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "shelve-after": "How long it keeps its volumes after a stop, such as 12h; 0: shelved at once; off: never.",
     "keep-awake-for": "What one tap on keep awake promises, such as 1h.",
     "jupyter-port": "Where Jupyter listens.",
+    "instance-types": "As which types it may start when its own has no capacity: c6i.2xlarge,m5.2xlarge; off: none.",
 }
 
 
@@ -175,6 +178,22 @@ def adopt_command(
     adopt(account, instance, given, token=given_token(from_stdin=token_from_stdin), yes=yes, dry_run=dry_run)
 
 
+@cli.command("rehearse")
+@click.argument("instance", type=_Workstation())
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--stop", is_flag=True, help="Stop it for some minutes if it runs; with --yes it is not asked about.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
+@click.pass_obj
+def rehearse_command(account: Account, instance: WorkstationId, *, yes: bool, stop: bool, dry_run: bool) -> None:
+    """Try out a whole cycle of a workstation, with the deletion left out.
+
+    Snapshots the volumes of an INSTANCE, makes scratch volumes from the snapshots, compares them with yours, removes
+    what it made, and reports. An instance that runs is stopped for it and started again. What an interrupted one left
+    is removed when it is run again.
+    """
+    rehearse(account, instance, yes=yes, stop=stop, dry_run=dry_run)
+
+
 @cli.command("link")
 @click.argument("instance", type=_Workstation())
 @click.option("--label", default="phone", show_default=True, callback=_label, help="Whose or what it is, for you.")
@@ -204,6 +223,29 @@ def status_command(account: Account, instance: WorkstationId | None, *, as_json:
         show_all(account, as_json=as_json)
     else:
         show_one(account, instance, as_json=as_json)
+
+
+@cli.command("recover")
+@click.argument("instance", type=_Workstation(), required=False)
+@click.option("--yes", is_flag=True, help="Write what is lost, or build the new instance, without asking.")
+@click.option("--delete-orphans", is_flag=True, help="Ask whether to delete what is left over; you type `delete`.")
+@click.option("--retry-dead-letters", is_flag=True, help="Try again what the reconciler failed on, once it is mended.")
+@click.pass_obj
+def recover_command(
+    account: Account, *, instance: WorkstationId | None, yes: bool, delete_orphans: bool, retry_dead_letters: bool
+) -> None:
+    """Put right what is broken. Shows first what would be done; without your yes nothing is changed.
+
+    Rebuilds what the table has lost of every workstation, or of one INSTANCE, from the tags of its snapshots. Builds a
+    new instance in the place of an INSTANCE that was terminated while it was shelved. Without INSTANCE it also lists
+    what is left over in the account, with its price, and what the reconciler has failed on for good.
+    """
+    if instance is None:
+        recover_all(account, yes=yes, delete=delete_orphans, retry=retry_dead_letters)
+    elif delete_orphans or retry_dead_letters:
+        raise click.UsageError("--delete-orphans and --retry-dead-letters are for all; leave out INSTANCE.")
+    else:
+        recover_one(account, instance, yes=yes)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from autostop.ports import DeniedError, TransientError
 from autostop.usecases.status import Status
 from autostop_cli.account import Account
 from autostop_cli.errors import sentence
+from autostop_cli.leftovers import letters_problem
 from autostop_cli.linking import refuse_unadopted
 from autostop_cli.terminal import dollars, harmless, table
 
@@ -22,6 +23,7 @@ def show_one(account: Account, workstation: WorkstationId, *, as_json: bool) -> 
         # One with an intent is shown even when its instance is gone: its snapshots are kept.
         refuse_unadopted(account, workstation)
     click.echo(_json(status.as_json()) if as_json else "\n".join(_detail(status)))
+    _show_letters(account)
 
 
 def show_all(account: Account, *, as_json: bool) -> None:
@@ -42,8 +44,15 @@ def show_all(account: Account, *, as_json: bool) -> None:
         click.echo("\n".join(table([("WORKSTATION", "NAME", "PHASE", "COST NOW", "HOW IT STANDS"), *map(_row, found)])))
     elif not failed:
         click.echo("There is no workstation here yet. Make an instance one: autostop adopt i-…")
+    _show_letters(account)
     if failed:
         raise click.ClickException("\n".join(failed))
+
+
+def _show_letters(account: Account) -> None:
+    """On standard error, in the way of no JSON."""
+    if problem := letters_problem(account):
+        click.echo(f"problem: {problem}", err=True)
 
 
 def _by_name(instance: Instance) -> tuple[str, str]:
