@@ -437,3 +437,9 @@ def test_a_restored_volume_that_failed_goes() -> None:
 )
 def test_a_volume_that_may_hold_something_stays(each: Volume, what: Observation, known: Manifest, why: str) -> None:
     assert why in (law.why_not_delete_failed_volume(each, what, known) or "")
+
+
+@pytest.mark.parametrize("those", [UNTAGGED, NOT_OURS], ids=["without our tag", "of another workstation"])
+def test_a_volume_that_is_not_ours_is_not_attached(those: dict[str, str]) -> None:
+    assert law.why_not_attach(DATA_GONE, SHELVING) is None
+    assert "adopt" in (law.why_not_attach(replace(DATA_GONE, tags=those), SHELVING) or "")

@@ -606,6 +606,7 @@ def test_toward_shelve(what: Observation, known: Manifest | None, now: datetime,
     check(next_step(what, intent(Wanted.SHELVE), known, now), expected)
 
 
+ROOT_ALONE = manifest(volumes=(record(ROOT),))
 WHOLE_ROOT = restored(ROOT, delete_on_termination=True)
 FOREIGN = data(id=VolumeId("vol-foreign"), tags={})
 AGAIN = instance(launched_at=LATER)
@@ -683,6 +684,18 @@ RUN_STARTS = [
         seen(volumes=(restored(ROOT), detached(restored(DATA))), snapshots=snapshots()),
         AttachVolume(VolumeId("vol-data-2"), DATA),
         manifest(),
+    ),
+    row(
+        "without our tags it is left where it is",
+        seen(volumes=(WHOLE_ROOT, detached(data(tags={"Project": "genome"}))), snapshots=snapshots()),
+        Says(Blocked, "vol-data does not carry this workstation's tags any more"),
+        manifest(),
+    ),
+    row(
+        "one that only the tags know, detached before the manifest was written: attach",
+        seen(volumes=(WHOLE_ROOT, detached(data())), snapshots=(snapshot(ROOT, ROOT_ALONE),)),
+        AttachVolume(VOL_DATA, DATA),
+        ROOT_ALONE,
     ),
     row(
         "restored and attached: start",

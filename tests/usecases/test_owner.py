@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from autostop.domain import tags
 from autostop.domain.intent import By, Wanted
 from autostop.domain.workstation import WorkstationId
 from autostop.ports import TransientError
@@ -28,6 +29,34 @@ def test_a_second_tap_on_start_changes_nothing(lab: AtWork, workstation: Worksta
     assert lab.state(workstation) == first
     assert first.intent is not None
     assert (first.intent.wanted, first.intent.by) == (Wanted.RUN, By.OWNER)
+
+
+@pytest.mark.parametrize("wish", ["start", "stop"])
+def test_asking_again_for_what_is_blocked_is_another_try(lab: AtWork, workstation: WorkstationId, wish: str) -> None:
+    lab.ec2.delete_tags(Resources=[workstation], Tags=[{"Key": tags.AUTOSTOP}])
+    ask = lab.owner.start if wish == "start" else lab.owner.stop
+    ask(workstation, "the phone")
+    lab.pass_time(timedelta(minutes=5), lambda: lab.is_blocked(workstation))
+    assert numbered(lab, workstation) == 1
+    ask(workstation, "the phone")
+    assert numbered(lab, workstation) == 2
+    assert lab.state(workstation).blocked is None
+
+
+def test_a_tap_on_start_while_it_runs_is_a_sign_of_somebody(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.pass_time(timedelta(minutes=44))
+    lab.owner.start(workstation, "the phone")
+    lab.pass_time(timedelta(minutes=40))
+    assert "StopInstances" not in lab.calls()
+    lab.asleep(workstation, within=timedelta(minutes=30))
+
+
+def test_who_lost_the_tag_is_not_asked_about_jupyter_either(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.ec2.delete_tags(Resources=[workstation], Tags=[{"Key": tags.AUTOSTOP}])
+    lab.owner.start(workstation, "the phone")
+    lab.pass_time(timedelta(minutes=5))
+    assert lab.is_blocked(workstation)
+    assert lab.calls("SendCommand") == []
 
 
 def test_a_second_tap_on_stop_changes_nothing_and_start_overrules_it(lab: AtWork, workstation: WorkstationId) -> None:
