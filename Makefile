@@ -28,6 +28,27 @@ demo: setup ## run the whole product on this machine, with no AWS account
 test: setup $(CHROMIUM) ## run every test, the end-to-end ones too
 	.venv/bin/pytest --numprocesses 2 --dist loadfile tests/e2e tests
 
+# Seeds and processes of the attacks: make simulate SEEDS=2000 FIRST=0 JOBS=2
+SEEDS ?= 500
+FIRST ?= 0
+JOBS ?= 2
+
+.PHONY: simulate
+simulate: .venv/.synced ## attack the lifecycle by simulated histories: SEEDS=2000 of them
+	.venv/bin/python -m tests.simulation $(SEEDS) --first $(FIRST) --jobs $(JOBS)
+
+.PHONY: tell
+tell: .venv/.synced ## tell one simulated history line by line: FIRST=its seed
+	.venv/bin/python -m tests.simulation 1 --first $(FIRST) --tell
+
+.PHONY: crash-matrix
+crash-matrix: .venv/.synced ## let the function die at every call of whole nights, and twice
+	.venv/bin/python -m tests.simulation.crash_matrix --jobs $(JOBS)
+
+.PHONY: sabotage
+sabotage: .venv/.synced ## take out each guard of the law in turn, and see who notices
+	.venv/bin/python -m tests.simulation.sabotage --jobs $(JOBS)
+
 .PHONY: check
 check: check-style check-types check-layers check-template ## run every check that needs no running
 

@@ -1,0 +1,524 @@
+"""One history: a workstation, its owner, a person at the console, and everything that can go wrong, all by one seed."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from autostop.domain.recovery import is_gone
+from autostop.ports import DeniedError
+from autostop.usecases.recover import Recovery
+from tests.simulation import rest
+from tests.simulation.account import Call
+from tests.simulation.lab import START, Disks, Lab, Usual
+from tests.simulation.messages import Disorder
+from tests.simulation.oracle import LawBrokenError
+from tests.simulation.weather import Weather
+
+_ROOT: Mapping[str, Any] = {"VolumeType": "gp3", "VolumeSize": 50, "DeleteOnTermination": True}
+_DATA: tuple[Mapping[str, Any], ...] = (
+    {"VolumeType": "gp3", "VolumeSize": 200, "Iops": 4000, "Throughput": 250, "DeleteOnTermination": False},
+    {"VolumeType": "st1", "VolumeSize": 500, "DeleteOnTermination": True, "Encrypted": True},
+    {"VolumeType": "io2", "VolumeSize": 40, "Iops": 500, "DeleteOnTermination": False},
+    {
+        "VolumeType": "gp3",
+        "VolumeSize": 10,
+        "Encrypted": True,
+        "KmsKeyId": "arn:aws:kms:us-east-1:123456789012:key/1b1b1b1b-0000-4000-8000-000000000000",
+    },
+    {"VolumeType": "gp2", "VolumeSize": 100},
+)
+_MOMENTS = (
+    "StopInstances",
+    "CreateSnapshots",
+    "CreateTags",
+    "DetachVolume",
+    "DeleteVolume",
+    "CreateVolume",
+    "AttachVolume",
+    "StartInstances",
+    "ModifyInstanceAttribute",
+    "DeleteSnapshot",
+)
+_TYPE = "m5.xlarge"
+_OTHER_TYPES = ("c6i.2xlarge", "m5.2xlarge")
+_FOR_GOOD = timedelta(days=3)
+
+
+@dataclass
+class Told:
+    """How a history ended. problems: each begins with its kind: `lost`, `law`, `stuck`, `left over` or `error`."""
+
+    seed: int
+    calls: int = 0
+    crashes: int = 0
+    faults: int = 0
+    taps: int = 0
+    console: int = 0
+    checks: int = 0
+    forgiven: int = 0
+    hours: float = 0.0
+    ended: str = ""
+    by_operation: Mapping[str, int] = field(default_factory=dict)
+    actions: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def run(seed: int, tell: Callable[[str], None] | None = None) -> Told:
+    """The history of a seed; the same each time. tell: takes it line by line."""
+    history = History(seed)
+    history.lab.tell = tell
+    try:
+        return history.tell()
+    finally:
+        history.lab.close()
+
+
+class History:
+    """A seed's plan, and how it goes."""
+
+    def __init__(self, seed: int) -> None:
+        chance = self.chance = random.Random(seed)  # noqa: S311 - a history, not a secret
+        rough = self.rough = chance.choice((0.0, 0.3, 0.6, 1.0))
+        self.told = Told(seed)
+        self.lab = Lab(
+            seed,
+            disks=_disks(chance),
+            usual=_usual(chance),
+            weather=lambda own, clock: _weather(own, clock, rough),
+            disorder=Disorder(
+                lost=chance.choice((0, 0, 0.2, 1.0)), doubled=chance.choice((0, 0.05)), late=chance.choice((0, 0.3))
+            ),
+            skew=timedelta(seconds=chance.choice((0, 0, 1, 10, 45))),
+            settings={
+                "shelve-after": chance.choice(("0", "0", "0", "20m")),
+                "idle-after": "20m",
+                "grace": "5m",
+                **({"instance-types": ",".join(_OTHER_TYPES)} if chance.random() < 0.4 else {}),
+            },
+        )
+        self.lab.oracle.activity.idle_after, self.lab.oracle.activity.grace = (
+            timedelta(minutes=20),
+            timedelta(minutes=5),
+        )
+        if chance.random() < 0.4 * rough:
+            most = chance.choice((2, 10, 40))
+            own = random.Random(chance.getrandbits(64))  # noqa: S311 - as above
+            self.lab.world.lag = lambda: timedelta(seconds=own.uniform(0, most))
+        self.works_until = START + timedelta(minutes=chance.uniform(5, 40))
+        self.ends_at = START + timedelta(hours=chance.choice((3, 4, 6)))
+        self.undo: list[Callable[[], object]] = []
+        self._plan()
+
+    # -- what is planned
+
+    def _plan(self) -> None:
+        chance, lab = self.chance, self.lab
+        self._work()
+        for _ in range(chance.choice((1, 2, 3, 6))):
+            self._some_time(self._act(chance.choice(("start", "start", "start", "stop", "keep-awake"))))
+        console = list(_CONSOLE)
+        for _ in range(chance.choice((0, 1, 2, 4, 8)) if self.rough else 0):
+            self._some_time(self._act(chance.choice(console)))
+        for _ in range(chance.choice((0, 1, 2, 5)) if self.rough else 0):
+            self._some_time(self._act(chance.choice(list(_NATURE))))
+        # A night's sleep ends with a tap, whatever else happens.
+        lab.hub.at(START + timedelta(hours=chance.uniform(1.5, 3)), self._act("start"))
+
+    def _act(self, name: str) -> Callable[[], object]:
+        def act() -> None:
+            if self.lab.clock() > self.ends_at:
+                return
+            self.told.actions.append(f"{self.lab.clock():%H:%M:%S} {name}")
+            self.lab.say(f"-- {name}")
+            if name in ("start", "stop", "keep-awake"):
+                self.lab.tap(name)
+                if name == "start":
+                    self.works_until = self.lab.clock() + timedelta(minutes=self.chance.uniform(5, 30))
+            else:
+                (_CONSOLE.get(name) or _NATURE[name])(self)
+
+        return act
+
+    def _some_time(self, act: Callable[[], object]) -> None:
+        """At a random time; or, more often, soon after a random call of Autostop: there it hurts."""
+        chance, lab = self.chance, self.lab
+        if chance.random() < 0.35:
+            lab.hub.at(START + chance.random() * (self.ends_at - START), act)
+            return
+        operation, nth, soon = chance.choice(_MOMENTS), chance.choice((1, 1, 2, 3)), chance.choice((0, 0, 0.2, 5, 60))
+        seen = 0
+
+        def watch(call: Call) -> None:
+            nonlocal seen
+            if call.operation == operation:
+                seen += 1
+                if seen == nth:
+                    lab.hub.at(lab.clock() + timedelta(seconds=soon), act)
+
+        lab.on_call.append(watch)
+
+    def _work(self) -> None:
+        """While it runs, something is always written; and while the owner works, Jupyter knows of it."""
+        lab = self.lab
+        if lab.ec2_state() == "running":
+            lab.oracle.write()
+            if lab.clock() < self.works_until:
+                lab.jupyter.used_at = lab.clock()
+                lab.oracle.activity.last_work = lab.clock()
+        lab.hub.at(lab.clock() + timedelta(seconds=self.chance.uniform(20, 240)), self._work)
+
+    # -- how it goes
+
+    def tell(self) -> Told:
+        told, lab = self.told, self.lab
+        try:
+            lab.pass_time(self.ends_at - lab.clock())
+            self._tidy_up()
+            told.ended = self._come_to_rest()
+        except LawBrokenError as error:
+            kind = "lost" if "is lost" in str(error) else "law"
+            told.problems.append(f"{kind}: {error}")
+        except rest.StuckError as error:
+            told.problems.append(str(error))
+        except DeniedError as error:
+            told.problems.append(f"stuck: {error}")
+        told.problems += [f"error: {each}" for each in lab.unexpected]
+        account = lab.account
+        told.calls, told.crashes, told.faults = account.calls, account.crashes, account.faults
+        told.taps, told.console, told.checks = lab.taps, lab.console, lab.oracle.checks
+        told.forgiven, told.by_operation = len(lab.oracle.forgiven), account.by_operation
+        told.hours = (lab.clock() - START).total_seconds() / 3600
+        return told
+
+    def _tidy_up(self) -> None:
+        """The weather clears up, and the person takes back what only a person can."""
+        lab, world = self.lab, self.lab.world
+        lab.weather.clear_up()
+        lab.messages.disorder = Disorder()
+        lab.world.lag = None
+        world.fail_next_snapshots(0)
+        world.fail_next_volumes(0)
+        world.fail_next_boots(0)
+        world.lack_capacity(())
+        lab.jupyter.fails = False
+        if lab.ec2_state() != "gone":
+            world.break_agent(lab.workstation, broken=False)
+            world.lose_metrics(lab.workstation, lost=False)
+        lab.oracle.activity.blind_since = None
+        for undo in reversed(self.undo):
+            undo()
+        lab.oracle.displaced = set(lab.given_up)
+        self._recover()
+        lab.pass_time(timedelta(minutes=2))
+
+    def _recover(self) -> None:
+        """The owner runs `autostop recover` where the page says so."""
+        lab = self.lab
+        recovery = Recovery(lab.instances, lab.disks, lab.ledger, lab.queue, lab.clock)
+
+        def mend() -> None:
+            instance = lab.instances.find(lab.workstation)
+            finding = recovery.look(instance) if instance is not None and not is_gone(instance) else None
+            if finding is not None and finding.new is not None:
+                self.told.actions.append(f"{lab.clock():%H:%M:%S} recover: {finding.lost}")
+                recovery.mend(finding)
+
+        lab.hub.spawn("recover", mend, lab.clock())
+        lab.pass_time(timedelta(minutes=1))
+
+    def _come_to_rest(self) -> str:
+        lab = self.lab
+        if lab.ec2_state() in ("gone", "terminated", "shutting-down"):
+            lab.tap("start")
+            lab.pass_time(timedelta(hours=1))
+            if not rest.blocked(lab):
+                raise rest.StuckError(f"stuck: the instance is gone, and nobody is told: {rest.told_state(lab)}")
+            return "blocked: terminated"
+        self.works_until = lab.clock() + _FOR_GOOD
+        rest.wake(lab)
+        if rest.blocked(lab) and rest.meddled(lab):
+            return "blocked: a person destroyed what was needed"
+        rest.whole(lab, "after the tap")
+        lab.oracle.write()
+        lab.tag(lab.workstation, "autostop:shelve-after", "0")
+        self.works_until = lab.clock()
+        rest.fall_asleep(lab)
+        self.works_until = lab.clock() + _FOR_GOOD
+        rest.wake(lab)
+        rest.whole(lab, "after the last night")
+        lab.pass_time(timedelta(minutes=30))
+        if lab.oracle.forgiven:
+            return "awake, without what a person destroyed"
+        rest.nothing_left_over(lab)
+        if (kind := lab.world.cloud.instances[lab.workstation].type) != _TYPE:
+            raise rest.StuckError(f"left over: it runs as {kind}, and {_TYPE} could be had")
+        return "awake"
+
+    # -- what a person does, and what happens to the account
+
+    def console_start(self) -> None:
+        if self.lab.person("StartInstances", InstanceIds=[self.lab.workstation]):
+            # In the middle of a restore, what goes with the instance may not have been said again yet.
+            self.lab.detached_by_hand.update(self.lab.shape_at_first)
+
+    def console_stop(self) -> None:
+        self.lab.person("StopInstances", InstanceIds=[self.lab.workstation])
+
+    def power_off(self) -> None:
+        if self.lab.ec2_state() == "running":
+            self.lab.world.power_off(self.lab.workstation)
+
+    def detach(self) -> None:
+        volumes = self._attached()
+        if not volumes:
+            return
+        volume = self.lab.world.cloud.volumes[self.chance.choice(volumes)]
+        if self.lab.person("DetachVolume", VolumeId=volume.id):
+            # Whether it goes with its instance is forgotten by EC2 with the attachment.
+            line = self.lab.oracle.line.get(self.lab.content.of_volume(volume.id) or 0, "")
+            self.lab.detached_by_hand.add(line)
+            self.lab.oracle.detached_by_hand_at[line] = self.lab.clock()
+            self.undo.append(self.attach)
+
+    def attach(self) -> None:
+        """Puts a volume that stands detached where it belongs."""
+        for volume in self._own_volumes():
+            device = volume.tags.get("autostop:device")
+            if volume.attachment is None and device is not None:
+                instance = self.lab.workstation
+                if self.lab.person("AttachVolume", VolumeId=volume.id, InstanceId=instance, Device=device):
+                    return
+
+    def delete_snapshot(self) -> None:
+        """Any of ours: half of the time the newest."""
+        ours = [each.id for each in self.lab.world.cloud.snapshots.values() if "autostop:workstation" in each.tags]
+        if ours:
+            self.lab.person(
+                "DeleteSnapshot", SnapshotId=ours[-1] if self.chance.random() < 0.5 else self.chance.choice(ours)
+            )
+
+    def swap(self) -> None:
+        """Takes a data volume out and puts a new one in its place."""
+        cloud = self.lab.world.cloud
+        instance = cloud.instances.get(self.lab.workstation)
+        devices = [each for each in (instance.volumes if instance else {}) if instance and each != instance.root_device]
+        if not devices or instance is None:
+            return
+        device = self.chance.choice(devices)
+        ours = instance.volumes[device]
+        if not self.lab.person("DetachVolume", VolumeId=ours):
+            return
+        self.lab.detached_by_hand.add(device)
+        self.lab.oracle.displaced.add(device)
+        before = set(cloud.volumes)
+        self.lab.person("CreateVolume", AvailabilityZone=instance.zone, Size=5, VolumeType="gp3")
+        [new] = set(cloud.volumes) - before
+
+        def put_in(tries: int) -> None:
+            there = self.lab.person("AttachVolume", VolumeId=new, InstanceId=self.lab.workstation, Device=device)
+            if not there and tries:
+                self.lab.hub.at(self.lab.clock() + timedelta(seconds=5), lambda: put_in(tries - 1))
+
+        def take_out() -> None:
+            self.lab.person("DetachVolume", VolumeId=new)
+            self.lab.pass_time(timedelta(minutes=1))
+            self.lab.person("DeleteVolume", VolumeId=new)
+            self.attach()
+
+        put_in(6)
+        self.undo.append(take_out)
+
+    def delete_volume(self) -> None:
+        """One of ours that stands detached."""
+        loose = [each.id for each in self._own_volumes() if each.attachment is None]
+        volume = self.chance.choice(loose) if loose else ""
+        line = self.lab.oracle.line.get(self.lab.content.of_volume(volume) or 0)
+        if loose and self.lab.person("DeleteVolume", VolumeId=volume) and line is not None:
+            # Where a snapshot has its content too, it may or may not come back.
+            self.lab.given_up.add(line)
+            self.lab.oracle.forgiven.append(f"{line}: a person deleted {volume}")
+
+    def lose_table(self) -> None:
+        self._forget()
+        self.lab.table.items.clear()
+
+    def damage_item(self) -> None:
+        """Half written, or by a hand that did not know what it did."""
+        key = (self.lab.workstation, "state")
+        item = self.lab.table.items.get(key)
+        if item is None:
+            return
+        self._forget()
+        document = item["document"]["S"]
+        self.lab.table.items[key] = self.chance.choice(
+            (
+                {**item, "document": {"S": document[: self.chance.randrange(200)]}},
+                {name: value for name, value in item.items() if name != "version"},
+                {**item, "document": {"S": document.replace('"cycle": ', '"cycle": "x", "was": ')}},
+            )
+        )
+
+    def _forget(self) -> None:
+        """What only the table knew: the owner's wish, and what attachments of this moment had before."""
+        self.lab.console += 1
+        self.lab.oracle.wish = None
+        self.lab.oracle.table_hurt_at = self.lab.clock()
+        self.lab.detached_by_hand.update(self.lab.shape_at_first)
+
+    def enlarge(self) -> None:
+        """One that is the only volume of its line: of two, nobody could say which is meant."""
+        lines: dict[str, list[Any]] = {}
+        for each in self._own_volumes():
+            lines.setdefault(self.lab.oracle.line.get(self.lab.content.of_volume(each.id) or 0, ""), []).append(each)
+        alone = [each[0] for line, each in sorted(lines.items()) if line and len(each) == 1]
+        if alone:
+            volume = self.chance.choice(alone)
+            if self.lab.person("ModifyVolume", VolumeId=volume.id, Size=volume.size + 10):
+                self.lab.reshaped(volume.id)
+
+    def terminate(self) -> None:
+        """Seldom, or no history would get far."""
+        if self.chance.random() < 0.3:
+            self.lab.person("TerminateInstances", InstanceIds=[self.lab.workstation])
+
+    def untag_instance(self) -> None:
+        self._edit(self.lab.workstation, "autostop", None)
+
+    def nonsense_setting(self) -> None:
+        self._edit(self.lab.workstation, "autostop:idle-after", "soon")
+        self._edit(self.lab.workstation, "autostop:shelve-after", "-1")
+
+    def untag_volume(self) -> None:
+        volumes = self._own_volumes()
+        if volumes:
+            key = self.chance.choice(("autostop", "autostop:workstation", "autostop:device", "autostop:cycle"))
+            self._edit(self.chance.choice(volumes).id, key, self.chance.choice((None, "nonsense")))
+
+    def edit_snapshot_tag(self) -> None:
+        ours = [each.id for each in self.lab.world.cloud.snapshots.values() if "autostop:workstation" in each.tags]
+        if ours:
+            keys = ("cycle", "attempt", "device", "volume", "size", "launched-at", "workstation")
+            key = f"autostop:{self.chance.choice(keys)}"
+            self._edit(self.chance.choice(ours), key, self.chance.choice((None, "nonsense", "7")))
+
+    def _edit(self, resource: str, key: str, value: str | None) -> None:
+        cloud = self.lab.world.cloud
+
+        def there() -> Any:
+            return cloud.instances.get(resource) or cloud.volumes.get(resource) or cloud.snapshots.get(resource)
+
+        if there() is None:
+            return
+        before = there().tags.get(key)
+        self.lab.tag(resource, key, value)
+        self.undo.append(lambda: self.lab.tag(resource, key, before) if there() is not None else None)
+
+    def _attached(self) -> list[str]:
+        instance = self.lab.world.cloud.instances.get(self.lab.workstation)
+        return list(instance.volumes.values()) if instance else []
+
+    def _own_volumes(self) -> list[Any]:
+        return [each for each in self.lab.disks_there() if each.state in ("available", "in-use")]
+
+    def another_reconciler(self) -> None:
+        self.lab.messages.send({"MessageBody": f'{{"workstation": "{self.lab.workstation}"}}'})
+
+    def poison(self) -> None:
+        self.lab.messages.send({"MessageBody": self.chance.choice(("{}", "not json", '{"detail-type": 1}', "[]"))})
+
+    def snapshots_fail(self) -> None:
+        self.lab.world.fail_next_snapshots(self.chance.choice((1, 1, 2, 4)), alone=self.chance.random() < 0.5)
+
+    def volumes_fail(self) -> None:
+        self.lab.world.fail_next_volumes(self.chance.choice((1, 2, 6)))
+
+    def boots_fail(self) -> None:
+        self.lab.world.fail_next_boots(self.chance.choice((1, 2)))
+
+    def no_capacity(self) -> None:
+        self.lab.world.lack_capacity(self.chance.choice(((_TYPE,), (_TYPE, *_OTHER_TYPES))))
+        self.lab.hub.at(
+            self.lab.clock() + timedelta(minutes=self.chance.choice((5, 60))), lambda: self.lab.world.lack_capacity(())
+        )
+
+    def blind(self) -> None:
+        """The agent is lost, or the metrics are; sometimes for good."""
+        lab = self.lab
+        if lab.ec2_state() in ("gone", "terminated"):
+            return
+        if self.chance.random() < 0.5:
+            lab.world.break_agent(lab.workstation)
+        else:
+            lab.world.lose_metrics(lab.workstation)
+        lab.oracle.activity.blind_since = lab.clock()
+
+    def slow_snapshots(self) -> None:
+        self.lab.world.timings.snapshot = timedelta(hours=self.chance.choice((1, 3)))
+
+
+_CONSOLE: Mapping[str, Callable[[History], object]] = {
+    "console start": History.console_start,
+    "console stop": History.console_stop,
+    "power off": History.power_off,
+    "detach": History.detach,
+    "attach": History.attach,
+    "delete snapshot": History.delete_snapshot,
+    "swap": History.swap,
+    "delete volume": History.delete_volume,
+    "lose table": History.lose_table,
+    "damage item": History.damage_item,
+    "enlarge": History.enlarge,
+    "terminate": History.terminate,
+    "untag instance": History.untag_instance,
+    "nonsense setting": History.nonsense_setting,
+    "untag volume": History.untag_volume,
+    "edit snapshot tag": History.edit_snapshot_tag,
+}
+_NATURE: Mapping[str, Callable[[History], object]] = {
+    "another reconciler": History.another_reconciler,
+    "poison": History.poison,
+    "snapshots fail": History.snapshots_fail,
+    "volumes fail": History.volumes_fail,
+    "boots fail": History.boots_fail,
+    "no capacity": History.no_capacity,
+    "blind": History.blind,
+    "slow snapshots": History.slow_snapshots,
+}
+
+
+def _disks(chance: random.Random) -> Disks:
+    count = chance.choice((0, 1, 1, 2, 2, 3, 5))
+    names = [f"/dev/sd{letter}" for letter in "fghij"]
+    data = chance.sample(_DATA, count)
+    return {"/dev/sda1": _ROOT, **dict(zip(names, data, strict=False))}
+
+
+def _usual(chance: random.Random) -> Usual:
+    return Usual(
+        snapshot=timedelta(minutes=chance.choice((0.5, 4, 12, 40))),
+        pending=timedelta(seconds=chance.choice((10, 40))),
+        stopping=timedelta(seconds=chance.choice((15, 60, 240))),
+        checks=timedelta(seconds=chance.choice((30, 90))),
+        creating=timedelta(seconds=chance.choice((1, 20))),
+        attaching=timedelta(seconds=chance.choice((1, 8))),
+        detaching=timedelta(seconds=chance.choice((1, 15))),
+        deleting=timedelta(seconds=chance.choice((1, 30, 300))),
+    )
+
+
+def _weather(chance: random.Random, clock: Callable[[], datetime], rough: float) -> Weather:
+    storms = []
+    for _ in range(chance.choice((0, 1, 2)) if rough else 0):
+        begin = START + timedelta(minutes=chance.uniform(20, 400))
+        storms.append((begin, begin + timedelta(minutes=chance.choice((1, 10, 40)))))
+    return Weather(
+        chance,
+        clock,
+        refused=0.02 * rough,
+        lost=0.02 * rough,
+        slow=0.03 * rough,
+        crash=0.01 * rough,
+        storms=storms,
+    )

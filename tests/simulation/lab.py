@@ -1,0 +1,389 @@
+"""Autostop at work in a simulated account: its use cases and adapters, every function a task of its own."""
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, cast
+
+from autostop.aws.asker import Askers
+from autostop.aws.cloudwatch import CloudWatchMetrics
+from autostop.aws.dynamodb import DynamoLedger
+from autostop.aws.ebs import EbsDisks
+from autostop.aws.ec2 import Ec2Instances
+from autostop.aws.jupyter import HttpsJupyter
+from autostop.aws.sqs import SqsQueue
+from autostop.domain import tags
+from autostop.domain.intent import Wanted
+from autostop.domain.settings import Policy
+from autostop.domain.workstation import WorkstationId
+from autostop.ports import ConflictError, DeniedError, State, TransientError
+from autostop.usecases.owner import Owner, RefusedError
+from autostop.usecases.reconcile import Reconciler
+from autostop.usecases.sweep import sweep
+from autostop.wakeup import workstations_in
+from autostop_local.world import MemoryContent, Timings, VirtualClock, VirtualMachines, World
+from autostop_local.world.errors import AwsError
+from autostop_local.world.resources import Volume
+from autostop_local.world.wire import Asked
+from tests.simulation.account import Account, Call, Clients
+from tests.simulation.hub import Hub, Task
+from tests.simulation.messages import Disorder, Message, Messages
+from tests.simulation.oracle import Activity, Oracle
+from tests.simulation.table import Table
+from tests.simulation.weather import Planned, Weather
+from tests.usecases.autostop_at_work import Jupyter
+
+START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+EVERY = timedelta(minutes=5)
+# As in template.yaml and functions/reconcile.
+FUNCTION_TIMEOUT = timedelta(seconds=60)
+MARGIN = timedelta(seconds=12)
+_EXPECTED = (TransientError, DeniedError, ConflictError, RefusedError)
+
+Disks = Mapping[str, Mapping[str, Any]]
+
+
+@cache
+def clients() -> Clients:
+    """One set for the process: making them reads the services' models from disk."""
+    return Clients()
+
+
+@dataclass
+class Usual:
+    """How long things take; each history has its own."""
+
+    snapshot: timedelta = timedelta(minutes=4)
+    pending: timedelta = timedelta(seconds=15)
+    stopping: timedelta = timedelta(seconds=30)
+    checks: timedelta = timedelta(seconds=90)
+    creating: timedelta = timedelta(seconds=2)
+    attaching: timedelta = timedelta(seconds=2)
+    detaching: timedelta = timedelta(seconds=3)
+    deleting: timedelta = timedelta(seconds=5)
+
+
+class Lab:
+    """One account with one workstation, Autostop, and a neighbour who never heard of it."""
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        disks: Disks,
+        usual: Usual | None = None,
+        weather: Callable[[random.Random, Callable[[], datetime]], Weather] | Planned | None = None,
+        disorder: Disorder | None = None,
+        skew: timedelta = timedelta(0),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """disks: the `Ebs` of each device. skew: at most so far is the clock of a function off. settings: as tags."""
+        self.seed, self.chance = seed, random.Random(seed)  # noqa: S311 - a history, not a secret
+        self.clock = VirtualClock(START)
+        self.table, self.content, self.machines = Table(), MemoryContent(), VirtualMachines()
+        self.skew = skew
+        self.hub = Hub(self.clock, self)
+        self.messages = Messages(self.hub, self._reconcile, self._own_chance(), disorder or Disorder())
+        self.world = World(
+            clock=self.clock,
+            timings=Timings(**vars(usual or Usual()), metric_delay=timedelta(minutes=2), agent=timedelta(seconds=20)),
+            machines=self.machines,
+            content=self.content,
+            send=self.messages.take_event,
+            seed=seed,
+            in_process=False,
+        ).__enter__()
+        if isinstance(weather, Planned):
+            self.weather: Weather | Planned = weather
+        else:
+            self.weather = (weather or Weather)(self._own_chance(), self.clock)
+        self.account = Account(
+            self.hub, self.world, self.table, self.weather, self, self.messages.send, self._own_chance()
+        )
+        self._item_read: object = None
+        self._state_read = State(WorkstationId(""))
+        self._own = clients()
+        self._own.account = self.account
+        self.defaults = Policy()
+        self._wire()
+        self.running: set[Task] = set()
+        self.unexpected: list[str] = []
+        self.tell: Callable[[str], None] | None = None
+        self.taps = self.console = 0
+        self.detached_by_hand: set[str] = set()
+        self.given_up: set[str] = set()
+        self.edited_by_hand: set[str] = set()
+        self.on_call: list[Callable[[Call], None]] = []
+        self.jupyter = Jupyter(START)
+        self.machines.respond = lambda _instance, _script: self.jupyter.says(self.clock())
+        self.neighbour = self._launch({"/dev/sdf": {"VolumeSize": 10}})
+        self.workstation = WorkstationId(self._launch(disks))
+        self._adopt(settings or {})
+        self.machines.use_cores(self.workstation, 0.05)
+        idle_after = self.defaults.idle_after or timedelta(0)
+        self.oracle = Oracle(
+            self.world,
+            self.content,
+            self.table,
+            self.hub,
+            self.workstation,
+            Activity(idle_after, self.defaults.grace, START),
+            lambda: set(self.running),
+        )
+        self.oracle.adopt()
+        self.shape_at_first = self.shape()
+        self._sweep_at(self.clock() + timedelta(seconds=30))
+
+    def _own_chance(self) -> random.Random:
+        return random.Random(self.chance.getrandbits(64))  # noqa: S311 - as above
+
+    def _wire(self) -> None:
+        own = self._own
+        self.instances, self.disks = Ec2Instances(own.ec2), EbsDisks(own.ec2)
+        self.metrics = CloudWatchMetrics(own.cloudwatch)
+        self.asker = Askers(own.ssm, HttpsJupyter(self.function_clock))
+        read = SimpleNamespace(get_item=lambda **asked: self.table.operations["GetItem"](asked))
+        self._reader = DynamoLedger(cast("Any", read), "autostop")
+        self.ledger, self.queue = DynamoLedger(own.dynamodb, "autostop"), SqsQueue(own.sqs, "queue")
+        self.owner = Owner(self.instances, self.disks, self.ledger, self.queue, self.defaults, self.function_clock)
+        self.reconciler = Reconciler(
+            self.instances,
+            self.disks,
+            self.metrics,
+            self.asker,
+            self.ledger,
+            self.queue,
+            self.defaults,
+            self.function_clock,
+            lambda seconds: self.hub.pause(timedelta(seconds=seconds)),
+            chance=self._own_chance().random,
+        )
+
+    def close(self) -> None:
+        self.hub.close()
+        self._own.account = None
+        self.world.__exit__(None, None, None)
+
+    # -- time
+
+    def tick(self) -> None:
+        self.world.tick()
+        self.oracle.look("nature")
+
+    def next_due(self) -> datetime | None:
+        return self.world.cloud.timeline.next_due()
+
+    def function_clock(self) -> datetime:
+        """The clock of the function that runs; no two looks at it give the same moment."""
+        self.clock.advance(timedelta(microseconds=100))
+        task = self.hub.current
+        return self.clock() + (task.skew if task else timedelta(0))
+
+    def pass_time(self, how_long: timedelta, enough: Callable[[], bool] = lambda: False) -> bool:
+        return self.hub.run(self.clock() + how_long, enough)
+
+    # -- the watch over the calls
+
+    def before(self, call: Call) -> None:
+        if self.hub.current is not None:
+            self.oracle.before(call)
+
+    def after(self, call: Call, error: str | None) -> None:
+        if self.tell is not None and call.changes:
+            self._tell_of(call, error)
+        self.oracle.after(call, error)
+        if error is None:
+            for act in list(self.on_call):
+                act(call)
+
+    def _tell_of(self, call: Call, error: str | None) -> None:
+        """What changed in EC2, and what Autostop wrote down about it."""
+        asked = call.parameters
+        if call.service == "ec2":
+            said = {key: value for key, value in asked.items() if key not in ("TagSpecifications", "ClientToken")}
+            self.say(f"{call.operation} {said} {error or ''}")
+        elif call.operation == "PutItem" and asked["Item"]["kind"]["S"].startswith("event#"):
+            self.say(f"    {json.loads(asked['Item']['document']['S'])['text']}")
+
+    def say(self, line: str) -> None:
+        """One line of the history, for whoever wants to read it."""
+        if self.tell is not None:
+            self.tell(f"{self.clock():%d %H:%M:%S} {self.ec2_state():<13} {line}")
+
+    # -- functions
+
+    def _run(self, name: str, work: Callable[[], object], done: Callable[[], object] = lambda: None) -> Task:
+        """One invocation: it may fail, be killed at its time-out, or do what it should."""
+
+        def body() -> None:
+            task = self.hub.current
+            try:
+                work()
+            except _EXPECTED:
+                return
+            except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+                self.unexpected.append(f"{name}: {error!r}")
+                return
+            finally:
+                if task is not None:
+                    self.running.discard(task)
+            done()
+
+        skew = timedelta(seconds=self.chance.uniform(-1, 1) * self.skew.total_seconds())
+        task = self.hub.spawn(name, body, self.clock(), skew)
+        self.running.add(task)
+        self.hub.at(self.clock() + FUNCTION_TIMEOUT, lambda: self._time_out(task))
+        return task
+
+    def _time_out(self, task: Task) -> None:
+        if task in self.running:
+            self.hub.kill(task)
+            self.running.discard(task)
+
+    def _reconcile(self, message: Message) -> None:
+        holder = f"request-{self.chance.getrandbits(40):010x}"
+
+        def work() -> None:
+            until = self.function_clock() + FUNCTION_TIMEOUT - MARGIN
+            try:
+                found = workstations_in(message.body, self.disks.workstations_of)
+            except ValueError as error:
+                raise DeniedError(f"poison: {error}") from error
+            for workstation in found:
+                self.reconciler.reconcile(workstation, holder, until)
+
+        self._run("reconcile", work, lambda: self.messages.delete(message))
+
+    def _sweep_at(self, due: datetime) -> None:
+        def begin() -> None:
+            self._sweep_at(due + EVERY)
+            ports = (self.instances, self.metrics, self.asker, self.ledger, self.queue)
+            self._run("sweep", lambda: sweep(*ports, self.defaults, self.function_clock()))
+
+        self.hub.at(due, begin)
+
+    def tap(self, wish: str) -> None:
+        """The owner taps, and again every 15 seconds until it is accepted or refused for good."""
+        self.taps += 1
+        self.say(f"THE OWNER TAPS {wish}")
+        accepted: list[bool] = []
+
+        def work() -> None:
+            try:
+                {"start": self.owner.start, "stop": self.owner.stop, "keep-awake": self.owner.keep_awake}[wish](
+                    self.workstation, "the test"
+                )
+            except RefusedError:
+                accepted.append(False)
+
+        def done() -> None:
+            if not accepted:
+                accepted.append(True)
+                if wish in ("start", "stop"):
+                    self.oracle.wished("run" if wish == "start" else "stop")
+
+        def again(tries: int) -> None:
+            if not accepted and tries:
+                self._run("api", work, done)
+                self.hub.at(self.clock() + timedelta(seconds=15), lambda: again(tries - 1))
+
+        again(40)
+
+    # -- the person at the console
+
+    def person(self, operation: str, **asked: Any) -> bool:
+        """What somebody does with the account's own rights; False when EC2 refuses."""
+        self.console += 1
+        self.say(f"A PERSON: {operation} {asked}")
+        if operation == "DeleteSnapshot":
+            self.oracle.deleted_by_hand_at = self.clock()
+        try:
+            self.world.call(Asked("ec2", operation, asked))
+        except AwsError:
+            return False
+        finally:
+            self.oracle.look("person")
+        return True
+
+    def tag(self, resource: str, key: str, value: str | None) -> None:
+        """Edit one tag by hand; None removes it."""
+        self.edited_by_hand.add(resource)
+        if key == tags.AUTOSTOP and value != tags.ON:
+            self.oracle.untagged[resource] = self.clock()
+        if value is None:
+            self.person("DeleteTags", Resources=[resource], Tags=[{"Key": key}])
+        else:
+            self.person("CreateTags", Resources=[resource], Tags=[{"Key": key, "Value": value}])
+
+    def _launch(self, disks: Disks) -> str:
+        return self.world.launch(
+            type="m5.xlarge", disks=disks, tags={"Name": "lab"}, volume_tags={"Project": "genome"}, jupyter_port=8888
+        )
+
+    def _adopt(self, settings: Mapping[str, str]) -> None:
+        instance = self.workstation
+        own = {f"{tags.PREFIX}{key}": value for key, value in settings.items()}
+        self.world.tag(instance, {tags.AUTOSTOP: tags.ON, **own})
+        for device, volume in self.world.cloud.instances[instance].volumes.items():
+            self.world.tag(volume, {tags.AUTOSTOP: tags.ON, tags.WORKSTATION: instance, tags.DEVICE: device})
+
+    # -- how it stands
+
+    def state(self) -> State:
+        """What the table holds, read past everything that can go wrong. Raises DeniedError if it is damaged."""
+        item = self.table.items.get((self.workstation, "state"))
+        if item is not self._item_read:
+            self._item_read, self._state_read = item, self._reader.load(self.workstation)
+        return self._state_read
+
+    def reached(self, wanted: Wanted) -> bool:
+        try:
+            intent = self.state().intent
+        except DeniedError:
+            return False
+        return intent is not None and intent.wanted is wanted and intent.settled
+
+    def ec2_state(self) -> str:
+        instance = self.world.cloud.instances.get(self.workstation)
+        return instance.state if instance else "gone"
+
+    def disks_there(self) -> list[Volume]:
+        """The volumes of the workstation, attached or only tagged."""
+        mine = self.workstation
+        return [
+            each
+            for each in self.world.cloud.volumes.values()
+            if (each.attachment and each.attachment.instance_id == mine) or each.tags.get(tags.WORKSTATION) == mine
+        ]
+
+    def reshaped(self, volume_id: str) -> None:
+        """A person changed a volume: it is wanted back as it is now."""
+        line = self.oracle.line.get(self.content.of_volume(volume_id) or 0)
+        volume = self.world.cloud.volumes[volume_id]
+        if line in self.shape_at_first:
+            before = self.shape_at_first[line]
+            self.shape_at_first[line] = (volume.type, volume.size, volume.iops, volume.throughput, *before[4:])
+
+    def shape(self) -> dict[str, tuple[object, ...]]:
+        """By device, everything of a volume that its owner could miss."""
+        cloud = self.world.cloud
+        instance = cloud.instances.get(self.workstation)
+        found: dict[str, tuple[object, ...]] = {}
+        for device, volume_id in (instance.volumes if instance else {}).items():
+            volume = cloud.volumes[volume_id]
+            attachment = volume.attachment
+            found[device] = (
+                volume.type,
+                volume.size,
+                volume.iops,
+                volume.throughput,
+                volume.kms_key_id,
+                volume.zone,
+                attachment.delete_on_termination if attachment and device not in self.detached_by_hand else None,
+                tuple(sorted(tags.own(volume.tags).items())),
+            )
+        return found

@@ -1,0 +1,100 @@
+"""How a history comes to rest: awake on a tap, asleep when idle, whole, and nothing left over."""
+
+from datetime import timedelta
+
+from autostop.domain.intent import Wanted
+from autostop.ports import DeniedError
+from autostop_local.world.resources import Snapshot, Volume
+from tests.simulation.lab import Lab
+
+# Longer than every back-off, visibility and slow snapshot together.
+_AT_MOST = timedelta(hours=14)
+
+
+class StuckError(Exception):
+    """It did not come to rest as it should; begins with the kind of the problem."""
+
+
+def wake(lab: Lab) -> None:
+    """The owner taps; it runs, or it is blocked by what a person destroyed. Raises StuckError."""
+    lab.tap("start")
+    lab.pass_time(timedelta(minutes=1))
+    if not lab.pass_time(_AT_MOST, lambda: lab.reached(Wanted.RUN) and lab.ec2_state() == "running"):
+        if blocked(lab) and meddled(lab):
+            return
+        raise StuckError(f"stuck: it does not wake: {told_state(lab)}")
+
+
+def fall_asleep(lab: Lab) -> None:
+    """The owner is away; it is shelved. Raises StuckError."""
+    if not lab.pass_time(_AT_MOST, lambda: lab.reached(Wanted.SHELVE)):
+        raise StuckError(f"stuck: it does not fall asleep: {told_state(lab)}")
+    if there := [each.id for each in _strays(lab) if each.state != "deleting"]:
+        raise StuckError(f"left over: volumes while asleep: {there}")
+
+
+def whole(lab: Lab, when: str) -> None:
+    """Every volume is as it was, with its latest content. Raises StuckError."""
+    shape = lab.shape()
+    wanted = {
+        device: (*before[:6], None if device in lab.detached_by_hand else before[6], *before[7:])
+        for device, before in lab.shape_at_first.items()
+    }
+    wrong = [f"{key}: {shape.get(key)} for {value}" for key, value in wanted.items() if shape.get(key) != value]
+    wrong = [each for each in wrong if each.partition(":")[0] not in lab.given_up]
+    if wrong or set(shape) - set(wanted):
+        raise StuckError(f"stuck: {when} the volumes are not as before: {wrong}, {sorted(shape)}")
+    for device, volume in lab.world.cloud.instances[lab.workstation].volumes.items():
+        have = lab.content.of_volume(volume)
+        if device in lab.oracle.newest and have != lab.oracle.newest[device]:
+            raise StuckError(f"lost: {when} {device} holds {have}, not {lab.oracle.newest[device]}")
+
+
+def nothing_left_over(lab: Lab) -> None:
+    """While it runs: its own volumes, one snapshot for each, and no message. Raises StuckError."""
+    instance = lab.world.cloud.instances[lab.workstation]
+    if stray := {each.id for each in _strays(lab)} - set(instance.volumes.values()):
+        raise StuckError(f"left over: volumes {sorted(stray)}")
+    falsified = {each.tags.get("autostop:device", "") for each in _snapshots_edited(lab)}
+    per_device: dict[str, list[str]] = {}
+    for each in lab.world.cloud.snapshots.values():
+        if "autostop" in each.tags and each.id not in lab.edited_by_hand:
+            told = f"{each.id} {each.state} {each.tags.get('autostop:cycle')}/{each.tags.get('autostop:attempt')}"
+            per_device.setdefault(each.tags.get("autostop:device", each.volume_id), []).append(told)
+    if any(len(told) > 1 for told in per_device.values()) or not set(per_device) >= set(instance.volumes) - falsified:
+        raise StuckError(f"left over: snapshots {per_device}")
+    if lab.messages.waiting:
+        raise StuckError(f"left over: {len(lab.messages.waiting)} messages: {lab.messages.waiting[:3]}")
+
+
+def _snapshots_edited(lab: Lab) -> list[Snapshot]:
+    return [each for each in lab.world.cloud.snapshots.values() if each.id in lab.edited_by_hand]
+
+
+def _strays(lab: Lab) -> list[Volume]:
+    """Its volumes, but for those whose tags a person has falsified for a while: they are for `recover` to show."""
+    return [each for each in lab.disks_there() if each.id not in lab.edited_by_hand]
+
+
+def meddled(lab: Lab) -> bool:
+    """Whether a person destroyed what may be needed, even where the same content happens to be elsewhere too."""
+    return bool(lab.oracle.forgiven) or lab.oracle.deleted_by_hand_at is not None
+
+
+def blocked(lab: Lab) -> bool:
+    """Whether it waits for a person, who is told why."""
+    try:
+        return bool(lab.state().blocked)
+    except DeniedError:
+        return True
+
+
+def told_state(lab: Lab) -> str:
+    """How it stands, for a report."""
+    try:
+        state = lab.state()
+    except DeniedError:
+        return f"{lab.ec2_state()}, its item is damaged"
+    intent = state.intent
+    told = f"{intent.wanted} #{intent.number} by {intent.by}" if intent else "no intent"
+    return f"{lab.ec2_state()}, {told}, waiting for {state.waiting_for}, blocked: {state.blocked}"

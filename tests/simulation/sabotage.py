@@ -1,0 +1,186 @@
+"""`make sabotage`: takes out each guard in turn, in a copy, and shows which history or test notices.
+
+A guard of the law is an `if` of domain/law.py that gives a reason; the others are named below, where they stand.
+"""
+
+import argparse
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[2]
+_LAYER = _ROOT / "layers" / "autostop"
+_LAW = "autostop/domain/law.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Sabotage:
+    """One guard taken out: in `file`, the text from `start` to `end` becomes `instead`."""
+
+    guard: str
+    file: str
+    start: int
+    end: int
+    instead: str = "False"
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """Who noticed: a seed with what it said, or a test; both None when nobody did."""
+
+    guard: str
+    file: str
+    seed: int | None
+    said: str
+    test: str | None
+
+
+# Guards outside of law.py: file, what it guards, its text, and what stands there without it.
+_NAMED = (
+    (
+        "autostop/aws/dynamodb.py",
+        "a write rests on the version that was read",
+        '"ConditionExpression": "version = :version"',
+        '"ConditionExpression": "version > :version OR version <= :version"',
+    ),
+    (
+        "autostop/aws/dynamodb.py",
+        "one reconciler at a time",
+        '"attribute_not_exists(workstation) OR #until < :now OR holder = :holder"',
+        '"attribute_not_exists(workstation) OR #until < :now OR #until >= :now OR holder = :holder"',
+    ),
+    (
+        "autostop/domain/intent.py",
+        "a verdict from before the owner's wish counts for nothing",
+        "verdict is not None and intent is not None and verdict.at <= intent.at",
+        "False",
+    ),
+    (
+        "autostop/domain/idle.py",
+        "what was measured before the launch counts for nothing",
+        "if sample.at >= activity.launched_at]",
+        "]",
+    ),
+    (
+        "autostop/domain/idle.py",
+        "what Jupyter said before the launch, or long ago, counts for nothing",
+        "answer.at < launched_at or now - answer.at > ANSWER_VALID_FOR",
+        "False",
+    ),
+)
+
+
+def guards() -> list[Sabotage]:
+    """All guards, those of the law first."""
+    return [*_of_the_law((_LAYER / _LAW).read_text(encoding="utf-8")), *_named()]
+
+
+def _of_the_law(source: str) -> Iterator[Sabotage]:
+    """Every `if` whose body only returns a reason, by function and reason."""
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line.encode()))
+    for function in (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)):
+        for node in ast.walk(function):
+            if isinstance(node, ast.If) and _gives_a_reason(node):
+                test = node.test
+                begin = starts[test.lineno - 1] + test.col_offset
+                end = starts[(test.end_lineno or test.lineno) - 1] + (test.end_col_offset or 0)
+                text = " ".join((ast.get_source_segment(source, test) or "").split())
+                yield Sabotage(f"{function.name}: {text}", _LAW, begin, end)
+
+
+def _gives_a_reason(node: ast.If) -> bool:
+    last = node.body[-1]
+    return isinstance(last, ast.Return) and last.value is not None and not _is_none(last.value)
+
+
+def _is_none(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value is None
+
+
+def _named() -> Iterator[Sabotage]:
+    for file, guard, text, instead in _NAMED:
+        source = (_LAYER / file).read_bytes()
+        if source.count(text.encode()) != 1:
+            raise ValueError(f"{file} does not have exactly once: {text}")
+        begin = source.index(text.encode())
+        yield Sabotage(guard, file, begin, begin + len(text.encode()), instead)
+
+
+def hunt(sabotage: Sabotage, seeds: int) -> Caught:
+    """Run histories without the guard until one notices; then the tests."""
+    with tempfile.TemporaryDirectory() as scratch:
+        layer = Path(scratch) / "layer"
+        shutil.copytree(_LAYER, layer, ignore=shutil.ignore_patterns("__pycache__"))
+        target = layer / sabotage.file
+        source = target.read_bytes()
+        target.write_bytes(source[: sabotage.start] + sabotage.instead.encode() + source[sabotage.end :])
+        paths = [str(layer), *(str(_ROOT / part) for part in ("local", "cli", ""))]
+        seed, said = _by_history(paths, seeds, Path(scratch))
+        return Caught(sabotage.guard, sabotage.file, seed, said, _by_test(paths))
+
+
+def _by_history(paths: list[str], seeds: int, scratch: Path) -> tuple[int | None, str]:
+    report = scratch / "report.json"
+    asked = ["-m", "tests.simulation", str(seeds), "--jobs", "1", "--until-first", "--report", str(report)]
+    ended = subprocess.run([sys.executable, *asked], cwd=_ROOT, env=_env(paths), capture_output=True, text=True)  # noqa: PLW1510 - failing is what is hoped for
+    told = next((line for line in ended.stdout.splitlines() if line.startswith("seed ")), None)
+    if told is None:
+        return None, "" if ended.returncode == 0 else ended.stderr.strip().splitlines()[-1]
+    head, _, said = told.partition(": ")
+    return int(head.split()[1]), said
+
+
+def _by_test(paths: list[str]) -> str | None:
+    options = ["-o", f"pythonpath={' '.join(paths)}", "-p", "no:cacheprovider", "-x", "-q", "--no-header"]
+    asked = ["-m", "pytest", *options, "tests/domain", "tests/adapters/test_dynamodb.py"]
+    ended = subprocess.run([sys.executable, *asked], cwd=_ROOT, env=_env(paths), capture_output=True, text=True)  # noqa: PLW1510 - as above
+    failed = [line for line in ended.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return failed[0].split()[1] if failed else None
+
+
+def _env(paths: list[str]) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def main() -> int:
+    """Exit code 1 when a guard can be taken out and nobody notices."""
+    parser = argparse.ArgumentParser(prog="make sabotage", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=400, help="at most so many histories for each guard")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", default="", help="guards with this text")
+    parser.add_argument("--report", type=Path, default=Path("build/sabotage.json"))
+    asked = parser.parse_args()
+    chosen = [each for each in guards() if asked.only in each.guard]
+    caught = []
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        for each in pool.map(partial(hunt, seeds=asked.seeds), chosen):
+            caught.append(each)
+            print(row(each), flush=True)
+    asked.report.parent.mkdir(parents=True, exist_ok=True)
+    asked.report.write_text(json.dumps([asdict(each) for each in caught], indent=2) + "\n", encoding="utf-8")
+    unseen = [each for each in caught if each.seed is None and each.test is None]
+    by_seed = sum(each.seed is not None for each in caught)
+    print(f"\n{len(caught)} guards: {by_seed} noticed by a history, {len(unseen)} by nobody")
+    return 1 if unseen else 0
+
+
+def row(caught: Caught) -> str:
+    """A line of the table in docs/safety.md."""
+    seed = f"seed {caught.seed}: {caught.said[:90]}" if caught.seed is not None else "–"
+    test = f"`{caught.test.rpartition('::')[2][:60]}`" if caught.test else "–"
+    return f"| `{caught.guard.replace('|', '/')}` | {seed} | {test} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
