@@ -155,6 +155,8 @@ class Oracle:
         if not call.changes or call.service not in ("ec2", "ssm"):
             return
         asked = call.parameters
+        if call.operation in ("DetachVolume", "DeleteVolume"):
+            self._not_in_use(call)
         if not self._would_be_refused(call):
             self._only_ours(call)
             self._the_latest_wish(call)
@@ -165,6 +167,17 @@ class Oracle:
     def after(self, call: Call, error: str | None) -> None:
         if call.changes or error:
             self.look("product")
+
+    def _not_in_use(self, call: Call) -> None:
+        """Law 1c, even where EC2 would refuse: nobody asks for what the lists have shown for a minute to be in use."""
+        cloud, now = self.world.cloud, self.hub.clock.now()
+        volume, instance = cloud.volumes.get(call.parameters["VolumeId"]), cloud.instances.get(self.workstation)
+        attached = volume.attachment if volume is not None and call.operation == "DeleteVolume" else None
+        if attached is not None and attached.state != "detaching" and now - attached.at > _LISTS_LAG_FOR:
+            raise LawBrokenError(f"law 1c: {call.parameters['VolumeId']} is to be deleted, and is in use")
+        pulled = call.operation == "DetachVolume" and instance is not None and instance.state == "running"
+        if pulled and instance is not None and now - instance.launched_at > _LISTS_LAG_FOR:
+            raise LawBrokenError(f"law 1c: {call.parameters['VolumeId']} is pulled out of a running instance")
 
     def _would_be_refused(self, call: Call) -> bool:
         """Whether EC2 itself will say no, so that nothing comes of the call."""

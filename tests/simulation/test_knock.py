@@ -1,7 +1,7 @@
 """Messages that find a reconciler at work leave word with it, and do not go round and round."""
 
 from collections.abc import Generator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_a_message_that_finds_the_lease_taken_is_not_sent_again_and_again(lab: L
 
 
 def test_a_tap_in_the_last_moment_of_a_reconciler_is_seen_at_once(lab: Lab) -> None:
-    tapped = []
+    tapped: list[datetime] = []
 
     def watch(call: Call) -> None:
         # The shelving is settled; its reconciler is about to go, and the tap's message finds it still there.
