@@ -39,10 +39,8 @@ def wire() -> Reconciler:
     metrics, asker = CloudWatchMetrics(clients.cloudwatch()), Askers(clients.ssm(), HttpsJupyter(utc_now))
     ledger, queue = DynamoLedger(clients.dynamodb(), environment.table), SqsQueue(clients.sqs(), environment.queue_url)
     instances, disks = Ec2Instances(ec2), EbsDisks(ec2)
-    policy = environment.policy
-    return Reconciler(
-        instances, disks, metrics, asker, ledger, queue, policy, utc_now, time.sleep, chance=random.random
-    )
+    ports, policy = (instances, disks, metrics, asker, ledger, queue), environment.policy
+    return Reconciler(*ports, policy, utc_now, time.sleep, random.random)
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:

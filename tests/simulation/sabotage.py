@@ -1,6 +1,7 @@
 """`make sabotage`: takes out each guard in turn, in a copy, and shows which history or test notices.
 
-A guard of the law is an `if` of domain/law.py that gives a reason; the others are named below, where they stand.
+A guard of the law is an `if` of domain/law.py that gives a reason; whole questions of the law are taken out too, since
+many a guard stands twice. The others are named below, with where they stand.
 """
 
 import argparse
@@ -80,15 +81,31 @@ _NAMED = (
 
 
 def guards() -> list[Sabotage]:
-    """All guards, those of the law first."""
-    return [*_of_the_law((_LAYER / _LAW).read_text(encoding="utf-8")), *_named()]
+    """All guards: whole rules of the law, each of their guards, and those that stand elsewhere."""
+    law = (_LAYER / _LAW).read_text(encoding="utf-8")
+    return [*_rules(law), *_named(), *_of_the_law(law)]
+
+
+def _rules(source: str) -> Iterator[Sabotage]:
+    """Every question of the law, answered with yes at once."""
+    starts = _line_starts(source)
+    for function in (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)):
+        if function.name.startswith("why_not"):
+            first = function.body[1]
+            begin = starts[first.lineno - 1] + first.col_offset
+            yield Sabotage(f"{function.name}, all of it", _LAW, begin, begin, "return None\n    ")
+
+
+def _line_starts(source: str) -> list[int]:
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line.encode()))
+    return starts
 
 
 def _of_the_law(source: str) -> Iterator[Sabotage]:
     """Every `if` whose body only returns a reason, by function and reason."""
-    starts = [0]
-    for line in source.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line.encode()))
+    starts = _line_starts(source)
     for function in (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)):
         for node in ast.walk(function):
             if isinstance(node, ast.If) and _gives_a_reason(node):

@@ -163,7 +163,7 @@ def test_a_stop_that_is_asked_for_while_three_failed_sets_block_settles_at_once(
 # -- answers that are lost, lists that lag
 
 
-@pytest.mark.parametrize("seconds", [0, 20, 60, 110])
+@pytest.mark.parametrize("seconds", [0, 110])
 def test_a_lost_answer_makes_no_second_set_however_late_the_first_is_listed(lab: AtWork, seconds: int) -> None:
     workstation = lab.workstation()
     lab.pass_time(timedelta(minutes=5))
@@ -194,7 +194,7 @@ def test_a_set_that_was_noted_and_never_asked_for_is_made_after_a_while(lab: AtW
     assert lab.calls("CreateSnapshots") == ["CreateSnapshots"]
 
 
-@pytest.mark.parametrize("seconds", [20, 60, 110])
+@pytest.mark.parametrize("seconds", [20, 110])
 def test_a_whole_night_with_lists_that_lag_makes_nothing_twice(lab: AtWork, seconds: int) -> None:
     workstation = lab.workstation()
     lab.write(workstation, "monday")

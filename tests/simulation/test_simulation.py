@@ -1,0 +1,79 @@
+"""A fixed set of histories; `make simulate` runs them by the thousand."""
+
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+
+import pytest
+
+from tests.simulation.__main__ import in_words, numbers
+from tests.simulation.history import _CONSOLE, _NATURE, History, Told, run
+
+SEEDS = range(40)
+CHUNK = 5
+
+
+@pytest.mark.parametrize("first", SEEDS[::CHUNK])
+def test_nothing_goes_wrong_in_histories(first: int) -> None:
+    told = [run(seed) for seed in range(first, first + CHUNK)]
+    assert {each.seed: each.problems for each in told if each.problems} == {}
+    assert all(each.ended for each in told)
+    assert sum(each.taps for each in told) > CHUNK
+    assert sum(each.calls for each in told) > 1000 * CHUNK
+
+
+def test_a_seed_is_the_same_history_every_time() -> None:
+    first = run(17)
+    run(18)
+    assert asdict(run(17)) == asdict(first)
+
+
+def test_a_seed_is_the_same_history_in_every_process() -> None:
+    tell = "from tests.simulation.history import run; print(repr(run(17)))"
+    told = {str(run(17))}
+    for hash_seed in ("1", "2"):
+        own = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": hash_seed}
+        asked = [sys.executable, "-c", tell]
+        told.add(subprocess.run(asked, env=own, capture_output=True, text=True, check=True).stdout.strip())
+    assert len(told) == 1
+
+
+def test_seeds_are_different_histories() -> None:
+    told = [run(seed) for seed in (4, 5)]
+    assert told[0].by_operation != told[1].by_operation
+    assert told[0].actions != told[1].actions
+
+
+def test_every_thing_that_may_happen_is_planned_in_some_history() -> None:
+    """That they are, not that they hurt: the numbers of `make simulate` tell how often."""
+    planned: set[str] = set()
+    act = History._act
+
+    def noted(history: History, name: str) -> object:
+        planned.add(name)
+        return act(history, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(History, "_act", noted)
+        for seed in range(150):
+            History(seed).lab.close()
+    assert planned == {"start", "stop", "keep-awake", *_CONSOLE, *_NATURE}
+
+
+def test_the_numbers_tell_what_went_wrong() -> None:
+    told = [
+        Told(1, calls=10, taps=2, ended="awake", by_operation={"StopInstances": 2}),
+        Told(2, calls=5, forgiven=1, by_operation={"StopInstances": 1}, problems=["lost: law 2: x", "error: y"]),
+        Told(3, problems=["law: law 4: x"]),
+        Told(4, ended="awake", problems=["left over: volumes"]),
+    ]
+    report = numbers(told)
+    assert report["failing_seeds"] == [2, 3, 4]
+    wrong = {name: report[name] for name in ("lost", "broken_laws", "stuck", "left_over", "errors")}
+    assert wrong == {"lost": 1, "broken_laws": 1, "stuck": 0, "left_over": 1, "errors": 1}
+    assert report["calls_by_operation"] == {"StopInstances": 3}
+    words = "\n".join(in_words(report | {"seconds": 1.5}))
+    assert "4 histories" in words
+    assert "1 lost, 1 broken laws, 0 stuck, 1 left over, 1 errors" in words
+    assert "ended: 2 awake" in words
