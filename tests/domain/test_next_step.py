@@ -575,6 +575,12 @@ SHELVE_REMOVES = [
         manifest(),
     ),
     row(
+        "all deleted, a snapshot was lost, and one of another cycle is there",
+        seen(volumes=(), snapshots=(snapshot(ROOT), snapshot(DATA, manifest(cycle=7), id=SnapshotId("snap-other")))),
+        Says(Blocked, "Others of it are kept (snap-other), but none is taken by guess"),
+        manifest(),
+    ),
+    row(
         "half restored by a tap, then shelved again: made whole first",
         seen(volumes=(restored(ROOT),), snapshots=snapshots()),
         CreateVolume(manifest(), record(DATA)),

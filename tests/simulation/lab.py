@@ -300,7 +300,7 @@ class Lab:
         self.console += 1
         self.say(f"A PERSON: {operation} {asked}")
         if operation == "DeleteSnapshot":
-            self.oracle.deleted_by_hand_at = self.clock()
+            self.oracle.person_deletes(asked["SnapshotId"])
         try:
             self.world.call(Asked("ec2", operation, asked))
         except AwsError:

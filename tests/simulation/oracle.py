@@ -67,7 +67,7 @@ class Oracle:
     forgiven: list[str] = field(default_factory=list)
     displaced: set[str] = field(default_factory=set)
     untagged: dict[str, datetime] = field(default_factory=dict)
-    deleted_by_hand_at: datetime | None = None
+    deleted_by_hand: dict[str, datetime] = field(default_factory=dict)
     table_hurt_at: datetime | None = None
     detached_by_hand_at: dict[str, datetime] = field(default_factory=dict)
     checks: int = 0
@@ -122,7 +122,7 @@ class Oracle:
             best = held.get(line, 0)
             if best >= stamp:
                 continue
-            own = by == "product" and not self._just_deleted_by_hand()
+            own = by == "product" and not self._just_deleted_by_hand(line)
             if own or (by == "nature" and not self._terminated):
                 raise LawBrokenError(f"law 2: the latest content of {line} ({stamp}) is lost; {best} is left ({by})")
             self.forgiven.append(f"{line}: a person destroyed {stamp}, {best} is left")
@@ -131,9 +131,14 @@ class Oracle:
             else:
                 del self.newest[line]
 
-    def _just_deleted_by_hand(self) -> bool:
-        """Whether a person deleted a snapshot so lately that EC2's lists need not tell: nobody could know."""
-        at = self.deleted_by_hand_at
+    def person_deletes(self, snapshot: str) -> None:
+        """A snapshot goes by hand: it, and the line whose content it holds."""
+        line = self.line.get(self.content.of_snapshot(snapshot) or 0, "")
+        self.deleted_by_hand |= {snapshot: self.hub.clock.now(), line: self.hub.clock.now()}
+
+    def _just_deleted_by_hand(self, what: str) -> bool:
+        """Whether a person deleted a snapshot, or one of a line, so lately that EC2's lists need not tell."""
+        at = self.deleted_by_hand.get(what)
         return at is not None and self.hub.clock.now() - at < _LISTS_LAG_FOR
 
     def _held(self) -> dict[str, int]:
@@ -228,7 +233,9 @@ class Oracle:
         wish.excused.add(task)
 
     def wished(self, wanted: str) -> None:
-        """The owner's tap was accepted."""
+        """The owner's tap was accepted, and no later one overtook the function that tells so."""
+        if self._intent().get("by") == "owner" and self._intent().get("wanted") != wanted:
+            return
         self.wish = Wish(wanted, self.hub.clock.now(), self._intent().get("number", 0), self.tasks())
 
     def _delete_volume(self, asked: Mapping[str, Any]) -> None:
@@ -245,7 +252,7 @@ class Oracle:
         if record is None:
             raise LawBrokenError(f"law 1d: {volume.id} is deleted, and no manifest in the table tells of it")
         snapshot = self.world.cloud.snapshots.get(record["snapshot"])
-        if snapshot is None and self._just_deleted_by_hand():
+        if snapshot is None and self._just_deleted_by_hand(record["snapshot"]):
             return
         if snapshot is None or snapshot.volume_id != volume.id or snapshot.state != "completed":
             raise LawBrokenError(f"law 1a: {volume.id} is deleted without a complete snapshot of its own")

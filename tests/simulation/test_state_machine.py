@@ -319,7 +319,7 @@ class Workstation(RuleBasedStateMachine):
         self.works_until = lab.clock() + FOR_GOOD
         rest.wake(lab)
         # Without the table, only a whole set of snapshots tells how to restore: law 9 lets it wait for a person.
-        hurt = lab.oracle.table_hurt_at is not None and lab.oracle.deleted_by_hand_at is not None
+        hurt = lab.oracle.table_hurt_at is not None and bool(lab.oracle.deleted_by_hand)
         if rest.blocked(lab) and (self.meddled or hurt or lab.oracle.forgiven):
             return
         rest.whole(lab, "after the tap")

@@ -117,10 +117,9 @@ def why_not_create_volume(record: VolumeRecord, seen: Observation, manifest: Man
         return f"{record.volume} itself still exists"
     snapshot = seen.snapshot(record.snapshot)
     if snapshot is None:
-        return (
-            f"the snapshot {record.snapshot or ''} of {record.device} is gone. Nothing else holds its data: "
-            "look in the Recycle Bin of EBS."
-        )
+        others = [each.id for each in seen.snapshots if each.tags.get(tags.DEVICE) == record.device]
+        kept = f" Others of it are kept ({', '.join(others)}), but none is taken by guess." if others else ""
+        return f"the snapshot {record.snapshot or ''} of {record.device} is gone. Look in the Recycle Bin of EBS.{kept}"
     if snapshot.volume != record.volume or snapshot.cycle != manifest.cycle:
         return f"{snapshot.id} is not the snapshot of {record.device} in cycle {manifest.cycle}"
     if snapshot.state is not SnapshotState.COMPLETED:
