@@ -704,6 +704,30 @@ RUN_STARTS = [
         ROOT_ALONE,
     ),
     row(
+        "one was detached a moment ago, and the lists show both attached: wait",
+        seen(volumes=both(), snapshots=snapshots()),
+        Says(Wait, "may not show yet what was detached"),
+        manifest(detached_at=NOW - LISTS_LAG_FOR + timedelta(seconds=1)),
+    ),
+    row(
+        "one was detached long ago, and attached again: start",
+        seen(volumes=both(), snapshots=snapshots()),
+        StartInstance(),
+        manifest(detached_at=NOW - LISTS_LAG_FOR),
+    ),
+    row(
+        "both were detached a moment ago, deleted and restored: start",
+        seen(volumes=(WHOLE_ROOT, restored(DATA)), snapshots=snapshots()),
+        StartInstance(),
+        manifest(detached_at=NOW),
+    ),
+    row(
+        "detached a moment ago for a stop before the last start: start",
+        seen(volumes=both(), snapshots=snapshots(OUTDATED)),
+        StartInstance(),
+        replace(OUTDATED, detached_at=NOW),
+    ),
+    row(
         "restored and attached: start",
         seen(volumes=(WHOLE_ROOT, restored(DATA)), snapshots=snapshots()),
         StartInstance(),

@@ -364,6 +364,7 @@ class Lab:
         """A person changed a volume: it is wanted back as it is now."""
         line = self.oracle.line.get(self.content.of_volume(volume_id) or 0)
         volume = self.world.cloud.volumes[volume_id]
+        self.oracle.reshaped_at[volume_id] = self.clock()
         if line in self.shape_at_first:
             before = self.shape_at_first[line]
             self.shape_at_first[line] = (volume.type, volume.size, volume.iops, volume.throughput, *before[4:])

@@ -69,6 +69,8 @@ class Oracle:
     untagged: dict[str, datetime] = field(default_factory=dict)
     deleted_by_hand: dict[str, datetime] = field(default_factory=dict)
     table_hurt_at: datetime | None = None
+    reshaped_at: dict[str, datetime] = field(default_factory=dict)
+    shape_unknown: set[str] = field(default_factory=set)
     detached_by_hand_at: dict[str, datetime] = field(default_factory=dict)
     checks: int = 0
     _stamp: int = 0
@@ -259,6 +261,11 @@ class Oracle:
         if self._not_stopped_until is not None and snapshot.started_at <= self._not_stopped_until:
             raise LawBrokenError(f"law 1b: {snapshot.id} was begun before the instance last stopped")
         missing = [key for key in _KEPT_IN_TAGS if f"autostop:{key}" not in snapshot.tags]
+        at = self.reshaped_at.get(volume.id)
+        if at is not None and self.hub.clock.now() - at < _LISTS_LAG_FOR:
+            # Changed in the seconds before its deletion: its content is safe, the change is lost.
+            self.shape_unknown.add(self.line.get(self.content.of_volume(volume.id) or 0, ""))
+            return
         if missing or not _describes(snapshot, volume):
             raise LawBrokenError(f"law 1d: {snapshot.id} does not say how to restore {volume.id}: {missing}")
 
@@ -296,8 +303,13 @@ class Oracle:
             at = self.detached_by_hand_at.get(line)
             # Somebody who pulls a disk in the seconds before a start cannot be seen in time.
             just_now = at is not None and now - at < _LISTS_LAG_FOR
-            if stamp not in here and line not in self.displaced and not just_now:
+            if stamp not in here and line not in self.displaced and not just_now and not self._taken_away(stamp):
                 raise LawBrokenError(f"law 3: it is started without the latest content of {line} ({stamp})")
+
+    def _taken_away(self, stamp: int) -> bool:
+        """Whether the content is on a volume that a person made no part of the workstation any more."""
+        holders = [each for each in self.world.cloud.volumes.values() if self.content.of_volume(each.id) == stamp]
+        return any(each.tags.get("autostop:workstation") != self.workstation for each in holders)
 
     def _stop_instances(self, _asked: Mapping[str, Any]) -> None:
         """Laws 5 and 6, for a stop by idleness."""

@@ -190,6 +190,19 @@ def test_a_tap_while_the_snapshots_are_pending_makes_nothing_anew(lab: AtWork) -
     assert len({snapshot.cycle for snapshot in lab.disks.snapshots(workstation)}) == 1
 
 
+def test_a_tap_between_the_look_and_the_detachment_prevents_it(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(hours=3), lambda: "CreateSnapshots" in lab.calls())
+    lab.pass_time(timedelta(hours=1), lambda: all_complete(lab, workstation))
+    lab.after("DescribeSnapshots", lambda: lab.owner.start(workstation, "the test"))
+    lab.awake(workstation)
+    assert "DetachVolume" not in lab.calls()
+
+
+def all_complete(lab: AtWork, workstation: WorkstationId) -> bool:
+    return all(each.state is SnapshotState.COMPLETED for each in lab.disks.snapshots(workstation))
+
+
 MOMENTS = [
     ("StopInstances", 1),
     ("CreateSnapshots", 1),

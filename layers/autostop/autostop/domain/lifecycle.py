@@ -28,7 +28,7 @@ from autostop.domain.steps import (
 )
 from autostop.domain.tried import NOTHING_TRIED, Tried
 from autostop.domain.wholeness import bring_whole
-from autostop.domain.workstation import Checks, Instance, InstanceState, Observation
+from autostop.domain.workstation import LISTS_LAG_FOR, Checks, Instance, InstanceState, Observation
 
 # How long Jupyter may take to answer after a launch before the start counts as done without it.
 JUPYTER_ANSWERS_WITHIN = timedelta(minutes=10)
@@ -114,8 +114,18 @@ def _toward_run(
             missing = bring_whole(seen, instance, manifest, tried, now)
             if missing is not None:
                 return missing
+            if manifest is not None and _was_just_detached(seen, instance, manifest, now):
+                return Wait("EC2's lists may not show yet what was detached a moment ago", SECONDS)
             refusal = law.why_not_start(seen, manifest)
             return Blocked(f"it is not started: {refusal}.") if refusal else next_start(seen, instance, tried, now)
+
+
+def _was_just_detached(seen: Observation, instance: Instance, manifest: Manifest, now: datetime) -> bool:
+    """True while a volume that was never away by the lists may be away by EC2: a start would go without it."""
+    lately = manifest.detached_at is not None and now - manifest.detached_at < LISTS_LAG_FOR
+    by_the_lists = {(volume.id, volume.device) for volume in seen.attached()}
+    never_away = any((record.volume, record.device) in by_the_lists for record in manifest.volumes)
+    return lately and manifest.holds_since(instance) and never_away
 
 
 def _finish_start(

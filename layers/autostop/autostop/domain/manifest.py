@@ -52,6 +52,7 @@ class Manifest:
     stopped_at: its last stop by EC2's clock, or its launch time when EC2 does not say; the snapshots are later.
     written_at: when this attempt was begun, by our clock.
     asked_at: when its snapshots were last asked for, noted before the call; None before that.
+    detached_at: when a volume was last detached, noted before the call; None before that, or when the table was lost.
     launch: what a new instance would need; None when an older version wrote the manifest, or its tags are damaged.
     """
 
@@ -65,6 +66,7 @@ class Manifest:
     volumes: tuple[VolumeRecord, ...]
     launch: LaunchRecord | None = None
     asked_at: datetime | None = None
+    detached_at: datetime | None = None
 
     def record_of(self, volume: VolumeId) -> VolumeRecord | None:
         """The record of a volume, or None when it is not in this cycle."""
@@ -86,6 +88,10 @@ class Manifest:
     def asking(self, now: datetime | None) -> "Manifest":
         """The same manifest, before its snapshots are asked for; None: they certainly were not."""
         return replace(self, asked_at=now)
+
+    def detaching(self, now: datetime) -> "Manifest":
+        """The same manifest, before a volume is detached."""
+        return replace(self, detached_at=now)
 
     def restoring_anew(self, record: VolumeRecord, failed: int) -> "Manifest":
         """The same manifest, by which the next volume of a record is another than the failed attempt's."""

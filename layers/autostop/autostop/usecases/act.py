@@ -70,6 +70,10 @@ class Actor:
             case NoteNoCapacity(type_):
                 self.ledger.save(replace(state, tried=state.tried.lacking(type_, now)))
                 said = f"EC2 had no capacity for {type_}"
+            case DetachVolume() if state.manifest is not None:
+                # Noted before the call: lists may go on to show it attached. And who tapped meanwhile keeps it.
+                self.ledger.save(replace(state, manifest=state.manifest.detaching(now)))
+                said = self._call(state.workstation, step)
             case StartInstance() | NoteType() | ChangeType() if seen.instance is not None:
                 said = self._start(state, seen.instance, step)
             case _:
