@@ -279,11 +279,16 @@ class Oracle:
         if instance is None or not lately:
             raise LawBrokenError(f"law 2: {snapshot.id} is deleted while nothing runs")
         for device, volume_id in instance.volumes.items():
-            if device in self.displaced:
+            volume = self.world.cloud.volumes[volume_id]
+            if device in self.displaced or (volume.snapshot_id is None and not self._was_snapshotted(volume_id)):
                 continue
-            source = self.world.cloud.snapshots.get(self.world.cloud.volumes[volume_id].snapshot_id or "")
+            source = self.world.cloud.snapshots.get(volume.snapshot_id or "")
             if source is None or source.state != "completed" or not _replaces(source, snapshot):
                 raise LawBrokenError(f"law 2: {snapshot.id} is deleted, and {device} does not run from a later one")
+
+    def _was_snapshotted(self, volume: str) -> bool:
+        """False for one that was in no set: it was away, or not ours, and all its data is on it."""
+        return any(each.volume_id == volume for each in self.world.cloud.snapshots.values())
 
     def _create_volume(self, asked: Mapping[str, Any]) -> None:
         """Law 3: never an empty disk, never another snapshot."""
@@ -309,7 +314,8 @@ class Oracle:
     def _taken_away(self, stamp: int) -> bool:
         """Whether the content is on a volume that a person made no part of the workstation any more."""
         holders = [each for each in self.world.cloud.volumes.values() if self.content.of_volume(each.id) == stamp]
-        return any(each.tags.get("autostop:workstation") != self.workstation for each in holders)
+        ours = {"autostop": "on", "autostop:workstation": self.workstation}
+        return any(each.tags.get(key) != value for each in holders for key, value in ours.items())
 
     def _stop_instances(self, _asked: Mapping[str, Any]) -> None:
         """Laws 5 and 6, for a stop by idleness."""
