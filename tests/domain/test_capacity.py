@@ -59,7 +59,7 @@ NOTED, AS_FIRST = f"{OWN} {FIRST}", workstation(FIRST, f"{OWN} {FIRST}")
         ),
         pytest.param(workstation(SECOND, NOTED), NOTHING_TRIED, StartInstance(), id="a person changed the type"),
         pytest.param(workstation(), lacked(own=1), NoteType(NOTED), id="no capacity: noted before it is changed"),
-        pytest.param(workstation(OWN, NOTED), lacked(own=1), ChangeType(FIRST), id="noted: changed"),
+        pytest.param(workstation(OWN, NOTED), lacked(own=1), ChangeType(FIRST, f"{OWN} {FIRST}"), id="noted: changed"),
         pytest.param(
             workstation(OWN, f"{OWN} {SECOND}"), lacked(own=1), NoteType(NOTED), id="an older note: noted anew"
         ),

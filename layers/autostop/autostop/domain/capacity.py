@@ -106,7 +106,7 @@ def _become(instance: Instance, own: str, wanted: str) -> NoteType | ChangeType 
     if wanted == own or instance.type != own:
         return ChangeType(own)
     note = f"{own} {wanted}"
-    return ChangeType(wanted) if instance.tags.get(tags.INSTANCE_TYPE) == note else NoteType(note)
+    return ChangeType(wanted, note) if instance.tags.get(tags.INSTANCE_TYPE) == note else NoteType(note)
 
 
 def _fallen_back(instance: Instance, start: AskedStart, now: datetime) -> NoteNoCapacity | Wait | Blocked | None:

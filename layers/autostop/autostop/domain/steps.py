@@ -32,9 +32,10 @@ class NoteType:
 
 @dataclass(frozen=True, slots=True)
 class ChangeType:
-    """Make the stopped instance another type."""
+    """Make the stopped instance another type. note: what must be on it before; empty when it becomes its own type."""
 
     type: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,10 @@ class Actor:
                     self.instances.note_type(state.workstation, note)
                     own, _, other = note.partition(" ")
                     said = f"noted that {own} becomes {other} for now" if note else "noted that it is its own type"
-                case ChangeType(type_):
+                case ChangeType(type_, note):
+                    if note:
+                        # Once more: the list that showed it may have been an old one.
+                        self.instances.note_type(state.workstation, note)
                     self.instances.change_type(state.workstation, type_)
                     said = f"changed its type to {type_}"
         except NoCapacityError:
