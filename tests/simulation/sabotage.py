@@ -150,7 +150,12 @@ def hunt(sabotage: Sabotage, seeds: int) -> Caught:
 def _by_history(paths: list[str], seeds: int, scratch: Path) -> tuple[int | None, str]:
     report = scratch / "report.json"
     asked = ["-m", "tests.simulation", str(seeds), "--jobs", "1", "--until-first", "--report", str(report)]
-    ended = subprocess.run([sys.executable, *asked], cwd=_ROOT, env=_env(paths), capture_output=True, text=True)  # noqa: PLW1510 - failing is what is hoped for
+    try:
+        ended = subprocess.run(  # noqa: PLW1510 - failing is what is hoped for
+            [sys.executable, *asked], cwd=_ROOT, env=_env(paths), capture_output=True, text=True, timeout=10 * seeds
+        )
+    except subprocess.TimeoutExpired:
+        return None, ""  # without this guard something goes on for ever; a test may say what
     told = next((line for line in ended.stdout.splitlines() if line.startswith("seed ")), None)
     if told is None:
         return None, "" if ended.returncode == 0 else ended.stderr.strip().splitlines()[-1]
