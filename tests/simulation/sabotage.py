@@ -158,7 +158,7 @@ def _by_history(paths: list[str], seeds: int, scratch: Path) -> tuple[int | None
         return None, ""  # without this guard something goes on for ever; a test may say what
     told = next((line for line in ended.stdout.splitlines() if line.startswith("seed ")), None)
     if told is None:
-        return None, "" if ended.returncode == 0 else ended.stderr.strip().splitlines()[-1]
+        return None, "" if ended.returncode == 0 else (ended.stderr.strip().splitlines() or [""])[-1]
     head, _, said = told.partition(": ")
     return int(head.split()[1]), said
 
