@@ -152,8 +152,13 @@ class RealServer:
         client.load_connection_file()
         client.start_channels()
         self._clients.append(client)
-        client.execute("1", reply=True, timeout=60)
-        wait_for(lambda: self.states()[kernel] == "idle", self._say)
+
+        def ran_a_cell() -> bool:
+            # What a kernel says before the server listens to it is lost: the server then knows it as `starting`.
+            client.execute("1", reply=True, timeout=60)
+            return self.states()[kernel] == "idle"
+
+        wait_for(ran_a_cell, self._say)
         return client
 
     def start_busy_kernel(self) -> BlockingKernelClient:
