@@ -7,15 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.domain.settings import (
-    InvalidSettingError,
-    Policy,
-    Probe,
-    parse_duration,
-    policy_for,
-    policy_from_environment,
-    words,
-)
+from autostop.domain.schedule import Schedule
+from autostop.domain.setting_text import InvalidSettingError, parse_duration
+from autostop.domain.settings import Policy, Probe, policy_for, policy_from_environment, words
 
 
 @pytest.mark.parametrize(
@@ -92,6 +86,30 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("INSTANCE_TYPES", "instance-types", " c6i.2xlarge , u-6tb1.metal ", ("c6i.2xlarge", "u-6tb1.metal")),
     ("INSTANCE_TYPES", "instance-types", "c6i.large,c6i.large,m5.large", ("c6i.large", "m5.large")),
     ("INSTANCE_TYPES", "instance-types", "off", ()),
+    ("GPU_PERCENT", "gpu-percent", "0.5", 0.5),
+    ("GPU_PERCENT", "gpu-percent", "99", 99.0),
+    ("GPU_PERCENT", "gpu-percent", " off ", None),
+    ("NETWORK_RATE", "network-rate", "100k", 100_000.0),
+    ("NETWORK_RATE", "network-rate", "1.5M", 1_500_000.0),
+    ("NETWORK_RATE", "network-rate", " 1G ", 1_000_000_000.0),
+    ("NETWORK_RATE", "network-rate", "800", 800.0),
+    ("NETWORK_RATE", "network-rate", "off", None),
+    ("WEAK_SIGNALS", "weak-signals", "2h", timedelta(hours=2)),
+    ("WEAK_SIGNALS", "weak-signals", "off", timedelta(0)),
+    ("WEAK_SIGNALS", "weak-signals", "0", timedelta(0)),
+    ("IGNORE_KERNELS_OLDER_THAN", "ignore-kernels-older-than", "3d", timedelta(days=3)),
+    ("IGNORE_KERNELS_OLDER_THAN", "ignore-kernels-older-than", "off", None),
+    ("PROTECTED_HOURS", "protected-hours", "* 9-17 * * mon-fri UTC", Schedule("* 9-17 * * mon-fri UTC")),
+    ("PROTECTED_HOURS", "protected-hours", "off", None),
+    ("STOP_AT", "stop-at", " 0  22 * * * Europe/Berlin", Schedule("0 22 * * * Europe/Berlin")),
+    ("STOP_AT", "stop-at", "off", None),
+    ("MAX_RUN", "max-run", "12h", timedelta(hours=12)),
+    ("MAX_RUN", "max-run", "off", None),
+    ("WARN_BEFORE", "warn-before", "5m", timedelta(minutes=5)),
+    ("WARN_BEFORE", "warn-before", "0", timedelta(0)),
+    ("WARN_BEFORE", "warn-before", "off", timedelta(0)),
+    ("REPORT_UNKNOWN_AFTER", "report-unknown-after", "1d", timedelta(days=1)),
+    ("REPORT_UNKNOWN_AFTER", "report-unknown-after", "off", None),
 ]
 BAD = [
     ("IDLE_AFTER", "idle-after", "0", "must be longer than 0"),
@@ -104,6 +122,9 @@ BAD = [
     ("CPU_CORES", "cpu-cores", "1025", "is not a number of processor cores"),
     ("CPU_CORES", "cpu-cores", "two", "is not a number of processor cores"),
     ("CPU_PERIOD", "cpu-period", "0", "must be longer than 0"),
+    ("CPU_PERIOD", "cpu-period", "7s", "is no period of a metric"),
+    ("CPU_PERIOD", "cpu-period", "90s", "is no period of a metric"),
+    ("CPU_PERIOD", "cpu-period", "2d", "is no period of a metric"),
     ("SHELVE_AFTER", "shelve-after", "", "is not a duration"),
     ("KEEP_AWAKE_FOR", "keep-awake-for", "0s", "must be longer than 0"),
     ("PROBE", "probe", "ssh", "is none of ssm, https, none"),
@@ -118,6 +139,27 @@ BAD = [
     ("INSTANCE_TYPES", "instance-types", "big", "is no list of instance types"),
     ("INSTANCE_TYPES", "instance-types", "c6i.2xlarge m5.large", "is no list of instance types"),
     ("INSTANCE_TYPES", "instance-types", ",".join(f"c{n}.large" for n in range(11)), "is longer than 10"),
+    ("GPU_PERCENT", "gpu-percent", "0", "is not a number of percent above 0"),
+    ("GPU_PERCENT", "gpu-percent", "100", "is not a number of percent above 0 and below 100"),
+    ("GPU_PERCENT", "gpu-percent", "nan", "is not a number of percent"),
+    ("GPU_PERCENT", "gpu-percent", "5%", "is not a number of percent"),
+    ("NETWORK_RATE", "network-rate", "0", "is not a number of bytes a second; write it like 100k"),
+    ("NETWORK_RATE", "network-rate", "0.000k", "is not a number of bytes a second"),
+    ("NETWORK_RATE", "network-rate", "100K", "is not a number of bytes a second"),
+    ("NETWORK_RATE", "network-rate", "1e9", "is not a number of bytes a second"),
+    ("NETWORK_RATE", "network-rate", "-1k", "is not a number of bytes a second"),
+    ("NETWORK_RATE", "network-rate", "²k", "is not a number of bytes a second"),
+    ("WEAK_SIGNALS", "weak-signals", "none", "is not a duration"),
+    ("IGNORE_KERNELS_OLDER_THAN", "ignore-kernels-older-than", "0", "must be longer than 0"),
+    ("PROTECTED_HOURS", "protected-hours", "9-17", "is no schedule; write five cron fields and a time zone"),
+    ("PROTECTED_HOURS", "protected-hours", "* 9-17 * * mon-fri CEST", "CEST, which is no time zone; write an IANA"),
+    ("STOP_AT", "stop-at", "22:00 UTC", "is no schedule; write five cron fields and a time zone"),
+    ("STOP_AT", "stop-at", "0 25 * * * UTC", "bad hour"),
+    ("STOP_AT", "stop-at", "", "is no schedule"),
+    ("STOP_AT", "stop-at", "0 22 * * * " + "A" * 250, "is longer than 256 characters"),
+    ("MAX_RUN", "max-run", "0", "must be longer than 0"),
+    ("WARN_BEFORE", "warn-before", "never", "is not a duration"),
+    ("REPORT_UNKNOWN_AFTER", "report-unknown-after", "0", "must be longer than 0"),
 ]
 
 

@@ -1,10 +1,11 @@
 """What a function needs of its environment, read and checked once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from autostop.domain.settings import InvalidSettingError, Policy, policy_from_environment
+from autostop.domain.setting_text import InvalidSettingError
+from autostop.domain.settings import Policy, policy_from_environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,29 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
         if not variables.get(name):
             raise InvalidSettingError(f"{name} is not set")
     return Environment(variables["TABLE_NAME"], variables["QUEUE_URL"], policy_from_environment(variables))
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyEnvironment:
+    """What tells people needs: api_url without a slash at its end; notice_url is a secret, None when there is none."""
+
+    table: str
+    topic: str
+    api_url: str
+    notice_url: str | None = field(repr=False)
+
+
+def read_notify_environment(variables: Mapping[str, str]) -> NotifyEnvironment:
+    """The environment of the function that tells people. Raises InvalidSettingError, naming what is missing."""
+    for name in ("TABLE_NAME", "TOPIC_ARN", "API_URL"):
+        if not variables.get(name):
+            raise InvalidSettingError(f"{name} is not set")
+    return NotifyEnvironment(
+        variables["TABLE_NAME"],
+        variables["TOPIC_ARN"],
+        variables["API_URL"].rstrip("/"),
+        variables.get("NOTICE_URL") or None,
+    )
 
 
 def utc_now() -> datetime:

@@ -1,19 +1,26 @@
 """The owner's settings: template parameters, and the same as tags on one workstation."""
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from enum import StrEnum
 
+from autostop.domain.schedule import Schedule, parse_schedule_or_off
+from autostop.domain.setting_text import (
+    InvalidSettingError,
+    parse_cores,
+    parse_duration,
+    parse_duration_off_is_zero,
+    parse_duration_or_off,
+    parse_instance_types,
+    parse_metric_period,
+    parse_percent_or_off,
+    parse_port,
+    parse_positive_duration,
+    parse_positive_duration_or_off,
+    parse_rate_or_off,
+)
 from autostop.domain.tags import PREFIX
-
-_DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?", re.ASCII)
-_MOST_CORES = 1024.0
-_HIGHEST_PORT = 65535
-_INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", re.ASCII)
-_MOST_INSTANCE_TYPES = 10
 
 
 class Probe(StrEnum):
@@ -22,10 +29,6 @@ class Probe(StrEnum):
     SSM = "ssm"
     HTTPS = "https"
     NONE = "none"
-
-
-class InvalidSettingError(ValueError):
-    """A setting that cannot be used; its text says which, why, and what would do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,15 @@ class Policy:
     shelve_after: how long a stopped workstation keeps its volumes; None: it is only stopped, never shelved.
     keep_awake_for: what one tap on "keep awake" promises.
     instance_types: as which types it may be started when its own has no capacity, in this order.
+    gpu_percent: a GPU in use for more than this is work; None: GPUs do not count.
+    network_rate: more traffic than this, in and out, in bytes a second, is work; None: traffic does not count.
+    weak_signals: how much longer connections, tabs and open editors make the window; 0: they do not count.
+    ignore_kernels_older_than: a kernel that has been busy for longer is no work; None: it is, however long.
+    protected_hours: minutes in which idleness stops nothing; None: there are none.
+    stop_at: minutes at which it is put to sleep even at work; None: there are none.
+    max_run: how long after its start it is put to sleep even at work; None: never.
+    warn_before: how long before a stop the owner is told; 0: not at all.
+    report_unknown_after: how long it may be unknown whether it is idle before the owner is told; None: for ever.
     """
 
     idle_after: timedelta | None = timedelta(minutes=30)
@@ -49,47 +61,15 @@ class Policy:
     probe: Probe = Probe.SSM
     jupyter_port: int = 8888
     instance_types: tuple[str, ...] = ()
-
-
-def parse_duration(text: str) -> timedelta:
-    """A duration as an owner types it: `90s`, `30m`, `2h`, `1d`, `1h30m`, or `0`.
-
-    Raises InvalidSettingError for anything else.
-    """
-    text = text.strip()
-    if text == "0":
-        return timedelta(0)
-    match = _DURATION.fullmatch(text)
-    if not text or match is None:
-        raise InvalidSettingError("is not a duration; write it like 90s, 30m, 2h or 1h30m")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-
-
-def _positive_duration(text: str) -> timedelta:
-    duration = parse_duration(text)
-    if duration <= timedelta(0):
-        raise InvalidSettingError("must be longer than 0")
-    return duration
-
-
-def _duration_or_off(text: str) -> timedelta | None:
-    return None if text.strip() == "off" else parse_duration(text)
-
-
-def _positive_duration_or_off(text: str) -> timedelta | None:
-    # "0" is not taken for "off": read as "now" it would stop people at work.
-    return None if text.strip() == "off" else _positive_duration(text)
-
-
-def _cores(text: str) -> float:
-    try:
-        cores = float(text)
-    except ValueError:
-        cores = math.nan
-    if not 0 < cores <= _MOST_CORES:
-        raise InvalidSettingError("is not a number of processor cores; write it like 0.25 or 2")
-    return cores
+    gpu_percent: float | None = 5.0
+    network_rate: float | None = 100_000.0
+    weak_signals: timedelta = timedelta(minutes=30)
+    ignore_kernels_older_than: timedelta | None = None
+    protected_hours: Schedule | None = None
+    stop_at: Schedule | None = None
+    max_run: timedelta | None = None
+    warn_before: timedelta = timedelta(minutes=10)
+    report_unknown_after: timedelta | None = timedelta(hours=6)
 
 
 def _probe(text: str) -> Probe:
@@ -99,34 +79,25 @@ def _probe(text: str) -> Probe:
         raise InvalidSettingError(f"is none of {', '.join(Probe)}") from None
 
 
-def _port(text: str) -> int:
-    text = text.strip()
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _HIGHEST_PORT):
-        raise InvalidSettingError("is not a port; write a number from 1 to 65535")
-    return int(text)
-
-
-def _instance_types(text: str) -> tuple[str, ...]:
-    if text.strip() == "off":
-        return ()
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    if not all(_INSTANCE_TYPE.fullmatch(name) for name in names):
-        raise InvalidSettingError("is no list of instance types; write it like c6i.2xlarge,m5.2xlarge, or off")
-    if len(names) > _MOST_INSTANCE_TYPES:
-        raise InvalidSettingError(f"is longer than {_MOST_INSTANCE_TYPES} instance types")
-    return names
-
-
 _PARSERS: dict[str, Callable[[str], object]] = {
-    "idle_after": _positive_duration_or_off,
+    "idle_after": parse_positive_duration_or_off,
     "grace": parse_duration,
-    "cpu_cores": _cores,
-    "cpu_period": _positive_duration,
-    "shelve_after": _duration_or_off,
-    "keep_awake_for": _positive_duration,
+    "cpu_cores": parse_cores,
+    "cpu_period": parse_metric_period,
+    "shelve_after": parse_duration_or_off,
+    "keep_awake_for": parse_positive_duration,
     "probe": _probe,
-    "jupyter_port": _port,
-    "instance_types": _instance_types,
+    "jupyter_port": parse_port,
+    "instance_types": parse_instance_types,
+    "gpu_percent": parse_percent_or_off,
+    "network_rate": parse_rate_or_off,
+    "weak_signals": parse_duration_off_is_zero,
+    "ignore_kernels_older_than": parse_positive_duration_or_off,
+    "protected_hours": parse_schedule_or_off,
+    "stop_at": parse_schedule_or_off,
+    "max_run": parse_positive_duration_or_off,
+    "warn_before": parse_duration_off_is_zero,
+    "report_unknown_after": parse_positive_duration_or_off,
 }
 
 
