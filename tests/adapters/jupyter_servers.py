@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -66,7 +67,10 @@ def make_certificate(folder: Path) -> Certificate:
 class RealServer:
     """One Jupyter server as a process of its own, with a runtime directory of its own."""
 
-    def __init__(self, folder: Path, options: dict[str, object], *, token: str = TOKEN) -> None:
+    def __init__(
+        self, folder: Path, options: dict[str, object], *, token: str = TOKEN, within: Sequence[str] = ()
+    ) -> None:
+        """within: what to put before its command line, to start it elsewhere than here."""
         self.runtime = folder / "runtime"
         self.runtime.mkdir(parents=True)
         self.token = token
@@ -84,7 +88,7 @@ class RealServer:
         } | options
         self._log = (folder / "log").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "jupyter_server", *(f"--{key}={value}" for key, value in settings.items())],
+            [*within, sys.executable, "-m", "jupyter_server", *(f"--{key}={value}" for key, value in settings.items())],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(folder),
@@ -118,7 +122,8 @@ class RealServer:
         assert self.process.poll() is None, self._say()
 
     def _answers(self) -> bool:
-        return self.runtime_file.exists() and self.call("GET", "") is not None
+        # It is there for a moment before it is written.
+        return self.runtime_file.exists() and bool(self.runtime_file.read_text()) and self.call("GET", "") is not None
 
     def _say(self) -> str:
         return Path(self._log.name).read_text()
@@ -138,6 +143,11 @@ class RealServer:
         connection.close()
         assert answer.status < 300, (answer.status, self._say())
         return json.loads(content) if content else {}
+
+    def open_notebook(self, path: str, kernel: str) -> None:
+        """A session as a tab makes it, of a notebook and a kernel that is there."""
+        session = {"path": path, "name": path, "type": "notebook", "kernel": {"id": kernel}}
+        self.call("POST", "sessions", session)
 
     def start_kernel(self) -> str:
         """A kernel to which nobody connects: it stays `starting` for ever."""
@@ -211,7 +221,7 @@ def _connected(told: dict[str, Any]) -> socket.socket:
 
 @dataclass(frozen=True)
 class RealServers:
-    """`plain` has one idle and one busy kernel; `tls` a kernel that is starting for ever, and a terminal."""
+    """`plain` has an idle and a busy kernel; `tls` an open notebook whose kernel starts for ever, and a terminal."""
 
     plain: RealServer
     tls: RealServer
@@ -246,7 +256,8 @@ def real_servers(folder: Path) -> Iterator[RealServers]:
         )
         for server in (servers.plain, servers.tls, servers.password, servers.unix):
             server.wait()
-        servers.tls.start_kernel()
+        (folder / "tls" / "thought.ipynb").write_text("{}")
+        servers.tls.open_notebook("thought.ipynb", servers.tls.start_kernel())
         servers.tls.call("POST", "terminals", {})
         servers.plain.start_idle_kernel()
         servers.plain.start_busy_kernel()
@@ -336,11 +347,26 @@ class FalseServer:
         return file
 
 
-def answering(kernels: object, terminals: object, *, status: int = 200, head: str = "") -> Callable[..., None]:
-    """A reply with these lists, JSON or raw bytes."""
+STATUS = {"connections": 0, "kernels": 0, "last_activity": "2026-11-23T09:00:30Z", "started": "2026-11-23T08:00:00Z"}
+
+
+def answering(
+    kernels: object,
+    terminals: object,
+    *,
+    status: int = 200,
+    head: str = "",
+    server: object = STATUS,
+    sessions: object = (),
+    files: Mapping[str, object] | None = None,
+) -> Callable[..., None]:
+    """A reply with these lists, JSON or raw bytes. files: what the API says of each, by the name in the request."""
 
     def reply(connection: socket.socket, request: bytes) -> None:
-        content = terminals if b"/api/terminals" in request else kernels
+        asked = re.search(rb"/api/([^ ?]+)", request)
+        said = {"kernels": kernels, "terminals": terminals, "status": server, "sessions": sessions}
+        said |= {f"contents/{name}": model for name, model in (files or {}).items()}
+        content = said[asked[1].decode()] if asked else b""  # the first bytes of a TLS handshake ask nothing
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         connection.sendall(
             f"HTTP/1.1 {status} Whatever\r\nContent-Length: {len(body)}\r\n{head}Connection: close\r\n\r\n".encode()

@@ -63,35 +63,34 @@ def reason(answer: Reading | Unread) -> str:
 
 def test_a_server_is_read_as_the_probe_reads_it(jupyters: RealServers) -> None:
     server = jupyters.tls
-    entries, errors = probe.look([str(server.runtime)], time.monotonic() + probe.DEADLINE_SECONDS)
-    by_probe = parse_reading(probe.report(time.time(), entries, errors), now())
+    entries, machine, errors = probe.look([str(server.runtime)], time.monotonic() + probe.DEADLINE_SECONDS)
+    by_probe = parse_reading(probe.report(time.time(), entries, machine, errors), now())
 
     answer = ask(server.port, jupyters.certificate, base_url="/my/base")
 
     assert isinstance(answer, Reading)
     assert isinstance(by_probe, Reading)
     (seen,), (expected,) = answer.servers, by_probe.servers
-    assert (seen.starting, seen.busy, seen.terminals) == (1, 0, 1)
-    assert replace(seen, kernel_active_at=None, terminal_active_at=None) == replace(
-        expected, kernel_active_at=None, terminal_active_at=None
-    )
-    for by_https, by_command in (
-        (seen.kernel_active_at, expected.kernel_active_at),
-        (seen.terminal_active_at, expected.terminal_active_at),
-    ):
+    assert (seen.starting, seen.busy, seen.terminals, seen.connections) == (1, 0, 1, 0)
+    moments = ("kernel_active_at", "terminal_active_at", "server_active_at", "saved_at")
+    without: dict[str, Any] = dict.fromkeys(moments)
+    assert replace(seen, **without) == replace(expected, **without)
+    for moment in moments:
+        by_https, by_command = getattr(seen, moment), getattr(expected, moment)
         assert by_https is not None
         assert by_command is not None
         assert abs(by_https - by_command) < timedelta(seconds=2)
+    assert answer.machine is None
     assert abs(answer.at - now()) < timedelta(seconds=5)
 
 
 def test_asking_does_not_count_as_activity(jupyters: RealServers) -> None:
     server = jupyters.tls
-    before = server.call("GET", "status"), server.call("GET", "kernels"), server.call("GET", "terminals")
+    before = [server.call("GET", what) for what in ("status", "kernels", "terminals", "sessions")]
 
-    ask(server.port, jupyters.certificate, base_url="/my/base/")
+    assert isinstance(ask(server.port, jupyters.certificate, base_url="/my/base/"), Reading)
 
-    assert (server.call("GET", "status"), server.call("GET", "kernels"), server.call("GET", "terminals")) == before
+    assert [server.call("GET", what) for what in ("status", "kernels", "terminals", "sessions")] == before
 
 
 def test_a_fingerprint_may_be_written_as_openssl_writes_it(jupyters: RealServers) -> None:
@@ -150,6 +149,8 @@ def test_the_pinned_certificate_gets_the_token_in_a_header_only(
     assert [lines[0] for lines in requests] == [
         "GET /api/kernels?no_track_activity=1 HTTP/1.1",
         "GET /api/terminals?no_track_activity=1 HTTP/1.1",
+        "GET /api/status?no_track_activity=1 HTTP/1.1",
+        "GET /api/sessions?no_track_activity=1 HTTP/1.1",
     ]
     assert all(f"Authorization: token {TOKEN}" in lines for lines in requests)
     assert all(f"Host: {LOOPBACK}:{server.port}" in lines for lines in requests)
@@ -172,7 +173,15 @@ def test_the_clock_of_the_server_need_not_be_right(
     assert abs(now() - seen.kernel_active_at - timedelta(minutes=20)) < timedelta(seconds=5)
 
 
-@pytest.mark.parametrize("head", ["", "Date: tomorrow\r\n", "Date: Mon, 23 Nov 2026 09:00:00 -0000\r\n"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "",
+        "Date: tomorrow\r\n",
+        "Date: Mon, 23 Nov 99999999999999999999 08:00:00 GMT\r\n",
+        "Date: Mon, 23 Nov 2026 09:00:00 -0000\r\n",
+    ],
+)
 def test_a_server_that_does_not_say_its_clock_is_taken_to_have_ours(
     serve: Callable[..., FalseServer], certificate: Certificate, head: str
 ) -> None:
@@ -233,6 +242,71 @@ def test_a_server_without_terminals_has_none(serve: Callable[..., FalseServer], 
 
     assert isinstance(answer, Reading)
     assert answer.servers[0].terminals == 0
+
+
+SAVED_AT = datetime(2026, 11, 23, 8, 55, tzinfo=UTC)
+
+
+def session(path: str, used_at: datetime = SAVED_AT) -> dict[str, Any]:
+    stamp = used_at.isoformat().replace("+00:00", "Z")
+    return {"id": "1", "path": path, "type": "notebook", "kernel": KERNEL | {"last_activity": stamp}}
+
+
+def file(saved_at: datetime) -> dict[str, Any]:
+    return {"type": "notebook", "content": None, "last_modified": saved_at.isoformat().replace("+00:00", "Z")}
+
+
+def test_the_newest_save_of_an_open_notebook_is_told(
+    serve: Callable[..., FalseServer], certificate: Certificate
+) -> None:
+    files = {"a.ipynb": file(SAVED_AT - timedelta(hours=1)), "my%20work/b%3F.ipynb": file(SAVED_AT)}
+    server = serve(answering([], [], sessions=[session("a.ipynb"), session("/my work/b?.ipynb")], files=files))
+
+    answer = HttpsJupyter(lambda: SAVED_AT + timedelta(minutes=5)).ask(LOOPBACK, server.port, TOKEN, certificate.sha256)
+
+    assert isinstance(answer, Reading)
+    assert answer.servers[0].saved_at == SAVED_AT
+    asked = [request.split(b" ")[1].decode() for request in server.received if b"/contents/" in request]
+    assert asked == [
+        "/api/contents/a.ipynb?content=0&no_track_activity=1",
+        "/api/contents/my%20work/b%3F.ipynb?content=0&no_track_activity=1",
+    ]
+
+
+def test_a_session_without_a_file_has_no_save(serve: Callable[..., FalseServer], certificate: Certificate) -> None:
+    def reply(connection: ssl.SSLSocket, request: bytes) -> None:
+        here = answering([], [], sessions=[session("console-1")], files={"console-1": b"<html>"})
+        gone = answering([], [], files={"console-1": b"<html>"}, status=404)
+        (gone if b"contents" in request else here)(connection, request)
+
+    answer = ask(serve(reply).port, certificate)
+
+    assert isinstance(answer, Reading)
+    assert answer.servers[0].saved_at is None
+
+
+def test_of_many_notebooks_those_used_last_are_asked_for(
+    serve: Callable[..., FalseServer], certificate: Certificate
+) -> None:
+    sessions = [session(f"{age}.ipynb", SAVED_AT - timedelta(hours=age)) for age in reversed(range(20))]
+    files = {f"{age}.ipynb": file(SAVED_AT) for age in range(20)}
+    server = serve(answering([], [], sessions=sessions, files=files))
+
+    assert isinstance(ask(server.port, certificate), Reading)
+
+    asked = [request.partition(b"/contents/")[2].partition(b".")[0] for request in server.received]
+    assert [int(age) for age in asked if age] == list(range(8))
+
+
+@pytest.mark.parametrize("what", ["status", "sessions", "contents"])
+def test_what_else_fails_makes_it_unread(
+    serve: Callable[..., FalseServer], certificate: Certificate, what: str
+) -> None:
+    def reply(connection: ssl.SSLSocket, request: bytes) -> None:
+        status = 503 if f"/api/{what}".encode() in request else 200
+        answering([], [], status=status, sessions=[session("a")], files={"a": file(SAVED_AT)})(connection, request)
+
+    assert "HTTP 503" in reason(ask(serve(reply).port, certificate))
 
 
 def test_nobody_at_the_port_is_told(certificate: Certificate) -> None:

@@ -19,8 +19,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop import probe
+from autostop.aws.asker import _script
 from autostop.domain.reading import Reading, Unread, parse_reading
-from tests.adapters.jupyter_servers import PASSWORD, TOKEN, FalseServer, RealServers, answering, silent, trickling
+from tests.adapters.jupyter_servers import (
+    PASSWORD,
+    STATUS,
+    TOKEN,
+    FalseServer,
+    RealServers,
+    answering,
+    silent,
+    trickling,
+)
 
 SOURCE = Path(probe.__file__).read_bytes()
 STAMP = "2026-11-23T09:00:00.250000Z"
@@ -58,6 +68,14 @@ def statuses(said: dict[str, Any]) -> list[tuple[int, str]]:
 
 def read(line: str) -> Reading | Unread:
     return parse_reading(line, datetime.now(UTC))
+
+
+def missing(line: str) -> str:
+    """What the owner is told could not be read, while the machine itself was."""
+    answer = read(line)
+    assert isinstance(answer, Reading)
+    assert answer.machine is not None
+    return "; ".join(answer.missing)
 
 
 @pytest.fixture
@@ -108,9 +126,7 @@ def test_a_server_with_only_a_password_is_unread_and_the_owner_learns_why(jupyte
     said, line = run(jupyters.password.runtime)
 
     assert statuses(said) == [(jupyters.password.port, "http403")]
-    answer = read(line)
-    assert isinstance(answer, Unread)
-    assert answer.reason == (
+    assert missing(line) == (
         f"the Jupyter server on port {jupyters.password.port} refuses the question: "
         "set IdentityProvider.token beside the password"
     )
@@ -124,11 +140,11 @@ def test_a_server_on_a_unix_socket_is_asked(jupyters: RealServers) -> None:
 
 def test_asking_does_not_count_as_activity(jupyters: RealServers) -> None:
     for server in (jupyters.plain, jupyters.tls):
-        before = server.call("GET", "status"), server.call("GET", "kernels"), server.call("GET", "terminals")
+        before = [server.call("GET", what) for what in ("status", "kernels", "terminals", "sessions")]
 
         run(server.runtime)
 
-        assert (server.call("GET", "status"), server.call("GET", "kernels"), server.call("GET", "terminals")) == before
+        assert [server.call("GET", what) for what in ("status", "kernels", "terminals", "sessions")] == before
 
 
 def test_a_server_that_hangs_is_a_timeout_and_the_others_are_read(jupyters: RealServers) -> None:
@@ -139,12 +155,12 @@ def test_a_server_that_hangs_is_a_timeout_and_the_others_are_read(jupyters: Real
 
     assert statuses(said) == [(0, "timeout"), (jupyters.tls.port, "timeout"), (jupyters.plain.port, "ok")]
     assert took < probe.DEADLINE_SECONDS  # the limit of a step holds, not only that of the whole
-    assert isinstance(read(line), Unread)
+    assert "did not answer in time" in missing(line)
 
 
 def test_the_servers_of_every_user_are_found_by_their_processes(jupyters: RealServers) -> None:
     # Other servers of this machine may stand beside ours, more than are printed one by one.
-    entries, errors = probe.look([], time.monotonic() + probe.DEADLINE_SECONDS)
+    entries, _, errors = probe.look([], time.monotonic() + probe.DEADLINE_SECONDS)
 
     found = {(entry["port"], entry["status"]) for entry in entries}
     assert {(jupyters.plain.port, "ok"), (jupyters.tls.port, "ok"), (jupyters.password.port, "http403")} <= found
@@ -160,14 +176,14 @@ def test_a_server_process_without_its_file_is_reported(jupyters: RealServers) ->
         aside.rename(file)
 
     assert statuses(said) == [(0, "nofile"), (jupyters.plain.port, "ok")]
-    assert isinstance(read(line), Unread)
+    assert "runtime file cannot be found or trusted" in missing(line)
 
 
 def test_a_directory_that_is_not_there_while_servers_run_is_an_error(jupyters: RealServers, tmp_path: Path) -> None:
     said, line = run(tmp_path / "slip")
 
     assert (said["servers"], said["errors"]) == ([], ["missing"])
-    assert isinstance(read(line), Unread)
+    assert "correct the tag" in missing(line)
 
 
 def test_only_the_named_directories_are_looked_at(jupyters: RealServers, tmp_path: Path) -> None:
@@ -192,8 +208,8 @@ def test_a_runtime_file_of_a_process_that_listens_is_believed(
     assert said["servers"][0]["kernel_at"] == STAMP_SECONDS
     requests = [request.decode().split("\r\n") for request in server.received]
     assert [lines[0] for lines in requests] == [
-        "GET /user/me/api/kernels?no_track_activity=1 HTTP/1.1",
-        "GET /user/me/api/terminals?no_track_activity=1 HTTP/1.1",
+        f"GET /user/me/api/{what}?no_track_activity=1 HTTP/1.1"
+        for what in ("kernels", "terminals", "status", "sessions")
     ]
     assert all(f"Authorization: token {TOKEN}" in lines and "Host: localhost" in lines for lines in requests)
 
@@ -330,7 +346,8 @@ def test_a_directory_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatc
     # Root may read everything, and the tests may run as root.
     monkeypatch.setattr(os, "open", refuse)
 
-    assert probe.look([str(tmp_path)], time.monotonic() + 5) == ([], ["denied"])
+    entries, _, errors = probe.look([str(tmp_path)], time.monotonic() + 5)
+    assert (entries, errors) == ([], ["denied"])
 
 
 # --- servers that misbehave ------------------------------------------------------------------------------------------
@@ -460,31 +477,35 @@ def test_more_files_than_are_asked_is_an_error(serve: Callable[..., FalseServer]
     said, line = run(tmp_path)
 
     assert said["errors"] == ["many"]
-    assert isinstance(read(line), Unread)
+    assert "more Jupyter runtime files than the probe reads" in missing(line)
 
 
 def _asked(ports: Any, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     for port in ports:
         content = {"pid": os.getpid(), "port": port, "base_url": "/", "token": "", "secure": False, "sock": ""}
         (folder / f"jpserver-{port}.json").write_text(json.dumps(content))
-    return probe.look([str(folder)], time.monotonic() + probe.DEADLINE_SECONDS)
+    entries, _, errors = probe.look([str(folder)], time.monotonic() + probe.DEADLINE_SECONDS)
+    return entries, errors
 
 
 # --- its form --------------------------------------------------------------------------------------------------------
 
 
 def test_it_goes_through_a_shell_as_run_command_sends_it(jupyters: RealServers) -> None:
-    command = f"python3 -I - '{jupyters.plain.runtime}' <<'AUTOSTOP_PROBE'\n{SOURCE.decode()}\nAUTOSTOP_PROBE\n"
+    command = _script(str(jupyters.plain.runtime))
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
 
     ended = subprocess.run(["sh", "-c", command], capture_output=True, check=True, env={"PATH": path})
 
     assert isinstance(read(ended.stdout.decode()), Reading)
+    assert ended.stderr == b""
 
 
 def test_run_command_finds_no_parameter_in_it() -> None:
     assert b"{{" not in SOURCE
-    assert len(SOURCE) < 32_000
+    script = _script("/home/a user/run")
+    assert "{{" not in script
+    assert len(script) < 24_000
 
 
 def test_it_is_written_for_python_3_8() -> None:
@@ -492,19 +513,20 @@ def test_it_is_written_for_python_3_8() -> None:
 
 
 def test_it_answers_in_time_even_when_looking_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    script = SOURCE.replace(
-        b"    processes, homes = _processes()\n", b"    time.sleep(30)\n    processes, homes = _processes()\n"
-    )
+    script = SOURCE.replace(b"    tasks, homes = _tasks()\n", b"    time.sleep(30)\n    tasks, homes = _tasks()\n")
     assert script != SOURCE
-    script = script.replace(b"DEADLINE_SECONDS = 5.0", b"DEADLINE_SECONDS = 0.2")
+    began = time.monotonic()
 
     ended = subprocess.run([sys.executable, "-"], input=script, capture_output=True, check=True, timeout=10)
 
-    assert json.loads(ended.stdout)["errors"] == ["deadline"]
+    assert time.monotonic() - began < 5
+    said = json.loads(ended.stdout)
+    assert (said["servers"], said["machine"], said["errors"]) == ([], None, ["deadline"])
+    assert isinstance(read(ended.stdout.decode()), Unread)
 
 
 def test_it_says_so_when_it_fails() -> None:
-    script = SOURCE.replace(b"    processes, homes = _processes()\n", b"    raise KeyError\n")
+    script = SOURCE.replace(b"    tasks, homes = _tasks()\n", b"    raise KeyError\n")
     assert script != SOURCE
 
     ended = subprocess.run([sys.executable, "-"], input=script, capture_output=True, check=True, timeout=10)
@@ -537,7 +559,7 @@ def test_a_server_is_known_by_its_command_line(command: str, is_one: bool) -> No
 
 
 def test_a_server_that_forks_is_one_server() -> None:
-    server = probe.Process(10, 1, b"python3\0-m\0jupyterlab", [])
+    server = probe.Task(10, 1, "python3", "S", 0, 0, b"python3\0-m\0jupyterlab")
     forked = server._replace(pid=11, parent=10)
     another = server._replace(pid=12, parent=10, command=b"python3\0-m\0notebook")
 
@@ -554,17 +576,40 @@ def test_kernels_are_counted_by_state() -> None:
     kernels = [IDLE | {"execution_state": state} for state in states]
     kernels[1] = kernels[1] | {"last_activity": "2026-11-23T09:00:01Z"}
 
-    assert probe.summarise(kernels, [TERMINAL]) == {
+    assert probe.summarise(kernels, [TERMINAL], STATUS) == {
         "busy": 1,
         "idle": 2,
         "starting": 1,
         "other": 3,
         "kernel_at": STAMP_SECONDS + 0.75,
+        "busy_at": STAMP_SECONDS,
+        "together": 0,
         "terminals": 1,
         "terminal_at": STAMP_SECONDS,
+        "connections": 7,
+        "server_at": STAMP_SECONDS + 29.75,
+        "saved_at": None,
     }
-    nothing = probe.summarise([], [])
-    assert (nothing["kernel_at"], nothing["terminal_at"]) == (None, None)
+    nothing = probe.summarise([], [], None)
+    assert not any(nothing.values())
+    assert (nothing["kernel_at"], nothing["busy_at"], nothing["terminal_at"], nothing["server_at"]) == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("kernels", "together"),
+    [
+        pytest.param([], 0, id="no kernel"),
+        pytest.param([(0, STAMP)], 0, id="nobody is connected"),
+        pytest.param([(1, STAMP)], 1, id="one kernel"),
+        pytest.param([(1, STAMP), (2, "2026-11-23T09:00:00.9Z")], 1, id="within a second"),
+        pytest.param([(1, STAMP), (1, "2026-11-23T09:00:01Z")], 0, id="the next second"),
+        pytest.param([(1, STAMP), (0, "2026-11-23T08:00:00Z")], 1, id="the other has no connection"),
+    ],
+)
+def test_kernels_that_a_browser_touched_together_are_told(kernels: list[tuple[int, str]], together: int) -> None:
+    models = [IDLE | {"connections": count, "last_activity": at.replace(".9Z", ".900000Z")} for count, at in kernels]
+
+    assert probe.summarise(models, [], STATUS)["together"] == together
 
 
 @pytest.mark.parametrize(
@@ -582,16 +627,41 @@ def test_kernels_are_counted_by_state() -> None:
         ([IDLE | {"last_activity": 1.0}], []),
         ([IDLE | {"last_activity": "now"}], []),
         ([IDLE | {"last_activity": "2026-11-23T09:00:00"}], []),
+        ([IDLE | {"connections": None}], []),
+        ([IDLE | {"connections": True}], []),
+        ([IDLE | {"connections": -1}], []),
         ([], [{}]),
     ],
 )
 def test_a_shape_that_is_not_known_is_refused(kernels: list[Any], terminals: list[Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the type is all that is promised
-        probe.summarise(kernels, terminals)
+        probe.summarise(kernels, terminals, STATUS)
 
 
+@pytest.mark.parametrize("server", [[], "ok", {}, {"last_activity": 1}], ids=str)
+def test_a_status_that_is_not_known_is_refused(server: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the type is all that is promised
+        probe.summarise([], [], server)
+
+
+SUMS = ("busy", "idle", "starting", "other", "terminals", "connections")
+NEWEST = ("kernel_at", "busy_at", "terminal_at", "server_at", "saved_at", "together")
 COUNT = st.integers(0, 10_000)
-STAMPS = st.floats(946_684_800, 4_102_444_800)
+STAMPS = st.floats(946_684_800, 4_102_444_800).map(lambda at: round(at, 3))
+MACHINE = probe.survey([]) | {
+    "boot": "0123abcd",
+    "cpu": 31_536_000.25,
+    "typed_at": 4_102_444_800.123,
+    "jobs": 10_000,
+    "job": "fifteen-letters",
+    "gpu": 100.0,
+    "logins": 10_000,
+    "editors": 10_000,
+    "edited_at": 4_102_444_800.123,
+    "muxes": 10_000,
+    "kernels": 10_000,
+    "held": 1,
+}
 
 
 @st.composite
@@ -599,29 +669,45 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
     port = draw(st.integers(0, 65535))
     if draw(st.booleans()):
         return {"port": port, "status": draw(st.sampled_from(["http403", "timeout", "nofile"]))}
-    counts = {key: draw(COUNT) for key in ("busy", "idle", "starting", "other", "terminals")}
-    kernels = sum(counts.values()) - counts["terminals"]
+    counts = {key: draw(COUNT) for key in SUMS}
+    kernels = counts["busy"] + counts["idle"] + counts["starting"] + counts["other"]
     stamps = {
         "kernel_at": draw(STAMPS) if kernels else None,
+        "busy_at": draw(STAMPS) if counts["busy"] else None,
+        "together": draw(st.integers(0, 1)),
         "terminal_at": draw(STAMPS) if counts["terminals"] else None,
+        "server_at": draw(STAMPS),
+        "saved_at": draw(st.none() | STAMPS),
     }
     return {"port": port, "status": "ok"} | counts | stamps
 
 
 @given(servers=st.lists(entries(), max_size=40))
 def test_the_line_is_short_and_loses_nothing_busy_and_no_failure(servers: list[dict[str, Any]]) -> None:
-    line = probe.report(1_800_000_000.123456, servers, ["deadline", "denied", "many", "missing", "notroot"])
+    errors = ["deadline", "denied", "failed", "gpu", "many", "missing", "notroot"]
+    line = probe.report(1_800_000_000.123456, servers, MACHINE, errors)
 
     assert len(line) < 2000
     printed = json.loads(line)["servers"]
     assert len(printed) <= 6
     assert sum(server.get("more", 1) for server in printed) == len(servers)
-    for key in ("busy", "idle", "starting", "other", "terminals"):
+    for key in SUMS:
         assert sum(server.get(key, 0) for server in printed) == sum(server.get(key, 0) for server in servers)
-    for key in ("kernel_at", "terminal_at"):
+    for key in NEWEST:
         newest = [max((server[key] for server in each if server.get(key)), default=None) for each in (printed, servers)]
         assert newest[0] == newest[1]
     assert any(server["status"] != "ok" for server in printed) == any(server["status"] != "ok" for server in servers)
+
+
+def test_even_the_longest_entries_fit_the_line() -> None:
+    full: dict[str, Any] = {"port": 65535, "status": "ok"}
+    full |= dict.fromkeys(SUMS, 999_999) | dict.fromkeys(NEWEST, 4_102_444_800.123)
+
+    line = probe.report(4_102_444_800.123, [full] * 6, MACHINE, ["deadline", "gpu"])
+
+    assert len(line) < 2000
+    printed = json.loads(line)["servers"]
+    assert sum(server["busy"] for server in printed) == 6 * 999_999
 
 
 def test_no_step_begins_after_the_deadline() -> None:

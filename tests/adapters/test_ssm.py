@@ -3,8 +3,11 @@
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
 
 import pytest
+from botocore.exceptions import ClientError
 
 from autostop.domain.reading import Reading, Unread
 from autostop.domain.settings import Policy, Probe
@@ -52,10 +55,31 @@ def test_the_one_without_agent_is_found_by_halving(lab: AtWork) -> None:
     assert len(lab.world.journal.calls("SendCommand")) == 7
 
 
+@pytest.mark.parametrize(
+    ("code", "words"), [("UnsupportedPlatformType", "only Linux"), ("AccessDeniedException", "autostop = on")]
+)
+def test_one_that_may_not_or_cannot_be_asked_hides_no_other(lab: AtWork, code: str, words: str) -> None:
+    many = instances(lab, 4)
+    send = lab.ssm.send_command
+
+    def refusing(**asked: Any) -> Any:
+        if many[2].id in asked["InstanceIds"]:
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "SendCommand")
+        return send(**asked)
+
+    with patch.object(lab.ssm, "send_command", refusing):
+        answers = ask(lab, many)
+
+    refused = answers[many[2].id]
+    assert isinstance(refused, Unread)
+    assert words in refused.reason
+    assert len(under_way(answers)) == 3
+
+
 def test_answers_are_collected_with_one_call_for_one_command(lab: AtWork) -> None:
     many = instances(lab, 3)
-    lab.jupyters[many[1].id].busy = True
-    lab.jupyters[many[2].id].fails = True
+    lab.answers[many[1].id].busy = True
+    lab.answers[many[2].id].fails = True
     asked_at = lab.clock()
     answers = ask(lab, many)
     assert lab.asker.collect(under_way(answers), lab.clock()) == {}

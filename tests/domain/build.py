@@ -11,7 +11,7 @@ from typing import Any
 from autostop.domain import tags
 from autostop.domain.intent import By, Intent, Wanted
 from autostop.domain.manifest import Manifest, VolumeRecord
-from autostop.domain.reading import Reading, Server
+from autostop.domain.reading import Machine, Reading, Server
 from autostop.domain.workstation import (
     AttachmentState,
     Checks,
@@ -199,3 +199,22 @@ def server(**other: Any) -> Server:
 
 def reading(at: datetime, *servers: Server) -> Reading:
     return Reading(at, servers or (server(),))
+
+
+def machine(**other: Any) -> Machine:
+    """A machine on which nothing happens."""
+    fields: dict[str, Any] = {
+        "boot": "b007b007",
+        "cpu_seconds": 100.0,
+        "typed_at": None,
+        "jobs": 0,
+        "job": "",
+        "gpu_percent": None,
+        "logins": 0,
+        "editors": 0,
+        "edited_at": None,
+        "multiplexers": 0,
+        "kernels": 0,
+        "held": False,
+    }
+    return Machine(**{**fields, **other})

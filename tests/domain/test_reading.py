@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.domain.reading import Reading, Server, Unread, parse_reading, read_document
+from autostop.domain.reading import Machine, Reading, Server, Unread, parse_reading, read_document
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 AT = NOW.timestamp()
@@ -21,14 +21,40 @@ OK: dict[str, Any] = {
     "starting": 0,
     "other": 0,
     "kernel_at": AT - 600,
+    "busy_at": AT - 700,
+    "together": 0,
     "terminals": 2,
     "terminal_at": AT - 60,
+    "connections": 1,
+    "server_at": AT - 5,
+    "saved_at": AT - 90,
 }
-EMPTY = OK | {"busy": 0, "idle": 0, "kernel_at": None, "terminals": 0, "terminal_at": None}
+EMPTY = OK | {"busy": 0, "idle": 0, "kernel_at": None, "busy_at": None, "terminals": 0, "terminal_at": None}
+MACHINE: dict[str, Any] = {
+    "boot": "0badcafe",
+    "cpu": 123.45,
+    "typed_at": AT - 30,
+    "jobs": 2,
+    "job": "python3.11",
+    "gpu": 97,
+    "logins": 1,
+    "editors": 1,
+    "edited_at": None,
+    "muxes": 1,
+    "kernels": 0,
+    "held": 1,
+}
 
 
 def printed(*servers: dict[str, Any], **changes: object) -> str:
-    return json.dumps({"v": 1, "at": AT, "servers": list(servers), "errors": []} | changes)
+    return json.dumps({"v": 2, "at": AT, "servers": list(servers), "machine": MACHINE, "errors": []} | changes)
+
+
+def partly(text: str) -> str:
+    """What is missing in an answer of which the rest was read."""
+    answer = parse_reading(text, NOW)
+    assert isinstance(answer, Reading)
+    return "; ".join(answer.missing)
 
 
 def reason(text: str) -> str:
@@ -41,12 +67,28 @@ def reason(text: str) -> str:
 def test_a_server_that_answered_is_read() -> None:
     answer = parse_reading(printed(OK), NOW)
 
-    server = Server(8888, 1, 3, 0, 0, NOW - timedelta(minutes=10), 2, NOW - timedelta(minutes=1))
-    assert answer == Reading(NOW, (server,))
+    def ago(seconds: float) -> datetime:
+        return NOW - timedelta(seconds=seconds)
+
+    server = Server(8888, 1, 3, 0, 0, ago(600), 2, ago(60), ago(700), False, 1, ago(5), ago(90))
+    machine = Machine("0badcafe", 123.45, ago(30), 2, "python3.11", 97.0, 1, 1, None, 1, 0, True)
+    assert answer == Reading(NOW, (server,), machine)
 
 
 def test_a_workstation_without_jupyter_is_read() -> None:
-    assert parse_reading(printed(), NOW) == Reading(NOW, ())
+    answer = parse_reading(printed(), NOW)
+
+    assert isinstance(answer, Reading)
+    assert (answer.servers, answer.missing) == ((), ())
+
+
+def test_over_the_network_nothing_is_known_of_the_machine() -> None:
+    document = {"v": 2, "at": AT, "servers": [EMPTY], "machine": None, "errors": []}
+
+    answer = read_document(document, NOW)
+
+    assert isinstance(answer, Reading)
+    assert answer.machine is None
 
 
 def test_two_servers_are_both_read() -> None:
@@ -85,8 +127,26 @@ def test_what_run_command_adds_does_not_hide_the_answer(text: str) -> None:
         pytest.param(" " * 5000 + printed(OK), id="enormous by spaces"),
         pytest.param(printed(OK) + "\n" + printed(EMPTY), id="two answers"),
         pytest.param("hello\n" + printed(OK), id="something before it"),
-        pytest.param(printed(OK, v=0), id="older version"),
-        pytest.param(printed(OK, v=2), id="newer version"),
+        pytest.param(printed(OK, v=1), id="older version"),
+        pytest.param(printed(OK, v=3), id="newer version"),
+        pytest.param(printed(OK, machine=None), id="a probe that says nothing of the machine"),
+        pytest.param(printed(OK, machine=[MACHINE]), id="machine a list"),
+        *(
+            pytest.param(printed(OK, machine=MACHINE | {key: wrong}), id=f"machine {key} {str(wrong)[:9]!r}")
+            for key, wrongs in {
+                "boot": ("", None, "xyz", "0" * 33, 1),
+                "cpu": (None, -1, True, "1", float("nan"), 1e300, 10**400),
+                "typed_at": ("now", True, -1, 1e300),
+                "jobs": (None, -1, True, 1.5),
+                "job": (None, "a b", "<script>", "x" * 16, "\x1b[2J", "é"),
+                "gpu": ("1", -1, 101, True, float("nan")),
+                "held": (None, True, 2, "1"),
+                "kernels": (None, -1),
+            }.items()
+            for wrong in wrongs
+        ),
+        *(pytest.param(printed(OK | {key: 2}), id=f"{key} 2") for key in ("together", "server_at", "saved_at")),
+        *(pytest.param(printed(OK | {key: None}), id=f"{key} None") for key in ("together", "connections", "busy_at")),
         pytest.param(printed(OK, v=True), id="version true"),
         pytest.param(printed(OK, v="1"), id="version in words"),
         pytest.param(printed(OK, at=None), id="no moment"),
@@ -152,12 +212,17 @@ def test_a_workstation_without_python_is_told_so(text: str) -> None:
         ("http\u0665\u0660\u0660", "for a reason that this version does not know"),
     ],
 )
-def test_one_server_that_did_not_answer_makes_all_unread_and_says_the_remedy(status: str, words: str) -> None:
-    assert words in reason(printed(EMPTY, {"port": 8889, "status": status}))
+def test_one_server_that_did_not_answer_is_told_with_the_remedy_beside_the_others(status: str, words: str) -> None:
+    text = printed(EMPTY, {"port": 8889, "status": status})
+
+    assert words in partly(text)
+    answer = parse_reading(text, NOW)
+    assert isinstance(answer, Reading)
+    assert [server.port for server in answer.servers] == [8888]
 
 
 def test_a_server_on_a_unix_socket_is_named_so() -> None:
-    assert reason(printed({"port": 0, "status": "timeout"})).startswith("a Jupyter server on a Unix socket did not")
+    assert partly(printed({"port": 0, "status": "timeout"})).startswith("a Jupyter server on a Unix socket did not")
 
 
 @pytest.mark.parametrize(
@@ -168,17 +233,19 @@ def test_a_server_on_a_unix_socket_is_named_so() -> None:
         ("missing", "the directory named in the tag autostop:jupyter-runtime is not there"),
         ("many", "more Jupyter runtime files than the probe reads"),
         ("deadline", "did not finish in time"),
+        ("gpu", "nvidia-smi fails or hangs"),
         ("anything", "the probe failed on the workstation"),
     ],
 )
-def test_an_error_of_the_probe_makes_all_unread(word: str, words: str) -> None:
-    assert words in reason(printed(EMPTY, errors=[word]))
+def test_an_error_of_the_probe_is_told(word: str, words: str) -> None:
+    assert words in partly(printed(EMPTY, errors=[word]))
+    assert words in reason(printed(errors=[word], machine=None))
 
 
 def test_many_failures_make_one_short_reason() -> None:
     servers = [{"port": port, "status": "timeout"} for port in range(9000, 9006)]
 
-    text = reason(printed(*servers, errors=["deadline", "deadline"]))
+    text = partly(printed(*servers, errors=["deadline", "deadline"]))
 
     assert text.endswith("; and 5 more")
     assert len(text) < 400
@@ -187,8 +254,10 @@ def test_many_failures_make_one_short_reason() -> None:
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "\x1b[2J", "a\nERROR: all is idle", "\u202e"])
 def test_nothing_that_the_workstation_wrote_is_repeated(hostile: str) -> None:
     texts = [
-        reason(printed({"port": 8888, "status": hostile})),
-        reason(printed(errors=[hostile])),
+        partly(printed({"port": 8888, "status": hostile})),
+        partly(printed(errors=[hostile])),
+        reason(printed(machine=MACHINE | {"job": hostile})),
+        reason(printed(machine=MACHINE | {"boot": hostile})),
         reason(printed(OK | {hostile: hostile}, v=hostile)),
         reason(hostile),
     ]
@@ -210,7 +279,10 @@ def test_nothing_that_the_workstation_wrote_is_repeated(hostile: str) -> None:
 def test_a_clock_that_is_wrong_does_not_change_the_ages(clock_ahead: timedelta, converted: bool) -> None:
     their_now = AT + clock_ahead.total_seconds()
 
-    answer = parse_reading(printed(OK | {"kernel_at": their_now - 600, "terminal_at": their_now}, at=their_now), NOW)
+    stamps = {"kernel_at": their_now - 600, "terminal_at": their_now}
+    rest = dict.fromkeys(("busy_at", "server_at", "saved_at"), their_now)
+    machine = MACHINE | {"typed_at": their_now - 30}
+    answer = parse_reading(printed(OK | stamps | rest, at=their_now, machine=machine), NOW)
 
     assert isinstance(answer, Reading)
     at = NOW if converted else NOW + clock_ahead
@@ -268,6 +340,7 @@ def servers_that_answered(draw: st.DrawFn) -> dict[str, Any]:
     counts = {key: draw(st.integers(0, 3)) for key in ("busy", "idle", "starting", "other", "terminals")}
     kernels = sum(counts.values()) - counts["terminals"]
     stamps = {
+        "busy_at": draw(INSTANTS) if counts["busy"] else None,
         "kernel_at": draw(INSTANTS) if kernels else None,
         "terminal_at": draw(INSTANTS) if counts["terminals"] else None,
     }
@@ -275,14 +348,21 @@ def servers_that_answered(draw: st.DrawFn) -> dict[str, Any]:
 
 
 DOCUMENTS = st.fixed_dictionaries(
-    {"v": st.just(1) | JSON_VALUES, "at": st.just(4_102_444_800.0) | INSTANTS | JSON_VALUES},
+    {"v": st.just(2) | JSON_VALUES, "at": st.just(4_102_444_800.0) | INSTANTS | JSON_VALUES},
     optional={
         "servers": st.lists(servers_that_answered() | SERVERS | JSON_VALUES, max_size=8) | JSON_VALUES,
         "errors": st.just([]) | JSON_VALUES,
+        "machine": st.just(MACHINE) | st.fixed_dictionaries(dict.fromkeys(MACHINE, ALMOST)) | JSON_VALUES,
     },
 )
 ANSWERED = st.fixed_dictionaries(
-    {"v": st.just(1), "at": INSTANTS, "servers": st.lists(servers_that_answered(), max_size=6), "errors": st.just([])}
+    {
+        "v": st.just(2),
+        "at": INSTANTS,
+        "servers": st.lists(servers_that_answered(), max_size=6),
+        "machine": st.none() | st.just(MACHINE | {"typed_at": None}),
+        "errors": st.just([]),
+    }
 )
 
 
@@ -301,9 +381,10 @@ def test_no_document_raises_and_no_busy_kernel_is_lost(document: Any, received_a
     answer = read_document(document, received_at)
 
     if isinstance(answer, Reading):
-        assert [server.busy for server in answer.servers] == [server["busy"] for server in document["servers"]]
-        assert not document["errors"]
-        assert all(server["status"] == "ok" for server in document["servers"])
+        answered = [server for server in document["servers"] if server["status"] == "ok"]
+        assert [server.busy for server in answer.servers] == [server["busy"] for server in answered]
+        whole = not document["errors"] and len(answered) == len(document["servers"])
+        assert whole is not bool(answer.missing)
 
 
 @given(
@@ -312,9 +393,10 @@ def test_no_document_raises_and_no_busy_kernel_is_lost(document: Any, received_a
 )
 def test_ages_survive_any_clock(ages: list[float], clock_ahead: float) -> None:
     their_now = AT + clock_ahead
-    servers = [OK | {"kernel_at": their_now - age, "terminal_at": their_now} for age in ages]
+    none = {"busy": 0, "busy_at": None, "server_at": None, "saved_at": None}
+    servers = [OK | none | {"kernel_at": their_now - age, "terminal_at": their_now} for age in ages]
 
-    answer = parse_reading(printed(*servers, at=their_now), NOW)
+    answer = parse_reading(printed(*servers, at=their_now, machine=MACHINE | {"typed_at": None}), NOW)
 
     assert isinstance(answer, Reading)
     assert abs(answer.at - NOW) <= timedelta(minutes=2)

@@ -1,17 +1,36 @@
-"""Ask the Jupyter servers of this machine what they are doing, and print one line of JSON.
+"""Look whether anybody works on this machine, and print one line of JSON.
 
-Runs on the workstation, as root, as `python3 -I - [RUNTIME_DIR ...] <<'EOF'`: its own text is what Run Command sends.
-So it is alone (standard library, Python 3.8 or newer, no import of the package) and it must not hold two opening
-braces in a row, which Run Command would take for a parameter. It reads and never writes, and asks Jupyter so that the
-question does not count as activity.
+Runs on the workstation, as root, as `python3 -I - [RUNTIME_DIR ...]`, sent by Run Command. So it is alone (standard
+library, Python 3.8 or newer, no import of the package) and it must not hold two opening braces in a row, which Run
+Command would take for a parameter. It reads and never writes, and asks Jupyter so that the question does not count as
+activity. It is done in 5 seconds, whatever hangs.
 
-    {"v":1, "at":<seconds since the epoch, this machine's clock>, "servers":[<server>, ...], "errors":["<word>", ...]}
+    {"v":2, "at":<seconds since the epoch, this machine's clock>, "servers":[<server>, ...], "machine":<machine>,
+     "errors":["<word>", ...]}
 
-A server that answered is {"port", "status":"ok", "busy", "idle", "starting", "other", "kernel_at", "terminals",
-"terminal_at"}: kernels by state, and the newest `last_activity` of a kernel and of a terminal, in seconds or null. One
-that did not is {"port", "status"} with http<code>, timeout, refused, tls, bad, or nofile: a server process without a
-runtime file that can be trusted. Port 0 stands for a Unix socket or a port that is not known. "more":N marks an entry
-that stands for N servers. The line is shorter than 2,000 bytes, and has no secret and no word that a user chose.
+A server that answered is {"port", "status":"ok", "busy", "idle", "starting", "other", "kernel_at", "busy_at",
+"together", "terminals", "terminal_at", "connections", "server_at", "saved_at"}: kernels by state; the newest
+`last_activity` of a kernel, of a busy one, of a terminal and of the server; 1 if the kernels to which somebody is
+connected were all used in the same second, which is what a browser leaves behind that reconnects; and when the newest
+file of an open notebook was saved. Moments are seconds or null. A server that did not answer is {"port", "status"} with
+http<code>, timeout, refused, tls, bad, or nofile: a server process without a runtime file that can be trusted. Port 0
+stands for a Unix socket or a port that is not known. "more":N marks an entry that stands for N servers.
+
+The machine is null when it could not be looked at, else {"boot", "cpu", "typed_at", "jobs", "job", "gpu", "logins",
+"editors", "edited_at", "muxes", "kernels", "held"}:
+  boot       eight digits that change with each boot
+  cpu        processor seconds, since the boot, of what runs under Jupyter servers, connections and terminals, and of
+             kernels without a server; falls when a kernel goes. Left out: the servers themselves (a tab that polls is
+             no work), viewers such as top, and editor servers with what they started, but for their terminals
+  typed_at   the last keystroke on a terminal
+  jobs, job  programs on terminals that are neither shell, viewer, editor, wrapper nor an empty prompt; the name of one
+  gpu        percent, the busiest GPU in three samples; null without a GPU
+  logins, editors, muxes, kernels    connections; servers of remote editors; tmux and screen; kernels without a server
+  edited_at  when a remote editor last saved a file
+  held       1 while somebody holds a lock on the file .autostop-keep-awake in his home
+
+The line is shorter than 2,000 bytes, and has no secret and no word that a user chose but `job`: a program's name, which
+is left out if it is more than letters, digits and ._+-
 
 Every user of the machine can write runtime files, and this runs as root. So a file is believed only if it is a regular
 file of the user whose process it names, written after that process began, and if that very process listens on the
@@ -22,34 +41,43 @@ from __future__ import annotations
 
 import http.client
 import io
+import itertools
 import json
 import os
 import pwd
 import re
+import shutil
+import signal
 import socket
 import ssl
 import stat
 import struct
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-VERSION = 1
+VERSION = 2
 STEP_SECONDS = 2.0
-DEADLINE_SECONDS = 5.0
+DEADLINE_SECONDS = 4.5  # with the start of Python and the leaving, 5
 LONGEST_BODY = 1_000_000
 _LONGEST_ANSWER = LONGEST_BODY + 65_536  # with its headers
 _LONGEST_FILE = 65_536
+_LONGEST_LINE = 1_999
 _MOST_ASKED = 40
 _MOST_PRINTED = 6
+_MOST_FILES = 2_000
 # The kernel gives the time of boot in whole seconds, so the start of a process is known no better.
 _START_SLACK_SECONDS = 2.0
+# 2000 and 2100: a file that was unpacked without its time tells nothing of today.
+_EARLIEST, _LATEST = 946_684_800.0, 4_102_444_800.0
 
 _PROC = Path("/proc")
+_PCI = Path("/sys/bus/pci/devices")
 _LISTEN = "0A"  # a state in /proc/net/tcp
 _SCRIPTS = {
     "jupyter-lab",
@@ -76,38 +104,76 @@ class Runtime(NamedTuple):
     secure: bool
     uid: int
     written_at: float
+    root: str = ""  # the directory under which its notebooks lie; empty when the file does not say
 
 
-class Process(NamedTuple):
-    """A process that looks like a Jupyter server. directories: where its environment puts runtime files."""
+class Task(NamedTuple):
+    """A process.
+
+    tty: the device number of its controlling terminal, 0 without. ticks: of processor, with those of its children that
+    ended. typed: whether its standard input is a terminal.
+    """
 
     pid: int
     parent: int
-    command: bytes
-    directories: list[str]
+    name: str
+    state: str
+    tty: int
+    ticks: int
+    command: bytes = b""
+    typed: bool = False
+
+    @property
+    def words(self) -> list[str]:
+        """The command line."""
+        return [os.fsdecode(word) for word in self.command.rstrip(b"\0").split(b"\0")]
 
 
 # --- what the answers mean -------------------------------------------------------------------------------------------
 
 
-def summarise(kernels: object, terminals: object) -> dict[str, int | float | None]:
-    """Kernels by state, terminals, and when they were last used, of the answers to /api/kernels and /api/terminals.
+def summarise(kernels: object, terminals: object, server: object) -> dict[str, int | float | None]:
+    """Kernels by state, terminals, and when all was last used, of the answers to /api/kernels, /terminals and /status.
 
-    `kernel_at` and `terminal_at` are seconds since the epoch by the server's clock, None without kernels, terminals.
+    Moments are seconds since the epoch by the server's clock, None without kernels, busy kernels, terminals.
+    server: None when it does not know its status. saved_at is None: the answers do not tell it.
     Raises ValueError on a shape that it does not know: what is not understood must not look like nothing.
     """
     kernel_list, terminal_list = _objects(kernels), _objects(terminals)
     states = {"busy": 0, "idle": 0, "starting": 0, "other": 0}
+    connections, busy_at, connected_at = 0, [], set()
     for kernel in kernel_list:
-        state = kernel.get("execution_state")
+        state, connected = kernel.get("execution_state"), kernel.get("connections")
         if not isinstance(state, str) or not state:
             raise ValueError("a kernel without a state")
+        if type(connected) is not int or connected < 0:
+            raise ValueError("a kernel without its connections")
         states[state if state in states else "other"] += 1
+        connections += connected
+        if state == "busy":
+            busy_at.append(_activity(kernel))
+        if connected:
+            connected_at.add(int(_activity(kernel)))
     counted: dict[str, int | float | None] = dict(states)
     counted["kernel_at"] = max(map(_activity, kernel_list), default=None)
+    counted["busy_at"] = max(busy_at, default=None)
+    counted["together"] = int(len(connected_at) == 1)
     counted["terminals"] = len(terminal_list)
     counted["terminal_at"] = max(map(_activity, terminal_list), default=None)
+    counted["connections"] = connections
+    counted["server_at"] = None if server is None else _activity(_objects([server])[0])
+    counted["saved_at"] = None
     return counted
+
+
+def notebooks(sessions: object) -> list[str]:
+    """The paths of the open notebooks, those used last first, of the answer to /api/sessions. Raises ValueError."""
+    found = []
+    for session in _objects(sessions):
+        path, kernel = session.get("path"), session.get("kernel")
+        if isinstance(path, str) and isinstance(kernel, dict):
+            found.append((-_activity(kernel), path))
+    return [path for _, path in sorted(found, key=lambda each: each[0])]
 
 
 def _objects(value: object) -> list[dict[str, object]]:
@@ -116,14 +182,22 @@ def _objects(value: object) -> list[dict[str, object]]:
     return value
 
 
+def changed_at(file: object) -> float:
+    """When a file was last changed, of the answer to /api/contents. Raises ValueError."""
+    return _moment(_objects([file])[0].get("last_modified"))
+
+
 def _activity(model: dict[str, object]) -> float:
-    stamp = model.get("last_activity")
+    return _moment(model.get("last_activity"))
+
+
+def _moment(stamp: object) -> float:
     if not isinstance(stamp, str):
-        raise ValueError("no last activity")  # noqa: TRY004 - a wrong shape is one kind of error, whatever is wrong
+        raise ValueError("no moment")  # noqa: TRY004 - a wrong shape is one kind of error, whatever is wrong
     # Python before 3.11 does not read the Z. The fraction is absent once in a million, which fromisoformat takes.
     at = datetime.fromisoformat(re.sub("Z$", "+00:00", stamp))
     if at.tzinfo is None:
-        raise ValueError("a last activity without its zone")
+        raise ValueError("a moment without its zone")
     return round(at.timestamp(), 3)
 
 
@@ -194,18 +268,23 @@ def unverified_tls() -> ssl.SSLContext:
     return context
 
 
-def _ask(runtime: Runtime, addresses: list[str], until: float) -> dict[str, Any]:
-    """The entry of one server. addresses: those on which its process listens; empty for a Unix socket."""
+def _ask(runtime: Runtime, addresses: list[str], until: float) -> tuple[dict[str, Any], list[str]]:
+    """The entry of one server, and its open notebooks.
+
+    addresses: those on which its process listens; empty for a Unix socket.
+    """
     entry: dict[str, Any] = {"port": runtime.port, "status": "ok"}
     try:
-        kernels = _get(runtime, addresses, "api/kernels", until)
-        if kernels.status != 200:
-            return {"port": runtime.port, "status": f"http{kernels.status}"}
-        terminals = _get(runtime, addresses, "api/terminals", until)
-        # A server whose terminals are switched off does not know the address.
-        if terminals.status not in (200, 404):
-            return {"port": runtime.port, "status": f"http{terminals.status}"}
-        entry.update(summarise(json.loads(kernels.body), json.loads(terminals.body) if terminals.status == 200 else []))
+        answers = []
+        for what, optional in (("kernels", False), ("terminals", True), ("status", True), ("sessions", True)):
+            answer = _get(runtime, addresses, "api/" + what, until)
+            # A server whose terminals are switched off does not know the address.
+            if answer.status != 200 and not (optional and answer.status == 404):
+                return {"port": runtime.port, "status": f"http{answer.status}"}, []
+            answers.append(json.loads(answer.body) if answer.status == 200 else None)
+        kernels, terminals, server, sessions = answers
+        entry.update(summarise(kernels, [] if terminals is None else terminals, server))
+        opened = notebooks([] if sessions is None else sessions)
     except socket.timeout:  # noqa: UP041 - the two are one only since Python 3.10
         status = "timeout"
     except ssl.SSLError:
@@ -215,8 +294,8 @@ def _ask(runtime: Runtime, addresses: list[str], until: float) -> dict[str, Any]
     except Exception:  # noqa: BLE001 - whatever one server answers, the others are still asked, and it is not idle
         status = "bad"
     else:
-        return entry
-    return {"port": runtime.port, "status": status}
+        return entry, opened
+    return {"port": runtime.port, "status": status}, []
 
 
 def _get(runtime: Runtime, addresses: list[str], what: str, until: float) -> Answer:
@@ -252,19 +331,62 @@ def _connect(runtime: Runtime, addresses: list[str], until: float) -> socket.soc
 # --- finding the servers ---------------------------------------------------------------------------------------------
 
 
-def look(named: list[str], until: float) -> tuple[list[dict[str, Any]], list[str]]:
-    """The entries of all servers, and words for what could not be looked at.
+def look(named: list[str], until: float) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[str]]:
+    """The entries of all servers, what the machine does, and words for what could not be looked at.
 
-    named: the only directories to look at; empty for those of every user of the machine.
+    named: the only directories to look for servers at; empty for those of every user of the machine.
     """
-    processes, homes = _processes()
+    tasks, homes = _tasks()
     errors = [] if named or os.geteuid() == 0 else ["notroot"]
-    opened, missing = _open(named or sorted(homes.union(*(process.directories for process in processes))), errors)
+    # Each by itself: what hangs, hangs alone.
+    edited = _Aside(lambda: _edited_at(homes))
+    held = _Aside(lambda: _held(homes))
+    gpu = _Aside(lambda: _gpu(until))
+    entries = _servers(named, tasks, homes, until, errors)
+    machine = dict(survey(tasks), boot=(_PROC / "sys/kernel/random/boot_id").read_text()[:8])
+    machine["typed_at"] = _typed_at(tasks)
+    machine["edited_at"] = edited.result(until, None, errors)
+    machine["held"] = held.result(until, 0, errors)
+    machine["gpu"], failed = gpu.result(until, (None, []), errors)
+    return entries, machine, sorted(set(errors + failed))
+
+
+class _Aside:
+    """Something that is looked at in a thread of its own, because it may never come back."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._outcome: list[tuple[Any, str]] = []
+        self._work = work
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._outcome.append((self._work(), ""))
+        except Exception:  # noqa: BLE001 - a traceback says less to the one who asked than "it failed", and may say too much
+            self._outcome.append((None, "failed"))
+
+    def result(self, until: float, otherwise: Any, errors: list[str]) -> Any:
+        """What came of it by then; else `otherwise`, and a word for it in `errors`."""
+        self._thread.join(max(0.0, until - time.monotonic()))
+        value, error = self._outcome[0] if self._outcome else (None, "deadline")
+        if error:
+            errors.append(error)
+        return otherwise if error else value
+
+
+def _servers(
+    named: list[str], tasks: list[Task], homes: set[str], until: float, errors: list[str]
+) -> list[dict[str, Any]]:
+    processes = {task.pid: task for task in tasks if task.state != "Z" and _is_server(task.words)}
+    places = {pid: _directories_of(_PROC / str(pid)) for pid in processes}
+    everywhere = {home + "/.local/share/jupyter/runtime" for home in homes}.union(*places.values())
+    opened, missing = _open(named or sorted(everywhere), errors)
     # Jupyter makes its directory when it starts. But with servers on the machine, the name may be a slip.
     if named and missing and processes:
         errors.append("missing")
     if named:
-        processes = [process for process in processes if _writes_to(process, opened)]
+        processes = {pid: task for pid, task in processes.items() if _writes_to(places[pid], opened)}
     runtimes = {}
     for handle in opened.values():
         for runtime in _runtimes(handle, errors):
@@ -273,9 +395,8 @@ def look(named: list[str], until: float) -> tuple[list[dict[str, Any]], list[str
     servers = [(runtime, addresses) for runtime in runtimes.values() for addresses in _listening(runtime)]
     if len(servers) > _MOST_ASKED:
         errors.append("many")
-    entries = _ask_all(servers[:_MOST_ASKED], until)
-    entries += _without_file(processes, {runtime.pid for runtime, _ in servers})
-    return entries, sorted(set(errors))
+    entries = _ask_all(servers[:_MOST_ASKED], until, errors)
+    return entries + _without_file(list(processes.values()), {runtime.pid for runtime, _ in servers})
 
 
 def _open(paths: list[str], errors: list[str]) -> tuple[dict[tuple[int, int], int], bool]:
@@ -295,7 +416,7 @@ def _open(paths: list[str], errors: list[str]) -> tuple[dict[tuple[int, int], in
     return opened, missing
 
 
-def _without_file(processes: list[Process], known: set[int]) -> list[dict[str, Any]]:
+def _without_file(processes: list[Task], known: set[int]) -> list[dict[str, Any]]:
     """An entry for each server process that no believable file tells about: it may be at work."""
     commands = {process.pid: process.command for process in processes}
     entries: list[dict[str, Any]] = []
@@ -307,60 +428,112 @@ def _without_file(processes: list[Process], known: set[int]) -> list[dict[str, A
     return entries
 
 
-def _ask_all(servers: list[tuple[Runtime, list[str]]], until: float) -> list[dict[str, Any]]:
+def _ask_all(servers: list[tuple[Runtime, list[str]]], until: float, errors: list[str]) -> list[dict[str, Any]]:
     # An entry stands from the beginning: a thread that does not come back is a server that did not answer.
-    entries = [{"port": runtime.port, "status": "timeout"} for runtime, _ in servers]
+    entries: list[dict[str, Any]] = [{"port": runtime.port, "status": "timeout"} for runtime, _ in servers]
 
     def ask(index: int) -> None:
-        entries[index] = _ask(servers[index][0], servers[index][1], until)
+        runtime, addresses = servers[index]
+        entries[index], opened = _ask(runtime, addresses, until)
+        if opened:
+            # What it answered stands already: its file system may hang, and this thread with it.
+            entries[index] = dict(entries[index], saved_at=_saved_at(runtime.root, opened))
 
     threads = [threading.Thread(target=ask, args=(index,), daemon=True) for index in range(len(servers))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
-    return list(entries)
+    said = list(entries)
+    if any(said[index]["status"] == "ok" and threads[index].is_alive() for index in range(len(said))):
+        errors.append("deadline")
+    return said
 
 
-def _processes() -> tuple[list[Process], set[str]]:
-    """The processes that look like Jupyter servers, and the runtime directories of every user who runs anything."""
+def _saved_at(root: str, paths: list[str]) -> float | None:
+    """The newest change of these files under the server's directory; of nothing else that a path could lead to."""
+    stamps = []
+    for path in paths[:_MOST_FILES] if root.startswith("/") else []:
+        parts = path.strip("/").split("/")
+        if ".." in parts or "\0" in path:
+            continue
+        try:
+            status = os.lstat("/".join([root.rstrip("/"), *parts]))
+        except (OSError, ValueError):
+            continue  # a console has a path and no file
+        if stat.S_ISREG(status.st_mode):
+            stamps.append(status.st_mtime)
+    return newest(stamps)
+
+
+def newest(stamps: list[float]) -> float | None:
+    """The newest of these moments that can be one of a file that is in use; None without any."""
+    return max((round(stamp, 3) for stamp in stamps if _EARLIEST < stamp < _LATEST), default=None)
+
+
+def _tasks() -> tuple[list[Task], set[str]]:
+    """Every process, and the home of every user who runs one."""
     found, uids = [], set()
     for folder in _PROC.iterdir():
         if not folder.name.isdigit():
             continue
         try:
             uids.add(folder.stat().st_uid)
-            command = (folder / "cmdline").read_bytes()
-            if _is_server([os.fsdecode(word) for word in command.split(b"\0")]):
-                state, parent, _ = _state(folder)
-                if state != "Z":
-                    found.append(Process(int(folder.name), parent, command, _directories_of(folder)))
+            found.append(_task(folder))
         except (OSError, ValueError, IndexError):
             continue  # it ended while we looked
     homes = set()
     for uid in uids:
         try:
-            homes.add(pwd.getpwuid(uid).pw_dir + "/.local/share/jupyter/runtime")
+            homes.add(pwd.getpwuid(uid).pw_dir)
         except KeyError:
             continue  # a user of a container: its home is not here
     return found, homes
 
 
+def _task(folder: Path) -> Task:
+    before, _, after = (folder / "stat").read_bytes().rpartition(b")")
+    fields = after.split()
+    return Task(
+        pid=int(folder.name),
+        parent=int(fields[1]),
+        name=os.fsdecode(before.partition(b"(")[2]),
+        state=fields[0].decode(),
+        tty=int(fields[4]),
+        ticks=sum(map(int, fields[11:15])),
+        command=(folder / "cmdline").read_bytes(),
+        typed=int(fields[4]) != 0 and _reads_a_terminal(folder),
+    )
+
+
+def _reads_a_terminal(folder: Path) -> bool:
+    try:
+        return os.readlink(folder / "fd" / "0").startswith(("/dev/pts/", "/dev/tty"))  # noqa: PTH115 - Path.readlink came with Python 3.9
+    except OSError:
+        return False
+
+
 def _is_server(words: list[str]) -> bool:
     """Whether this is the command line of Python that runs a Jupyter server."""
-    if not re.match(r"(python|pypy)[0-9.]*$", Path(words[0]).name):
-        return False
+    how, what = _python(words)
+    return what in _MODULES if how == "module" else how == "file" and Path(what).name in _SCRIPTS
+
+
+def _python(words: list[str]) -> tuple[str, str]:
+    """What this command line lets Python run: `module`, `file`, `code` or `prompt`; "" when it is not Python."""
+    if not re.match(r"(python|pypy)[0-9.]*$", Path(words[0]).name.lstrip("-")):
+        return "", ""
     rest = iter(words[1:])
     for word in rest:
         if word == "-m":
-            return next(rest, "") in _MODULES
+            return "module", next(rest, "")
         if word in ("-W", "-X"):
             next(rest, "")
         elif word == "-c":
-            return False
-        elif not word.startswith("-"):
-            return Path(word).name in _SCRIPTS
-    return False
+            return "code", ""
+        elif word == "-" or not word.startswith("-"):
+            return "file", word
+    return "prompt", ""
 
 
 def _directories_of(folder: Path) -> list[str]:
@@ -384,8 +557,8 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _writes_to(process: Process, opened: dict[tuple[int, int], int]) -> bool:
-    for path in process.directories[:1]:
+def _writes_to(directories: list[str], opened: dict[tuple[int, int], int]) -> bool:
+    for path in directories[:1]:
         try:
             return _identity(Path(path).stat()) in opened
         except OSError:
@@ -422,6 +595,7 @@ def _runtime(content: Any, status: os.stat_result) -> Runtime:
     if any(type(content.get(key)) is not kind for key, kind in types.items()):
         raise ValueError("not a runtime file")
     unix_socket = content.get("sock", "")
+    root = content.get("root_dir", content.get("notebook_dir", ""))
     if not isinstance(unix_socket, str) or content["pid"] < 1 or not 0 <= content["port"] <= 65535:
         raise ValueError("not a runtime file")
     return Runtime(
@@ -433,6 +607,7 @@ def _runtime(content: Any, status: os.stat_result) -> Runtime:
         content["secure"],
         status.st_uid,
         status.st_mtime,
+        root if isinstance(root, str) else "",
     )
 
 
@@ -492,19 +667,332 @@ def _addresses(folder: Path, port: int) -> list[str]:
     return found
 
 
+# --- what else runs here ---------------------------------------------------------------------------------------------
+
+_SHELLS = re.compile(r"ash|bash|busybox|csh|dash|elvish|fish|ksh|mksh|nu|pwsh|rbash|sh|tcsh|xonsh|zsh")
+# They show something, for as long as they are left open.
+_VIEWERS = re.compile(
+    r"atop|bat|bmon|bpytop|btm|btop|dmesg|dstat|glances|gpustat|htop|iftop|iostat|iotop|journalctl|k9s|lazygit|less|lf|"
+    r"man|mc|more|most|mpstat|nethogs|nload|nnn|nvidia-smi|nvitop|nvtop|pidstat|powertop|ranger|sar|tail|tig|top|vifm|"
+    r"vmstat|watch"
+)
+_EDITORS = re.compile(
+    r"(ed|emacs|emacsclient|helix|hx|jed|joe|kak|mcedit|micro|nano|ne|nvim|pico|vi|view|vim|vimdiff)([.-].*)?"
+)
+# They wait for what they started, which is looked at itself, or for the other end; or they belong to a prompt.
+_WRAPPERS = re.compile(
+    r"abduco|agetty|chrt|doas|dtach|dumb-init|env|fakeroot|flock|fzf|getty|gitstatusd.*|gpg-agent|ionice|login|mosh|"
+    r"mosh-client|nice|nohup|numactl|proot|ssh|ssh-agent|sshd|sshd-session|screen|script|setsid|stdbuf|su|sudo|taskset|"
+    r"time|timeout|tini|tmux|unshare|zellij"
+)
+_PROMPTS = re.compile(r"R|bc|bpython|ghci|ipython3?|irb|julia|jupyter-console|lua|node|octave-cli|ptpython|scala")
+_DATABASES = re.compile(r"mariadb|mongosh|mysql|psql|redis-cli|sqlite3")
+# Named in 15 characters, which is all that the kernel keeps. Of sshd, the title tells whether anybody is in.
+_CONNECTIONS = re.compile(r"ssm-session-wor|mosh-server|etterminal")
+_LOGIN = re.compile(r"sshd(-session)?: [^\s\[]+\s*")
+_MULTIPLEXERS = re.compile(r"tmux|screen|SCREEN|zellij|dtach|abduco")
+_INTERPRETERS = re.compile(_SHELLS.pattern + "|node|java")
+# VS Code and its relatives keep themselves in ~/.vscode-server, ~/.cursor-server and so on; code-server is a package.
+_EDITOR_SERVER = re.compile(
+    r"/\.[a-z]+-server(-insiders|-oss)?/|/(code-server|openvscode-server)/|/JetBrains/RemoteDev|remote-dev-server"
+)
+_HISTORIES = (
+    ".*-server/data/User/History/*",
+    ".*-server-insiders/data/User/History/*",
+    ".*-server-oss/data/User/History/*",
+    ".local/share/code-server/User/History/*",
+    ".cache/JetBrains/RemoteDev-*/LocalHistory/*",
+    ".cache/JetBrains/RemoteDev-*/*/LocalHistory/*",
+)
+_KEEP_AWAKE = ".autostop-keep-awake"
+_PRINTABLE = re.compile(r"[A-Za-z0-9._+-]{1,15}", re.ASCII)
+
+
+class _Under(NamedTuple):
+    """What is above a process.
+
+    counts: whether its processor time does. owned: by a Jupyter server. tty: the terminal on which nothing is a job,
+    because it is that of a server, an editor or a viewer which has begun it.
+    """
+
+    kind: str = ""
+    counts: bool = False
+    owned: bool = False
+    tty: int = 0
+
+
+def survey(tasks: list[Task]) -> dict[str, Any]:
+    """Processor time, jobs, and how many there are of what else keeps a machine in use. Pure."""
+    seen: dict[str, Any] = {"boot": "", "cpu": 0.0, "typed_at": None, "jobs": 0, "job": "", "gpu": None}
+    seen.update({"logins": 0, "editors": 0, "edited_at": None, "muxes": 0, "kernels": 0, "held": 0})
+    children: dict[int, list[Task]] = {}
+    known = {task.pid for task in tasks}
+    for task in tasks:
+        children.setdefault(task.parent if task.parent in known else 0, []).append(task)
+    waiting = _waiting(tasks)
+    ticks, jobs = 0, []
+    open_ends = [(task, _Under()) for task in children.get(0, [])]
+    while open_ends:
+        task, above = open_ends.pop()
+        kind = _kind(task)
+        below = _below(task, kind, above)
+        if kind in ("logins", "editors", "muxes", "kernels") and above.kind != kind:
+            seen[kind] += int(not (kind == "kernels" and above.owned))
+        if kind in ("kernels", "") and below.counts:
+            ticks += task.ticks
+        if kind == "" and task.tty not in (0, above.tty) and task.pid not in waiting and _is_job(task):
+            jobs.append((task.ticks, task.pid, task.name))
+        open_ends += [(child, below) for child in children.get(task.pid, []) if child.pid != task.pid]
+    seen["cpu"] = round(ticks / os.sysconf("SC_CLK_TCK"), 2)
+    seen["jobs"] = len(jobs)
+    name = max(jobs)[2] if jobs else ""
+    seen["job"] = name if _PRINTABLE.fullmatch(name) else ""
+    return seen
+
+
+def _below(task: Task, kind: str, above: _Under) -> _Under:
+    if kind == "server":
+        return _Under(kind, counts=True, owned=True, tty=task.tty)
+    if kind == "kernels":
+        return _Under(kind, counts=True, owned=above.owned, tty=task.tty)
+    if kind in ("logins", "muxes"):
+        return _Under(kind, counts=True)
+    if kind in ("editors", "viewer"):
+        return _Under(kind, counts=False, tty=task.tty)
+    # A terminal in an editor is a terminal.
+    own = task.tty not in (0, above.tty)
+    kept = above.kind if above.kind in ("kernels", "editors") and not own else ""
+    return _Under(kept, counts=above.counts or own, owned=above.owned, tty=0 if own else above.tty)
+
+
+def _kind(task: Task) -> str:
+    """`server`, `viewer`, the word under which it is counted, or "" for anything else."""
+    words = task.words
+    names = _names(task)
+    if task.pid == os.getpid() or _any(_VIEWERS, names):
+        return "viewer"
+    if _is_server(words):
+        return "server"
+    if _is_kernel(task):
+        return "kernels"
+    title = _LOGIN.fullmatch(words[0]) if task.name in ("sshd", "sshd-session") else None
+    if title or _CONNECTIONS.fullmatch(task.name):
+        return "logins"
+    if _any(_MULTIPLEXERS, names) and not task.tty:
+        return "muxes"
+    # A script that is debugged comes after a path of the editor; so only what the editor itself is run by.
+    hosts = words[:2] if _any(_INTERPRETERS, names) else words[:1]
+    return "editors" if any(_EDITOR_SERVER.search(word) for word in hosts) else ""
+
+
+def _any(pattern: re.Pattern[str], names: set[str]) -> bool:
+    return any(map(pattern.fullmatch, names))
+
+
+def _names(task: Task) -> set[str]:
+    """What the program is called: by itself, by who began it, and for a script of Python by the script."""
+    words = task.words
+    names = {task.name.partition(":")[0], Path(words[0].partition(": ")[0]).name.lstrip("-")}
+    how, what = _python(words)
+    if how in ("file", "module"):
+        names.add(Path(what).name.lower() if how == "module" else Path(what).name)
+    return names
+
+
+def _is_kernel(task: Task) -> bool:
+    how, what = _python(task.words)
+    if how == "module" and what in ("ipykernel", "ipykernel_launcher", "ipykernel.kernelapp"):
+        return True
+    # Those of other languages are known by the file that Jupyter writes for each.
+    return not task.tty and any(re.search(r"(^|[/=])kernel-[^/]+\.json$", word) for word in task.words[1:])
+
+
+def _is_job(task: Task) -> bool:
+    """Whether this program on a terminal does something by itself. One that was stopped (Ctrl-Z) does not."""
+    names = _names(task)
+    if task.state in "ZT" or any(_any(pattern, names) for pattern in (_SHELLS, _WRAPPERS, _EDITORS)):
+        return False
+    return not _is_prompt(task, names)
+
+
+def _is_prompt(task: Task, names: set[str]) -> bool:
+    """Whether it waits for somebody to type a command. One that reads its commands from a file is at work."""
+    if not task.typed:
+        return False
+    words = task.words[1:]
+    how, what = _python(task.words)
+    if how == "prompt":
+        return True
+    if how:
+        words = words[words.index(what) + 1 :] if what else words
+    orders = any(re.match(r"-[cef]|--(command|eval|execute|expr|file)", word) for word in words)
+    plain = any(not word.startswith("-") for word in words)
+    return not orders and (_any(_DATABASES, names) or (_any(_PROMPTS, names) and not plain))
+
+
+def _waiting(tasks: list[Task]) -> set[int]:
+    """Those that wait for a Jupyter server, a viewer or an editor that they began on their own terminal.
+
+    `git log` waits for its pager for as long as nobody closes it, and `uv run jupyter lab` for ever.
+    """
+    by_pid = {task.pid: task for task in tasks}
+    waiting = set()
+    for task in tasks:
+        if not task.tty:
+            continue
+        server = _kind(task) in ("server", "editors")
+        if not server and not _any(_VIEWERS, _names(task)) and not _any(_EDITORS, _names(task)):
+            continue
+        above = by_pid.get(task.parent)
+        while above and above.tty == task.tty and above.pid not in waiting:
+            waiting.add(above.pid)
+            above = by_pid.get(above.parent) if server else None
+    return waiting
+
+
+def _typed_at(tasks: list[Task]) -> float | None:
+    """When a key was last pressed on a terminal that somebody uses: reading what was typed moves its access time."""
+    stamps = []
+    for number in {task.tty for task in tasks if task.tty and task.name not in ("agetty", "getty", "login")}:
+        major, minor = os.major(number), os.minor(number)
+        if 136 <= major <= 143:
+            path = f"/dev/pts/{(major - 136) * 256 + minor}"
+        elif major == 4:
+            path = f"/dev/tty{minor}" if minor < 64 else f"/dev/ttyS{minor - 64}"
+        else:
+            continue
+        try:
+            status = os.lstat(path)
+        except OSError:
+            continue  # it was closed, or is one of a container
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == number:
+            stamps.append(status.st_atime)
+    return newest(stamps)
+
+
+def _edited_at(homes: set[str]) -> float | None:
+    """When a remote editor last put something into its local history, which it does at each save."""
+    stamps = []
+    for home, below in itertools.product(sorted(homes), _HISTORIES):
+        for path in itertools.islice(Path(home).glob(below), _MOST_FILES):
+            try:
+                stamps.append(os.lstat(path).st_mtime)
+            except OSError:
+                continue  # removed while we looked
+    return newest(stamps)
+
+
+def _held(homes: set[str]) -> int:
+    """1 if somebody holds a lock on the keep-awake file of any user."""
+    locks = [line.split() for line in (_PROC / "locks").read_text().splitlines()]
+    # "1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> 0 EOF"; who only waits for it has an arrow.
+    held = [(fields[4], fields[5].split(":")) for fields in locks if len(fields) > 5 and fields[1] != "->"]
+    for home in homes:
+        path = os.path.join(os.path.realpath(home), _KEEP_AWAKE)  # noqa: PTH118 - realpath gives text
+        try:
+            status = os.lstat(path)
+        except OSError:
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            continue
+        for pid, (major, minor, inode) in held:
+            if int(inode) != status.st_ino:
+                continue
+            # Some file systems tell the lock another device than the file; then the holder shows what it has open.
+            if (int(major, 16), int(minor, 16)) == (os.major(status.st_dev), os.minor(status.st_dev)):
+                return 1
+            if _has_open(pid, path):
+                return 1
+    return 0
+
+
+def _has_open(pid: str, path: str) -> bool:
+    """Whether this process has the file open, or, if the one that took the lock is gone, any process."""
+    folder = _PROC / pid
+    folders = [folder] if folder.is_dir() else [each for each in _PROC.iterdir() if each.name.isdigit()]
+    for each in folders:
+        try:
+            # Compared as text: looking at what stands behind a descriptor may hang.
+            if any(os.readlink(link) == path for link in (each / "fd").iterdir()):  # noqa: PTH115 - Path.readlink came with Python 3.9
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _gpu(until: float) -> tuple[float | None, list[str]]:
+    """The highest utilisation of all GPUs, percent, and `gpu` if it could not be read; None and nothing without a GPU.
+
+    A sample speaks for less than a second, so there are three. Each is a process: in a loop of its own, nvidia-smi may
+    keep what it read for itself for as long as its output is no terminal.
+    """
+    program = shutil.which("nvidia-smi", path=os.environ.get("PATH", os.defpath) + ":/usr/bin:/usr/local/bin")
+    if not program:
+        return None, []
+    samples = []
+    for start in range(3):
+        samples.append(_Aside(lambda: _gpu_sample(program, min(until, time.monotonic() + 3.0) - 0.3)))
+        if start < 2:
+            time.sleep(0.4)
+    errors: list[str] = []
+    values = [sample.result(until, None, errors) for sample in samples]
+    if not errors:
+        return max(values), []
+    # An image that is made for GPUs has the program on machines without one too.
+    return None, ["gpu"] if any(map(_is_gpu, _PCI.glob("*"))) else []
+
+
+def _gpu_sample(program: str, until: float) -> float:
+    """Raises ValueError on anything but numbers, subprocess.TimeoutExpired, OSError."""
+    command = [program, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    process = subprocess.Popen(  # noqa: S603 - a program of the machine's own path, and no word from outside
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(timeout=max(0.0, until - time.monotonic()))
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    values = [float(line) for line in said.decode().split("\n") if line.strip()]
+    if process.returncode or not values or not all(0 <= value <= 100 for value in values):
+        raise ValueError("no utilisation")
+    return max(values)
+
+
+def _is_gpu(device: Path) -> bool:
+    """Whether this is an NVIDIA display or 3D controller."""
+    try:
+        vendor, kind = (device / "vendor").read_text().strip(), (device / "class").read_text().strip()
+    except OSError:
+        return False
+    return vendor == "0x10de" and kind.startswith("0x03")
+
+
 # --- the line --------------------------------------------------------------------------------------------------------
 
+_SUMS = ("busy", "idle", "starting", "other", "terminals", "connections")
+_LATEST_OF = ("kernel_at", "busy_at", "terminal_at", "server_at", "saved_at", "together")
 
-def report(at: float, servers: list[dict[str, Any]], errors: list[str]) -> str:
+
+def report(at: float, servers: list[dict[str, Any]], machine: dict[str, Any] | None, errors: list[str]) -> str:
     """The line to print. Of many servers the first stand alone, the rest together: nothing busy or failed is lost."""
     failed = [server for server in servers if server["status"] != "ok"]
     answered = [server for server in servers if server["status"] == "ok"]
     failed.sort(key=lambda server: (server["status"], server["port"]))
     answered.sort(key=lambda server: (-server["busy"], server["port"]))
-    failed = _shortened(failed, _MOST_PRINTED // 2 if answered else _MOST_PRINTED)
-    answered = _shortened(answered, _MOST_PRINTED - len(failed))
-    line = {"v": VERSION, "at": round(at, 3), "servers": failed + answered, "errors": errors}
-    return json.dumps(line, separators=(",", ":"))
+    text = ""
+    for most in range(_MOST_PRINTED, 1, -1):
+        failures = _shortened(failed, most // 2 if answered else most)
+        printed = failures + _shortened(answered, most - len(failures))
+        line = {"v": VERSION, "at": round(at, 3), "servers": printed, "machine": machine, "errors": errors}
+        text = json.dumps(line, separators=(",", ":"))
+        if len(text) <= _LONGEST_LINE:
+            break
+    return text
 
 
 def _shortened(servers: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
@@ -513,9 +1001,9 @@ def _shortened(servers: list[dict[str, Any]], most: int) -> list[dict[str, Any]]
     alone, rest = servers[: most - 1], servers[most - 1 :]
     together = dict(rest[0], port=0, more=len(rest))
     if together["status"] == "ok":
-        for key in ("busy", "idle", "starting", "other", "terminals"):
+        for key in _SUMS:
             together[key] = sum(server[key] for server in rest)
-        for key in ("kernel_at", "terminal_at"):
+        for key in _LATEST_OF:
             together[key] = max((server[key] for server in rest if server[key] is not None), default=None)
     return [*alone, together]
 
@@ -523,20 +1011,11 @@ def _shortened(servers: list[dict[str, Any]], most: int) -> list[dict[str, Any]]
 def main(arguments: list[str]) -> None:
     """Look, print, and leave, whatever hangs."""
     at, until = time.time(), time.monotonic() + DEADLINE_SECONDS
-    seen: list[tuple[list[dict[str, Any]], list[str]]] = []
-
-    def work() -> None:
-        try:
-            seen.append(look(arguments, until))
-        except Exception:  # noqa: BLE001 - a traceback says less to the one who asked than "it failed", and may say too much
-            seen.append(([], ["failed"]))
-
-    # In a thread, because a dead network file system holds whoever looks into a home on it.
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(DEADLINE_SECONDS + 0.3)
-    servers, errors = seen[0] if seen else ([], ["deadline"])
-    sys.stdout.write(report(at, servers, errors) + "\n")
+    errors: list[str] = []
+    # Aside, because a dead network file system holds whoever looks into a home on it.
+    looking = _Aside(lambda: look(arguments, until))
+    servers, machine, seen = looking.result(until + 0.2, ([], None, []), errors)
+    sys.stdout.write(report(at, servers, machine, errors + seen) + "\n")
     sys.stdout.flush()
     os._exit(0)
 

@@ -1,6 +1,8 @@
 """The two ways to ask workstations about Jupyter: Run Command, and Jupyter's own API over TLS."""
 
+import base64
 import shlex
+import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +31,12 @@ _UNDER_WAY = frozenset({"Pending", "InProgress", "Delayed", "Cancelling"})
 # would make activity look older than it is.
 _DELIVERY_SECONDS = 60
 _EXECUTION_SECONDS = "20"
+# What one instance of many makes SSM refuse for all (AWS Systems Manager API Reference, SendCommand).
+_FOR_ONE = {
+    "InvalidInstanceId": "Run Command does not reach it: is the SSM agent running, with a role that lets it register?",
+    "UnsupportedPlatformType": "Run Command has no shell there: only Linux can be asked; set autostop:probe to none",
+    "AccessDeniedException": "Run Command is not allowed there: does it still carry the tag autostop = on?",
+}
 _GIVEN_UP_AFTER = timedelta(minutes=3)
 _THREADS = 16
 
@@ -68,11 +76,11 @@ class Askers:
                 Parameters={"commands": [_script(runtime)], "executionTimeout": [_EXECUTION_SECONDS]},
             )
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") != "InvalidInstanceId":
+            code = error.response.get("Error", {}).get("Code", "")
+            if code not in _FOR_ONE:
                 return dict.fromkeys(group, Unread(now, f"Run Command was refused: {error}"))
             if len(group) == 1:
-                reason = "Run Command does not reach it: is the SSM agent running, with a role that lets it register?"
-                return {group[0]: Unread(now, reason)}
+                return {group[0]: Unread(now, _FOR_ONE[code])}
             half = len(group) // 2
             return self._send(group[:half], runtime, now) | self._send(group[half:], runtime, now)
         except BotoCoreError as error:
@@ -84,7 +92,9 @@ class Askers:
         answers: dict[WorkstationId, Reading | Unread] = {}
         for command in sorted({each.command for each in asked.values()}):
             try:
-                pages = self.client.get_paginator("list_command_invocations").paginate(CommandId=command, Details=True)
+                pages = self.client.get_paginator("list_command_invocations").paginate(
+                    CommandId=command, Details=True, PaginationConfig={"PageSize": _MOST_INSTANCES}
+                )
                 invocations = [each for page in pages for each in page["CommandInvocations"]]
             except (ClientError, BotoCoreError):
                 # Not read yet; what stays unread for long is told below.
@@ -108,7 +118,10 @@ class Askers:
             token = self.client.get_parameter(Name=name, WithDecryption=True)["Parameter"].get("Value", "")
         except (ClientError, BotoCoreError):
             return Unread(now, f"the SSM parameter {name} with Jupyter's token cannot be read.")
-        return self.jupyter.ask(instance.address, policy.jupyter_port, token, certificate)
+        try:
+            return self.jupyter.ask(instance.address, policy.jupyter_port, token, certificate)
+        except Exception:  # noqa: BLE001 - whatever one server makes of its answer, the others are still asked
+            return Unread(now, "its Jupyter server gave an answer that this version cannot read")
 
 
 def token_name(workstation: WorkstationId) -> str:
@@ -118,9 +131,16 @@ def token_name(workstation: WorkstationId) -> str:
 
 @cache
 def _script(runtime: str) -> str:
-    probe = (files("autostop") / "probe.py").read_text(encoding="utf-8")
+    # Compressed, it is less than half as long. A document of Systems Manager may have 64 KB, and no limit is published
+    # for the parameters of a command, so it stays far below. On standard input and not with -c, which would show all
+    # of it to everybody who lists the processes.
+    probe = base64.b64encode(zlib.compress((files("autostop") / "probe.py").read_bytes(), 9)).decode("ascii")
     argument = f" {shlex.quote(runtime)}" if runtime else ""
-    return f"python3 -I -{argument} <<'AUTOSTOP_PROBE'\n{probe}\nAUTOSTOP_PROBE\n"
+    return (
+        f"python3 -I -{argument} <<'AUTOSTOP_PROBE'\n"
+        f'import base64, zlib\nexec(zlib.decompress(base64.b64decode("{probe}")))\n'
+        "AUTOSTOP_PROBE\n"
+    )
 
 
 def _answer(invocation: "CommandInvocationTypeDef", asked_at: datetime) -> Reading | Unread:

@@ -8,15 +8,18 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import quote
 
 from autostop.domain.reading import VERSION, Reading, Unread, read_document
-from autostop.probe import Answer, fetch, remaining, summarise, unverified_tls
+from autostop.probe import Answer, changed_at, fetch, newest, notebooks, remaining, summarise, unverified_tls
 
 _LIMIT_SECONDS: Final = 3.0
+_MOST_NOTEBOOKS: Final = 8
 
 _WRONG_CERTIFICATE: Final = (
     "was not asked: the certificate of the Jupyter server is not the pinned one; if you renewed it, run autostop adopt "
@@ -35,6 +38,14 @@ _ODD_ANSWER: Final = "gave an answer of an unknown kind: a version of Jupyter th
 
 class _OtherCertificateError(Exception):
     """The server showed a certificate that is not the pinned one."""
+
+
+class _RefusedError(Exception):
+    """The server answered with this HTTP status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class HttpsJupyter:
@@ -57,22 +68,56 @@ class HttpsJupyter:
         wrong = _wrong_setting(address, port, token, certificate_sha256)
         if wrong:
             return Unread(asked_at, wrong)
-        pinned = _digest(certificate_sha256)
+        server = _PinnedServer(address, port, _digest(certificate_sha256), token, base_url, until)
         try:
-            kernels = _get(address, port, pinned, token, _target(base_url, "kernels"), until)
-            if kernels.status != 200:
-                return _unread(asked_at, port, _refusal(kernels.status))
-            terminals = _get(address, port, pinned, token, _target(base_url, "terminals"), until)
-            # A server whose terminals are switched off does not know the address.
-            if terminals.status not in (200, 404):
-                return _unread(asked_at, port, _refusal(terminals.status))
-            summary = summarise(_decoded(kernels), [] if terminals.status == 404 else _decoded(terminals))
+            kernels = server.get("kernels")
+            terminals = server.get("terminals", optional=True)
+            status = server.get("status", optional=True)
+            sessions = server.get("sessions", optional=True)
+            summary = summarise(_decoded(kernels), _decoded(terminals, []), _decoded(status, None))
+            summary["saved_at"] = server.saved_at(notebooks(_decoded(sessions, [])))
+        except _RefusedError as refused:
+            return _unread(asked_at, port, _refusal(refused.status))
         except (OSError, ValueError, RecursionError, http.client.HTTPException, _OtherCertificateError) as error:
             return _unread(asked_at, port, _words(error))
         # The kernels' times are by the server's clock, so the moment of asking must be too; it says it in every answer.
-        server = {"port": port, "status": "ok", **summary}
+        entry = {"port": port, "status": "ok", **summary}
         measured_at = _dated(kernels, asked_at).timestamp()
-        return read_document({"v": VERSION, "at": measured_at, "servers": [server], "errors": []}, asked_at)
+        document = {"v": VERSION, "at": measured_at, "servers": [entry], "machine": None, "errors": []}
+        return read_document(document, asked_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _PinnedServer:
+    """A server that is asked until then (by time.monotonic()), and only if it shows the pinned certificate."""
+
+    address: str
+    port: int
+    pinned: bytes
+    token: str
+    base_url: str
+    until: float
+
+    def get(self, what: str, *, optional: bool = False) -> Answer:
+        """The answer to one question of the API. optional: it may not know it, as terminals that are switched off.
+
+        Raises _RefusedError, OSError, ValueError, http.client.HTTPException, _OtherCertificateError.
+        """
+        target = _target(self.base_url, what)
+        answer = _get(self.address, self.port, self.pinned, self.token, target, self.until)
+        if answer.status != 200 and not (optional and answer.status == 404):
+            raise _RefusedError(answer.status)
+        return answer
+
+    def saved_at(self, paths: Sequence[str]) -> float | None:
+        """The newest change of these files; None without any. Only the first few, each of which is a question."""
+        stamps = []
+        for path in paths[:_MOST_NOTEBOOKS]:
+            # A console has a path and no file.
+            answer = self.get(f"contents/{quote(path.strip('/'))}", optional=True)
+            if answer.status == 200:
+                stamps.append(changed_at(_decoded(answer)))
+        return newest(stamps)
 
 
 def _wrong_setting(address: str, port: int, token: str, certificate_sha256: str) -> str | None:
@@ -110,7 +155,8 @@ def _digest(text: str) -> bytes:
 
 def _target(base_url: str, what: str) -> str:
     path = "/".join(part for part in (base_url.strip("/"), "api", what) if part)
-    return f"/{path}?no_track_activity=1"
+    without_content = "content=0&" if what.startswith("contents/") else ""
+    return f"/{path}?{without_content}no_track_activity=1"
 
 
 def _get(address: str, port: int, pinned: bytes, token: str, target: str, until: float) -> Answer:
@@ -129,8 +175,9 @@ def _get(address: str, port: int, pinned: bytes, token: str, target: str, until:
             return fetch(connection, f"{host}:{port}", target, token, until)
 
 
-def _decoded(answer: Answer) -> object:
-    content: object = json.loads(answer.body)
+def _decoded(answer: Answer, otherwise: object = None) -> object:
+    """What it says; `otherwise` when the server does not know the question."""
+    content: object = json.loads(answer.body) if answer.status == 200 else otherwise
     return content
 
 
@@ -138,7 +185,7 @@ def _dated(answer: Answer, otherwise: datetime) -> datetime:
     """The server's clock when it answered, in whole seconds."""
     try:
         at = parsedate_to_datetime(answer.date or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return otherwise
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 

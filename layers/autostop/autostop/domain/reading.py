@@ -1,10 +1,11 @@
-"""What a workstation answered when it was asked about Jupyter.
+"""What a workstation answered when it was asked whether it is at work.
 
 Pure: no clock, no network. The answer comes from a machine that its owner controls, so nothing of it is believed
 before it is checked: what is cut, malformed or contradictory is `Unread`, and `Unread` is never idle.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Final
 
 from autostop.domain.refused_answer import broken_server, probe_error
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 # The probe prints less than 2,000 bytes and Run Command hands on at most 2,500 characters.
 _LONGEST_ANSWER: Final = 4096
@@ -26,10 +27,14 @@ _FUTURE_SECONDS: Final = 24 * 3600.0
 _EARLIEST: Final = 946_684_800.0
 _LATEST: Final = 4_102_444_800.0
 _HIGHEST_COUNT: Final = 1_000_000
+# Processor seconds of a year on a thousand cores.
+_MOST_CPU_SECONDS: Final = 4e10
+_BOOT: Final = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
+_PROGRAM: Final = re.compile(r"[A-Za-z0-9._+-]{0,15}", re.ASCII)
 _MOST_SERVERS: Final = 16
 
 _UNKNOWN_ANSWER: Final = (
-    "the workstation's answer about Jupyter was not understood; if it stays so, run the probe there by hand and look "
+    "the workstation's answer was not understood; if it stays so, run the probe there by hand and look "
     "at what it prints"
 )
 
@@ -40,6 +45,9 @@ class Server:
 
     port: 0 for a server on a Unix socket, and for several servers counted together.
     kernel_active_at, terminal_active_at: the newest of all; None exactly when there is no kernel, no terminal.
+    busy_active_at: the newest of the busy kernels. together: all kernels to which somebody is connected were last used
+    in the same second, which is what a browser that reconnects leaves behind. connections: to kernels.
+    server_active_at: of the server itself, which an open tab keeps young. saved_at: newest change of an open notebook.
     """
 
     port: int
@@ -50,19 +58,55 @@ class Server:
     kernel_active_at: datetime | None
     terminals: int
     terminal_active_at: datetime | None
+    busy_active_at: datetime | None = None
+    together: bool = False
+    connections: int = 0
+    server_active_at: datetime | None = None
+    saved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What was seen on the workstation beside the answers of its Jupyter servers.
+
+    boot: changes with each boot. cpu_seconds: used since then by everything under Jupyter servers, logins and
+    terminal multiplexers. typed_at: the last keystroke on any terminal. jobs: programs on terminals that are neither
+    shell, viewer nor editor; job: the name of one. gpu_percent: of the busiest GPU, None without one. logins: SSH
+    connections. editors: servers of remote editors; edited_at: when one of them last saved a file. kernels: those
+    that belong to no server. held: a program holds the keep-awake lock.
+    """
+
+    boot: str
+    cpu_seconds: float
+    typed_at: datetime | None
+    jobs: int
+    job: str
+    gpu_percent: float | None
+    logins: int
+    editors: int
+    edited_at: datetime | None
+    multiplexers: int
+    kernels: int
+    held: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Every Jupyter server of the workstation answered. `at`: when they were asked, on our clock."""
+    """What the workstation answered. `at`: when it was asked, on our clock.
+
+    machine: None when only Jupyter was asked, over the network. missing: what could not be read, in words, while
+    other servers did answer; work that was seen all the same is work.
+    """
 
     at: datetime
     servers: tuple[Server, ...]
+    machine: Machine | None = None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """It is not known whether somebody uses Jupyter. `reason`: why, and what to do, for the owner to read."""
+    """It is not known whether anybody uses it. `reason`: why, and what to do, for the owner to read."""
 
     at: datetime
     reason: str
@@ -84,12 +128,16 @@ def parse_reading(text: str, received_at: datetime) -> Reading | Unread:
     minutes that nobody looked at.
     """
     if not text.strip():
-        return Unread(received_at, "the workstation printed no answer about Jupyter; is Python 3.8 or newer installed?")
+        return Unread(received_at, "the workstation printed no answer; is Python 3.8 or newer installed?")
     try:
         document = json.loads(_only_line(text), object_pairs_hook=_without_doubles)
     except (_UnknownShapeError, ValueError, RecursionError):
         return Unread(received_at, _UNKNOWN_ANSWER)
-    return read_document(document, received_at)
+    answer = read_document(document, received_at)
+    # The probe always tells of the machine, or why not: without, keystrokes and jobs would look as if there were none.
+    if isinstance(answer, Reading) and answer.machine is None and not answer.missing:
+        return Unread(received_at, _UNKNOWN_ANSWER)
+    return answer
 
 
 def read_document(document: object, received_at: datetime) -> Reading | Unread:
@@ -131,23 +179,48 @@ def _read(document: object, received_at: datetime) -> Reading:
     reasons = [probe_error(_word(error)) for error in errors]
     servers = [_object(entry) for entry in entries]
     reasons += [broken_server(_port(server), _word(server.get("status"))) for server in servers if not _ok(server)]
-    if reasons:
-        raise _RefusedError(_joined(reasons))
-    measured_at = _stamp(fields.get("at"))
-    at = datetime.fromtimestamp(measured_at, UTC)
-    if abs(at - received_at) > _CLOCK_TOLERANCE:
-        at = received_at.astimezone(UTC)
-    return Reading(at, tuple(_server(server, measured_at, at) for server in servers))
+    answered = [server for server in servers if _ok(server)]
+    # A probe that could not look has no machine to tell of; and then nothing is known.
+    if reasons and (not answered and fields.get("machine") is None):
+        raise _RefusedError("; ".join(_few(reasons)))
+    clock = _Clock(_stamp(fields.get("at")), received_at)
+    return Reading(
+        clock.at,
+        tuple(_server(server, clock) for server in answered),
+        _machine(fields.get("machine"), clock),
+        _few(reasons),
+    )
 
 
-def _joined(reasons: list[str]) -> str:
-    """One sentence for the page: the same reason once, and not more than two of them."""
+class _Clock:
+    """Turns moments on the workstation's clock into moments on ours, by the ages that it measured."""
+
+    def __init__(self, measured_at: float, received_at: datetime) -> None:
+        at = datetime.fromtimestamp(measured_at, UTC)
+        self.at = received_at.astimezone(UTC) if abs(at - received_at) > _CLOCK_TOLERANCE else at
+        self._measured_at = measured_at
+
+    def moment(self, stamp: object) -> datetime | None:
+        if stamp is None:
+            return None
+        age = self._measured_at - _stamp(stamp)
+        if age < -_FUTURE_SECONDS:
+            raise _RefusedError(
+                "something on it was last used in the future: set the workstation's clock (chronyc makestep), then "
+                "restart the kernels"
+            )
+        # Before zero: the clock was set back since, or the stamp was taken while we asked. Either way it is now.
+        return self.at - timedelta(seconds=max(age, 0.0))
+
+
+def _few(reasons: list[str]) -> tuple[str, ...]:
+    """For the page: the same reason once, and not more than two of them."""
     different = list(dict.fromkeys(reasons))
     more = len(different) - 2
-    return "; ".join(different[:2]) + (f"; and {more} more" if more > 0 else "")
+    return (*different[:2], *([f"and {more} more"] if more > 0 else []))
 
 
-def _server(entry: Mapping[str, object], measured_at: float, at: datetime) -> Server:
+def _server(entry: Mapping[str, object], clock: _Clock) -> Server:
     busy, idle, starting, other = (_count(entry.get(state)) for state in ("busy", "idle", "starting", "other"))
     terminals = _count(entry.get("terminals"))
     return Server(
@@ -156,27 +229,43 @@ def _server(entry: Mapping[str, object], measured_at: float, at: datetime) -> Se
         idle=idle,
         starting=starting,
         other=other,
-        kernel_active_at=_active_at(entry.get("kernel_at"), busy + idle + starting + other, measured_at, at),
+        kernel_active_at=_active_at(entry.get("kernel_at"), busy + idle + starting + other, clock),
         terminals=terminals,
-        terminal_active_at=_active_at(entry.get("terminal_at"), terminals, measured_at, at),
+        terminal_active_at=_active_at(entry.get("terminal_at"), terminals, clock),
+        busy_active_at=_active_at(entry.get("busy_at"), busy, clock),
+        together=bool(_whole(entry.get("together"), 1)),
+        connections=_count(entry.get("connections")),
+        server_active_at=clock.moment(entry.get("server_at")),
+        saved_at=clock.moment(entry.get("saved_at")),
     )
 
 
-def _active_at(stamp: object, how_many: int, measured_at: float, at: datetime) -> datetime | None:
+def _active_at(stamp: object, how_many: int, clock: _Clock) -> datetime | None:
     """When the newest of `how_many` kernels or terminals was used, on our clock."""
     # Kernels without a time would look as if they had never been used; a time without kernels, as if they had gone.
     if (stamp is None) != (how_many == 0):
         raise _UnknownShapeError
-    if stamp is None:
+    return clock.moment(stamp)
+
+
+def _machine(value: object, clock: _Clock) -> Machine | None:
+    if value is None:
         return None
-    age = measured_at - _stamp(stamp)
-    if age < -_FUTURE_SECONDS:
-        raise _RefusedError(
-            "Jupyter says that it was last used in the future: set the workstation's clock (chronyc makestep), then "
-            "restart the kernels"
-        )
-    # Before zero: the clock was set back since, or the stamp was taken while we asked. Either way it counts as now.
-    return at - timedelta(seconds=max(age, 0.0))
+    fields = _object(value)
+    return Machine(
+        boot=_matching(fields.get("boot"), _BOOT),
+        cpu_seconds=_number(fields.get("cpu"), _MOST_CPU_SECONDS),
+        typed_at=clock.moment(fields.get("typed_at")),
+        jobs=_count(fields.get("jobs")),
+        job=_matching(fields.get("job"), _PROGRAM),
+        gpu_percent=None if fields.get("gpu") is None else _number(fields.get("gpu"), 100.0),
+        logins=_count(fields.get("logins")),
+        editors=_count(fields.get("editors")),
+        edited_at=clock.moment(fields.get("edited_at")),
+        multiplexers=_count(fields.get("muxes")),
+        kernels=_count(fields.get("kernels")),
+        held=bool(_whole(fields.get("held"), 1)),
+    )
 
 
 def _object(value: object) -> dict[str, object]:
@@ -195,6 +284,20 @@ def _word(value: object) -> str:
     if not isinstance(value, str):
         raise _UnknownShapeError
     return value
+
+
+def _matching(value: object, pattern: re.Pattern[str]) -> str:
+    word = _word(value)
+    if not pattern.fullmatch(word):
+        raise _UnknownShapeError
+    return word
+
+
+def _number(value: object, highest: float) -> float:
+    # NaN is in no range; True is a number in Python.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= highest:
+        raise _UnknownShapeError
+    return float(value)
 
 
 def _whole(value: object, highest: int) -> int:

@@ -22,6 +22,7 @@ _ERRORS: Final = {
     "denied": "the probe may not read a directory in which Jupyter keeps its runtime files; name a readable one in the "
     "tag autostop:jupyter-runtime",
     "missing": "the directory named in the tag autostop:jupyter-runtime is not there; correct the tag",
+    "gpu": "nvidia-smi fails or hangs, so nothing is known of the GPU: run it there and look at what it says",
     "many": "there are more Jupyter runtime files than the probe reads; remove those of servers that are gone",
     "deadline": "the probe did not finish in time: the workstation or one of its file systems hangs",
 }
