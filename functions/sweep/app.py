@@ -7,39 +7,38 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from autostop.aws import clients
+from autostop.aws.announce import EventBridgeAnnouncer
 from autostop.aws.asker import Askers
 from autostop.aws.cloudwatch import CloudWatchMetrics
 from autostop.aws.dynamodb import DynamoLedger
 from autostop.aws.ec2 import Ec2Instances
-from autostop.aws.environment import Environment, read_environment, utc_now
+from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.jupyter import HttpsJupyter
 from autostop.aws.sqs import SqsQueue
-from autostop.usecases.sweep import sweep
+from autostop.usecases.sweep import Sweeper
 
 logger = Logger()
 
-Ports = tuple[Ec2Instances, CloudWatchMetrics, Askers, DynamoLedger, SqsQueue]
-
 
 @cache
-def wire() -> tuple[Ports, Environment]:
-    """The adapters, made once for each execution environment."""
+def wire() -> Sweeper:
+    """The use case with its adapters, made once for each execution environment."""
     environment = read_environment(os.environ)
-    ports = (
+    return Sweeper(
         Ec2Instances(clients.ec2()),
         CloudWatchMetrics(clients.cloudwatch()),
         Askers(clients.ssm(), HttpsJupyter(utc_now)),
         DynamoLedger(clients.dynamodb(), environment.table),
         SqsQueue(clients.sqs(), environment.queue_url),
+        EventBridgeAnnouncer(clients.events()),
+        environment.policy,
     )
-    return ports, environment
 
 
 def handler(_event: dict[str, Any], _context: object) -> dict[str, dict[str, str]]:
     """One sweep; the next one, some minutes later, is the retry."""
-    ports, environment = wire()
-    swept = sweep(*ports, environment.policy, utc_now()).as_log()
-    if swept["intents"] or swept["skipped"]:
+    swept = wire().sweep(utc_now()).as_log()
+    if swept["intents"] or swept["skipped"] or swept["told"]:
         logger.info("swept", extra=swept)
     else:
         logger.debug("swept", extra=swept)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autostop.domain.idle import ANSWER_VALID_FOR, METRIC_DELAY, Activity, Sample, VerdictKind, assess
+from autostop.domain.activity import ANSWER_VALID_FOR, METRIC_DELAY, Activity, Sample
+from autostop.domain.idle import VerdictKind, assess
 from autostop.domain.reading import Reading, Server, Unread
 from autostop.domain.settings import Policy
 from tests.domain.build import minutes, reading, server
@@ -124,6 +125,26 @@ ROWS = [
         QUIET.but(processor=processor(busy=[NOW - PERIOD])), ACTIVE, "1.00 cores in use, more than 0.25", id="busy now"
     ),
     pytest.param(
+        QUIET.but(processor=[*processor(NOW - PERIOD, busy=[NOW - minutes(40)]), Sample(NOW - minutes(2), 0.0)]),
+        IDLE,
+        "idle for 35 min",
+        id="a period that is not over says nothing yet",
+    ),
+    pytest.param(
+        QUIET.but(processor=[*processor(NOW - minutes(10), busy=[NOW - minutes(40)]), Sample(NOW - minutes(2), 0.0)]),
+        ACTIVE,
+        "quiet for 25 min of 30 min as far as can be seen yet",
+        id="nor does it lengthen what was seen",
+    ),
+    pytest.param(
+        QUIET.but(processor=[*processor(), Sample(NOW - minutes(2), 2.0)]),
+        ACTIVE,
+        "2.00 cores in use",
+        id="unless it shows work already",
+    ),
+    pytest.param(QUIET.but(worked_at=NOW - minutes(10)), ACTIVE, "work was seen then", id="what showed it is gone"),
+    pytest.param(QUIET.but(worked_at=NOW - minutes(30)), IDLE, "idle for 30 min", id="what showed it is long gone"),
+    pytest.param(
         QUIET.but(processor=[*processor()[:-1], Sample(NOW - PERIOD, 0.25)]), IDLE, "idle for", id="at the threshold"
     ),
     pytest.param(
@@ -192,29 +213,29 @@ ROWS = [
         id="the period of the launch is not counted",
     ),
     # Jupyter.
-    pytest.param(QUIET.but(jupyter=None), IDLE, "idle for", id="nobody asks Jupyter"),
+    pytest.param(QUIET.but(answer=None), IDLE, "idle for", id="nobody asks"),
     pytest.param(
-        QUIET.but(jupyter=None, processor=processor(busy=[NOW - PERIOD])), ACTIVE, "cores", id="nobody asks, busy"
+        QUIET.but(answer=None, processor=processor(busy=[NOW - PERIOD])), ACTIVE, "cores", id="nobody asks, busy"
     ),
-    pytest.param(QUIET.but(jupyter=None, processor=[]), UNKNOWN, "no data", id="nobody asks, no metrics"),
-    pytest.param(QUIET.but(jupyter=Unread(NOW, "it hangs")), UNKNOWN, "Jupyter: it hangs", id="no readable answer"),
+    pytest.param(QUIET.but(answer=None, processor=[]), UNKNOWN, "no data", id="nobody asks, no metrics"),
+    pytest.param(QUIET.but(answer=Unread(NOW, "it hangs")), UNKNOWN, "asked: it hangs", id="no readable answer"),
     pytest.param(
-        QUIET.but(jupyter=Unread(NOW, "it hangs"), processor=processor(busy=[NOW - PERIOD])),
+        QUIET.but(answer=Unread(NOW, "it hangs"), processor=processor(busy=[NOW - PERIOD])),
         ACTIVE,
         "cores in use",
         id="no readable answer, busy",
     ),
     pytest.param(
-        QUIET.but(jupyter=Unread(NOW, "it hangs"), processor=processor(busy=[NOW - minutes(20)])),
+        QUIET.but(answer=Unread(NOW, "it hangs"), processor=processor(busy=[NOW - minutes(20)])),
         ACTIVE,
         "last above",
         id="no readable answer, but work in the window",
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW - ANSWER_VALID_FOR)), IDLE, "idle for", id="the answer is just young enough"
+        QUIET.but(answer=reading(NOW - ANSWER_VALID_FOR)), IDLE, "idle for", id="the answer is just young enough"
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW - ANSWER_VALID_FOR - SECOND)), UNKNOWN, "last answer", id="the answer is too old"
+        QUIET.but(answer=reading(NOW - ANSWER_VALID_FOR - SECOND)), UNKNOWN, "last answer", id="the answer is too old"
     ),
     pytest.param(
         Look(Activity(NOW - minutes(5), processor(since=NOW - minutes(5)), reading(NOW - minutes(6)))).under(
@@ -224,66 +245,66 @@ ROWS = [
         "last answer is from 11:54",
         id="the answer is from before the launch",
     ),
-    pytest.param(QUIET.but(jupyter=Reading(NOW, ())), IDLE, "idle for", id="no Jupyter runs"),
+    pytest.param(QUIET.but(answer=Reading(NOW, ())), IDLE, "idle for", id="no Jupyter runs"),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW, server(busy=1, kernel_active_at=LAUNCHED))),
+        QUIET.but(answer=reading(NOW, server(busy=1, kernel_active_at=LAUNCHED))),
         ACTIVE,
         "1 busy kernel",
         id="a silent cell moves no timestamp",
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW, server(), server(busy=2, kernel_active_at=LAUNCHED))),
+        QUIET.but(answer=reading(NOW, server(), server(busy=2, kernel_active_at=LAUNCHED))),
         ACTIVE,
         "2 busy kernels",
         id="busy kernels on the second server",
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW, server(starting=3, kernel_active_at=LAUNCHED))),
+        QUIET.but(answer=reading(NOW, server(starting=3, kernel_active_at=LAUNCHED))),
         IDLE,
         "idle for",
         id="starting for ever is not work",
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW, server(starting=1, kernel_active_at=NOW - minutes(3)))),
+        QUIET.but(answer=reading(NOW, server(starting=1, kernel_active_at=NOW - minutes(3)))),
         ACTIVE,
         "last used at 11:57",
         id="started just now is use",
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW, server(other=1, kernel_active_at=LAUNCHED))), IDLE, "idle for", id="dead kernels"
+        QUIET.but(answer=reading(NOW, server(other=1, kernel_active_at=LAUNCHED))), IDLE, "idle for", id="dead kernels"
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW, used(NOW - minutes(30)))), IDLE, "idle for 30 min", id="used idle_after ago"
+        QUIET.but(answer=reading(NOW, used(NOW - minutes(30)))), IDLE, "idle for 30 min", id="used idle_after ago"
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW, used(NOW - minutes(30) + SECOND))),
+        QUIET.but(answer=reading(NOW, used(NOW - minutes(30) + SECOND))),
         ACTIVE,
         "quiet for 29 min 59 s of 30 min: Jupyter: last used at 11:30 UTC",
         id="used just inside the window",
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW, server(terminals=1, terminal_active_at=NOW - minutes(10)))),
+        QUIET.but(answer=reading(NOW, server(terminals=1, terminal_active_at=NOW - minutes(10)))),
         ACTIVE,
-        "last used at 11:50",
-        id="a terminal was used",
+        "last shown in one at 11:50",
+        id="a terminal was used, and over the network nothing else tells of it",
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW, used(NOW - minutes(60)), used(NOW - minutes(10)))),
+        QUIET.but(answer=reading(NOW, used(NOW - minutes(60)), used(NOW - minutes(10)))),
         ACTIVE,
         "last used at 11:50",
         id="the newest of two servers counts",
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW - minutes(10), used(NOW - minutes(35)))),
+        QUIET.but(answer=reading(NOW - minutes(10), used(NOW - minutes(35)))),
         ACTIVE,
         "quiet for 25 min of 30 min as far as can be seen yet",
         id="used since the answer, for all we know",
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW, used(LAUNCHED - minutes(600)))), IDLE, "since 08:15", id="used before the launch"
+        QUIET.but(answer=reading(NOW, used(LAUNCHED - minutes(600)))), IDLE, "since 08:15", id="used before the launch"
     ),
     pytest.param(
-        QUIET.but(jupyter=reading(NOW + minutes(2), used(NOW + minutes(2)))),
+        QUIET.but(answer=reading(NOW + minutes(2), used(NOW + minutes(2)))),
         ACTIVE,
         "last used",
         id="its clock is ahead",
@@ -305,7 +326,7 @@ def test_the_verdict(look: Look, kind: VerdictKind, headline: str) -> None:
         pytest.param(QUIET.but(kept_awake_until=NOW + minutes(60)), NOW + minutes(60), id="the promise ends"),
         pytest.param(fresh(LAUNCHED + minutes(5)), LAUNCHED + minutes(45), id="grace and then the window"),
         pytest.param(
-            QUIET.but(jupyter=reading(NOW, used(NOW - minutes(10)))), NOW + minutes(20), id="the window's rest"
+            QUIET.but(answer=reading(NOW, used(NOW - minutes(10)))), NOW + minutes(20), id="the window's rest"
         ),
         pytest.param(
             QUIET.but(processor=processor(NOW - minutes(10), busy=[NOW - minutes(40)])),
@@ -322,7 +343,7 @@ def test_when_the_answer_changes_if_nothing_new_is_seen(look: Look, due_at: date
 
 
 def test_idle_says_since_when_and_what_was_seen() -> None:
-    look = QUIET.but(jupyter=reading(NOW, used(NOW - minutes(40))))
+    look = QUIET.but(answer=reading(NOW, used(NOW - minutes(40))))
 
     verdict = assess(look.activity, look.policy, look.now)
 
@@ -331,6 +352,8 @@ def test_idle_says_since_when_and_what_was_seen() -> None:
         "idle for 40 min (since 11:20 UTC)",
         "processor: at most 0.25 cores since 08:00 UTC",
         "Jupyter: last used at 11:20 UTC",
+        "files: nothing since the start",
+        "terminals: nothing since the start",
     )
 
 
@@ -341,7 +364,9 @@ def test_an_active_verdict_names_every_signal_once() -> None:
 
     assert verdict.reasons == (
         "processor: 1.00 cores in use, more than 0.25",
-        "Jupyter: no kernel or terminal was used",
+        "Jupyter: no kernel was used",
+        "files: nothing since the start",
+        "terminals: nothing since the start",
     )
 
 
@@ -381,7 +406,11 @@ answers = st.one_of(
     st.builds(Reading, offsets, st.lists(servers(), max_size=2).map(tuple)),
 )
 activities = st.builds(
-    Activity, st.just(LAUNCHED), samples(), answers, st.one_of(st.none(), offsets.filter(lambda at: at > LAUNCHED))
+    Activity,
+    st.just(LAUNCHED),
+    samples(),
+    answers,
+    kept_awake_until=st.one_of(st.none(), offsets.filter(lambda at: at > LAUNCHED)),
 )
 policies = st.builds(
     Policy,
@@ -402,12 +431,12 @@ def seen_quiet(activity: Activity, policy: Policy, since: datetime, until: datet
         each.cores > policy.cpu_cores and since < each.at + PERIOD and each.at < until for each in activity.processor
     ):
         return False
-    if activity.jupyter is None:
+    if activity.answer is None:
         return True
-    if isinstance(activity.jupyter, Unread) or activity.jupyter.at < until:
+    if isinstance(activity.answer, Unread) or activity.answer.at < until:
         return False
-    touched = [at for each in activity.jupyter.servers for at in (each.kernel_active_at, each.terminal_active_at) if at]
-    return not any(each.busy for each in activity.jupyter.servers) and all(at <= since for at in touched)
+    touched = [at for each in activity.answer.servers for at in (each.kernel_active_at, each.terminal_active_at) if at]
+    return not any(each.busy for each in activity.answer.servers) and all(at <= since for at in touched)
 
 
 @settings(max_examples=200, deadline=None)
@@ -434,8 +463,8 @@ def test_what_is_unknown_is_never_idle(activity: Activity, policy: Policy, minut
     now = LAUNCHED + timedelta(minutes=minute)
     unknown = {
         "no metrics": replace(activity, processor=[]),
-        "unread": replace(activity, jupyter=Unread(now, "no answer")),
-        "old answer": replace(activity, jupyter=Reading(now - ANSWER_VALID_FOR - SECOND, ())),
+        "unread": replace(activity, answer=Unread(now, "no answer")),
+        "old answer": replace(activity, answer=Reading(now - ANSWER_VALID_FOR - SECOND, ())),
     }[missing]
 
     assert assess(unknown, policy, now).kind is not IDLE

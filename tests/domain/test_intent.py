@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from autostop.domain.idle import Verdict, VerdictKind
 from autostop.domain.intent import By, Intent, Wanted, following, reconsider
 from autostop.domain.settings import Policy
 from autostop.domain.workstation import InstanceState
@@ -19,8 +18,8 @@ SHELVES_LATER = Policy(shelve_after=minutes(60))
 ONLY_STOPS = Policy(shelve_after=None)
 
 
-def verdict(kind: VerdictKind = VerdictKind.IDLE, at: datetime = NOW) -> Verdict:
-    return Verdict(kind, at, ("idle for 30 min",))
+IDLE = (By.IDLE, "idle for 30 min")
+LIMIT = (By.LIMIT, "max-run is 9 h")
 
 
 def settled(wanted: Wanted, at: datetime = LONG_AGO) -> Intent:
@@ -30,31 +29,29 @@ def settled(wanted: Wanted, at: datetime = LONG_AGO) -> Intent:
 def look(
     state: InstanceState,
     before: Intent | None,
-    judged: Verdict | None = None,
+    stop: tuple[By, str] | None = None,
     policy: Policy = SHELVES_AT_ONCE,
     kept_awake_until: datetime | None = None,
     now: datetime = NOW,
 ) -> Intent | None:
-    return reconsider(instance(state), before, judged, policy, kept_awake_until, now)
+    return reconsider(instance(state), before, stop, policy, kept_awake_until, now)
 
 
 @pytest.mark.parametrize(
-    ("state", "before", "judged", "policy", "expected"),
+    ("state", "before", "stop", "policy", "expected"),
     [
-        pytest.param(RUNNING, None, None, SHELVES_AT_ONCE, None, id="running, not judged"),
-        pytest.param(RUNNING, None, VerdictKind.ACTIVE, SHELVES_AT_ONCE, None, id="active"),
-        pytest.param(RUNNING, None, VerdictKind.UNKNOWN, SHELVES_AT_ONCE, None, id="unknown is not idle"),
-        pytest.param(RUNNING, None, VerdictKind.IDLE, SHELVES_AT_ONCE, (Wanted.SHELVE, By.IDLE), id="idle, the first"),
-        pytest.param(
-            RUNNING, Wanted.RUN, VerdictKind.IDLE, SHELVES_AT_ONCE, (Wanted.SHELVE, By.IDLE), id="idle after a start"
-        ),
-        pytest.param(RUNNING, Wanted.RUN, VerdictKind.IDLE, SHELVES_LATER, (Wanted.STOP, By.IDLE), id="shelved later"),
-        pytest.param(RUNNING, Wanted.RUN, VerdictKind.IDLE, ONLY_STOPS, (Wanted.STOP, By.IDLE), id="never shelved"),
-        pytest.param(RUNNING, Wanted.RUN, VerdictKind.ACTIVE, SHELVES_AT_ONCE, None, id="at work after a start"),
+        pytest.param(RUNNING, None, None, SHELVES_AT_ONCE, None, id="running, and not to be stopped"),
+        pytest.param(RUNNING, None, IDLE, SHELVES_AT_ONCE, (Wanted.SHELVE, By.IDLE), id="idle, the first"),
+        pytest.param(RUNNING, Wanted.RUN, IDLE, SHELVES_AT_ONCE, (Wanted.SHELVE, By.IDLE), id="idle after a start"),
+        pytest.param(RUNNING, Wanted.RUN, IDLE, SHELVES_LATER, (Wanted.STOP, By.IDLE), id="shelved later"),
+        pytest.param(RUNNING, Wanted.RUN, IDLE, ONLY_STOPS, (Wanted.STOP, By.IDLE), id="never shelved"),
+        pytest.param(RUNNING, Wanted.RUN, None, SHELVES_AT_ONCE, None, id="at work after a start"),
+        pytest.param(RUNNING, Wanted.RUN, LIMIT, SHELVES_AT_ONCE, (Wanted.SHELVE, By.LIMIT), id="at its limit"),
+        pytest.param(RUNNING, Wanted.RUN, LIMIT, ONLY_STOPS, (Wanted.STOP, By.LIMIT), id="at its limit, never shelved"),
         pytest.param(
             RUNNING,
             Wanted.SHELVE,
-            VerdictKind.IDLE,
+            IDLE,
             SHELVES_AT_ONCE,
             (Wanted.RUN, By.FOUND),
             id="found running: run first",
@@ -69,7 +66,7 @@ def look(
         pytest.param(STOPPED, Wanted.STOP, None, ONLY_STOPS, None, id="stopped, and never shelved"),
         pytest.param(STOPPED, Wanted.SHELVE, None, SHELVES_AT_ONCE, None, id="shelved"),
         *(
-            pytest.param(state, before, VerdictKind.IDLE, SHELVES_AT_ONCE, None, id=f"{state}: nothing")
+            pytest.param(state, before, IDLE, SHELVES_AT_ONCE, None, id=f"{state}: nothing")
             for state in InstanceState
             if state not in (RUNNING, STOPPED)
             for before in (Wanted.RUN,)
@@ -79,11 +76,11 @@ def look(
 def test_what_a_look_calls_for(
     state: InstanceState,
     before: Wanted | None,
-    judged: VerdictKind | None,
+    stop: tuple[By, str] | None,
     policy: Policy,
     expected: tuple[Wanted, By] | None,
 ) -> None:
-    found = look(state, settled(before) if before else None, verdict(judged) if judged else None, policy)
+    found = look(state, settled(before) if before else None, stop, policy)
 
     assert (found and (found.wanted, found.by)) == expected
     assert found is None or (found.number, found.at, found.settled) == (2 if before else 1, NOW, False)
@@ -92,7 +89,7 @@ def test_what_a_look_calls_for(
 @pytest.mark.parametrize("wanted", Wanted)
 @pytest.mark.parametrize("state", InstanceState)
 def test_what_is_not_reached_yet_is_never_overruled(wanted: Wanted, state: InstanceState) -> None:
-    assert look(state, intent(wanted), verdict()) is None
+    assert look(state, intent(wanted), IDLE) is None
 
 
 @pytest.mark.parametrize(
@@ -104,16 +101,16 @@ def test_what_is_not_reached_yet_is_never_overruled(wanted: Wanted, state: Insta
     ],
 )
 @pytest.mark.parametrize(
-    ("state", "before", "judged"),
+    ("state", "before", "stop"),
     [
-        pytest.param(RUNNING, Wanted.RUN, verdict(), id="running, judged before the promise"),
+        pytest.param(RUNNING, Wanted.RUN, IDLE, id="running, judged before the promise"),
         pytest.param(STOPPED, Wanted.STOP, None, id="stopped"),
     ],
 )
 def test_a_promise_of_work_holds_until_its_time(
-    state: InstanceState, before: Wanted, judged: Verdict | None, ahead: timedelta, *, shelves: bool
+    state: InstanceState, before: Wanted, stop: tuple[By, str] | None, ahead: timedelta, *, shelves: bool
 ) -> None:
-    found = look(state, settled(before), judged, kept_awake_until=NOW + ahead)
+    found = look(state, settled(before), stop, kept_awake_until=NOW + ahead)
 
     assert (found is not None) is shelves
 
@@ -123,7 +120,7 @@ def test_a_stopped_workstation_is_not_even_noted_while_kept_awake() -> None:
 
 
 def test_a_start_is_noted_while_kept_awake() -> None:
-    found = look(RUNNING, settled(Wanted.SHELVE), verdict(), kept_awake_until=NOW + SECOND)
+    found = look(RUNNING, settled(Wanted.SHELVE), IDLE, kept_awake_until=NOW + SECOND)
 
     assert found is not None
     assert found.wanted is Wanted.RUN
@@ -138,9 +135,7 @@ def test_a_start_is_noted_while_kept_awake() -> None:
     ],
 )
 def test_a_verdict_from_before_the_tap_never_overrules_it(judged_after: timedelta, *, stops: bool) -> None:
-    tapped = NOW - minutes(1)
-
-    found = look(RUNNING, settled(Wanted.RUN, at=tapped), verdict(at=tapped + judged_after))
+    found = look(RUNNING, settled(Wanted.RUN, at=NOW), IDLE, now=NOW + judged_after)
 
     assert (found is not None) is stops
 
@@ -173,7 +168,7 @@ def test_the_reason_of_a_stop_is_carried_to_its_shelving() -> None:
 
 
 def test_idleness_is_said_in_the_words_of_its_verdict() -> None:
-    found = look(RUNNING, None, verdict())
+    found = look(RUNNING, None, IDLE)
 
     assert found is not None
     assert found.why == "idle for 30 min"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,14 @@ class Template:
 def load() -> Template:
     """The repository's template."""
     return Template(yaml.load(PATH.read_text(encoding="utf-8"), Loader=_Loader))  # noqa: S506  # a SafeLoader of our own
+
+
+@cache
+def table_properties() -> Mapping[str, Any]:
+    """What CreateTable needs to make the template's table, index and all."""
+    properties = load().resources["Table"]["Properties"]
+    taken = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    return {name: properties[name] for name in taken}
 
 
 def as_list(value: Any) -> list[Any]:

@@ -167,7 +167,7 @@ class History:
         if lab.ec2_state() == "running":
             lab.oracle.write()
             if lab.clock() < self.works_until:
-                lab.jupyter.used_at = lab.clock()
+                lab.answers.used_at = lab.clock()
                 lab.oracle.activity.last_work = lab.clock()
         lab.hub.at(lab.clock() + timedelta(seconds=self.chance.uniform(20, 240)), self._work)
 
@@ -204,7 +204,7 @@ class History:
         world.fail_next_volumes(0)
         world.fail_next_boots(0)
         world.lack_capacity(())
-        lab.jupyter.fails = False
+        lab.answers.fails = False
         if lab.ec2_state() != "gone":
             world.break_agent(lab.workstation, broken=False)
             world.lose_metrics(lab.workstation, lost=False)
@@ -523,5 +523,6 @@ def _weather(chance: random.Random, clock: Callable[[], datetime], rough: float)
         lost=0.02 * rough,
         slow=0.03 * rough,
         crash=0.01 * rough,
+        lagging=0.3 * rough,
         storms=storms,
     )

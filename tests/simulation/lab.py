@@ -9,6 +9,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
+from autostop.aws.announce import EventBridgeAnnouncer
 from autostop.aws.asker import Askers
 from autostop.aws.cloudwatch import CloudWatchMetrics
 from autostop.aws.dynamodb import DynamoLedger
@@ -23,7 +24,7 @@ from autostop.domain.workstation import WorkstationId
 from autostop.ports import ConflictError, DeniedError, State, TransientError
 from autostop.usecases.owner import Owner, RefusedError
 from autostop.usecases.reconcile import Reconciler
-from autostop.usecases.sweep import sweep
+from autostop.usecases.sweep import Sweeper
 from autostop.wakeup import workstations_in
 from autostop_local.world import MemoryContent, Timings, VirtualClock, VirtualMachines, World
 from autostop_local.world.errors import AwsError
@@ -35,7 +36,7 @@ from tests.simulation.messages import Disorder, Message, Messages
 from tests.simulation.oracle import Activity, Oracle
 from tests.simulation.table import Table
 from tests.simulation.weather import Planned, Weather
-from tests.usecases.autostop_at_work import Jupyter
+from tests.usecases.autostop_at_work import Answers
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 EVERY = timedelta(minutes=5)
@@ -84,7 +85,7 @@ class Lab:
         """disks: the `Ebs` of each device. skew: at most so far is the clock of a function off. settings: as tags."""
         self.seed, self.chance = seed, random.Random(seed)  # noqa: S311 - a history, not a secret
         self.clock = VirtualClock(START)
-        self.table, self.content, self.machines = Table(), MemoryContent(), VirtualMachines()
+        self.table, self.content, self.machines = Table(self.clock), MemoryContent(), VirtualMachines()
         self.skew = skew
         self.hub = Hub(self.clock, self)
         self.messages = Messages(self.hub, self._reconcile, self._own_chance(), disorder or Disorder())
@@ -101,6 +102,7 @@ class Lab:
             self.weather: Weather | Planned = weather
         else:
             self.weather = (weather or Weather)(self._own_chance(), self.clock)
+        self.table.lag = self.weather.index_lag
         self.account = Account(
             self.hub, self.world, self.table, self.weather, self, self.messages.send, self._own_chance()
         )
@@ -118,8 +120,8 @@ class Lab:
         self.given_up: set[str] = set()
         self.edited_by_hand: set[str] = set()
         self.on_call: list[Callable[[Call], None]] = []
-        self.jupyter = Jupyter(START)
-        self.machines.respond = lambda _instance, _script: self.jupyter.says(self.clock())
+        self.answers = Answers(START)
+        self.machines.respond = lambda _instance, _script: self.answers.says(self.clock())
         self.neighbour = self._launch({"/dev/sdf": {"VolumeSize": 10}})
         self.workstation = WorkstationId(self._launch(disks))
         self._adopt(settings or {})
@@ -144,7 +146,7 @@ class Lab:
     def _wire(self) -> None:
         own = self._own
         self.instances, self.disks = Ec2Instances(own.ec2), EbsDisks(own.ec2)
-        self.metrics = CloudWatchMetrics(own.cloudwatch)
+        self.metrics, self.announcer = CloudWatchMetrics(own.cloudwatch), EventBridgeAnnouncer(own.events)
         self.asker = Askers(own.ssm, HttpsJupyter(self.function_clock))
         read = SimpleNamespace(get_item=lambda **asked: self.table.operations["GetItem"](asked))
         self._reader = DynamoLedger(cast("Any", read), "autostop")
@@ -261,8 +263,8 @@ class Lab:
     def _sweep_at(self, due: datetime) -> None:
         def begin() -> None:
             self._sweep_at(due + EVERY)
-            ports = (self.instances, self.metrics, self.asker, self.ledger, self.queue)
-            self._run("sweep", lambda: sweep(*ports, self.defaults, self.function_clock()))
+            ports = (self.instances, self.metrics, self.asker, self.ledger, self.queue, self.announcer)
+            self._run("sweep", lambda: Sweeper(*ports, self.defaults).sweep(self.function_clock()))
 
         self.hub.at(due, begin)
 

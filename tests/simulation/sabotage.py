@@ -62,19 +62,31 @@ _NAMED = (
     (
         "autostop/domain/intent.py",
         "a verdict from before the owner's wish counts for nothing",
-        "verdict is not None and intent is not None and verdict.at <= intent.at",
+        "intent is not None and now <= intent.at",
         "False",
     ),
     (
-        "autostop/domain/idle.py",
-        "what was measured before the launch counts for nothing",
-        "if sample.at >= activity.launched_at]",
-        "]",
+        "autostop/usecases/sweep.py",
+        "an index that lags decides nothing",
+        "state.version != (brief.version if brief is not None else 0)",
+        "False",
     ),
     (
-        "autostop/domain/idle.py",
-        "what Jupyter said before the launch, or long ago, counts for nothing",
-        "answer.at < launched_at or now - answer.at > ANSWER_VALID_FOR",
+        "autostop/domain/outlook.py",
+        "nobody is stopped who was not told in time",
+        "stop_at <= now and was_told_long_enough",
+        "stop_at <= now",
+    ),
+    (
+        "autostop/domain/signals.py",
+        "what was measured before the launch counts for nothing",
+        "at >= activity.launched_at and (at",
+        "(at",
+    ),
+    (
+        "autostop/domain/signals.py",
+        "what was answered before the launch, or long ago, counts for nothing",
+        "answer.at < activity.launched_at or now - answer.at > ANSWER_VALID_FOR",
         "False",
     ),
 )
@@ -165,7 +177,8 @@ def _by_history(paths: list[str], seeds: int, scratch: Path) -> tuple[int | None
 
 def _by_test(paths: list[str]) -> str | None:
     options = ["-o", f"pythonpath={' '.join(paths)}", "-p", "no:cacheprovider", "-x", "-q", "--no-header"]
-    asked = ["-m", "pytest", *options, "tests/domain", "tests/adapters/test_dynamodb.py"]
+    files = ["tests/domain", "tests/adapters/test_dynamodb.py", "tests/usecases/test_last_minutes.py"]
+    asked = ["-m", "pytest", *options, *files]
     ended = subprocess.run([sys.executable, *asked], cwd=_ROOT, env=_env(paths), capture_output=True, text=True)  # noqa: PLW1510 - as above
     failed = [line for line in ended.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
     return failed[0].partition(" ")[2].partition(" - ")[0] if failed else None

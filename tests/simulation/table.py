@@ -1,25 +1,38 @@
 """A DynamoDB table in memory: the calls that Autostop makes, with their conditions."""
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from autostop_local.world.errors import AwsError
+from tests.simulation.query import Query, size
 
 Item = dict[str, Any]
+
+# DynamoDB, "Service, account, and table quotas".
+_LARGEST_ITEM = 400 * 1024
+# What was before is remembered for so long: no index lags behind further.
+LONGEST_LAG = timedelta(minutes=1)
 
 _TOKEN = re.compile(r"\s*(attribute_not_exists|attribute_exists|begins_with|[A-Za-z_]\w*|#\w+|:\w+|<=|>=|[=<>(),])")
 _SET = re.compile(r"SET (\w+) = (:\w+)")
 
 
 class Table:
-    """One table with the keys `workstation` and `kind`; every read is consistent. Nobody changes an item in place."""
+    """One table with the keys `workstation` and `kind`, and its index `overview`. Nobody changes an item in place.
 
-    def __init__(self) -> None:
+    Every read of the table is consistent. lag: how far a read of the index is behind; asked for at each.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self.clock = clock
+        self.lag: Callable[[], timedelta] = lambda: timedelta(0)
         self.items: dict[tuple[str, str], Item] = {}
+        self._before: deque[tuple[datetime, tuple[str, str], Item | None]] = deque()
         self.operations: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "GetItem": self._get,
-            "BatchGetItem": self._batch_get,
             "PutItem": self._put,
             "UpdateItem": self._update,
             "DeleteItem": self._delete,
@@ -30,18 +43,10 @@ class Table:
         found = self.items.get(_key(asked["Key"]))
         return {"Item": dict(found)} if found is not None else {}
 
-    def _batch_get(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        [(table, wanted)] = asked["RequestItems"].items()
-        found = [self.items.get(_key(key)) for key in wanted["Keys"]]
-        return {
-            "Responses": {table: [dict(item) for item in found if item is not None]},
-            "UnprocessedKeys": {},
-        }
-
     def _put(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         key = _key(asked["Item"])
         self._check(asked, key)
-        self.items[key] = dict(asked["Item"])
+        self._write(key, dict(asked["Item"]))
         return {}
 
     def _update(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,22 +56,48 @@ class Table:
         if found is None:
             raise AwsError("ValidationException", f"Invalid UpdateExpression: {asked['UpdateExpression']}")
         item = self.items.get(key, dict(asked["Key"])) | {found[1]: asked["ExpressionAttributeValues"][found[2]]}
-        self.items[key] = item
+        self._write(key, item)
         return {"Attributes": dict(item)}
 
     def _delete(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         key = _key(asked["Key"])
         self._check(asked, key)
-        self.items.pop(key, None)
+        self._write(key, None)
         return {}
 
     def _query(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        values = asked["ExpressionAttributeValues"]
-        if asked["KeyConditionExpression"] != "workstation = :workstation AND begins_with(kind, :kind)":
-            raise AwsError("ValidationException", "the table does not know this key condition")
-        workstation, prefix = values[":workstation"]["S"], values[":kind"]["S"]
-        found = [key for key in self.items if key[0] == workstation and key[1].startswith(prefix)]
-        return {"Items": [dict(self.items[key]) for key in sorted(found)]}
+        query = Query.of(asked)
+        items = self.items if query.index is None else self._items_before(self.clock() - self.lag())
+        page = query.page(list(items.values()))
+        if query.filter is not None:
+            names = asked.get("ExpressionAttributeNames") or {}
+            held = [each for each in page["Items"] if holds(query.filter, each, names, query.values)]
+            page = {**page, "Items": held}
+        return page
+
+    def _write(self, key: tuple[str, str], item: Item | None) -> None:
+        if item is not None and size(item) > _LARGEST_ITEM:
+            raise AwsError("ValidationException", "Item size has exceeded the maximum allowed size")
+        now = self.clock()
+        while self._before and self._before[0][0] < now - LONGEST_LAG:
+            self._before.popleft()
+        self._before.append((now, key, self.items.get(key)))
+        if item is None:
+            self.items.pop(key, None)
+        else:
+            self.items[key] = item
+
+    def _items_before(self, moment: datetime) -> dict[tuple[str, str], Item]:
+        """The items without what was written after a moment."""
+        items = dict(self.items)
+        for at, key, before in reversed(self._before):
+            if at <= moment:
+                break
+            if before is None:
+                items.pop(key, None)
+            else:
+                items[key] = before
+        return items
 
     def _check(self, asked: Mapping[str, Any], key: tuple[str, str]) -> None:
         expression = asked.get("ConditionExpression")

@@ -87,7 +87,7 @@ class Workstation(RuleBasedStateMachine):
         if lab.ec2_state() == "running":
             lab.oracle.write()
             if lab.clock() < self.works_until:
-                lab.jupyter.used_at = lab.oracle.activity.last_work = lab.clock()
+                lab.answers.used_at = lab.oracle.activity.last_work = lab.clock()
         lab.hub.at(lab.clock() + timedelta(minutes=3), self.work)
 
     def wait(self, until: str | int) -> None:

@@ -2,18 +2,22 @@
 
 import ast
 import inspect
+import itertools
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from autostop.aws import dynamodb
+from autostop_local.world import VirtualClock
 from autostop_local.world.errors import AwsError
-from tests.simulation.table import Table
-from tests.usecases.autostop_at_work import TABLE, make_table
+from tests.handlers.table import TABLE, make_table
+from tests.simulation.table import LONGEST_LAG, Table
 
 KEY = {"workstation": {"S": "i-1"}, "kind": {"S": "lease"}}
 OTHER = {"workstation": {"S": "i-1"}, "kind": {"S": "state"}}
@@ -30,6 +34,12 @@ MINE = "holder = :holder"
 MINE_AND_QUIET = "holder = :holder AND attribute_not_exists(knocked)"
 
 Item = dict[str, Any]
+
+NOW = datetime(2026, 11, 23, 18, 30, tzinfo=UTC)
+BY_PREFIX = "workstation = :workstation AND begins_with(kind, :kind)"
+BETWEEN = "workstation = :sweep AND kind BETWEEN :since AND :until"
+LISTED = "listed = :listed"
+HAS = "#first <= :workstation AND #last >= :workstation"
 
 
 def free(now: str, holder: str) -> Item:
@@ -83,7 +93,7 @@ class Both:
     """One call to the table in memory and to moto's; they must agree."""
 
     def __init__(self, client: Any) -> None:
-        self.client, self.table = client, Table()
+        self.client, self.table = client, Table(VirtualClock(NOW))
 
     def __call__(self, operation: str, **asked: Any) -> Item | str:
         """The answer, or the code of the error."""
@@ -91,13 +101,15 @@ class Both:
         theirs: Item | str
         try:
             theirs = dict(getattr(self.client, method)(**asked))
-            for more in ("ResponseMetadata", "ConsumedCapacity", "Count", "ScannedCount"):
+            # moto tells of a next page only when there is one; DynamoDB does so whenever a limit was reached.
+            for more in ("ResponseMetadata", "ConsumedCapacity", "Count", "ScannedCount", "LastEvaluatedKey"):
                 theirs.pop(more, None)
         except ClientError as error:
             theirs = error.response["Error"]["Code"]
         ours: Item | str
         try:
-            ours = self.table.operations[operation](asked)
+            ours = dict(self.table.operations[operation](asked))
+            self.next = ours.pop("LastEvaluatedKey", None)
         except AwsError as error:
             ours = error.code
         assert ours == theirs
@@ -110,10 +122,9 @@ class Both:
 
 
 @pytest.fixture
-def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+def both() -> Iterator[Both]:
     with mock_aws():
-        yield Both(make_table())
+        yield Both(make_table(boto3.client("dynamodb", "us-east-1")))
 
 
 @pytest.mark.parametrize("operation", WRITES)
@@ -142,9 +153,10 @@ def test_every_condition_of_the_ledger_is_among_the_cases() -> None:
     source = inspect.getsource(dynamodb)
     texts = {str(node.value) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
     conditions = {each for each in texts if re.match(r"attribute_\w+\(|#?\w+ [<=>]+ :", each)}
-    conditions = {each for each in conditions if "begins_with" not in each}
-    assert len(conditions) >= 5
-    assert conditions <= {condition for _, condition, _, _ in CASES.values()}
+    queries = {BY_PREFIX, BETWEEN, LISTED, HAS}
+    assert queries < conditions
+    assert len(conditions - queries) >= 5
+    assert conditions - queries <= {condition for _, condition, _, _ in CASES.values()}
 
 
 def test_reads_answer_as_dynamodb_does(both: Both) -> None:
@@ -153,24 +165,166 @@ def test_reads_answer_as_dynamodb_does(both: Both) -> None:
         both("PutItem", TableName=TABLE, Item=OTHER | {"kind": {"S": f"event#00000007#{second}"}})
     assert both("GetItem", TableName=TABLE, Key=KEY, ConsistentRead=True) == {"Item": LEASE}
     assert both("GetItem", TableName=TABLE, Key=OTHER) == {}
-    wanted = {TABLE: {"Keys": [KEY, OTHER], "ConsistentRead": True}}
-    assert both("BatchGetItem", RequestItems=wanted) == {"Responses": {TABLE: [LEASE]}, "UnprocessedKeys": {}}
     for prefix, count in (("event#00000007#", 3), ("event#00000008#", 0), ("event#", 3), ("l", 1)):
-        answer = both(
-            "Query",
-            TableName=TABLE,
-            KeyConditionExpression="workstation = :workstation AND begins_with(kind, :kind)",
-            **values(workstation={"S": "i-1"}, kind={"S": prefix}),
-        )
+        assert len(found(both, BY_PREFIX, **values(workstation={"S": "i-1"}, kind={"S": prefix}))) == count
+
+
+def found(both: Both, condition: str, **given: Any) -> list[Item]:
+    """What both find."""
+    answer = both("Query", TableName=TABLE, KeyConditionExpression=condition, **given)
+    assert isinstance(answer, dict)
+    items: list[Item] = answer["Items"]
+    return items
+
+
+def part(kind: str, first: str = "i-1", last: str = "i-9", **more: Item) -> Item:
+    return {"workstation": {"S": "sweep"}, "kind": {"S": kind}, "first": {"S": first}, "last": {"S": last}, **more}
+
+
+def sweeps(since: str, until: str, **more: Item) -> Item:
+    return values(sweep={"S": "sweep"}, since={"S": since}, until={"S": until}, **more)
+
+
+@pytest.mark.parametrize("limit", [{}, {"Limit": 1}, {"Limit": 3}, {"Limit": 9}], ids=str)
+@pytest.mark.parametrize("forward", [{}, {"ScanIndexForward": True}, {"ScanIndexForward": False}], ids=str)
+def test_the_journal_is_found_between_two_moments_in_either_direction(both: Both, forward: Item, limit: Item) -> None:
+    for kind in ("3#0000", "1#0000", "2#0001", "2#0000", "4#0000"):
+        both("PutItem", TableName=TABLE, Item=part(kind))
+    both("PutItem", TableName=TABLE, Item=OTHER | {"kind": {"S": "2#0000"}})
+    items = found(both, BETWEEN, **sweeps("2#0000", "3#9999"), **forward, **limit)
+    kinds = ["2#0000", "2#0001", "3#0000"]
+    if forward == {"ScanIndexForward": False}:
+        kinds.reverse()
+    assert [item["kind"]["S"] for item in items] == kinds[: limit.get("Limit", 9)]
+    assert bool(both.next) is (limit.get("Limit", 9) <= 3)
+    assert found(both, BETWEEN, **sweeps("5", "6"), **forward, **limit) == []
+
+
+@pytest.mark.parametrize(
+    ("workstation", "kinds"), [("i-0", []), ("i-1", ["1"]), ("i-4", ["1"]), ("i-5", ["1", "2"]), ("i-90", ["2"])]
+)
+def test_a_filter_leaves_out_the_parts_without_a_workstation(both: Both, workstation: str, kinds: list[str]) -> None:
+    both("PutItem", TableName=TABLE, Item=part("1", "i-1", "i-5"))
+    both("PutItem", TableName=TABLE, Item=part("2", "i-5", "i-90"))
+    both("PutItem", TableName=TABLE, Item={"workstation": {"S": "sweep"}, "kind": {"S": "3"}})
+    items = found(
+        both,
+        BETWEEN,
+        FilterExpression=HAS,
+        ExpressionAttributeNames={"#first": "first", "#last": "last"},
+        **sweeps("0", "9", workstation={"S": workstation}),
+    )
+    assert [item["kind"]["S"] for item in items] == kinds
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_a_page_holds_a_megabyte_and_the_next_begins_behind_it(both: Both, forward: bool) -> None:
+    for number in range(7):
+        both("PutItem", TableName=TABLE, Item=part(str(number), document={"B": bytes(300_000)}))
+    asked = {"TableName": TABLE, "KeyConditionExpression": BETWEEN, **sweeps("0", "9"), "ScanIndexForward": forward}
+    kinds: list[list[str]] = []
+    after: Item = {}
+    for _ in range(3):
+        answer = both("Query", **asked, **after)
         assert isinstance(answer, dict)
-        assert len(answer["Items"]) == count
+        kinds.append([item["kind"]["S"] for item in answer["Items"]])
+        after = {"ExclusiveStartKey": both.next}
+    assert not both.next
+    assert [len(page) for page in kinds] == [3, 3, 1]
+    assert [*itertools.chain(*kinds)] == sorted("0123456", reverse=not forward)
+
+
+def test_only_what_is_listed_is_in_the_index_with_its_brief_alone(both: Both) -> None:
+    for number in (2, 1):
+        state = {"workstation": {"S": f"i-{number}"}, "kind": {"S": "state"}, "brief": {"S": "{}"}}
+        both("PutItem", TableName=TABLE, Item=state | {"listed": {"S": "state"}, "document": {"S": "{}"}})
+    both("PutItem", TableName=TABLE, Item=LEASE)
+    listed = {"IndexName": "overview", **values(listed={"S": "state"})}
+    items = found(both, LISTED, **listed)
+    assert [sorted(item) for item in items] == 2 * [["brief", "kind", "listed", "workstation"]]
+    assert [item["workstation"]["S"] for item in items] == ["i-1", "i-2"]
+    both("DeleteItem", TableName=TABLE, Key={"workstation": {"S": "i-1"}, "kind": {"S": "state"}})
+    assert len(found(both, LISTED, **listed)) == 1
+    asked = {"TableName": TABLE, "KeyConditionExpression": LISTED, **listed}
+    assert both("Query", **asked, ConsistentRead=True) == "ValidationException"
+
+
+@pytest.mark.parametrize(("kilobytes", "fits"), [(390, True), (401, False)])
+def test_a_large_item_is_refused(both: Both, kilobytes: int, fits: bool) -> None:
+    item = KEY | {"document": {"S": "x" * kilobytes * 1024}}
+    assert both("PutItem", TableName=TABLE, Item=item) == ({} if fits else "ValidationException")
+    assert len(both.all()) == fits
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_item_holds_400_kilobytes_with_its_names(more: int) -> None:
+    names = sum(len(each) for each in ("workstation", "i-1", "kind", "lease", "document"))
+    table = Table(VirtualClock(NOW))
+    item = KEY | {"document": {"B": bytes(400 * 1024 - names + more)}}
+    if more:
+        with pytest.raises(AwsError, match="maximum allowed size"):
+            table.operations["PutItem"]({"Item": item})
+    else:
+        table.operations["PutItem"]({"Item": item})
+    assert len(table.items) == 1 - more
+
+
+def test_the_index_may_lag_behind_and_the_table_never_does() -> None:
+    clock = VirtualClock(NOW)
+    table = Table(clock)
+    table.lag = lambda: timedelta(seconds=10)
+    state = OTHER | {"listed": {"S": "state"}, "brief": {"S": "1"}}
+
+    def briefs() -> list[str]:
+        asked = {"IndexName": "overview", "KeyConditionExpression": LISTED, **values(listed={"S": "state"})}
+        return [item["brief"]["S"] for item in table.operations["Query"](asked)["Items"]]
+
+    for written in (state, state | {"brief": {"S": "2"}}, None, state | {"brief": {"S": "3"}}):
+        if written is None:
+            table.operations["DeleteItem"]({"Key": OTHER})
+        else:
+            table.operations["PutItem"]({"Item": written})
+            assert table.operations["GetItem"]({"Key": OTHER}) == {"Item": written}
+        clock.advance(timedelta(seconds=6))
+    assert briefs() == []
+    clock.advance(timedelta(seconds=3))
+    assert briefs() == []
+    clock.advance(timedelta(seconds=1))
+    assert briefs() == ["3"]
+    table.lag = lambda: timedelta(seconds=18)
+    assert briefs() == ["2"]
+    table.lag = lambda: LONGEST_LAG
+    assert briefs() == []
 
 
 def test_what_it_does_not_know_is_an_error_and_no_guess() -> None:
-    table = Table()
+    table = Table(VirtualClock(NOW))
     for condition in ("size(holder) > :one", "NOT holder = :one", "holder <> :one"):
         with pytest.raises(AwsError, match="ConditionExpression"):
             table.operations["PutItem"]({"Item": KEY, "ConditionExpression": condition, **values(one={"N": "1"})})
     with pytest.raises(AwsError, match="UpdateExpression"):
         table.operations["UpdateItem"]({"Key": KEY, "UpdateExpression": "REMOVE knocked"})
     assert table.items == {}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"KeyConditionExpression": "workstation = :one AND kind > :one"},
+        {"KeyConditionExpression": "kind = :one"},
+        {"KeyConditionExpression": "workstation = :one AND begins_with(holder, :one)"},
+        {"KeyConditionExpression": LISTED},
+        {"KeyConditionExpression": "workstation = :one", "IndexName": "overview"},
+        {"KeyConditionExpression": "listed = :one", "IndexName": "another"},
+        {"KeyConditionExpression": "workstation = :one", "Select": "COUNT"},
+        {"KeyConditionExpression": "workstation = :one", "FilterExpression": "contains(holder, :one)"},
+        # moto takes it; DynamoDB does not.
+        {"KeyConditionExpression": "workstation = :one AND kind BETWEEN :one AND :none"},
+    ],
+    ids=str,
+)
+def test_a_query_that_it_does_not_know_is_an_error_and_no_guess(asked: Item) -> None:
+    table = Table(VirtualClock(NOW))
+    table.operations["PutItem"]({"Item": KEY | {"workstation": {"S": "1"}}})
+    with pytest.raises(AwsError, match=r"does not know|Invalid|upper bound"):
+        table.operations["Query"]({**asked, **values(one={"S": "1"}, none={"S": "0"}, listed={"S": "1"})})

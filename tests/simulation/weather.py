@@ -12,6 +12,7 @@ _ANY_TIME = {
     "ec2": ("RequestLimitExceeded", "InternalError", "Unavailable", "ServiceUnavailable"),
     "dynamodb": ("ProvisionedThroughputExceededException", "ThrottlingException", "InternalServerError"),
     "sqs": ("ThrottlingException", "ServiceUnavailable"),
+    "events": ("ThrottlingException", "InternalException"),
     "cloudwatch": ("Throttling", "InternalServiceFault"),
     "ssm": ("ThrottlingException", "InternalServerError"),
 }
@@ -48,17 +49,23 @@ class Weather:
     lost: float = 0.0
     slow: float = 0.0
     crash: float = 0.0
+    lagging: float = 0.0
     storms: list[tuple[datetime, datetime]] = field(default_factory=list)
 
     def clear_up(self) -> None:
         """From now on nothing goes wrong any more."""
-        self.refused = self.lost = self.slow = self.crash = 0.0
+        self.refused = self.lost = self.slow = self.crash = self.lagging = 0.0
         self.storms.clear()
 
     def latency(self) -> timedelta:
         if self.chance.random() < self.slow:
             return timedelta(seconds=self.chance.uniform(0.5, 12))
         return timedelta(milliseconds=self.chance.uniform(10, 90))
+
+    def index_lag(self) -> timedelta:
+        """How far the table's index is behind; AWS names no limit."""
+        late = self.lagging > 0 and self.chance.random() < self.lagging
+        return timedelta(seconds=self.chance.uniform(0, 30)) if late else timedelta(0)
 
     def refusal(self, call: Call) -> AwsError | None:
         now = self.clock()
@@ -92,6 +99,9 @@ class Planned:
 
     def latency(self) -> timedelta:
         return timedelta(milliseconds=40)
+
+    def index_lag(self) -> timedelta:
+        return timedelta(0)
 
     def refusal(self, call: Call) -> AwsError | None:
         return None

@@ -1,14 +1,14 @@
 """Autostop over the world in one process: its real use cases and adapters, its table, its queue, and time to turn.
 
-Only two things are stood in for. The queue, because moto's counts its delays by the clock on the wall; and Jupyter, of
-whose answers a test says what is in them. Everything else is what runs in the cloud.
+Only three things are stood in for. The queue, because moto's counts its delays by the clock on the wall; the bus of our
+own events; and what the workstations answer, which a test decides. Everything else is what runs in the cloud.
 """
 
 import heapq
 import itertools
 import json
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,22 +27,25 @@ from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.jupyter import HttpsJupyter
 from autostop.aws.sqs import SqsQueue
 from autostop.domain import tags
+from autostop.domain.idle import Verdict
 from autostop.domain.intent import Wanted
+from autostop.domain.journal import Seen
 from autostop.domain.link import Link, Scope, digest_of
+from autostop.domain.notice import Notice
 from autostop.domain.settings import Policy
 from autostop.domain.workstation import WorkstationId
 from autostop.ports import State
 from autostop.usecases.owner import Owner
 from autostop.usecases.reconcile import Reconciler
-from autostop.usecases.sweep import Swept, sweep
+from autostop.usecases.sweep import Sweeper, Swept
 from autostop.wakeup import workstations_in
 from autostop_local.world import Outcome, Timings, VirtualClock, VirtualMachines, World
+from tests.handlers.table import TABLE, make_table
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 EVERY = timedelta(minutes=5)
 FUNCTION_RUNS_FOR = timedelta(seconds=48)
 VISIBILITY = timedelta(minutes=6)
-TABLE = "autostop"
 SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I"
 # What changes anything in the account.
 CHANGES = (
@@ -72,21 +75,41 @@ class CrashedError(Exception):
 
 
 @dataclass
-class Jupyter:
-    """What one workstation's Jupyter would say. used_at: when its one kernel was last used."""
+class Answers:
+    """What one workstation would answer. used_at: of its one kernel; machine: what differs from a quiet one."""
 
     used_at: datetime
     busy: bool = False
     fails: bool = False
+    machine: dict[str, object] = field(default_factory=dict)
 
     def says(self, now: datetime) -> Outcome | str:
         if self.fails:
             return Outcome(1, "", "python3: command not found")
         if self.busy:
             self.used_at = now
+        used_at = self.used_at.timestamp()
         server = {"port": 8888, "status": "ok", "busy": int(self.busy), "idle": int(not self.busy), "starting": 0}
-        server |= {"other": 0, "kernel_at": self.used_at.timestamp(), "terminals": 0, "terminal_at": None}
-        return json.dumps({"v": 1, "at": now.timestamp(), "servers": [server], "errors": []})
+        server |= {"other": 0, "kernel_at": used_at, "busy_at": used_at if self.busy else None, "together": 0}
+        server |= {"terminals": 0, "terminal_at": None, "connections": 0, "server_at": used_at, "saved_at": None}
+        machine = {"boot": "b007b007", "cpu": 1.0, "typed_at": None, "jobs": 0, "job": "", "gpu": None, "logins": 0}
+        machine |= {"editors": 0, "edited_at": None, "muxes": 0, "kernels": 0, "held": 0}
+        line = {"v": 2, "at": now.timestamp(), "servers": [server], "machine": machine | self.machine, "errors": []}
+        return json.dumps(line)
+
+
+@dataclass
+class Told:
+    """The bus of our own events, as a list. fails: EventBridge refuses; deaf: only what is about these."""
+
+    notices: list[Notice] = field(default_factory=list)
+    fails: bool = False
+    deaf: set[WorkstationId] = field(default_factory=set)
+
+    def announce(self, notices: Sequence[Notice]) -> Mapping[Notice, str]:
+        refused = {each: "EventBridge refused it" for each in notices if self.fails or each.workstation in self.deaf}
+        self.notices += [each for each in notices if each not in refused]
+        return refused
 
 
 @dataclass
@@ -100,7 +123,10 @@ class Losses:
 
 @dataclass
 class AtWork:
-    """Autostop in a world. `pass_time` lets hours go by, with sweeps on their schedule and messages when due."""
+    """Autostop in a world. `pass_time` lets hours go by, with sweeps on their schedule and messages when due.
+
+    late_by: by how much every message comes later than it should.
+    """
 
     world: World
     clock: VirtualClock
@@ -109,12 +135,13 @@ class AtWork:
     defaults: Policy = field(default_factory=Policy)
 
     def __post_init__(self) -> None:
-        self.jupyters: dict[str, Jupyter] = {}
-        self.machines.respond = lambda instance, _script: self.jupyters[instance].says(self.clock())
+        self.answers: dict[str, Answers] = {}
+        self.machines.respond = lambda instance, _script: self.answers[instance].says(self.clock())
         self._messages: list[tuple[datetime, int, str]] = []
         self._numbers = itertools.count()
         self._next_sweep = self.clock()
         self.crashes = 0
+        self.late_by = timedelta(0)
         self.said: list[str] = []
         self.swept: list[Swept] = []
         self.ec2 = SESSION.client("ec2")
@@ -122,8 +149,9 @@ class AtWork:
         self.instances, self.disks = Ec2Instances(self.ec2), EbsDisks(self.ec2)
         self.metrics = CloudWatchMetrics(self.cloudwatch)
         self.asker = Askers(self.ssm, HttpsJupyter(self.clock))
-        self.ledger = DynamoLedger(make_table(), TABLE)
+        self.ledger = DynamoLedger(make_table(SESSION.client("dynamodb")), TABLE)
         self.queue = SqsQueue(cast("Any", SimpleNamespace(send_message=self._send_message)), "queue")
+        self.told = Told()
         self.owner = Owner(self.instances, self.disks, self.ledger, self.queue, self.defaults, self.ticking)
         self.reconciler = Reconciler(
             self.instances,
@@ -176,12 +204,13 @@ class AtWork:
                 **{"type": "t3.xlarge", "tags": {"Name": "lab"}, **parameters},
             )
         )
-        self.jupyters[instance] = Jupyter(self.clock())
+        self.answers[instance] = Answers(self.clock())
         self.machines.use_cores(instance, 0.05)
         return instance
 
     def sweep(self) -> Swept:
-        swept = sweep(self.instances, self.metrics, self.asker, self.ledger, self.queue, self.defaults, self.ticking())
+        ports = (self.instances, self.metrics, self.asker, self.ledger, self.queue, self.told)
+        swept = Sweeper(*ports, self.defaults).sweep(self.ticking())
         self.swept.append(swept)
         return swept
 
@@ -228,6 +257,14 @@ class AtWork:
 
     def state(self, workstation: WorkstationId) -> State:
         return self.ledger.load(workstation)
+
+    def verdict(self, workstation: WorkstationId) -> Verdict:
+        """Of the newest sweep."""
+        return self.seen(workstation).verdict
+
+    def seen(self, workstation: WorkstationId) -> Seen:
+        """What the newest sweep saw of it."""
+        return self.ledger.latest_sweep(self.clock())[workstation]
 
     def reached(self, workstation: WorkstationId, wanted: Wanted) -> bool:
         intent = self.state(workstation).intent
@@ -291,7 +328,7 @@ class AtWork:
             self._put(MessageBody, timedelta(seconds=DelaySeconds))
 
     def _put(self, body: str, after: timedelta) -> None:
-        heapq.heappush(self._messages, (self.clock() + after, next(self._numbers), body))
+        heapq.heappush(self._messages, (self.clock() + after + self.late_by, next(self._numbers), body))
 
     def _deliver(self, body: str) -> None:
         try:
@@ -300,19 +337,6 @@ class AtWork:
                 self.said.append(self.reconciler.reconcile(workstation, holder, until))
         except CrashedError:
             self._put(body, VISIBILITY)
-
-
-def make_table() -> Any:
-    """The table of template.yaml, in moto."""
-    client = SESSION.client("dynamodb")
-    keys = {"workstation": "HASH", "kind": "RANGE"}
-    client.create_table(
-        TableName=TABLE,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
-        KeySchema=[{"AttributeName": name, "KeyType": cast("Any", kind)} for name, kind in keys.items()],
-    )
-    return client
 
 
 @contextmanager

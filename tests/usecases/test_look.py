@@ -3,9 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from autostop.domain.idle import VerdictKind
+from autostop.domain.reading import Reading, Unread
 from autostop.domain.workstation import WorkstationId
-from autostop.ports import Asked
+from autostop.usecases import sweep
 from tests.usecases.autostop_at_work import AtWork
 
 
@@ -21,9 +24,7 @@ def test_only_quiet_workstations_that_may_be_asked_are_asked(lab: AtWork) -> Non
     lab.world.journal.clear()
     lab.sweep()
     assert quiet in asked(lab)
-    assert not {busy, never} & set(asked(lab))
-    # Asked nonetheless: whether its Jupyter answers is on the page.
-    assert off in asked(lab)
+    assert not {busy, never, off} & set(asked(lab))
 
 
 def test_many_workstations_take_one_call_of_each_kind(lab: AtWork) -> None:
@@ -32,7 +33,9 @@ def test_many_workstations_take_one_call_of_each_kind(lab: AtWork) -> None:
     lab.world.journal.clear()
     lab.sweep()
     operations = [call.operation for call in lab.world.journal.calls()]
-    assert operations == ["DescribeInstances", "GetMetricData", "ListCommandInvocations", "SendCommand"]
+    # The processor of all, then the network of those that are quiet.
+    measured = ["GetMetricData", "GetMetricData"]
+    assert operations == ["DescribeInstances", *measured, "ListCommandInvocations", "SendCommand"]
     assert sorted(asked(lab)) == sorted(many)
 
 
@@ -48,17 +51,20 @@ def test_another_period_takes_a_call_of_its_own(lab: AtWork) -> None:
         for query in call.parameters["MetricDataQueries"]
     }
     assert periods == {60, 300}
-    assert len(lab.world.journal.calls("GetMetricData")) == 2
+    assert len(lab.world.journal.calls("GetMetricData")) == 4
 
 
 def test_an_answer_is_collected_at_the_next_look(lab: AtWork) -> None:
     workstation = lab.workstation(disks={})
     lab.pass_time(timedelta(minutes=16))
-    assert isinstance(lab.state(workstation).asked, Asked)
-    first = lab.state(workstation).asked
+    first = lab.seen(workstation)
+    assert first.asked_at is not None
     lab.pass_time(timedelta(minutes=5))
-    assert lab.state(workstation).reading is not None
-    assert lab.state(workstation).asked != first
+    then = lab.seen(workstation)
+    assert isinstance(then.answer, Reading)
+    # It speaks for the moment when it was asked, not for when it was collected.
+    assert then.answer.at == first.asked_at
+    assert then.asked_command not in ("", first.asked_command)
 
 
 def test_stopped_workstations_are_neither_measured_nor_asked(lab: AtWork) -> None:
@@ -76,14 +82,11 @@ def test_one_broken_agent_hides_no_other_workstation(lab: AtWork) -> None:
     many = [lab.workstation(disks={}) for _ in range(5)]
     lab.world.break_agent(many[2])
     lab.pass_time(timedelta(minutes=30))
-    kinds = {each: lab.state(each).verdict for each in many}
-    assert all(lab.state(each).reading is not None for each in many if each != many[2])
-    assert lab.state(many[2]).unread is not None
-    assert all(verdict is not None for verdict in kinds.values())
+    answers = {each: lab.seen(each).answer for each in many}
+    assert all(isinstance(answers[each], Reading) for each in many if each != many[2])
+    assert isinstance(answers[many[2]], Unread)
     lab.pass_time(timedelta(hours=1))
-    verdict = lab.state(many[2]).verdict
-    assert verdict is not None
-    assert verdict.kind is VerdictKind.UNKNOWN
+    assert lab.verdict(many[2]).kind is VerdictKind.UNKNOWN
 
 
 def test_a_damaged_item_is_skipped_and_the_others_are_judged(lab: AtWork) -> None:
@@ -92,5 +95,20 @@ def test_a_damaged_item_is_skipped_and_the_others_are_judged(lab: AtWork) -> Non
     lab.ledger.client.put_item(TableName=lab.ledger.table, Item={**key, "version": {"N": "1"}, "document": {"S": "{"}})
     lab.clock.advance(timedelta(minutes=1))
     swept = lab.sweep()
-    assert swept.skipped == {damaged: "its item in the table is damaged"}
+    assert "the item `state`" in swept.skipped[damaged]
+    assert "autostop recover" in swept.skipped[damaged]
     assert healthy in swept.verdicts
+
+
+def test_many_that_were_adopted_at_once_are_written_by_and_by(lab: AtWork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "_MOST_FRESH", 2)
+    for _ in range(5):
+        lab.workstation(disks={})
+    lab.clock.advance(timedelta(minutes=1))
+
+    written = []
+    for _ in range(3):
+        assert lab.sweep().skipped == {}
+        written.append(len(lab.ledger.overview()))
+
+    assert written == [2, 4, 5]

@@ -67,7 +67,7 @@ def test_the_second_night_keeps_what_was_changed_and_lets_the_first_nights_snaps
 
 def test_somebody_at_work_is_left_alone(lab: AtWork) -> None:
     workstation, busy_processor = lab.workstation(), lab.workstation()
-    lab.jupyters[workstation].busy = True
+    lab.answers[workstation].busy = True
     lab.machines.use_cores(busy_processor, 1.5)
     lab.world.journal.clear()
     lab.pass_time(A_DAY)
@@ -93,14 +93,13 @@ def test_an_instance_without_the_tag_is_never_touched(lab: AtWork) -> None:
 def test_what_cannot_be_seen_is_unknown_and_never_stopped(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.world.lose_metrics(workstation)
-    lab.jupyters[workstation].fails = True
+    lab.answers[workstation].fails = True
     lab.world.journal.clear()
     lab.pass_time(A_DAY)
-    verdict = lab.state(workstation).verdict
-    assert verdict is not None
+    verdict = lab.verdict(workstation)
     assert verdict.kind is VerdictKind.UNKNOWN
     assert "CloudWatch has no data" in str(verdict.reasons)
-    assert "Jupyter" in str(verdict.reasons)
+    assert "the probe ended" in str(verdict.reasons)
     assert lab.calls() == []
 
 
@@ -110,12 +109,12 @@ def test_one_signal_alone_that_cannot_be_seen_is_unknown_too(lab: AtWork, blind:
     if blind == "metrics":
         lab.world.lose_metrics(workstation)
     elif blind == "probe":
-        lab.jupyters[workstation].fails = True
+        lab.answers[workstation].fails = True
     else:
         lab.world.break_agent(workstation)
     lab.world.journal.clear()
     lab.pass_time(timedelta(hours=6))
-    verdict = lab.state(workstation).verdict
+    verdict = lab.verdict(workstation)
     assert verdict is not None
     assert verdict.kind is VerdictKind.UNKNOWN
     assert lab.calls() == []
@@ -139,14 +138,15 @@ def test_the_owners_tap_between_the_sweeps_look_and_its_write_wins(lab: AtWork) 
     lab.pass_time(timedelta(hours=3), lambda: _is_due(lab, workstation))
     lab.after("GetMetricData", lambda: lab.owner.keep_awake(workstation, "the test"), "cloudwatch")
     swept = lab.sweep()
-    assert swept.skipped == {workstation: "its state was changed meanwhile"}
+    assert (swept.intents, swept.skipped) == ({}, {})
     assert lab.state(workstation).intent is None
     assert lab.state(workstation).kept_awake_until is not None
 
 
 def _is_due(lab: AtWork, workstation: WorkstationId) -> bool:
-    verdict = lab.state(workstation).verdict
-    return bool(verdict and verdict.due_at and verdict.due_at <= lab.clock() + timedelta(minutes=5))
+    seen = lab.ledger.latest_sweep(lab.clock()).get(workstation)
+    due_at = seen.verdict.due_at if seen is not None else None
+    return due_at is not None and due_at <= lab.clock() + timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("work", ["kernel", "processor"])
@@ -160,7 +160,7 @@ def test_the_look_before_the_stop_finds_work_and_turns_back(lab: AtWork, work: s
 
     lab.pass_time(timedelta(hours=3), somebody_comes)
     if work == "kernel":
-        lab.jupyters[workstation].busy = True
+        lab.answers[workstation].busy = True
     else:
         at = lab.clock() - timedelta(minutes=5)
         at -= timedelta(minutes=at.minute % 5, seconds=at.second, microseconds=at.microsecond)

@@ -10,7 +10,8 @@ from autostop.domain.intent import Wanted
 from autostop.domain.workstation import InstanceState, WorkstationId
 from autostop.ports import State
 from autostop.usecases.recover import Finding, Recovery
-from tests.usecases.autostop_at_work import TABLE, AtWork
+from tests.handlers.table import TABLE
+from tests.usecases.autostop_at_work import AtWork
 
 DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
 

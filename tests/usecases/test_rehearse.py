@@ -19,7 +19,8 @@ from autostop.usecases.hold import Hold
 from autostop.usecases.pause import Pause
 from autostop.usecases.rehearse import Rehearser
 from autostop.usecases.remove_scratch import Remover
-from tests.usecases.autostop_at_work import DATA, SESSION, TABLE, AtWork, at_work
+from tests.handlers.table import TABLE
+from tests.usecases.autostop_at_work import DATA, SESSION, AtWork, at_work
 
 DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
 # Provisioned IOPS, a key of one's own, throughput, and a type with one pending snapshot at most.
@@ -101,7 +102,7 @@ def stage(lab: AtWork) -> Stage:
 
 def staged(lab: AtWork, *, controlled: bool = True, settings: Mapping[str, str] | None = None) -> Stage:
     workstation = lab.workstation(disks=DISKS, settings=settings)
-    lab.jupyters[workstation].busy = True
+    lab.answers[workstation].busy = True
     lab.write(workstation, "monday")
     lab.pass_time(timedelta(minutes=20)) if controlled else lab.clock.advance(timedelta(minutes=20))
     return Stage(lab, workstation, controlled)

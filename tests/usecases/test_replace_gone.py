@@ -16,7 +16,7 @@ from autostop.domain.workstation import WorkstationId
 from autostop.ports import DeniedError, TransientError
 from autostop.usecases.orphans import Orphans
 from autostop.usecases.replace_gone import Replacer
-from tests.usecases.autostop_at_work import AtWork, CrashedError, Jupyter, at_work
+from tests.usecases.autostop_at_work import Answers, AtWork, CrashedError, at_work
 
 DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
 LIKE = {
@@ -52,7 +52,7 @@ def terminated(lab: AtWork, **parameters: Any) -> tuple[WorkstationId, dict[str,
 
 def build(lab: AtWork, gone: WorkstationId) -> WorkstationId:
     new = replacer(lab).build(gone, lambda _: None)
-    lab.jupyters[new] = Jupyter(lab.clock())
+    lab.answers[new] = Answers(lab.clock())
     lab.machines.use_cores(new, 0.05)
     return new
 

@@ -8,7 +8,7 @@ from tests.usecases.autostop_at_work import AtWork
 
 FIELDS = {
     "workstation", "name", "now", "phase", "headline", "intent", "waiting_for", "blocked", "verdict",
-    "keep_awake_until", "steps", "jupyter_url", "cost", "problems", "scopes",
+    "warned_at", "keep_awake_until", "steps", "jupyter_url", "cost", "problems", "scopes",
 }  # fmt: skip
 
 
@@ -18,7 +18,11 @@ def test_through_a_whole_night(lab: AtWork) -> None:
     awake = lab.owner.status(workstation)
     assert awake.phase is Phase.AWAKE
     assert awake.headline.startswith("Awake: ")
-    assert awake.as_json().keys() == FIELDS
+    body = awake.as_json()
+    assert body.keys() == FIELDS
+    assert isinstance(body["verdict"], dict)
+    assert body["verdict"].keys() == {"kind", "since", "at", "due_at", "stop_at", "reasons", "signals"}
+    assert {signal["name"] for signal in body["verdict"]["signals"]} >= {"processor", "network", "kernels"}
     assert awake.jupyter_url is not None
     assert awake.jupyter_url.endswith(":8888/lab")
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from autostop.domain.idle import Sample, Verdict
+from autostop.domain.activity import Sample, Traffic
 from autostop.domain.intent import By, Intent
+from autostop.domain.journal import Seen
 from autostop.domain.link import Link
 from autostop.domain.manifest import Manifest, VolumeRecord
+from autostop.domain.notice import Message, Notice
 from autostop.domain.reading import Reading, Unread
 from autostop.domain.rehearsal import Rehearsal
 from autostop.domain.replacement import Replacement
@@ -52,7 +54,7 @@ class ConflictError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question about Jupyter that is under way; its answer is collected later."""
+    """A question to a workstation that is under way; its answer is collected later."""
 
     command: str
     at: datetime
@@ -64,8 +66,9 @@ class State:
 
     version: of the stored item, 0 before the first; a write states the version it rests on.
     manifest: of the latest cycle. waiting_for, blocked: what the reconciler last found, in words.
+    kept_awake_from, kept_awake_until: the owner's promise of work, also when it is over.
     look_at: when a delayed message will bring the reconciler back; None when none is under way.
-    answer: the newest about Jupyter; asked: the question under way.
+    reading, unread: the newest answer that the reconciler got; asked: its question that is under way.
     note: what the owner should know about the settled intent. tried: for the present intent.
     """
 
@@ -74,7 +77,7 @@ class State:
     intent: Intent | None = None
     manifest: Manifest | None = None
     kept_awake_until: datetime | None = None
-    verdict: Verdict | None = None
+    kept_awake_from: datetime | None = None
     reading: Reading | None = None
     unread: Unread | None = None
     asked: Asked | None = None
@@ -87,24 +90,60 @@ class State:
 
     @property
     def answer(self) -> Reading | Unread | None:
-        """The newest answer about Jupyter, of whichever kind."""
+        """The newest answer, of whichever kind."""
         return self.reading or self.unread
 
-    def answered(self, answer: Reading | Unread) -> "State":
-        """The state after an answer came."""
+    def hearing(self, answer: Reading | Unread | None, asked: Asked | None) -> "State":
+        """The state with what was heard by now."""
         reading = answer if isinstance(answer, Reading) else None
         unread = answer if isinstance(answer, Unread) else None
-        return replace(self, asked=None, reading=reading, unread=unread)
+        return replace(self, asked=asked, reading=reading, unread=unread)
 
     def wanting(self, intent: Intent) -> "State":
         """The state with a new intent; what was found on the way to the old one is forgotten.
 
-        An intent by idleness forgets the answers too: before the stop, Jupyter is asked once more.
+        An intent by idleness forgets the answers too: before the stop, the workstation is asked once more.
         """
         state = replace(self, intent=intent, waiting_for=None, blocked=None, note="", tried=NOTHING_TRIED)
         if intent.by is By.IDLE:
             return replace(state, reading=None, unread=None, asked=None)
         return state
+
+
+# A sweep reads the briefs of all workstations in one answer of 1 MB: a thousand of them, so each below a kilobyte.
+_BRIEFLY = 100
+_FEW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a sweep needs of a state before it knows whether the rest matters; texts are cut, and perhaps a bit old.
+
+    version: of the state it was written with.
+    """
+
+    workstation: WorkstationId
+    version: int
+    intent: Intent | None = None
+    kept_awake_until: datetime | None = None
+    problems: tuple[str, ...] = ()
+    kept_awake_from: datetime | None = None
+
+    @classmethod
+    def of(cls, state: State) -> "Brief":
+        """The brief of a state."""
+        intent = replace(state.intent, why=_cut(state.intent.why)) if state.intent else None
+        problems = briefly(state.problems)
+        return cls(state.workstation, state.version, intent, state.kept_awake_until, problems, state.kept_awake_from)
+
+
+def briefly(problems: Sequence[str]) -> tuple[str, ...]:
+    """The first few of them, cut."""
+    return tuple(_cut(problem) for problem in problems[:_FEW])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _BRIEFLY else f"{text[: _BRIEFLY - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +248,15 @@ class Metrics(Protocol):
         """Cores in use per period, oldest first; a workstation without data has no samples. Raises TransientError."""
         ...
 
+    def network(
+        self, instances: Sequence[Instance], since: Mapping[WorkstationId, datetime], period: timedelta, now: datetime
+    ) -> Mapping[WorkstationId, Sequence[Traffic]]:
+        """Bytes a second in and out per period, likewise."""
+        ...
+
 
 class Asker(Protocol):
-    """The ways to ask workstations about Jupyter. An answer that fails is Unread, never an exception."""
+    """The ways to ask workstations whether they are at work. An answer that fails is Unread, never an exception."""
 
     def ask(
         self, asked: Sequence[tuple[Instance, Policy]], now: datetime
@@ -235,16 +280,27 @@ class Ledger(Protocol):
         """Keep a damaged state for a person to read, in the way of nothing; no error when it is not damaged."""
         ...
 
-    def load_all(self, workstations: Sequence[WorkstationId]) -> Mapping[WorkstationId, State]:
-        """The states of many; damaged ones are left out."""
+    def overview(self) -> Mapping[WorkstationId, Brief]:
+        """The briefs of all states, without consistency: what was written a moment ago may be missing.
+
+        A workstation without a state is not in it, nor one whose brief is damaged.
+        """
         ...
 
     def save(self, state: State) -> State:
         """Store a state; gives it with its new version. Raises ConflictError when the stored version is another."""
         ...
 
-    def record_verdict(self, workstation: WorkstationId, verdict: Verdict) -> None:
-        """Keep a verdict in the time series."""
+    def write_journal(self, seen: Sequence[Seen], at: datetime) -> None:
+        """Keep what one sweep saw of all running workstations."""
+        ...
+
+    def latest_sweep(self, now: datetime) -> Mapping[WorkstationId, Seen]:
+        """What the newest sweep of the last hour saw; what of it is damaged is left out."""
+        ...
+
+    def seen(self, workstation: WorkstationId, since: datetime, until: datetime) -> Sequence[Seen]:
+        """What sweeps saw of a workstation between two moments, both included, oldest first."""
         ...
 
     def record(self, workstation: WorkstationId, happened: Happened) -> None:
@@ -292,6 +348,27 @@ class Queue(Protocol):
 
     def wake(self, workstation: WorkstationId, after: timedelta = timedelta(0)) -> None:
         """Bring the reconciler to a workstation, at the latest after 15 minutes. Raises TransientError."""
+        ...
+
+
+class Announcer(Protocol):
+    """The bus of our own events."""
+
+    def announce(self, notices: Sequence[Notice]) -> Mapping[Notice, str]:
+        """Let everybody who listens know; without a secret. Those that could not be told, and why."""
+        ...
+
+
+class Channel(Protocol):
+    """One way by which a message reaches people."""
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        ...
+
+    def send(self, message: Message) -> None:
+        """Send it. Raises TransientError or DeniedError; their text repeats no secret."""
         ...
 
 

@@ -12,18 +12,12 @@ T = TypeVar("T")
 
 
 def to_plain(value: object) -> Any:
-    """Plain data for JSON: dataclasses as objects, moments in ISO 8601, tuples as lists."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain(each) for each in value]
-    return value
+    """Plain data for JSON: dataclasses as objects, moments in ISO 8601, tuples as lists.
+
+    Where the declared type of a field leaves a choice between dataclasses, the value is an object with one key, the
+    name of the chosen one: the fields alone need not tell which it was.
+    """
+    return _writer(cast("Any", type(value)))(value)
 
 
 def from_plain(kind: type[T], data: Any) -> T:
@@ -40,14 +34,48 @@ def from_plain(kind: type[T], data: Any) -> T:
 
 
 @cache
-def _reader(kind: Any) -> Callable[[Any], Any]:
-    """What reads a type, made once: looking at types takes far longer than reading data."""
+def _writer(kind: Any) -> Callable[[Any], Any]:
+    """What writes a type, made once: looking at types takes far longer than writing data."""
     kind = getattr(kind, "__supertype__", kind)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (types.UnionType, Union):
-        [only] = [each for each in arguments if each is not types.NoneType]
-        read = _reader(only)
-        return lambda data: None if data is None else read(data)
+        return _choice_writer(_alternatives(arguments))
+    if origin is tuple:
+        write = _writer(arguments[0])
+        return lambda value: [write(each) for each in value]
+    if origin is not None and issubclass(origin, Mapping):
+        write = _writer(arguments[1])
+        return lambda value: {str(key): write(each) for key, each in value.items()}
+    if is_dataclass(kind):
+        return _dataclass_writer(kind)
+    if kind is datetime:
+        return datetime.isoformat
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return lambda value: value.value
+    return lambda value: value
+
+
+def _choice_writer(alternatives: list[Any]) -> Callable[[Any], Any]:
+    if len(alternatives) == 1:
+        write = _writer(alternatives[0])
+        return lambda value: None if value is None else write(value)
+    writers = {each: _writer(each) for each in _named(alternatives).values()}
+    return lambda value: None if value is None else {type(value).__name__: writers[type(value)](value)}
+
+
+def _dataclass_writer(kind: Any) -> Callable[[Any], Any]:
+    hints = get_type_hints(kind)
+    writers = [(field.name, _writer(hints[field.name])) for field in fields(kind)]
+    return lambda value: {name: write(getattr(value, name)) for name, write in writers}
+
+
+@cache
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """What reads a type, made once as well."""
+    kind = getattr(kind, "__supertype__", kind)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (types.UnionType, Union):
+        return _choice_reader(_alternatives(arguments))
     if origin is tuple:
         read = _reader(arguments[0])
         return lambda data: tuple(read(each) for each in _checked(data, list))
@@ -60,7 +88,25 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
         return lambda data: datetime.fromisoformat(_checked(data, str))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind
-    return lambda data: _checked(data, kind)
+    return _number if kind is float else lambda data: _checked(data, kind)
+
+
+def _choice_reader(alternatives: list[Any]) -> Callable[[Any], Any]:
+    if len(alternatives) == 1:
+        read = _reader(alternatives[0])
+        return lambda data: None if data is None else read(data)
+    readers = {name: _reader(each) for name, each in _named(alternatives).items()}
+
+    def read_chosen(data: Any) -> Any:
+        if data is None:
+            return None
+        given = _checked(data, dict)
+        if len(given) != 1:
+            raise TypeError(f"one of {', '.join(readers)} expected, {len(given)} keys found")
+        [(name, chosen)] = given.items()
+        return readers[name](chosen)
+
+    return read_chosen
 
 
 def _dataclass_reader(kind: Any) -> Callable[[Any], Any]:
@@ -71,6 +117,22 @@ def _dataclass_reader(kind: Any) -> Callable[[Any], Any]:
         return kind(**{name: readers[name](each) for name, each in given if name in readers})
 
     return read
+
+
+def _alternatives(arguments: tuple[Any, ...]) -> list[Any]:
+    return [each for each in arguments if each is not types.NoneType]
+
+
+def _named(alternatives: list[Any]) -> dict[str, Any]:
+    """The dataclasses of a choice by name; anything else has no name in the data to be told by."""
+    if not all(is_dataclass(each) for each in alternatives):
+        raise NotImplementedError(f"a choice between others than dataclasses: {alternatives}")
+    return {each.__name__: each for each in alternatives}
+
+
+def _number(data: Any) -> float:
+    # JSON has one kind of number: what a measurement gave as 0 is a float all the same.
+    return float(data) if isinstance(data, int) and not isinstance(data, bool) else float(_checked(data, float))
 
 
 def _checked(data: Any, kind: type) -> Any:

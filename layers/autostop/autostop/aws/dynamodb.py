@@ -1,30 +1,32 @@
-"""The table: state, links, leases, and what happened."""
+"""The table: state, links, leases, what sweeps saw, and what happened."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from autostop.aws.codec import from_plain, to_plain
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.domain.idle import Verdict
+from autostop.aws.journal import Item, key_of, packed, record_of, records
+from autostop.domain.journal import Seen
 from autostop.domain.link import Link, digest_of
 from autostop.domain.workstation import WorkstationId
-from autostop.ports import ConflictError, DamagedError, Happened, State, TransientError
+from autostop.ports import Brief, ConflictError, DamagedError, Happened, State
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _KEPT_FOR = timedelta(days=30)
 _COUNTED_FOR = timedelta(hours=1)
-# BatchGetItem takes 100 keys a call (botocore, `BatchGetItem`).
-_MOST_KEYS = 100
+# What an older sweep saw tells nothing about now.
+_LATEST_WITHIN = timedelta(hours=1)
+_LAST_PART = 9999
 _STATE = "state"
 _LEASE = "lease"
-
-Item = dict[str, Any]
+_SWEEP = "sweep"
+_OVERVIEW = "overview"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +59,19 @@ class DynamoLedger:
             if item is None or _state(item) is not None:
                 return
             digest = hashlib.sha256(repr(sorted(item.items())).encode()).hexdigest()[:16]
-            self._put({**item, "kind": {"S": f"damaged#{digest}"}})
+            kept = {name: value for name, value in item.items() if name != "listed"}
+            self._put({**kept, "kind": {"S": f"damaged#{digest}"}})
             self.client.delete_item(TableName=self.table, Key=_key(workstation, _STATE))
 
-    def load_all(self, workstations: Sequence[WorkstationId]) -> Mapping[WorkstationId, State]:
-        """BatchGetItem; what DynamoDB leaves unread in a storm makes the sweep end, and the next one tries again."""
-        states: dict[WorkstationId, State] = {}
-        for first in range(0, len(workstations), _MOST_KEYS):
-            chunk = workstations[first : first + _MOST_KEYS]
-            keys = [_key(workstation, _STATE) for workstation in chunk]
-            with aws_errors():
-                answer = self.client.batch_get_item(RequestItems={self.table: {"Keys": keys, "ConsistentRead": True}})
-            if answer.get("UnprocessedKeys"):
-                raise TransientError("DynamoDB is throttling the table")
-            items = {item["workstation"]["S"]: item for item in answer["Responses"].get(self.table, [])}
-            for workstation in chunk:
-                state = _state(items[workstation]) if workstation in items else State(workstation)
-                if state is not None:
-                    states[workstation] = state
-        return states
+    def overview(self) -> Mapping[WorkstationId, Brief]:
+        """Every page of the index: 1 MB each, which holds a thousand briefs."""
+        pages = self._pages(
+            IndexName=_OVERVIEW,
+            KeyConditionExpression="listed = :listed",
+            ExpressionAttributeValues={":listed": {"S": _STATE}},
+        )
+        briefs = [_brief(item) for item in pages]
+        return {brief.workstation: brief for brief in briefs if brief is not None}
 
     def save(self, state: State) -> State:
         """One conditional write; the version is the belief it rests on."""
@@ -83,6 +79,9 @@ class DynamoLedger:
         item = _key(state.workstation, _STATE) | {
             "version": {"N": str(saved.version)},
             "document": {"S": json.dumps(to_plain(saved))},
+            # Only states have these two, and so only states are in the index.
+            "listed": {"S": _STATE},
+            "brief": {"S": json.dumps(to_plain(Brief.of(saved)))},
         }
         first = {"ConditionExpression": "attribute_not_exists(workstation)"}
         later = {
@@ -94,23 +93,55 @@ class DynamoLedger:
             raise ConflictError(state.workstation)
         return saved
 
-    def record_verdict(self, workstation: WorkstationId, verdict: Verdict) -> None:
-        """An item that expires."""
-        self._put(_entry(workstation, f"verdict#{verdict.at.isoformat()}", verdict, verdict.at))
+    def write_journal(self, seen: Sequence[Seen], at: datetime) -> None:
+        """Items that expire, each for up to 500 workstations."""
+        for part in packed(seen, at):
+            self._put({"workstation": {"S": _SWEEP}, **part, "expires_at": _expiry(at, _KEPT_FOR)})
+
+    def latest_sweep(self, now: datetime) -> Mapping[WorkstationId, Seen]:
+        """The newest item says of how many parts its sweep is one; only then the others are read."""
+        with aws_errors():
+            parts: list[Item] = self.client.query(
+                TableName=self.table,
+                **_sweeps(key_of(now - _LATEST_WITHIN, 0), key_of(now, _LAST_PART)),
+                ScanIndexForward=False,
+                Limit=1,
+                ConsistentRead=True,
+            )["Items"]
+        if parts and parts[0].get("parts") != {"N": "1"}:
+            sweep = parts[0]["kind"]["S"].partition("#")[0]
+            parts = list(self._pages(**_sweeps(f"{sweep}#", f"{sweep}#{_LAST_PART}"), ConsistentRead=True))
+        return {record.workstation: record for part in parts for record in records(part)}
+
+    def seen(self, workstation: WorkstationId, since: datetime, until: datetime) -> Sequence[Seen]:
+        """Every page; the parts without the workstation are left out by DynamoDB, who reads them all the same."""
+        # DynamoDB refuses to look between a moment and an earlier one.
+        if until < since:
+            return []
+        between = _sweeps(key_of(since, 0), key_of(until, _LAST_PART))
+        between["ExpressionAttributeValues"] |= {":workstation": {"S": workstation}}
+        pages = self._pages(
+            **between,
+            FilterExpression="#first <= :workstation AND #last >= :workstation",
+            ExpressionAttributeNames={"#first": "first", "#last": "last"},
+        )
+        found = [record_of(item, workstation) for item in pages]
+        return [record for record in found if record is not None]
 
     def record(self, workstation: WorkstationId, happened: Happened) -> None:
         """An item that expires, in order below its intent."""
-        self._put(_entry(workstation, f"{_events(happened.intent)}{happened.at.isoformat()}", happened, happened.at))
+        self._put(
+            _key(workstation, f"{_events(happened.intent)}{happened.at.isoformat()}")
+            | {"document": {"S": json.dumps(to_plain(happened))}, "expires_at": _expiry(happened.at, _KEPT_FOR)}
+        )
 
     def happened(self, workstation: WorkstationId, intent: int) -> Sequence[Happened]:
         """One query."""
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.table,
+        pages = self._pages(
             KeyConditionExpression="workstation = :workstation AND begins_with(kind, :kind)",
             ExpressionAttributeValues={":workstation": {"S": workstation}, ":kind": {"S": _events(intent)}},
         )
-        with aws_errors():
-            return [from_plain(Happened, json.loads(item["document"]["S"])) for page in pages for item in page["Items"]]
+        return [from_plain(Happened, json.loads(item["document"]["S"])) for item in pages]
 
     def take_lease(self, workstation: WorkstationId, holder: str, now: datetime, until: datetime) -> bool:
         """An item of its own, so that no lease disturbs the versions of the state."""
@@ -150,7 +181,7 @@ class DynamoLedger:
 
     def put_link(self, link: Link) -> None:
         """Kept under the secret's digest, so that it is found without a search."""
-        self._put(_link_key(link.workstation, link.digest) | {"document": {"S": json.dumps(to_plain(link))}})
+        self._put(_link_item(link))
 
     def find_link(self, workstation: WorkstationId, secret: str) -> Link | None:
         """GetItem by digest."""
@@ -164,8 +195,7 @@ class DynamoLedger:
         if link.last_used_at is not None and now - link.last_used_at < timedelta(minutes=1):
             return
         self._put(
-            _link_key(link.workstation, link.digest)
-            | {"document": {"S": json.dumps(to_plain(replace(link, last_used_at=now)))}},
+            _link_item(replace(link, last_used_at=now)),
             ConditionExpression="attribute_exists(workstation)",
         )
 
@@ -181,6 +211,12 @@ class DynamoLedger:
                 ReturnValues="UPDATED_NEW",
             )
         return int(answer["Attributes"]["wrong"]["N"])
+
+    def _pages(self, **query: Any) -> Iterator[Item]:
+        """The items of all pages of a query."""
+        with aws_errors():
+            for page in self.client.get_paginator("query").paginate(TableName=self.table, **query):
+                yield from page["Items"]
 
     def _put(self, item: Item, **condition: Any) -> bool:
         """True when it was written; False when the condition refused it."""
@@ -198,13 +234,22 @@ def _link_key(workstation: WorkstationId, digest: str) -> Item:
     return _key(workstation, f"link#{digest}")
 
 
+def _link_item(link: Link) -> Item:
+    """A link that expires goes by itself: every notice makes one."""
+    item = _link_key(link.workstation, link.digest) | {"document": {"S": json.dumps(to_plain(link))}}
+    return item if link.expires_at is None else item | {"expires_at": _expiry(link.expires_at, timedelta(0))}
+
+
 def _events(intent: int) -> str:
     return f"event#{intent:08d}#"
 
 
-def _entry(workstation: WorkstationId, kind: str, value: Verdict | Happened, at: datetime) -> Item:
-    document = {"document": {"S": json.dumps(to_plain(value))}, "expires_at": _expiry(at, _KEPT_FOR)}
-    return _key(workstation, kind) | document
+def _sweeps(since: str, until: str) -> Item:
+    """A query for the journal's items from one key to another."""
+    return {
+        "KeyConditionExpression": "workstation = :sweep AND kind BETWEEN :since AND :until",
+        "ExpressionAttributeValues": {":sweep": {"S": _SWEEP}, ":since": {"S": since}, ":until": {"S": until}},
+    }
 
 
 def _expiry(at: datetime, kept_for: timedelta) -> Item:
@@ -216,5 +261,14 @@ def _state(item: Item) -> State | None:
     try:
         state = from_plain(State, json.loads(item["document"]["S"]))
         return state if state.version == int(item["version"]["N"]) else None
+    except (KeyError, ValueError):
+        return None
+
+
+def _brief(item: Item) -> Brief | None:
+    """None when the brief is absent or damaged."""
+    try:
+        brief = from_plain(Brief, json.loads(item["brief"]["S"]))
+        return brief if brief.workstation == item["workstation"]["S"] else None
     except (KeyError, ValueError):
         return None

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from autostop.domain.idle import Verdict, VerdictKind
 from autostop.domain.settings import Policy, words
 from autostop.domain.workstation import Instance, InstanceState
 
@@ -18,10 +17,11 @@ class Wanted(StrEnum):
 
 
 class By(StrEnum):
-    """Who wanted it: the owner, the idle verdict, or what a sweep found done by others."""
+    """Who wanted it: the owner, the idle verdict, a limit the owner set, or what a sweep found done by others."""
 
     OWNER = "owner"
     IDLE = "idle"
+    LIMIT = "limit"
     FOUND = "found"
 
 
@@ -58,14 +58,14 @@ def following(intent: Intent | None, wanted: Wanted, by: By, why: str, now: date
 def reconsider(
     instance: Instance,
     intent: Intent | None,
-    verdict: Verdict | None,
+    stop: tuple[By, str] | None,
     policy: Policy,
     kept_awake_until: datetime | None,
     now: datetime,
 ) -> Intent | None:
     """The new intent that a sweep's look calls for; None when things stay as they are. Pure.
 
-    verdict: None when nobody judged, because the workstation is not running.
+    stop: by whom and why it is to be stopped, as judged at `now`; None when it is not.
     """
     # What is asked for and not yet reached is the reconciler's business; a sweep never overrules it.
     if intent is not None and not intent.settled:
@@ -73,20 +73,21 @@ def reconsider(
     kept_awake = kept_awake_until is not None and now < kept_awake_until
     if instance.state is InstanceState.RUNNING:
         # The promise may have been made after the verdict, and so may the intent: a later tap overrules it.
-        outdated = verdict is not None and intent is not None and verdict.at <= intent.at
-        return _while_running(intent, None if kept_awake or outdated else verdict, policy, now)
+        outdated = intent is not None and now <= intent.at
+        return _while_running(intent, None if kept_awake or outdated else stop, policy, now)
     if instance.state is InstanceState.STOPPED and not kept_awake:
         return _while_stopped(intent, policy, now)
     return None
 
 
-def _while_running(intent: Intent | None, verdict: Verdict | None, policy: Policy, now: datetime) -> Intent | None:
+def _while_running(intent: Intent | None, stop: tuple[By, str] | None, policy: Policy, now: datetime) -> Intent | None:
     if intent is not None and intent.wanted is not Wanted.RUN:
         return following(intent, Wanted.RUN, By.FOUND, "it was found running: started outside Autostop", now)
-    if verdict is None or verdict.kind is not VerdictKind.IDLE:
+    if stop is None:
         return None
+    by, why = stop
     wanted = Wanted.SHELVE if policy.shelve_after is not None and not policy.shelve_after else Wanted.STOP
-    return following(intent, wanted, By.IDLE, verdict.headline, now)
+    return following(intent, wanted, by, why, now)
 
 
 def _while_stopped(intent: Intent | None, policy: Policy, now: datetime) -> Intent | None:

@@ -74,6 +74,12 @@ class Actor:
                 # Noted before the call: lists may go on to show it attached. And who tapped meanwhile keeps it.
                 self.ledger.save(replace(state, manifest=state.manifest.detaching(now)))
                 said = self._call(state.workstation, step)
+            case StopInstance():
+                # Who tapped since the state was read keeps it running.
+                saved = self.ledger.save(replace(before, waiting_for="EC2 is asked to stop the instance"))
+                said = self._call(state.workstation, step)
+                if state != before:
+                    self.ledger.save(replace(saved, tried=state.tried))
             case StartInstance() | NoteType() | ChangeType() if seen.instance is not None:
                 said = self._start(state, seen.instance, step)
             case _:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from autostop.domain.intent import By, Wanted, following
 from autostop.domain.link import Link, Scope, is_secret
@@ -62,18 +62,22 @@ class Owner:
 
         self._change(workstation, begin)
 
-    def keep_awake(self, workstation: WorkstationId, asked_by: str) -> None:
-        """Promise work for a while; a stop for idleness that is under way turns back. Raises RefusedError if asleep."""
+    def keep_awake(self, workstation: WorkstationId, asked_by: str, lasts: timedelta | None = None) -> None:
+        """Promise work for a while; a stop for idleness that is under way turns back. Raises RefusedError if asleep.
+
+        lasts: None for as long as its settings say. A longer promise made before stays.
+        """
         instance = self.instances.find(workstation)
         policy, _ = policy_for(self.defaults, instance.tags if instance else {})
 
         def promise(state: State, now: datetime) -> State:
-            until = max(now + policy.keep_awake_for, state.kept_awake_until or now)
-            kept = replace(state, kept_awake_until=until)
+            until = max(now + (lasts or policy.keep_awake_for), state.kept_awake_until or now)
+            goes_on = state.kept_awake_until is not None and state.kept_awake_until >= now
+            kept = replace(state, kept_awake_until=until, kept_awake_from=state.kept_awake_from if goes_on else now)
             intent = state.intent
             if intent is None or intent.wanted is Wanted.RUN:
                 return kept
-            if intent.settled or intent.by is not By.IDLE:
+            if intent.settled or intent.by not in (By.IDLE, By.LIMIT):
                 raise RefusedError("It is asleep or on its way there, as it was asked to be.", "Start it instead.")
             return kept.wanting(following(intent, Wanted.RUN, By.OWNER, f"{asked_by} keeps it awake", now))
 
@@ -84,15 +88,17 @@ class Owner:
         state = self.ledger.load(workstation)
         instance = self.instances.find(workstation)
         happened = self.ledger.happened(workstation, state.intent.number) if state.intent else ()
+        now = self.clock()
         return status_of(
             state,
+            self.ledger.latest_sweep(now).get(workstation),
             instance,
             self.disks.volumes(workstation),
             self.disks.snapshots(workstation),
             happened,
             scopes,
             self.defaults,
-            self.clock(),
+            now,
         )
 
     def _change(self, workstation: WorkstationId, change: Callable[[State, datetime], State]) -> None:

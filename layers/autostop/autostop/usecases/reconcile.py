@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from autostop.domain.idle import VerdictKind
 from autostop.domain.intent import By, Intent, Wanted
 from autostop.domain.lifecycle import next_step
+from autostop.domain.reading import Reading, Unread
 from autostop.domain.settings import Policy, Probe, policy_for
 from autostop.domain.steps import Blocked, ChangeIntent, Outcome, Settled, Step, StopInstance, Wait
 from autostop.domain.tags import is_ours
+from autostop.domain.trail import follow
 from autostop.domain.workstation import Instance, InstanceState, Observation, WorkstationId
 from autostop.ports import (
     Asker,
@@ -25,7 +27,7 @@ from autostop.ports import (
     TransientError,
 )
 from autostop.usecases.act import Actor
-from autostop.usecases.look import Subject, consult, judge
+from autostop.usecases.look import Heard, Subject, consult, judge, remembered
 
 # What a function keeps back from its time: for the call under way, and for message, state and lease at the end. Each
 # of them takes 3 seconds at most when AWS throttles it (`aws/clients.py`).
@@ -36,9 +38,9 @@ _NAP = timedelta(seconds=1)
 _LEASE_BUSY_RETRY = timedelta(seconds=2)
 # An error that goes on is waited for twice as long each time, up to this.
 _LONGEST_RETRY = timedelta(minutes=15)
-# How fresh an answer must be to stop a workstation by it, and how long it is waited for.
+# How fresh an answer must be to stop a workstation by it, and how old what sweeps saw before may be.
 _ANSWER_HOLDS_FOR = timedelta(minutes=5)
-_ANSWER_COMES_WITHIN = timedelta(minutes=2)
+_REMEMBERED_FOR = timedelta(hours=1)
 
 _REACHED = {
     Wanted.RUN: "the workstation is ready",
@@ -178,24 +180,36 @@ class Reconciler:
         """Ask whether Jupyter answers, until it did once since the launch."""
         if _since_launch(state, instance) and state.reading is not None and state.reading.servers:
             return state
-        [subject] = consult([Subject(instance, policy, state)], self.asker, self.clock())
-        return self.ledger.save(subject.state) if subject.state != state else state
+        heard = Heard(state.answer, asked=state.asked)
+        return self._ask(state, Subject(instance, policy, state.intent, state.kept_awake_until, heard))[0]
+
+    def _ask(self, state: State, subject: Subject) -> tuple[State, Subject]:
+        """Collect the answer, or ask; the state that remembers it, and the subject with it."""
+        [asked] = consult([subject], self.asker, self.clock())
+        if asked.heard == subject.heard:
+            return state, subject
+        return self.ledger.save(state.hearing(asked.heard.answer, asked.heard.asked)), asked
 
     def _look_once_more(self, state: State, instance: Instance, intent: Intent) -> tuple[State, Step | Wait]:
         """Before a stop for idleness: minutes may have passed since the verdict, so measure and ask again."""
         now = self.clock()
         policy, _ = policy_for(self.defaults, instance.tags)
-        answer = state.answer
-        if policy.probe is not Probe.NONE and (answer is None or now - answer.at > _ANSWER_HOLDS_FOR):
-            [subject] = consult([Subject(instance, policy, state)], self.asker, now)
-            state = self.ledger.save(subject.state) if subject.state != state else state
-            if state.asked is not None and now - intent.at < _ANSWER_COMES_WITHIN:
-                return state, Wait("asking Jupyter once more before the stop", _BRIEF)
-        verdict = judge(Subject(instance, policy, state), self.metrics, now)
+        # Not only of the newest sweep: those leave out what is being stopped.
+        records = self.ledger.seen(state.workstation, now - _REMEMBERED_FOR, now)
+        heard = replace(remembered(records[-1] if records else None, instance), answer=state.answer, asked=state.asked)
+        if isinstance(state.answer, Reading):
+            heard = replace(heard, trail=follow(heard.trail, state.answer, policy))
+        subject = Subject(instance, policy, intent, state.kept_awake_until, heard)
+        if policy.probe is not Probe.NONE:
+            if not _is_fresh(state.answer, now):
+                state, subject = self._ask(state, subject)
+            # A question that is not answered in time is answered by that (`Asker.collect`).
+            if not _is_fresh(state.answer, now) and state.asked is not None:
+                return state, Wait("asking the workstation once more before the stop", _BRIEF)
+        verdict = judge(subject, self.metrics, now)
         if verdict.kind is VerdictKind.IDLE:
             return state, StopInstance()
-        why = f"it is not put to sleep: {verdict.headline}"
-        return replace(state, verdict=verdict), ChangeIntent(Wanted.RUN, By.FOUND, why)
+        return state, ChangeIntent(Wanted.RUN, By.FOUND, f"it is not put to sleep: {verdict.headline}")
 
     def _carry_out(
         self, state: State, intent: Intent, seen: Observation, outcome: Outcome, last: _Last, until: datetime
@@ -259,6 +273,10 @@ class Reconciler:
 
     def _record(self, state: State, intent: Intent, text: str) -> None:
         self.ledger.record(state.workstation, Happened(self.clock(), intent.number, text))
+
+
+def _is_fresh(answer: Reading | Unread | None, now: datetime) -> bool:
+    return answer is not None and now - answer.at <= _ANSWER_HOLDS_FOR
 
 
 def _wants(state: State) -> bool:
