@@ -1,28 +1,18 @@
 """The command `link`: a secret for the phone, shown once."""
 
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from io import StringIO
 
 import click
 import segno
 
-from autostop.domain.link import Link, Scope, digest_of
+from autostop.domain.link import Scope
 from autostop.domain.tags import is_ours
 from autostop.domain.workstation import WorkstationId
+from autostop.usecases import links
+from autostop.usecases.links import NewLink
 from autostop_cli.account import Account
-
-_SECRET_BYTES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class NewLink:
-    """A link and the address that opens it: the only place where its secret is."""
-
-    link: Link
-    url: str
 
 
 def make_link(
@@ -34,19 +24,8 @@ def make_link(
 ) -> NewLink:
     """Store a new link. Raises click.ClickException for what is no workstation, TransientError, DeniedError."""
     refuse_unadopted(account, workstation)
-    secret = secrets.token_urlsafe(_SECRET_BYTES)
-    now = account.clock()
-    link = Link(
-        workstation=workstation,
-        digest=digest_of(secret),
-        label=label,
-        # In the order of the words, each once, however they were given.
-        scopes=tuple(scope for scope in Scope if scope in scopes),
-        created_at=now,
-        expires_at=None if expires_after is None else now + expires_after,
-    )
-    account.ledger.put_link(link)
-    return NewLink(link, f"{account.stack.api_url}/w/{workstation}#{secret}")
+    api_url, now = account.stack.api_url, account.clock()
+    return links.make_link(account.ledger, api_url, workstation, label, scopes, expires_after, now)
 
 
 def refuse_unadopted(account: Account, workstation: WorkstationId) -> None:

@@ -1,7 +1,7 @@
 """EventBridge's part in the events of EC2 and EBS: the deployed rules decide which of them go to which queue.
 
 The emulator refuses events whose source begins with `aws.`, as AWS does, so the world's cannot take the way through it.
-The rules are still the template's own, read from the emulator.
+The rules are still the template's own, read from the emulator. Our own events the emulator brings to their targets.
 """
 
 import json
@@ -46,7 +46,7 @@ def events_sink(emulator: Emulator) -> Callable[[Event], int]:
 
 
 def deployed_routes(emulator: Emulator) -> Sequence[Route]:
-    """The enabled rules of the default bus that have a pattern, with their queues."""
+    """The enabled rules of the default bus for events of AWS's services, with their queues."""
     events = emulator.session.client("events", **emulator.reach)
     sqs = emulator.session.client("sqs", **emulator.reach)
     routes = []
@@ -55,6 +55,8 @@ def deployed_routes(emulator: Emulator) -> Sequence[Route]:
             if rule["State"] != "ENABLED" or "EventPattern" not in rule:
                 continue
             pattern = json.loads(rule["EventPattern"])
+            if not is_for_aws(pattern):
+                continue
             refuse_what_is_not_imitated(rule["Name"], pattern)
             urls = []
             for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
@@ -63,6 +65,12 @@ def deployed_routes(emulator: Emulator) -> Sequence[Route]:
                 urls.append(sqs.get_queue_url(QueueName=target["Arn"].rpartition(":")[2])["QueueUrl"])
             routes.append(Route(rule["Name"], pattern, urls))
     return routes
+
+
+def is_for_aws(pattern: Mapping[str, Any]) -> bool:
+    """False when only events of others than AWS's services can match, which the emulator delivers itself."""
+    sources = pattern.get("source")
+    return sources is None or any(not isinstance(each, str) or each.startswith("aws.") for each in sources)
 
 
 def matches(pattern: Mapping[str, Any], event: Event) -> bool:

@@ -19,7 +19,7 @@ class FunctionFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line that a function wrote. function: `sweep`, `reconcile` or `api`; at: UTC, when its invocation ended."""
+    """One line that a function wrote. function: as in `Stack.functions`; at: UTC, when its invocation ended."""
 
     at: datetime
     function: str
@@ -28,7 +28,7 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A deployed stack. functions: the deployed names, by `sweep`, `reconcile` and `api`."""
+    """A deployed stack. functions: the deployed names, by `sweep`, `reconcile`, `api` and `notify`."""
 
     emulator: Emulator
     table_name: str
@@ -42,7 +42,9 @@ class Stack:
         cloudformation = emulator.session.client("cloudformation", **emulator.reach)
         (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
-        functions = {short: outputs[f"{short.title()}FunctionName"] for short in ("sweep", "reconcile", "api")}
+        functions = {
+            short: outputs[f"{short.title()}FunctionName"] for short in ("sweep", "reconcile", "api", "notify")
+        }
         return cls(emulator, outputs["TableName"], outputs["QueueUrl"], outputs["ApiUrl"], functions)
 
     @property
@@ -55,12 +57,20 @@ class Stack:
 
         Their other variables stay. Nothing of this is in the template: there, AWS is AWS.
         """
-        lambda_ = self.emulator.session.client("lambda", **self.emulator.reach)
         wired = {f"AWS_ENDPOINT_URL_{service.upper()}": url for service, url in endpoints.items()}
-        for name in self.functions.values():
-            configuration = lambda_.get_function_configuration(FunctionName=name)
-            variables = {**configuration["Environment"]["Variables"], **wired}
-            lambda_.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+        for function in self.functions:
+            self._change_variables(function, wired)
+
+    def send_notices_to(self, url: str) -> None:
+        """Let notices be posted to this URL; one on this machine, which the template's own parameter refuses."""
+        self._change_variables("notify", {"NOTICE_URL": url})
+
+    def _change_variables(self, function: str, changed: Mapping[str, str]) -> None:
+        lambda_ = self.emulator.session.client("lambda", **self.emulator.reach)
+        name = self.functions[function]
+        configuration = lambda_.get_function_configuration(FunctionName=name)
+        variables = {**configuration["Environment"]["Variables"], **changed}
+        lambda_.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
     def invoke_sweep(self) -> Any:
         """Invoke the deployed sweep as the schedule would, and wait; gives what it returned.
@@ -71,7 +81,7 @@ class Stack:
         return self.invoke("sweep", event)
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
-        """Invoke a function (`sweep`, `reconcile`, `api`) and wait; gives what it returned.
+        """Invoke a function (`sweep`, `reconcile`, `api`, `notify`) and wait; gives what it returned.
 
         Raises FunctionFailedError.
         """

@@ -2,15 +2,20 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from autostop.aws.announce import EventBridgeAnnouncer
+from autostop.domain.notice import Notice, NoticeKind
+from autostop.domain.workstation import WorkstationId
 from autostop_local.deploy import deploy
-from autostop_local.emulator import emulator
+from autostop_local.emulator import ACCOUNT, REGION, emulator
 from autostop_local.event_bus import events_sink
 from autostop_local.stack import FunctionFailedError, Stack
+from tests.adapters.receiver import receiving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -70,3 +75,51 @@ def test_an_event_of_ec2_wakes_the_reconciler_by_the_templates_rule(stack: Stack
         assert time.monotonic() < give_up, "the reconciler was not woken"
         time.sleep(0.1)
     assert stack.dead_letters() == []
+
+
+def wait(until: Callable[[], object], for_what: str) -> None:
+    give_up = time.monotonic() + 30
+    while not until():
+        assert time.monotonic() < give_up, for_what
+        time.sleep(0.1)
+
+
+def test_a_warning_goes_from_the_bus_to_the_phone_and_its_link_keeps_awake(stack: Stack) -> None:
+    now = datetime.now(UTC)
+    notice = Notice(
+        NoticeKind.STOPS_SOON, WorkstationId(WORKSTATION), "lab ä", now, "idle", now + timedelta(minutes=10)
+    )
+    with receiving() as phone:
+        stack.send_notices_to(phone.url)
+
+        EventBridgeAnnouncer(stack.emulator.session.client("events", **stack.emulator.reach)).announce([notice])
+
+        wait(lambda: phone.posted, "the notice did not arrive")
+    [posted] = phone.posted
+    url, _, secret = posted.headers["Click"].partition("#")
+    assert url == f"{stack.api_url}/w/{WORKSTATION}"
+    assert f"Keep it awake: {url}#{secret}" in posted.text
+    assert stack.api.post(WORKSTATION, "start", secret).status == 403
+    assert stack.api.post(WORKSTATION, "stop", secret).status == 403
+    assert stack.api.post(WORKSTATION, "keep-awake", secret).status == 202
+    wait(lambda: stack.function_logs("notify"), "the function wrote no log")
+    [line] = stack.function_logs("notify")
+    assert json.loads(line.text)["sent"] == ["topic", "url"]
+    assert secret not in line.text
+
+
+# That the sweep may do it with our own source only is in the template; the emulator does not look at the source.
+@pytest.mark.parametrize(("role", "may"), [("SweepRole", True), ("ReconcileRole", False), ("NotifyRole", False)])
+def test_only_the_sweeps_role_may_put_events(stack: Stack, role: str, *, may: bool) -> None:
+    cloudformation = stack.emulator.session.client("cloudformation", **stack.emulator.reach)
+    found = cloudformation.describe_stack_resource(StackName="autostop", LogicalResourceId=role)
+    iam = stack.emulator.session.client("iam", **stack.emulator.reach)
+    name = found["StackResourceDetail"]["PhysicalResourceId"]
+
+    [result] = iam.simulate_principal_policy(
+        PolicySourceArn=iam.get_role(RoleName=name)["Role"]["Arn"],
+        ActionNames=["events:PutEvents"],
+        ResourceArns=[f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"],
+    )["EvaluationResults"]
+
+    assert (result["EvalDecision"] == "allowed") is may

@@ -3,14 +3,15 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
 
+from autostop.aws.announce import EventBridgeAnnouncer, notice_in
 from autostop.aws.dynamodb import DynamoLedger
 from autostop.domain import tags
 from autostop.domain.intent import By, Wanted, following
@@ -18,8 +19,9 @@ from autostop.domain.link import Link, Scope, digest_of
 from autostop.domain.workstation import WorkstationId
 from autostop.ports import State
 from autostop_local.world import Timings, WallClock, World
+from tests.adapters.receiver import Receiver, receiving
 from tests.handlers.functions import EXAMPLE_SECRET, ROOT, event, load
-from tests.usecases.autostop_at_work import TABLE, make_table
+from tests.handlers.table import TABLE, make_table
 
 CONTEXT = SimpleNamespace(aws_request_id="request", get_remaining_time_in_millis=lambda: 60_000)
 EVENTS = {path.stem for path in (ROOT / "events").glob("*.json")}
@@ -54,7 +56,7 @@ def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with World(tmp_path / "world", clock=WallClock(), timings=Timings.none()) as world:
-        table, sqs = make_table(), boto3.client("sqs")
+        table, sqs = make_table(boto3.client("dynamodb")), boto3.client("sqs")
         queue_url = sqs.create_queue(QueueName="reconcile")["QueueUrl"]
         for name, value in {
             "TABLE_NAME": TABLE,
@@ -84,14 +86,88 @@ def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy
 
 
 def test_every_example_event_has_a_test() -> None:
-    assert {*RECONCILED, *TAPPED, "api-keep-awake", "api-page", "api-status", "sweep-schedule"} == EVENTS
+    assert {
+        *RECONCILED,
+        *TAPPED,
+        "api-keep-awake",
+        "api-page",
+        "api-status",
+        "notify-stops-soon",
+        "sweep-schedule",
+    } == EVENTS
     assert len(RECONCILED) == 5
 
 
 def test_the_schedule_sweeps(deployed: Deployed) -> None:
     swept = deployed.call("sweep-schedule")
     assert swept["verdicts"].keys() == {deployed.workstation}
-    assert deployed.ledger.load(deployed.workstation).verdict is not None
+    assert deployed.ledger.latest_sweep(datetime.now(UTC)).keys() == {deployed.workstation}
+
+
+@pytest.fixture
+def phone(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """Where notices of the deployed function arrive."""
+    monkeypatch.setenv("API_URL", "https://api.example")
+    monkeypatch.setenv("TOPIC_ARN", boto3.client("sns").create_topic(Name="notices")["TopicArn"])
+    with receiving() as receiver:
+        monkeypatch.setenv("NOTICE_URL", receiver.url)
+        yield receiver
+
+
+def warning(deployed: Deployed, stops_in: timedelta) -> Any:
+    """The example of a warning, with a stop so far from now."""
+    example = event("notify-stops-soon", **deployed.ids)
+    example["detail"]["stop_at"] = (datetime.now(UTC) + stops_in).isoformat()
+    return example
+
+
+def test_a_warning_reaches_the_phone_with_a_link_that_keeps_awake(deployed: Deployed, phone: Receiver) -> None:
+    told = deployed.call("notify", warning(deployed, timedelta(minutes=10)))
+
+    assert told == {"late": False, "sent": ["topic", "url"], "failed": {}}
+    [posted] = phone.posted
+    assert posted.headers["Title"].startswith("Sleeping at ")
+    url, _, secret = posted.headers["Click"].partition("#")
+    assert url == f"https://api.example/w/{deployed.workstation}"
+    link = deployed.ledger.find_link(deployed.workstation, secret)
+    assert link is not None
+    assert link.scopes == (Scope.STATUS, Scope.KEEP_AWAKE)
+
+
+def test_a_warning_that_is_late_reaches_nobody(deployed: Deployed, phone: Receiver) -> None:
+    assert deployed.call("notify", warning(deployed, timedelta(seconds=-1)))["late"]
+    assert phone.posted == []
+
+
+def test_a_phone_that_cannot_be_reached_is_an_error_in_the_log_without_its_address(
+    deployed: Deployed, phone: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    phone.answers = [403]
+
+    told = deployed.call("notify", warning(deployed, timedelta(minutes=10)))
+
+    assert (told["sent"], list(told["failed"])) == (["topic"], ["url"])
+    [logged] = [vars(record) for record in caplog.records if record.name != "urllib3"]
+    assert logged["levelname"] == "ERROR"
+    secret = phone.posted[0].headers["Click"].partition("#")[2]
+    assert "secret-topic" not in str(logged)
+    assert secret not in str(logged)
+
+
+def test_the_example_of_a_notice_is_what_the_announcer_puts_on_the_bus() -> None:
+    example = event("notify-stops-soon")
+    sent: list[Any] = []
+
+    def put_events(Entries: list[Any]) -> dict[str, Any]:  # noqa: N803 - AWS's name
+        sent.extend(Entries)
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
+
+    client = cast("Any", SimpleNamespace(put_events=put_events))
+    EventBridgeAnnouncer(client).announce([notice_in(example)])
+
+    [entry] = sent
+    assert json.loads(entry["Detail"]) == example["detail"]
+    assert (entry["Source"], entry["DetailType"]) == (example["source"], example["detail-type"])
 
 
 @pytest.mark.parametrize("name", sorted(RECONCILED))

@@ -1,12 +1,15 @@
 """What the template must keep to, whoever changes it."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from autostop.aws.announce import SOURCE
 from autostop.domain import tags
+from autostop.domain.settings import Policy, policy_from_environment
 from tests.handlers.template import PATH, Statement, as_list, load
 
 TEMPLATE = load()
@@ -41,7 +44,7 @@ def resources_of(statement: Statement) -> list[str]:
                 found.append(resource)
             case {"Fn::Sub": str(text)}:
                 found.append(text)
-            case {"Fn::GetAtt": [str(name), "Arn"]}:
+            case {"Fn::GetAtt": [str(name), "Arn"]} | {"Ref": str(name)}:
                 found.append(name)
             case _:
                 pytest.fail(f"a resource of an unexpected form: {resource}")
@@ -107,7 +110,62 @@ def test_only_the_rules_of_this_stack_may_send_to_the_queue() -> None:
     (statement,) = TEMPLATE.resources["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
 
     senders = statement["Condition"]["ArnEquals"]["aws:SourceArn"]
-    assert senders == [{"Fn::GetAtt": [rule, "Arn"]} for rule in TEMPLATE.of_type("AWS::Events::Rule")]
+    queue = {"Fn::GetAtt": ["Queue", "Arn"]}
+    rules = TEMPLATE.of_type("AWS::Events::Rule").items()
+    assert senders == [
+        {"Fn::GetAtt": [name, "Arn"]} for name, rule in rules if rule["Properties"]["Targets"][0]["Arn"] == queue
+    ]
+
+
+def test_our_own_events_and_no_others_bring_the_function_that_tells_people() -> None:
+    rule, permission = TEMPLATE.resources["NoticeRule"]["Properties"], TEMPLATE.resources["NoticePermission"]
+
+    assert rule["EventPattern"] == {"source": [SOURCE]}
+    assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["NotifyFunction", "Arn"]}]
+    assert permission["Properties"] == {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": {"Ref": "NotifyFunction"},
+        "Principal": "events.amazonaws.com",
+        "SourceArn": {"Fn::GetAtt": ["NoticeRule", "Arn"]},
+    }
+
+
+def test_who_tells_people_may_do_nothing_else() -> None:
+    allowed = [(s["Action"], resources_of(s)) for name, s in STATEMENTS if name.startswith("NotifyRole.")]
+
+    assert "ManagedPolicyArns" not in TEMPLATE.resources["NotifyRole"]["Properties"]
+    assert allowed == [
+        ("dynamodb:PutItem", ["Table"]),
+        ("sns:Publish", ["NoticeTopic"]),
+        (["logs:CreateLogStream", "logs:PutLogEvents"], ["NotifyLogGroup"]),
+    ]
+
+
+def test_only_the_sweep_puts_events_and_only_our_own() -> None:
+    [(name, statement)] = [(n, s) for n, s in STATEMENTS if "events:PutEvents" in as_list(s["Action"])]
+
+    assert name == "SweepRole.AnnounceNotices"
+    assert resources_of(statement)[0].endswith(":event-bus/default")
+    assert statement["Condition"] == {"ForAllValues:StringEquals": {"events:source": [SOURCE]}}
+
+
+def test_the_url_for_notices_is_shown_nowhere() -> None:
+    users = re.findall(r"(.*)!Ref NoticeUrl", TEXT)
+
+    assert TEMPLATE.parameters["NoticeUrl"]["NoEcho"] is True
+    assert [user.strip() for user in users] == ["NOTICE_URL:"]
+
+
+def test_nobody_is_subscribed_without_a_mail_address() -> None:
+    subscription = TEMPLATE.resources["NoticeSubscription"]
+
+    condition = TEMPLATE.body["Conditions"][subscription["Condition"]]
+    assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": "NoticeEmail"}, ""]}]}
+    assert subscription["Properties"] == {
+        "TopicArn": {"Ref": "NoticeTopic"},
+        "Protocol": "email",
+        "Endpoint": {"Ref": "NoticeEmail"},
+    }
 
 
 def test_the_table_outlives_the_stack() -> None:
@@ -117,6 +175,31 @@ def test_the_table_outlives_the_stack() -> None:
     assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_the_index_has_only_what_says_that_it_is_listed_and_only_the_brief_of_it() -> None:
+    [index] = TEMPLATE.resources["Table"]["Properties"]["GlobalSecondaryIndexes"]
+
+    keys = [(key["AttributeName"], key["KeyType"]) for key in index["KeySchema"]]
+    assert (index["IndexName"], keys) == ("overview", [("listed", "HASH"), ("workstation", "RANGE")])
+    assert index["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["brief"]}
+
+
+def test_each_role_may_do_with_the_table_what_its_function_does_and_no_more() -> None:
+    table = {name: s for name, s in STATEMENTS if any(a.startswith("dynamodb:") for a in as_list(s["Action"]))}
+
+    usual = {"GetItem", "Query", "PutItem"}
+    allowed = {
+        name: (resources_of(s), {action.removeprefix("dynamodb:") for action in as_list(s["Action"])})
+        for name, s in table.items()
+    }
+    assert allowed == {
+        "SweepRole.KeepState": (["Table"], usual),
+        "SweepRole.SeeAllStates": (["${Table.Arn}/index/overview"], {"Query"}),
+        "ReconcileRole.KeepState": (["Table"], usual | {"UpdateItem", "DeleteItem"}),
+        "ApiRole.KeepState": (["Table"], usual | {"UpdateItem"}),
+        "NotifyRole.KeepLinks": (["Table"], {"PutItem"}),
+    }
 
 
 def test_aws_is_aws_in_the_template() -> None:
@@ -184,8 +267,54 @@ def test_every_parameter_is_in_a_group_and_has_a_label() -> None:
         ("ShelveAfter", "3d", True),
         ("ShelveAfter", "off", True),
         ("ShelveAfter", "never", False),
+        ("GpuPercent", "0.5", True),
+        ("GpuPercent", "off", True),
+        ("GpuPercent", "0", False),
+        ("GpuPercent", "100", False),
+        ("NetworkRate", "1.5M", True),
+        ("NetworkRate", "800", True),
+        ("NetworkRate", "off", True),
+        ("NetworkRate", "0k", False),
+        ("NetworkRate", "1 MB", False),
+        ("WeakSignals", "0", True),
+        ("WeakSignals", "off", True),
+        ("WeakSignals", "2h", True),
+        ("WeakSignals", "", False),
+        ("IgnoreKernelsOlderThan", "3d", True),
+        ("IgnoreKernelsOlderThan", "off", True),
+        ("IgnoreKernelsOlderThan", "0", False),
+        ("ProtectedHours", "* 9-17 * * mon-fri Europe/Berlin", True),
+        ("ProtectedHours", "0-30 9,12 L jan,jul mon#1 Etc/GMT+5", True),
+        ("ProtectedHours", "off", True),
+        ("ProtectedHours", "", False),
+        ("ProtectedHours", "9-17", False),
+        ("ProtectedHours", "* 9-17 * * mon-fri", False),
+        ("ProtectedHours", "0 * 9-17 * * mon-fri UTC", False),
+        ("StopAt", "0 22 * * * America/Port-au-Prince", True),
+        ("StopAt", "*/15 22,23 * * 1-5 UTC", True),
+        ("StopAt", "off", True),
+        ("StopAt", "22:00 Europe/Berlin", False),
+        ("StopAt", "0 10pm * * * UTC", False),
+        ("MaxRun", "12h", True),
+        ("MaxRun", "off", True),
+        ("MaxRun", "0h", False),
+        ("WarnBefore", "5m", True),
+        ("WarnBefore", "0", True),
+        ("WarnBefore", "off", True),
+        ("WarnBefore", "10", False),
+        ("ReportUnknownAfter", "6h", True),
+        ("ReportUnknownAfter", "off", True),
+        ("ReportUnknownAfter", "0", False),
         ("KeepAwakeFor", "1h", True),
         ("KeepAwakeFor", "0", False),
+        ("NoticeEmail", "", True),
+        ("NoticeEmail", "ada@example.com", True),
+        ("NoticeEmail", "ada", False),
+        ("NoticeEmail", "ada@example.com, bob@example.com", False),
+        ("NoticeUrl", "", True),
+        ("NoticeUrl", "https://ntfy.sh/topic?auth=x", True),
+        ("NoticeUrl", "http://ntfy.sh/topic", False),
+        ("NoticeUrl", "https://ntfy.sh/to pic", False),
         ("SweepEvery", "rate(1 minute)", True),
         ("SweepEvery", "cron(0/5 7-20 ? * MON-FRI *)", True),
         ("SweepEvery", "5 minutes", False),
@@ -198,14 +327,27 @@ def test_what_may_be_typed(name: str, typed: str, allowed: bool) -> None:
 def test_the_functions_get_every_setting() -> None:
     variables = TEMPLATE.body["Globals"]["Function"]["Environment"]["Variables"]
 
-    settings = {name for name in TEMPLATE.parameters if name not in {"SweepEvery", "LogRetentionDays"}}
+    not_theirs = {"SweepEvery", "LogRetentionDays", "NoticeEmail", "NoticeUrl"}
+    settings = {name for name in TEMPLATE.parameters if name not in not_theirs}
     assert {value["Ref"] for value in variables.values() if isinstance(value, dict)} == settings | {"Table", "Queue"}
     for name in settings:
         assert variables[re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()] == {"Ref": name}
 
 
+def test_what_is_not_typed_is_what_the_code_takes_by_itself() -> None:
+    variables = TEMPLATE.body["Globals"]["Function"]["Environment"]["Variables"]
+    typed = {
+        variable: str(TEMPLATE.parameters[value["Ref"]]["Default"])
+        for variable, value in variables.items()
+        if isinstance(value, dict) and value["Ref"] in TEMPLATE.parameters
+    }
+
+    assert policy_from_environment(typed) == Policy()
+    assert {field.name.upper() for field in fields(Policy)} - typed.keys() == {"INSTANCE_TYPES"}  # a tag only
+
+
 def test_nothing_has_a_fixed_name() -> None:
-    named = {"TableName", "QueueName", "FunctionName", "RoleName", "LogGroupName", "ManagedPolicyName"}
+    named = {"TableName", "QueueName", "FunctionName", "RoleName", "LogGroupName", "ManagedPolicyName", "TopicName"}
 
     for name, resource in TEMPLATE.resources.items():
         if resource["Type"] != "AWS::Lambda::Permission":

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autostop_local.event_bus import UnsupportedPatternError, matches, refuse_what_is_not_imitated
+from autostop_local.event_bus import UnsupportedPatternError, is_for_aws, matches, refuse_what_is_not_imitated
 from tests.handlers.template import Template, load
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +73,20 @@ def test_other_events_are_caught_by_none(template: Template, change: dict[str, A
 )
 def test_matching(pattern: dict[str, Any], event: dict[str, Any], expected: bool) -> None:
     assert matches(pattern, event) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        pytest.param({"source": ["aws.ec2"]}, True, id="of EC2"),
+        pytest.param({"source": ["autostop"]}, False, id="our own, which the emulator delivers"),
+        pytest.param({"source": ["autostop", "aws.ec2"]}, True, id="of both"),
+        pytest.param({"detail": {"a": ["x"]}}, True, id="of any source"),
+        pytest.param({"source": [{"prefix": "aws."}]}, True, id="what is refused later"),
+    ],
+)
+def test_only_rules_for_events_of_aws_are_imitated(pattern: dict[str, Any], expected: bool) -> None:
+    assert is_for_aws(pattern) is expected
 
 
 @pytest.mark.parametrize("pattern", [{"detail": {"state": [{"prefix": "st"}]}}, {"$or": [{"a": ["x"]}]}])

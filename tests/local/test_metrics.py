@@ -12,10 +12,12 @@ Refused = Callable[..., tuple[str, str]]
 MINUTES = timedelta(minutes=1)
 
 
-def query(instance_id: str, query_id: str = "m1", period: int = 300, stat: str = "Average") -> dict[str, Any]:
+def query(
+    instance_id: str, query_id: str = "m1", period: int = 300, stat: str = "Average", name: str = "CPUUtilization"
+) -> dict[str, Any]:
     metric = {
         "Namespace": "AWS/EC2",
-        "MetricName": "CPUUtilization",
+        "MetricName": name,
         "Dimensions": [{"Name": "InstanceId", "Value": instance_id}],
     }
     return {"Id": query_id, "MetricStat": {"Metric": metric, "Period": period, "Stat": stat}}
@@ -89,6 +91,44 @@ def test_busy_cores_are_published_as_a_share_of_the_type_and_only_while_running(
     # 4 vCPUs: a busy core is a quarter. The last one is the piece before the stop.
     assert [round(value, 1) for _, value in points] == [25.0, 25.0, 25.0, 2.5, 2.5, 2.5]
     assert [at for at, _ in points] == [START + n * 5 * MINUTES for n in range(6)]
+
+
+def test_bytes_are_published_of_each_period_while_it_runs(desk: Desk) -> None:
+    instance_id = desk.launch()
+    desk.machines.use_network(instance_id, 1000.0, 10.0)
+    desk.wait(8 * 60)
+    desk.machines.use_network(instance_id, 0.0)
+    desk.wait(5 * 60)
+    desk.ec2.stop_instances(InstanceIds=[instance_id])
+    desk.wait(3600)
+
+    def of(name: str) -> list[tuple[datetime, float]]:
+        how: dict[str, Any] = {"stat": "Sum", "name": name}
+        return read(desk, instance_id, START, desk.clock.now(), order="TimestampAscending", **how)
+
+    # It was pending for two seconds, and is stopped after 14 minutes; what it used is measured at the end of a period.
+    assert of("NetworkIn") == [(START, 298_000.0), (START + 5 * MINUTES, 0.0), (START + 10 * MINUTES, 0.0)]
+    assert of("NetworkOut") == [(START, 2_980.0), (START + 5 * MINUTES, 0.0), (START + 10 * MINUTES, 0.0)]
+
+
+def test_a_machine_that_does_not_measure_its_network_publishes_none(desk: Desk) -> None:
+    instance_id = desk.launch()
+    desk.machines.use_network(instance_id, None)
+    desk.wait(3600)
+
+    assert read(desk, instance_id, START, desk.clock.now(), stat="Sum", name="NetworkIn") == []
+
+
+def test_bytes_put_by_hand_add_up_over_a_longer_period(desk: Desk) -> None:
+    instance_id = desk.launch()
+    desk.machines.use_network(instance_id, None)
+    desk.world.put_network(instance_id, START, 10.0, None)
+    desk.world.put_network(instance_id, START + 5 * MINUTES, 32.0, 1.0)
+    desk.wait(3600)
+
+    whole_hour: dict[str, Any] = {"period": 3600, "stat": "Sum"}
+    assert read(desk, instance_id, START, desk.clock.now(), name="NetworkIn", **whole_hour) == [(START, 42.0)]
+    assert read(desk, instance_id, START, desk.clock.now(), name="NetworkOut", **whole_hour) == [(START, 1.0)]
 
 
 def test_data_survive_a_stop_and_a_start(desk: Desk) -> None:

@@ -20,6 +20,13 @@ from autostop_local.world.certificate import certificate_sha256, make_certificat
 from autostop_local.world.machines import Execution, Machine, Outcome
 
 _INIT = Path(__file__).with_name("machine_init.py")
+# A machine sees its own processes and terminals only, so that a question to it is not answered with what goes on beside
+# it: whoever types in the terminal of the demo is nobody who works on a workstation.
+_BOOT = """set -e
+mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts /dev/pts
+mount --bind /dev/pts/ptmx /dev/ptmx
+exec "$@"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,10 @@ class JupyterMachines:
         tree = self._running.get(instance_id)
         return tree.cores_in_use() if tree else None
 
+    def traffic(self, instance_id: str) -> tuple[float, float] | None:
+        """None at all while it is up: all machines share one network, whose counters tell nothing of each."""
+        return (0.0, 0.0) if instance_id in self._running else None
+
     def run(self, instance_id: str, script: str, timeout: timedelta) -> Execution:
         return self._running[instance_id].run(script, timeout)
 
@@ -126,7 +137,7 @@ class _Tree:
         # Isolated and without site-packages: it is up in some 20 ms. Its input is a pipe that no other process holds,
         # so that its end tells the death of this one, even by SIGKILL.
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_INIT)],
+            [*_apart(), sys.executable, "-I", "-S", str(_INIT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -215,6 +226,16 @@ class _Running:
 
     def poll(self) -> Outcome | None:
         return self.outcomes.get(self.run_id)
+
+
+def _apart() -> list[str]:
+    """What to put before a command that gets processes and terminals of its own: namespaces, which only Linux has."""
+    if sys.platform != "linux":
+        return []
+    # Whoever is not root may be root in a namespace of users, on most systems.
+    users = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    spaces = ["--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
+    return ["unshare", *users, *spaces, "sh", "-c", _BOOT, "sh"]
 
 
 def _environment(home: Path, runtime: Path) -> dict[str, str]:

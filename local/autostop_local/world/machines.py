@@ -49,6 +49,9 @@ class Machines(Protocol):
     def cores_in_use(self, instance_id: str) -> float | None:
         """The mean number of busy cores since this was last asked; None when it does not measure."""
 
+    def traffic(self, instance_id: str) -> tuple[float, float] | None:
+        """Bytes received and sent a second, as the mean since this was last asked; None when it does not measure."""
+
     def run(self, instance_id: str, script: str, timeout: timedelta) -> Execution:
         """Start a shell script on a machine that is up; it is ended after `timeout`."""
 
@@ -75,6 +78,7 @@ class VirtualMachines:
     def __init__(self, respond: Callable[[str, str], Outcome | str] = lambda _instance_id, _script: "") -> None:
         self.respond = respond
         self._cores: dict[str, float] = {}
+        self._traffic: dict[str, tuple[float, float] | None] = {}
 
     def use_cores(self, instance_id: str, cores: float | None) -> None:
         """From the next metric on, so many cores are busy; None: the world publishes nothing by itself."""
@@ -82,6 +86,13 @@ class VirtualMachines:
             self._cores.pop(instance_id, None)
         else:
             self._cores[instance_id] = cores
+
+    def use_network(self, instance_id: str, received: float | None, sent: float = 0.0) -> None:
+        """From the next metric on, so many bytes a second come and go; None: the world publishes nothing by itself.
+
+        Until this is said nothing comes and nothing goes, which is published.
+        """
+        self._traffic[instance_id] = None if received is None else (received, sent)
 
     def boot(self, machine: Machine) -> None: ...
 
@@ -92,6 +103,9 @@ class VirtualMachines:
 
     def cores_in_use(self, instance_id: str) -> float | None:
         return self._cores.get(instance_id)
+
+    def traffic(self, instance_id: str) -> tuple[float, float] | None:
+        return self._traffic.get(instance_id, (0.0, 0.0))
 
     def run(self, instance_id: str, script: str, timeout: timedelta) -> Execution:  # noqa: ARG002 - the port's shape
         answer = self.respond(instance_id, script)

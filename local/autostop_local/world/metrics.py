@@ -17,6 +17,7 @@ from autostop_local.world.resources import Instance
 _Key = tuple[str, str, frozenset[tuple[str, str]]]  # namespace, name, dimensions
 _Point = tuple[datetime, float, datetime]  # of when, value, readable from
 
+_UNITS = {"CPUUtilization": "Percent", "NetworkIn": "Bytes", "NetworkOut": "Bytes"}
 _MOMENT = timedelta(microseconds=1)
 _ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
 _STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
@@ -49,15 +50,22 @@ class Metrics:
         bisect.insort(points, (at, value, readable))
 
     def measure(self, instance: Instance, at: datetime) -> None:
-        """Publish the processor's use of a running instance since it was last measured."""
-        cores = self._cloud.machines.cores_in_use(instance.id)
-        if cores is None:
-            return
-        timings = self._cloud.timings
+        """Publish what a running instance used of its processor and its network since it was last measured.
+
+        NetworkIn and NetworkOut are the bytes of the period, to be read as a Sum; of the processor it is a mean share.
+        """
+        machines, timings = self._cloud.machines, self._cloud.timings
         begun = floor(at - _MOMENT, timings.metric_period)
-        percent = min(100.0, 100 * cores / vcpus(instance.type))
         readable = begun + timings.metric_period + timings.metric_delay
-        self.put("AWS/EC2", "CPUUtilization", {"InstanceId": instance.id}, begun, percent, readable)
+        cores, traffic = machines.cores_in_use(instance.id), machines.traffic(instance.id)
+        measured: dict[str, float] = {}
+        if cores is not None:
+            measured["CPUUtilization"] = min(100.0, 100 * cores / vcpus(instance.type))
+        if traffic is not None:
+            ran_for = (at - max(begun, instance.running_at or begun)).total_seconds()
+            measured["NetworkIn"], measured["NetworkOut"] = (rate * ran_for for rate in traffic)
+        for name, value in measured.items():
+            self.put("AWS/EC2", name, {"InstanceId": instance.id}, begun, value, readable)
 
     def get_metric_data(self, params: Params) -> Reply:
         """Newest first unless asked otherwise; no data is an empty list.
@@ -78,10 +86,11 @@ class Metrics:
 
     def get_metric_statistics(self, params: Params) -> Reply:
         start, end = _aware(params["StartTime"]), _aware(params["EndTime"])
+        unit = _UNITS.get(params["MetricName"], "None")
         rows: dict[datetime, dict[str, Any]] = {}
         for name in params.get("Statistics") or ():
             for at, value in self._read(_key(params), start, end, params["Period"], name):
-                rows.setdefault(at, {"Timestamp": at, "Unit": "Percent"})[name] = value
+                rows.setdefault(at, {"Timestamp": at, "Unit": unit})[name] = value
         return {"Label": params["MetricName"], "Datapoints": list(rows.values())}
 
     def list_metrics(self, params: Params) -> Reply:

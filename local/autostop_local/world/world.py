@@ -353,6 +353,12 @@ class World:
         """Publish a point of CPUUtilization; it can be read from `at` (plus the metric delay) on."""
         self.put_metric("AWS/EC2", "CPUUtilization", {"InstanceId": instance_id}, at, percent)
 
+    def put_network(self, instance_id: str, at: datetime, received: float | None, sent: float | None) -> None:
+        """Publish points of NetworkIn and NetworkOut, in bytes of the period; None: that one is missing."""
+        for name, count in (("NetworkIn", received), ("NetworkOut", sent)):
+            if count is not None:
+                self.put_metric("AWS/EC2", name, {"InstanceId": instance_id}, at, count)
+
     def put_metric(self, namespace: str, name: str, dimensions: Mapping[str, str], at: datetime, value: float) -> None:
         """Publish a point of any metric; it can be read from `at` (plus the metric delay) on."""
         with self._lock:

@@ -1,0 +1,39 @@
+"""On an event of our own: tell people, on their phones and by mail."""
+
+import os
+import time
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from autostop.aws import clients
+from autostop.aws.announce import notice_in
+from autostop.aws.dynamodb import DynamoLedger
+from autostop.aws.environment import NotifyEnvironment, read_notify_environment, utc_now
+from autostop.aws.ntfy import Ntfy
+from autostop.aws.sns import SnsTopic
+from autostop.ports import Channel
+from autostop.usecases.notify import notify
+
+logger = Logger()
+
+
+@cache
+def wire() -> tuple[DynamoLedger, list[Channel], NotifyEnvironment]:
+    """The adapters, made once for each execution environment."""
+    environment = read_notify_environment(os.environ)
+    channels: list[Channel] = [SnsTopic(clients.sns(), environment.topic)]
+    if environment.notice_url is not None:
+        channels.append(Ntfy(environment.notice_url, time.sleep))
+    return DynamoLedger(clients.dynamodb(), environment.table), channels, environment
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """One notice. What is logged names neither the link nor the owner's URL."""
+    ledger, channels, environment = wire()
+    notice = notice_in(event)
+    told = notify(notice, ledger, channels, environment.api_url, utc_now())
+    log = logger.error if told.failed else logger.info
+    log("told", extra={"workstation": notice.workstation, "kind": notice.kind, **told.as_log()})
+    return told.as_log()
