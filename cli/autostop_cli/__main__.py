@@ -9,16 +9,20 @@ import click
 
 from autostop.domain import tags
 from autostop.domain.link import Scope, parse_workstation
-from autostop.domain.settings import InvalidSettingError, Probe, parse_duration, policy_from_environment
+from autostop.domain.setting_text import InvalidSettingError, parse_duration
+from autostop.domain.settings import Probe, policy_from_environment
 from autostop.domain.workstation import WorkstationId
 from autostop_cli.account import Account
 from autostop_cli.adopting import TOKEN_VARIABLE, adopt, given_token
 from autostop_cli.certificate import NotACertificateError, fingerprint
 from autostop_cli.errors import EXPECTED, sentence
+from autostop_cli.keeping import keep_awake
 from autostop_cli.linking import make_link, show_link
 from autostop_cli.recovering import recover_all, recover_one
 from autostop_cli.rehearsing import rehearse
+from autostop_cli.replaying import what_if
 from autostop_cli.standing import show_all, show_one
+from autostop_cli.whying import explain
 
 _LONGEST_LABEL: Final = 40
 _LONGEST_TAG_VALUE: Final = 256
@@ -29,6 +33,15 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "grace": "How long after a start the idle time begins to count, such as 15m.",
     "cpu-cores": "More processor cores in use than this are work, such as 0.25.",
     "cpu-period": "How often EC2 publishes its processor metric: 5m, or 1m with detailed monitoring.",
+    "gpu-percent": "A GPU in use for more than this, in percent, is work, such as 5; off: GPUs do not count.",
+    "network-rate": "More traffic than this, in bytes a second, is work, such as 100k or 1M; off: it does not count.",
+    "weak-signals": "By how much idle tabs, connections and editors lengthen that time, such as 30m; off: not at all.",
+    "ignore-kernels-older-than": "A kernel busy for longer keeps nothing awake, such as 3d; off: it is work.",
+    "protected-hours": "When idleness stops nothing: '* 9-17 * * mon-fri Europe/Berlin' (until 17:59); off: never.",
+    "stop-at": "When it is put to sleep even if somebody works: '0 22 * * * Europe/Berlin'; off: never.",
+    "max-run": "How long after a start it is put to sleep even if somebody works, such as 12h; off: never.",
+    "warn-before": "How long before a stop you are told, such as 10m; off: not at all.",
+    "report-unknown-after": "How long it may be unknown whether it is idle until you are told, such as 6h; off: never.",
     "shelve-after": "How long it keeps its volumes after a stop, such as 12h; 0: shelved at once; off: never.",
     "keep-awake-for": "What one tap on keep awake promises, such as 1h.",
     "jupyter-port": "Where Jupyter listens.",
@@ -223,6 +236,40 @@ def status_command(account: Account, instance: WorkstationId | None, *, as_json:
         show_all(account, as_json=as_json)
     else:
         show_one(account, instance, as_json=as_json)
+
+
+@cli.command("why")
+@click.argument("instance", type=_Workstation())
+@click.option("--at", metavar="TIME", help="Then instead of now: 14:05 by this terminal's clock, or ISO 8601.")
+@click.option(
+    "--what-if",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Replay the last days under another setting, such as idle-after=15m; give it several times.",
+)
+@click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="How many, for --what-if.")
+@click.option("--json", "as_json", is_flag=True, help="The same for programs.")
+@click.pass_obj
+def why_command(
+    account: Account, instance: WorkstationId, at: str | None, settings: tuple[str, ...], days: int, *, as_json: bool
+) -> None:
+    """Say why an INSTANCE is up and when it sleeps, or why it was stopped; with what every signal showed."""
+    if settings and at is not None:
+        raise click.UsageError("--at and --what-if are two questions; ask one at a time.")
+    if settings:
+        what_if(account, instance, settings, days, as_json=as_json)
+    else:
+        explain(account, instance, at, as_json=as_json)
+
+
+@cli.command("keep-awake")
+@click.argument("instance", type=_Workstation())
+@click.option("--for", "lasts", type=_Expiry(), help="For how long, such as 3h; else as its settings say.")
+@click.pass_obj
+def keep_awake_command(account: Account, instance: WorkstationId, lasts: timedelta | None) -> None:
+    """Promise that an INSTANCE is at work: for so long idleness does not stop it, nor a limit of yours."""
+    keep_awake(account, instance, lasts)
 
 
 @cli.command("recover")

@@ -9,7 +9,7 @@ from autostop.aws.errors import aws_errors
 from autostop.domain import tags
 from autostop.domain.cost import cost_now
 from autostop.domain.refusals import why_never_shelve, why_never_stop
-from autostop.domain.settings import Policy, Probe, policy_for
+from autostop.domain.settings import Policy, Probe, policy_for, words
 from autostop.domain.workstation import (
     AttachmentState,
     Instance,
@@ -185,3 +185,7 @@ def _warnings(instance: Instance, policy: Policy) -> Iterator[str]:
         yield "It is a Spot instance: it is only stopped, never shelved."
     if policy.idle_after is None:
         yield "Its idle-after is off: idleness never stops it."
+    if policy.stop_at is not None:
+        yield f"Its stop-at is {policy.stop_at.text}: it is put to sleep then even if somebody works."
+    if policy.max_run is not None:
+        yield f"Its max-run is {words(policy.max_run)}: it is put to sleep then even if somebody works."

@@ -86,10 +86,11 @@ def _detail(status: Status) -> list[str]:
         rows.append(
             ("intent", f"{state.intent.wanted} by {state.intent.by}, {_at(state.intent.at)}: {state.intent.why}")
         )
-    if state.verdict:
-        due = f", due {_at(state.verdict.due_at)}" if state.verdict.due_at else ""
-        rows.append(("verdict", f"{state.verdict.kind}, {_at(state.verdict.at)}{due}"))
-        rows += [("", reason) for reason in state.verdict.reasons]
+    if status.seen is not None:
+        verdict, stop_at = status.seen.verdict, status.seen.stop_at
+        ahead = f", sleeps {_at(stop_at)} if nothing happens" if stop_at else ""
+        rows.append(("verdict", f"{verdict.kind}, {_at(verdict.at)}{ahead}"))
+        rows += [("", reason) for reason in verdict.reasons]
     if state.kept_awake_until and state.kept_awake_until > status.now:
         rows.append(("kept awake", f"until {_at(state.kept_awake_until)}"))
     if status.jupyter_url:

@@ -15,11 +15,11 @@ from autostop.domain.workstation import WorkstationId
 from autostop_cli.__main__ import cli
 from autostop_cli.account import Account
 from autostop_local.world import VirtualClock, VirtualMachines, World
+from tests.handlers.template import table_properties
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 API_URL = "https://abc123.execute-api.us-east-1.amazonaws.com"
 
-_KEYS = ("workstation", "kind")
 _TEMPLATE = {
     "Parameters": {
         "IdleAfter": {"Type": "String", "Default": "40m"},
@@ -28,16 +28,7 @@ _TEMPLATE = {
         "SweepEvery": {"Type": "String", "Default": "rate(5 minutes)"},
     },
     "Resources": {
-        "Table": {
-            "Type": "AWS::DynamoDB::Table",
-            "Properties": {
-                "BillingMode": "PAY_PER_REQUEST",
-                "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key in _KEYS],
-                "KeySchema": [
-                    {"AttributeName": key, "KeyType": kind} for key, kind in zip(_KEYS, ("HASH", "RANGE"), strict=True)
-                ],
-            },
-        },
+        "Table": {"Type": "AWS::DynamoDB::Table", "Properties": table_properties()},
         "Queue": {"Type": "AWS::SQS::Queue"},
         "DeadLetterQueue": {"Type": "AWS::SQS::Queue"},
     },
@@ -83,9 +74,9 @@ class Desk:
 
 
 @contextmanager
-def desk(root: Path, **parameters: str) -> Generator[Desk]:
+def desk(root: Path, *, begins: datetime = START, **parameters: str) -> Generator[Desk]:
     """A new account; parameters: of the stack."""
-    clock = VirtualClock(START)
+    clock = VirtualClock(begins)
     with World(root, clock=clock, machines=VirtualMachines()) as world:
         session = boto3.Session(region_name="us-east-1")
         session.client("cloudformation").create_stack(

@@ -1,6 +1,6 @@
 """`autostop adopt`: what is refused, what is shown, and what is tagged in which order."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,14 @@ def test_fresh_instance_and_volumes_get_every_tag() -> None:
         Change(tags.AUTOSTOP, None, "on"),
     )
     assert adoption.policy.idle_after == timedelta(minutes=45)
+
+
+def test_what_stops_it_at_work_is_said() -> None:
+    settings = {"autostop:stop-at": "0 22 * * * Europe/Berlin", "autostop:max-run": "12h"}
+    assert plan(settings=settings).warnings == (
+        "Its stop-at is 0 22 * * * Europe/Berlin: it is put to sleep then even if somebody works.",
+        "Its max-run is 12 h: it is put to sleep then even if somebody works.",
+    )
 
 
 def test_only_what_differs_is_changed() -> None:
@@ -245,6 +253,15 @@ def test_owner_says_no(at: Desk) -> None:
         ("--cpu-cores", "nan", "number of processor cores"),
         ("--jupyter-port", "70000", "not a port"),
         ("--shelve-after", "x", "not a duration"),
+        ("--gpu-percent", "100", "above 0 and below 100"),
+        ("--network-rate", "fast", "write it like 100k or 1M"),
+        ("--weak-signals", "no", "not a duration"),
+        ("--ignore-kernels-older-than", "0", "longer than 0"),
+        ("--protected-hours", "* 9-17 * * sat-sun UTC", "ranges go upwards"),
+        ("--stop-at", "0 22 * * * Berlin", "write an IANA name, like Europe/Berlin"),
+        ("--max-run", "0", "longer than 0"),
+        ("--warn-before", "soon", "not a duration"),
+        ("--report-unknown-after", "0", "longer than 0"),
         ("--probe", "telnet", "telnet"),
         ("--certificate", "/nowhere", "neither a SHA-256"),
         ("--jupyter-runtime", "run", "absolute path"),
@@ -256,6 +273,19 @@ def test_bad_setting_is_a_usage_error_before_anything(at: Desk, option: str, val
     assert words in " ".join(result.output.split())
     assert option in result.output
     assert at.world.journal.calls() == []
+
+
+def test_schedules_become_tags(at: Desk) -> None:
+    lab = at.launch()
+    result = at.run("adopt", lab, "--yes", "--protected-hours", "* 9-17 * * mon-fri Europe/Berlin", "--stop-at", "off")
+    assert result.exit_code == 0, result.output
+    assert at.tags(lab)["autostop:protected-hours"] == "* 9-17 * * mon-fri Europe/Berlin"
+    assert at.tags(lab)["autostop:stop-at"] == "off"
+
+
+def test_every_setting_is_an_option_of_adopt(at: Desk) -> None:
+    options = at.run("adopt", "--help").output
+    assert [field.name for field in fields(Policy) if f"--{field.name.replace('_', '-')} " not in options] == []
 
 
 @pytest.mark.parametrize("how", ["stdin", "environment"])

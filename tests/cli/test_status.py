@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from autostop.domain.idle import Verdict, VerdictKind
 from autostop.domain.intent import By, Intent, Wanted
+from autostop.domain.journal import Seen
 from autostop.domain.workstation import WorkstationId
 from autostop.ports import Happened, State
 from tests.cli.desk import START, Desk
@@ -40,7 +41,11 @@ def test_one_in_full(at: Desk) -> None:
     intent = Intent(1, Wanted.SHELVE, By.IDLE, START, "idle for 30 minutes")
     reasons = ("cpu: 0.02 cores",)
     verdict = Verdict(kind=VerdictKind.IDLE, at=START, since=START, reasons=reasons)
-    at.account.ledger.save(State(lab, intent=intent, verdict=verdict, waiting_for="snapshots: 40 %"))
+    instance = at.account.instances.find(lab)
+    assert instance is not None
+    seen = Seen(lab, START, instance.launched_at, verdict, stop_at=START + timedelta(minutes=10))
+    at.account.ledger.write_journal([seen], START)
+    at.account.ledger.save(State(lab, intent=intent, waiting_for="snapshots: 40 %"))
     at.account.ledger.record(lab, Happened(START, 1, "asked EC2 to stop the instance"))
     at.account.ledger.record(lab, Happened(START + timedelta(minutes=1), 1, "began snapshots"))
     output = at.run("status", lab).output
@@ -50,6 +55,7 @@ def test_one_in_full(at: Desk) -> None:
         "waiting for  snapshots: 40 %",
         "idle for 30 minutes",
         "cpu: 0.02 cores",
+        "idle, 2026-11-23 09:00:00 UTC, sleeps 2026-11-23 09:10:00 UTC if nothing happens",
         "2026-11-23 09:00:00 UTC  asked EC2 to stop the instance",
         "$8.64 a month now",
     ):

@@ -28,6 +28,7 @@ def status(phase: str, **changes: Any) -> Status:
         "waiting_for": None,
         "blocked": None,
         "verdict": None,
+        "warned_at": None,
         "keep_awake_until": None,
         "steps": [],
         "jupyter_url": None,
@@ -78,8 +79,13 @@ def falling_asleep(**changes: Any) -> Status:
 def awake(**changes: Any) -> Status:
     """Up, in use, and Jupyter answers."""
     verdict = {
-        "kind": "active", "since": None, "at": instant(-2), "due_at": None,
+        "kind": "active", "since": None, "at": instant(-2), "due_at": None, "stop_at": None,
         "reasons": ["1.42 cores in use (above 0.20)", "kernel of train.ipynb is busy"],
+        "signals": [
+            {"name": "processor", "effect": "work", "value": "1.42 cores", "threshold": "0.25 cores", "at": None},
+            {"name": "keyboard", "effect": "recent", "value": "at 18:20 UTC", "threshold": "", "at": instant(-14)},
+            {"name": "tabs", "effect": "weak", "value": "1", "threshold": "at most 30 min more", "at": None},
+        ],
     }  # fmt: skip
     up = {"headline": "Awake since 08:55 UTC", "jupyter_url": "https://203.0.113.9:8888/lab", "verdict": verdict}
     return status("awake", **{**up, "cost": {"now": 14.1, "awake": 14.1}, **changes})
@@ -88,7 +94,8 @@ def awake(**changes: Any) -> Status:
 def idle(minutes_left: float, **changes: Any) -> Status:
     """Up and idle: sleeps in so many minutes."""
     verdict = {
-        "kind": "idle", "since": instant(minutes_left - 30), "at": instant(-1), "due_at": instant(minutes_left),
+        "kind": "idle", "since": instant(minutes_left - 30), "at": instant(-1), "due_at": None,
+        "stop_at": instant(minutes_left),
         "reasons": ["0.03 cores in use (below 0.20)", "no kernel is busy", "last keystroke 24 minutes ago"],
     }  # fmt: skip
     return awake(**{"verdict": verdict, **changes})

@@ -38,6 +38,8 @@ def draw(browser: Browser, scheme: Literal["light", "dark"]) -> None:
             page.get_by_text("Checked at").wait_for()
             page.screenshot(path=INTO / f"{scheme}-{name}.png", full_page=True, animations="disabled")
             if name == "awake":
+                page.get_by_text("Why?").click()
+                page.screenshot(path=INTO / f"{scheme}-why.png", full_page=True, animations="disabled")
                 page.get_by_role("button", name="Stop").click()
                 page.screenshot(path=INTO / f"{scheme}-confirm.png", animations="disabled")
                 page.get_by_role("button", name="Leave it running").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -55,6 +56,25 @@ def test_opening_starts_nothing_else(phone: Phone, api: ScriptedApi, found: Stat
     page = phone.open(api.url)
     settle(phone, page, api)
     assert api.presses == []
+
+
+@pytest.mark.parametrize("found", [asleep, falling_asleep], ids=["asleep", "falling asleep"])
+def test_the_link_of_a_notice_starts_nothing(phone: Phone, api: ScriptedApi, found: Callable[..., Status]) -> None:
+    api.status = found(scopes=["status", "keep-awake"])
+    page = phone.open(api.url)
+    settle(phone, page, api)
+    expect(page.get_by_role("button", name="Start")).to_be_hidden()
+    assert api.presses == []
+
+
+def test_the_link_of_a_notice_keeps_awake_and_stops_nothing(phone: Phone, api: ScriptedApi) -> None:
+    api.status = awake(scopes=["status", "keep-awake"])
+    page = phone.open(api.url)
+    expect(page.locator("#word")).to_have_text("Awake")
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    page.get_by_role("button", name="Keep awake").click()
+    expect(page.locator("#reason")).to_have_text("Keeping it awake is noted.")
+    assert api.presses == ["keep-awake"]
 
 
 def test_a_link_that_says_look_only_looks(phone: Phone, api: ScriptedApi) -> None:

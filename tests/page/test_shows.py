@@ -67,11 +67,45 @@ def test_steps_carry_local_times_and_the_zone(phone: Phone, api: ScriptedApi) ->
 def test_the_verdict_shows_its_reasons_and_when_it_would_sleep(phone: Phone, api: ScriptedApi) -> None:
     body = idle(25)
     page = phone.look(api, body)
-    due = berlin(body["verdict"]["due_at"])
-    expect(page.locator("#plan")).to_contain_text(re.compile(r"Sleeps at .*unless you work \(in 25 min\)"))
+    due = berlin(body["verdict"]["stop_at"])
+    expect(page.locator("#plan")).to_contain_text(re.compile(r"Sleeps at .*if nothing happens \(in 25 min\)"))
     expect(page.locator("#plan")).to_contain_text(due)
     expect(page.locator("#verdict")).to_contain_text("Idle since")
     expect(page.locator("#reasons li")).to_have_text(body["verdict"]["reasons"])
+    assert page.locator("html").get_attribute("data-soon") == "no"
+
+
+def test_why_opens_a_table_of_the_signals(phone: Phone, api: ScriptedApi) -> None:
+    body = awake()
+    page = phone.look(api, body)
+    rows = page.locator("#signals tr")
+    expect(rows).to_have_count(3)
+    expect(rows.first).to_be_hidden()
+    page.get_by_text("Why?").tap()
+    expect(page.get_by_role("columnheader")).to_have_text(["Signal", "Effect", "Value", "Limit", "Last work"])
+    expect(rows.nth(0).get_by_role("cell")).to_have_text(["processor", "work", "1.42 cores", "0.25 cores", "now"])
+    expect(rows.nth(1).get_by_role("cell")).to_have_text(["keyboard", "recent", "at 18:20 UTC", "–", "12 min ago"])
+    expect(rows.nth(2)).to_contain_text("at most 30 min more")
+    # It stays open, and the page as wide as the phone, whatever the next look brings.
+    phone.look_again(page, api, idle(25, verdict=body["verdict"] | {"signals": body["verdict"]["signals"][:1]}))
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_without_signals_there_is_no_table(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, idle(25))
+    expect(page.locator("#verdict-card")).to_be_visible()
+    expect(page.locator("#why")).to_be_hidden()
+
+
+def test_a_warning_that_was_sent_stands_out(phone: Phone, api: ScriptedApi) -> None:
+    warned_at = instant(-3)
+    page = phone.look(api, idle(12, warned_at=warned_at))
+    expect(page.locator("#plan")).to_contain_text(f"The warning was sent at {berlin(warned_at)}")
+    assert page.locator("html").get_attribute("data-soon") == "yes"
+    phone.look_again(page, api, idle(12, warned_at=warned_at, keep_awake_until=instant(60)))
+    expect(page.locator("#plan")).not_to_contain_text("warning")
     assert page.locator("html").get_attribute("data-soon") == "no"
 
 
@@ -95,7 +129,7 @@ def test_a_promise_that_is_over_is_not_shown(phone: Phone, api: ScriptedApi) -> 
 def test_what_keeps_it_up_is_said(phone: Phone, api: ScriptedApi) -> None:
     page = phone.look(api, awake())
     expect(page.locator("#plan")).to_contain_text("while you work")
-    unknown: Status = {"kind": "unknown", "since": None, "at": instant(0), "due_at": None, "reasons": []}
+    unknown: Status = {"kind": "unknown", "since": None, "at": instant(0), "stop_at": None, "reasons": []}
     phone.look_again(page, api, awake(verdict=unknown))
     expect(page.locator("#plan")).to_contain_text("not knowing is not idle")
 
@@ -137,7 +171,9 @@ def test_an_address_that_is_not_http_opens_nothing(phone: Phone, api: ScriptedAp
 
 
 def test_hostile_strings_stay_text(phone: Phone, api: ScriptedApi) -> None:
-    verdict = {"kind": "idle", "since": HOSTILE, "at": instant(0), "due_at": HOSTILE, "reasons": [HOSTILE]}
+    signal = {"name": HOSTILE, "effect": HOSTILE, "value": HOSTILE, "threshold": HOSTILE, "at": HOSTILE}
+    verdict: Status = {"kind": "idle", "since": HOSTILE, "at": instant(0), "stop_at": HOSTILE, "reasons": [HOSTILE]}
+    verdict |= {"signals": [signal]}
     intent = {"number": 1, "wanted": "run", "by": HOSTILE, "at": instant(0), "why": HOSTILE, "settled_at": None}
     told = dict.fromkeys(("name", "headline", "waiting_for", "blocked"), HOSTILE)
     page = phone.look(
@@ -145,7 +181,7 @@ def test_hostile_strings_stay_text(phone: Phone, api: ScriptedApi) -> None:
         status("blocked", **told, verdict=verdict, intent=intent, problems=[HOSTILE],
                steps=[{"at": instant(0), "text": HOSTILE}]),
     )  # fmt: skip
-    for part in ("name", "headline", "waiting-for", "blocked", "reasons", "intent", "problems", "steps"):
+    for part in ("name", "headline", "waiting-for", "blocked", "reasons", "signals", "intent", "problems", "steps"):
         expect(page.locator(f"#{part}")).to_contain_text("<img src=x onerror=alert(1)>")
     assert page.locator("img").count() == 0
     assert page.locator("script").count() == 1
@@ -164,6 +200,7 @@ def test_an_answer_of_another_shape_breaks_nothing(phone: Phone, api: ScriptedAp
             "scopes": "start",
             "problems": 1,
         },
+        status("asleep", verdict={"kind": "idle", "signals": [None, 3, {}, {"name": 1}, "x"]}, cost={}),
         status(
             "asleep", steps={"at": 1}, cost={"now": "3", "awake": None}, verdict={"kind": None}, intent={"wanted": "x"}
         ),

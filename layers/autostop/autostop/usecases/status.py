@@ -8,7 +8,9 @@ from enum import StrEnum
 from autostop.domain.capacity import fallback_in_words
 from autostop.domain.cost import cost_awake, cost_now
 from autostop.domain.intent import Wanted
+from autostop.domain.journal import Seen
 from autostop.domain.link import Scope
+from autostop.domain.reading import Reading
 from autostop.domain.settings import Policy, policy_for
 from autostop.domain.workstation import Instance, InstanceState, Snapshot, Volume
 from autostop.ports import Happened, State
@@ -27,9 +29,13 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One workstation for a person. costs: USD a month for disks and snapshots, now and when awake."""
+    """One workstation for a person. costs: USD a month for disks and snapshots, now and when awake.
+
+    seen: what the newest sweep saw of it since its start; None when none did.
+    """
 
     state: State
+    seen: Seen | None
     name: str
     now: datetime
     phase: Phase
@@ -43,7 +49,8 @@ class Status:
 
     def as_json(self) -> dict[str, object]:
         """The same as plain data for JSON; moments in ISO 8601, UTC."""
-        intent, verdict = self.state.intent, self.state.verdict
+        intent = self.state.intent
+        seen = self.seen
         return {
             "workstation": self.state.workstation,
             "name": self.name,
@@ -61,14 +68,8 @@ class Status:
             },
             "waiting_for": self.state.waiting_for,
             "blocked": self.state.blocked,
-            "verdict": verdict
-            and {
-                "kind": verdict.kind.value,
-                "since": _iso(verdict.since),
-                "at": _iso(verdict.at),
-                "due_at": _iso(verdict.due_at),
-                "reasons": list(verdict.reasons),
-            },
+            "verdict": verdict_as_json(seen) if seen is not None else None,
+            "warned_at": _iso(seen.warned.at) if seen is not None and seen.warned is not None else None,
             "keep_awake_until": _iso(self.state.kept_awake_until),
             "steps": [{"at": _iso(step.at), "text": step.text} for step in self.steps],
             "jupyter_url": self.jupyter_url,
@@ -78,8 +79,35 @@ class Status:
         }
 
 
-def status_of(
+def verdict_as_json(seen: Seen) -> dict[str, object]:
+    """What a sweep saw, as plain data for JSON; moments in ISO 8601, UTC.
+
+    stop_at: the earliest stop in sight if nothing new is seen, for idleness or at a limit of the owner's.
+    """
+    verdict = seen.verdict
+    return {
+        "kind": verdict.kind.value,
+        "since": _iso(verdict.since),
+        "at": _iso(verdict.at),
+        "due_at": _iso(verdict.due_at),
+        "stop_at": _iso(seen.stop_at),
+        "reasons": list(verdict.reasons),
+        "signals": [
+            {
+                "name": signal.name,
+                "effect": signal.effect.value,
+                "value": signal.value,
+                "threshold": signal.threshold,
+                "at": _iso(signal.at),
+            }
+            for signal in verdict.signals
+        ],
+    }
+
+
+def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing once
     state: State,
+    seen: Seen | None,
     instance: Instance | None,
     volumes: Sequence[Volume],
     snapshots: Sequence[Snapshot],
@@ -89,16 +117,19 @@ def status_of(
     now: datetime,
 ) -> Status:
     """Put together what is known. Pure."""
+    if seen is not None and (instance is None or seen.launched_at != instance.launched_at):
+        seen = None
     policy, problems = policy_for(defaults, instance.tags if instance else {})
     phase = _phase(state, instance)
     return Status(
         state=state,
+        seen=seen,
         name=instance.name if instance else state.workstation,
         now=now,
         phase=phase,
-        headline=_headline(state, instance, phase),
+        headline=_headline(state, seen, instance, phase),
         steps=happened,
-        jupyter_url=_jupyter_url(state, instance, policy),
+        jupyter_url=_jupyter_url(state, seen, instance, policy),
         cost_now=cost_now(volumes, snapshots),
         cost_awake=cost_awake(volumes, state.manifest),
         problems=(*problems, *_notes(state, instance)),
@@ -135,8 +166,8 @@ def _phase(state: State, instance: Instance | None) -> Phase:
             return Phase.BLOCKED
 
 
-def _headline(state: State, instance: Instance | None, phase: Phase) -> str:
-    intent, verdict = state.intent, state.verdict
+def _headline(state: State, seen: Seen | None, instance: Instance | None, phase: Phase) -> str:
+    intent = state.intent
     match phase:
         case Phase.BLOCKED:
             return state.blocked or (
@@ -152,21 +183,21 @@ def _headline(state: State, instance: Instance | None, phase: Phase) -> str:
             since = f" since {intent.settled_at:%H:%M} UTC" if intent and intent.settled_at else ""
             return f"Asleep{since}: {intent.why if intent else 'stopped outside Autostop'}"
         case Phase.AWAKE:
-            judged = f": {verdict.headline}" if verdict and instance and verdict.at >= instance.launched_at else ""
-            return f"Awake{judged}"
+            return f"Awake: {seen.verdict.headline}" if seen is not None and instance is not None else "Awake"
         case Phase.UNKNOWN:
             return "Nothing is known of this workstation yet. Was it adopted?"
 
 
-def _jupyter_url(state: State, instance: Instance | None, policy: Policy) -> str | None:
+def _jupyter_url(state: State, seen: Seen | None, instance: Instance | None, policy: Policy) -> str | None:
     """Where Jupyter answered since the launch; None when it did not."""
     if instance is None or instance.state is not InstanceState.RUNNING or instance.address is None:
         return None
-    reading = state.reading
-    if reading is None or not reading.servers or reading.at < instance.launched_at:
-        return None
-    ports = [server.port for server in reading.servers if server.port]
-    return f"https://{instance.address}:{ports[0] if ports else policy.jupyter_port}/lab"
+    answers = (state.reading, seen.answer if seen is not None else None)
+    for answer in answers:
+        if isinstance(answer, Reading) and answer.servers and answer.at >= instance.launched_at:
+            ports = [server.port for server in answer.servers if server.port]
+            return f"https://{instance.address}:{ports[0] if ports else policy.jupyter_port}/lab"
+    return None
 
 
 def _iso(moment: datetime | None) -> str | None:

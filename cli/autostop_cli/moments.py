@@ -1,0 +1,54 @@
+"""Moments as people type and read them: by the terminal's wall clock, and by UTC, in which all else is told."""
+
+import re
+from datetime import UTC, datetime, time, timedelta
+
+_TIME_OF_DAY = re.compile(r"(\d{1,2}):(\d{2})", re.ASCII)
+_EXAMPLES = "write it like 14:05, or 2026-11-23T14:05, with Z or +01:00 behind it if it is not by this terminal's clock"
+
+
+class NotAMomentError(ValueError):
+    """A text that names no moment of the past; it says what would do."""
+
+
+def parse_past(text: str, now: datetime) -> datetime:
+    """The moment (UTC) that a person means by `14:05`, the last time it was that late, or by an ISO 8601 text.
+
+    Without a zone it is by the terminal's clock. now: aware. Raises NotAMomentError.
+    """
+    text = text.strip()
+    of_day = _TIME_OF_DAY.fullmatch(text)
+    try:
+        moment = _last_time(time(int(of_day[1]), int(of_day[2])), now) if of_day else _moment(text)
+    except (ValueError, OverflowError, OSError):
+        raise NotAMomentError(f"is no moment; {_EXAMPLES}") from None
+    if moment > now:
+        raise NotAMomentError(f"lies in the future: it is {told(now, now)} now")
+    return moment
+
+
+def told(moment: datetime, now: datetime) -> str:
+    """`14:05 UTC (15:05 CET)`, with the day unless it is the day of `now`; without brackets where clocks show UTC."""
+    local = moment.astimezone()
+    day = "" if moment.astimezone(UTC).date() == now.astimezone(UTC).date() else f"{moment.astimezone(UTC):%Y-%m-%d} "
+    beside = f" ({local:%H:%M %Z})" if local.utcoffset() else ""
+    return f"{day}{moment.astimezone(UTC):%H:%M} UTC{beside}"
+
+
+def _last_time(clock: time, now: datetime) -> datetime:
+    today = now.astimezone().date()
+    moment = _by_wall_clock(datetime.combine(today, clock))
+    return moment if moment <= now else _by_wall_clock(datetime.combine(today - timedelta(days=1), clock))
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    # Of a day alone nobody knows which moment is meant.
+    if len(text) <= len("2026-11-23"):
+        raise ValueError(text)
+    return _by_wall_clock(moment) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _by_wall_clock(moment: datetime) -> datetime:
+    """A moment without a zone, taken by the terminal's; of a time that a clock shows twice, the first."""
+    return moment.astimezone(UTC)
