@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 SOURCES := $(patsubst %/__init__.py,%,$(wildcard layers/*/*/__init__.py cli/*/__init__.py local/*/__init__.py)) functions tests
-CHROMIUM := /usr/bin/chromium
+# What real people use, and the package of each: the tests drive it.
+PROGRAMS := /usr/bin/chromium /usr/bin/ssh /usr/bin/tmux /usr/bin/top /usr/sbin/sshd
 
 export PYTHONPATH := layers/autostop:local:cli:.
 export PYTHONDONTWRITEBYTECODE := 1
@@ -25,8 +26,8 @@ demo: setup ## run the whole product on this machine, with no AWS account
 	.venv/bin/python -m autostop_local.demo
 
 .PHONY: test
-test: setup $(CHROMIUM) ## run every test, the end-to-end ones too
-	.venv/bin/pytest --numprocesses 2 --dist loadfile tests/e2e tests
+test: setup $(PROGRAMS) ## run every test, the end-to-end ones too
+	.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/person tests/e2e tests
 
 # Seeds and processes of the attacks: make simulate SEEDS=2000 FIRST=0 JOBS=2
 SEEDS ?= 500
@@ -48,6 +49,14 @@ crash-matrix: .venv/.synced ## let the function die at every call of whole night
 .PHONY: sabotage
 sabotage: .venv/.synced ## take out each guard of the law in turn, and see who notices
 	.venv/bin/python -m tests.simulation.sabotage --jobs $(JOBS)
+
+.PHONY: traces
+traces: .venv/.synced ## judge the labelled traces by our rule and by those of the peers
+	.venv/bin/python -m tests.traces
+
+.PHONY: bench
+bench: .venv/.synced .venv-custodian/.synced ## count the AWS calls of a sweep over 1,000 workstations, beside Cloud Custodian's
+	.venv/bin/python -m tests.bench
 
 .PHONY: check
 check: check-style check-types check-layers check-template ## run every check that needs no running
@@ -90,6 +99,7 @@ lock: .tools/.synced ## write the lock files anew, keeping the pins that still f
 	$(call lock,requirements/dev)
 	$(call lock,requirements/sam)
 	$(call lock,requirements/emulator)
+	$(call lock,requirements/custodian)
 
 # $(1): path of the .in file, without its ending
 lock = .tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -112,6 +122,10 @@ endef
 .venv-emulator/.synced: requirements/emulator.txt | .tools/.synced
 	$(call sync,.venv-emulator,$<)
 
+# Only for `make bench`: the tests do without it.
+.venv-custodian/.synced: requirements/custodian.txt | .tools/.synced
+	$(call sync,.venv-custodian,$<)
+
 # Into a directory of its own, so that neither the system's Python nor the venv module (apart on Debian) is needed.
 .tools/.synced: requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12")'
@@ -119,10 +133,25 @@ endef
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --require-hashes --upgrade --target .tools -r $<
 	@touch $@
 
-# The page's tests drive a real browser.
-$(CHROMIUM):
-	@command -v apt-get >/dev/null || { echo "$(CHROMIUM) is needed and there is no apt-get: install Chromium there"; exit 1; }
-	@echo "installing Debian's chromium for the page's tests"
+# A real browser, a real sshd. Debian starts a server as soon as it is installed, and at every boot; this one is for the
+# tests alone, which start their own: policy-rc.d is Debian's way to say so.
+/usr/bin/chromium: package := chromium
+/usr/bin/ssh: package := openssh-client
+/usr/bin/tmux: package := tmux
+/usr/bin/top: package := procps
+/usr/sbin/sshd: package := openssh-server
+
+$(PROGRAMS):
+	@command -v apt-get >/dev/null || { echo "$@ is needed and there is no apt-get: install it there"; exit 1; }
+	@echo "installing Debian's $(package) for the tests"
 	@as_root=; test "$$(id -u)" = 0 || as_root=sudo; \
-	$$as_root apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$as_root apt-get -qq install --yes --no-install-recommends chromium >/dev/null \
-		|| { echo "chromium could not be installed: as root, apt-get install chromium"; exit 1; }
+	policy=/usr/sbin/policy-rc.d; \
+	if ! test -e $$policy; then \
+		printf '#!/bin/sh\nexit 101\n' | $$as_root tee $$policy >/dev/null; $$as_root chmod +x $$policy; \
+		trap "$$as_root rm -f $$policy" EXIT; trap 'exit 1' INT TERM; \
+	fi; \
+	$$as_root apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$as_root apt-get -qq install --yes --no-install-recommends $(package) >/dev/null \
+		|| { echo "$(package) could not be installed: as root, apt-get install $(package)"; exit 1; }; \
+	if test "$(package)" = openssh-server && command -v systemctl >/dev/null; then \
+		$$as_root systemctl --quiet disable ssh.service || true; \
+	fi

@@ -1,0 +1,100 @@
+"""The whole chain on what a workstation answers: read the line, follow the trail, give the verdict.
+
+Only CloudWatch is made up: its processor is quiet all the time, so that whatever is seen at work is seen by asking.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from autostop.domain.activity import Activity, Sample
+from autostop.domain.idle import Verdict, VerdictKind, assess
+from autostop.domain.reading import Machine, Reading, Unread, parse_reading
+from autostop.domain.settings import Policy
+from autostop.domain.trail import Trail, follow
+from tests.person.workstation import Workstation
+
+IDLE_AFTER: Final = timedelta(seconds=20)
+WEAK: Final = timedelta(seconds=15)
+LOOK_EVERY: Final = timedelta(seconds=4)
+POLICY: Final = replace(
+    Policy(), idle_after=IDLE_AFTER, weak_signals=WEAK, grace=timedelta(0), cpu_period=timedelta(seconds=5)
+)
+ACTIVE: Final = VerdictKind.ACTIVE
+IDLE: Final = VerdictKind.IDLE
+UNKNOWN: Final = VerdictKind.UNKNOWN
+
+
+@dataclass
+class Judge:
+    """Looks at one workstation under one policy, and remembers each verdict and what it was made of."""
+
+    ask: Callable[[], Reading | Unread]
+    policy: Policy = POLICY
+    launched_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    verdicts: list[Verdict] = field(default_factory=list)
+    answers: list[Reading | Unread] = field(default_factory=list)
+    trail: Trail | None = None
+
+    def look(self) -> Verdict:
+        answer = self.ask()
+        if isinstance(answer, Reading):
+            self.trail = follow(self.trail, answer, self.policy)
+        now = datetime.now(UTC)
+        periods = (now - self.launched_at) // self.policy.cpu_period
+        quiet = [Sample(now - self.policy.cpu_period * back, 0.01) for back in range(periods, 0, -1)]
+        verdict = assess(Activity(self.launched_at, quiet, answer, trail=self.trail), self.policy, now)
+        self.verdicts.append(verdict)
+        self.answers.append(answer)
+        return verdict
+
+    def reading(self, which: int = -1) -> Reading:
+        """The newest answer, or another of them; it was understood."""
+        answer = self.answers[which]
+        assert isinstance(answer, Reading), answer
+        return answer
+
+    def machine(self, which: int = -1) -> Machine:
+        """What that answer told of the machine itself."""
+        machine = self.reading(which).machine
+        assert machine is not None
+        return machine
+
+    def kinds(self, since: datetime, until: datetime | None = None) -> set[VerdictKind]:
+        """The verdicts from that moment on, or up to another; there must be some."""
+        kinds = {verdict.kind for verdict in self.verdicts if since <= verdict.at < (until or datetime.now(UTC))}
+        assert kinds, self.told()
+        return kinds
+
+    def told(self) -> str:
+        """Everything that was seen, for the one who reads why a test failed."""
+        return "\n".join(f"{verdict.at:%H:%M:%S} {verdict.kind} {verdict.reasons}" for verdict in self.verdicts)
+
+
+def by_probe(workstation: Workstation, policy: Policy = POLICY) -> Judge:
+    """Asked as Run Command asks, of everything that runs there."""
+
+    def ask() -> Reading | Unread:
+        asked_at = datetime.now(UTC)
+        return parse_reading(workstation.probe(), asked_at)
+
+    return Judge(ask, policy)
+
+
+def watch(judges: Sequence[Judge], duration: timedelta, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Let all look again and again for so long. meanwhile: what somebody does before each look."""
+    until = time.monotonic() + duration.total_seconds()
+    with ThreadPoolExecutor(len(judges)) as pool:
+        while time.monotonic() < until:
+            next_look = time.monotonic() + LOOK_EVERY.total_seconds()
+            meanwhile()
+            list(pool.map(Judge.look, judges))
+            time.sleep(max(0.0, next_look - time.monotonic()))
+
+
+def all_over(quiet_from: datetime, weak: timedelta = timedelta(0)) -> datetime:
+    """From when on it must be idle. quiet_from: since when nothing works; what ended then is seen one look later."""
+    return quiet_from + LOOK_EVERY + IDLE_AFTER + weak

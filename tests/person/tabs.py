@@ -1,0 +1,74 @@
+"""A real browser of the tests' own, which can fall asleep as a laptop does."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Page, Playwright, expect
+
+from tests.adapters.jupyter_servers import TOKEN, wait_for
+from tests.person.notebooks import Jupyter
+
+_FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+]
+
+
+class Browser:
+    """A Chromium in a process group of its own, with Playwright at its side."""
+
+    def __init__(self, folder: Path, stack: contextlib.ExitStack, playwright: Playwright) -> None:
+        log = stack.enter_context((folder / "chromium.log").open("wb"))
+        self._process = subprocess.Popen(
+            # Should the tests be killed, it dies with them, frozen or not.
+            ["setpriv", "--pdeathsig=KILL", "/usr/bin/chromium", *_FLAGS, f"--user-data-dir={folder / 'profile'}"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        stack.callback(self._end)
+        port = folder / "profile" / "DevToolsActivePort"
+        wait_for(lambda: port.exists() and port.read_text().count("\n") > 0, (folder / "chromium.log").read_text)
+        browser = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port.read_text().splitlines()[0]}")
+        stack.callback(browser.close)
+        self._context = browser.contexts[0]
+
+    def open_notebook(self, server: Jupyter, name: str) -> Page:
+        """A tab of JupyterLab with this notebook, its kernel connected. Playwright keeps every tab visible."""
+        page = self._context.new_page()
+        page.goto(f"http://127.0.0.1:{server.port}/lab/tree/{name}?token={TOKEN}")
+        cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
+        expect(cell).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
+        cell.click()
+        return page
+
+    def sleep(self, seconds: float) -> None:
+        """What a laptop's lid does: nothing of it runs for so long, and then all goes on."""
+        with self._frozen():
+            time.sleep(seconds)
+
+    @contextlib.contextmanager
+    def _frozen(self) -> Iterator[None]:
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
+
+    def _end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)

@@ -1,0 +1,84 @@
+"""A laptop that sleeps while a cell computes, and wakes: Jupyter then says that the kernel is idle."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import pytest
+from playwright.sync_api import Playwright
+
+from tests.adapters.jupyter_servers import wait_for
+from tests.person.judging import ACTIVE, IDLE_AFTER, LOOK_EVERY, WEAK, Judge, by_probe, watch
+from tests.person.notebooks import LAB, Jupyter
+from tests.person.tabs import Browser
+from tests.person.workstation import Workstation
+
+pytestmark = pytest.mark.timeout(560)  # sleeping takes two minutes, and sometimes happens twice
+# After so long the server has given the tab up, and a tab that wakes makes a new connection.
+ASLEEP_SECONDS: Final = 125
+# While it is watched, were it to get a tenth of a core.
+COMPUTED_SECONDS: Final = 4
+# Of a whole core, and ready to give way to whatever else runs here.
+COMPUTING: Final = "import os; os.nice(19)\nwhile True: pass"
+
+
+@dataclass(frozen=True)
+class Night:
+    """A cell that computes all night, seen after its tab woke."""
+
+    judge: Judge
+    states: list[str]
+    woke_at: datetime
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> Iterator[Night]:
+    folder = tmp_path_factory.mktemp("frozen")
+    with contextlib.ExitStack() as stack:
+        letting_go = stack.enter_context(contextlib.ExitStack())
+        workstation = Workstation(folder / "workstation")
+        stack.callback(workstation.end)
+        server = Jupyter(workstation, "jupyter", LAB)
+        letting_go.callback(server.end)
+        server.write_notebook("training.ipynb", [COMPUTING])
+        server.wait()
+        browser = Browser(folder, stack, playwright)
+        page = browser.open_notebook(server, "training.ipynb")
+        page.keyboard.press("Control+Enter")
+        wait_for(lambda: list(server.states().values()) == ["busy"], lambda: str(server.states()))
+
+        # The laptop does not always get a wrong answer from it; then it sleeps once more.
+        for _ in range(2):
+            browser.sleep(ASLEEP_SECONDS)
+            if said_idle(server, within_seconds=30):
+                break
+        judge = by_probe(workstation)
+        woke_at = datetime.now(UTC)
+        watch([judge], IDLE_AFTER + WEAK + 3 * LOOK_EVERY)
+        yield Night(judge, list(server.states().values()), woke_at)
+
+
+def said_idle(server: Jupyter, within_seconds: float) -> bool:
+    until = time.monotonic() + within_seconds
+    while time.monotonic() < until:
+        if list(server.states().values()) == ["idle"]:
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def test_jupyter_says_idle_while_the_cell_computes(night: Night) -> None:
+    assert night.states == ["idle"]
+    looks = range(len(night.judge.answers))
+    assert {server.busy for which in looks for server in night.judge.reading(which).servers} == {0}
+    assert night.judge.machine().cpu_seconds > night.judge.machine(0).cpu_seconds + COMPUTED_SECONDS
+
+
+def test_a_computing_cell_is_work_whatever_jupyter_says(night: Night) -> None:
+    judge = night.judge
+
+    assert judge.kinds(since=night.woke_at) == {ACTIVE}, judge.told()
+    assert "work under Jupyter, logins and tmux" in judge.verdicts[-1].headline

@@ -1,0 +1,84 @@
+"""A notebook in a real browser: forgotten, and then typed into."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pytest
+from playwright.sync_api import Playwright
+
+from tests.person.judging import ACTIVE, IDLE, IDLE_AFTER, LOOK_EVERY, WEAK, Judge, all_over, by_probe, watch
+from tests.person.notebooks import LAB, Jupyter
+from tests.person.tabs import Browser
+from tests.person.workstation import Workstation
+
+pytestmark = pytest.mark.timeout(400)  # all wait together, before the first test
+# As a person sets it in JupyterLab's settings, whose own is two minutes.
+AUTOSAVE_EVERY: Final = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class Afternoon:
+    """One tab: opened, left alone until it was idle for long, then typed into without running anything."""
+
+    judge: Judge
+    left_at: datetime
+    back_at: datetime
+    saved_by: datetime
+
+
+@pytest.fixture(scope="module")
+def afternoon(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> Iterator[Afternoon]:
+    folder = tmp_path_factory.mktemp("tabs")
+    with contextlib.ExitStack() as stack:
+        letting_go = stack.enter_context(contextlib.ExitStack())
+        workstation = Workstation(folder / "workstation")
+        stack.callback(workstation.end)
+        server = Jupyter(workstation, "jupyter", LAB)
+        letting_go.callback(server.end)
+        server.set_up_lab("docmanager-extension/plugin", {"autosaveInterval": AUTOSAVE_EVERY.seconds})
+        server.write_notebook("thesis.ipynb", ["1 + 1"])
+        server.wait()
+        browser = Browser(folder, stack, playwright)
+        page = browser.open_notebook(server, "thesis.ipynb")
+        page.keyboard.press("Shift+Enter")
+        page.wait_for_timeout(2 * AUTOSAVE_EVERY / timedelta(milliseconds=1))
+
+        judge = by_probe(workstation)
+        left_at = datetime.now(UTC)
+        watch([judge], IDLE_AFTER + WEAK + 3 * LOOK_EVERY)
+        back_at = datetime.now(UTC)
+        page.locator(".jp-Notebook .jp-Cell .cm-content").last.click()
+        page.keyboard.type("# What I found out today")
+        page.wait_for_timeout(1.5 * AUTOSAVE_EVERY / timedelta(milliseconds=1))
+        saved_by = datetime.now(UTC)
+        watch([judge], 2 * LOOK_EVERY)
+        yield Afternoon(judge, left_at, back_at, saved_by)
+
+
+def test_an_open_and_forgotten_tab_is_idle_in_the_end(afternoon: Afternoon) -> None:
+    judge = afternoon.judge
+
+    assert judge.kinds(all_over(afternoon.left_at, WEAK), afternoon.back_at) == {IDLE}, judge.told()
+    in_the_end = next(verdict for verdict in judge.verdicts if verdict.kind == IDLE)
+    assert any("a Jupyter tab is open" in reason for reason in in_the_end.reasons)
+
+
+def test_the_forgotten_tab_polls_all_the_time(afternoon: Afternoon) -> None:
+    (server,) = afternoon.judge.reading().servers
+
+    assert server.connections == 1
+    assert server.server_active_at is not None
+    assert afternoon.judge.reading().at - server.server_active_at < timedelta(seconds=20)
+
+
+def test_typing_without_running_is_work_from_the_autosave_on(afternoon: Afternoon) -> None:
+    judge = afternoon.judge
+
+    assert judge.kinds(since=afternoon.saved_by) == {ACTIVE}, judge.told()
+    assert "a notebook or file was last saved" in judge.verdicts[-1].headline
+    (server,) = judge.reading().servers
+    assert server.kernel_active_at is not None
+    assert server.kernel_active_at < afternoon.back_at
