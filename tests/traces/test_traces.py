@@ -1,0 +1,117 @@
+"""Every trace holds: nobody at work is stopped, and whoever left is found in time."""
+
+from datetime import timedelta
+from functools import cache
+
+import pytest
+
+from autostop.domain.activity import METRIC_DELAY
+from autostop.domain.idle import VerdictKind
+from autostop.domain.notice import NoticeKind
+from autostop.domain.reading import Reading, parse_reading, read_document
+from tests.traces.files import DATA, all_traces, read, text_of, trace_of
+from tests.traces.generate import generated
+from tests.traces.judged import judged
+from tests.traces.play import Played, play, printed
+from tests.traces.sabotage import SABOTAGES, Sabotage
+from tests.traces.table import counted, judge_all
+from tests.traces.trace import Trace
+
+NAMES = sorted(path.stem for path in DATA.glob("*.jsonl"))
+
+
+@cache
+def trace(name: str) -> Trace:
+    return read(DATA / f"{name}.jsonl")
+
+
+@cache
+def played(name: str) -> Played:
+    return play(trace(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nobody_at_work_is_stopped_and_whoever_left_is_found_in_time(name: str) -> None:
+    result = judged(trace(name), played(name).stops)
+    assert result.false_stops == ()
+    assert result.late == ()
+    assert result.lost == 0
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.signal)
+def test_a_trace_fails_without(sabotage: Sabotage) -> None:
+    result = sabotage.judged(trace(sabotage.trace))
+    assert result.false_stops or result.late
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_stop_was_announced_in_time(name: str) -> None:
+    policy = trace(name).policy
+    warnings = [notice for notice in played(name).notices if notice.kind is NoticeKind.STOPS_SOON]
+    for stop in played(name).stops:
+        at = trace(name).moment(stop)
+        before = [notice for notice in warnings if notice.at < at]
+        assert before, f"nobody was told of the stop at {at}"
+        assert at - before[-1].at >= policy.warn_before - timedelta(minutes=1)
+
+
+def test_yesterdays_points_count_for_nothing_after_a_start() -> None:
+    day = trace("just-started-after-a-quiet-day")
+    [launch] = [day.moment(run.first) for run in day.runs]
+    old = [point for point in day.points if point.minute < 0]
+    assert len(old) == 14 * 12
+    assert max(point.cores for point in old) < day.policy.cpu_cores
+    for seen in played(day.name).verdicts:
+        assert all(sample.at >= launch for sample in seen.processor)
+        if seen.at < launch + day.policy.grace:
+            assert "grace" in seen.verdict.headline
+        if seen.at < launch + day.policy.grace + timedelta(minutes=30):
+            assert seen.verdict.kind is VerdictKind.ACTIVE
+
+
+def test_a_server_that_answers_nobody_is_told_of_after_hours() -> None:
+    day = trace("server-with-a-password")
+    told = [notice for notice in played(day.name).notices if notice.kind is NoticeKind.UNKNOWN_FOR_LONG]
+    assert len(told) == 1
+    assert "password" in told[0].text
+
+
+def test_the_generator_gives_the_same_bytes() -> None:
+    texts = generated()
+    stored = {day.name: (DATA / f"{day.name}.jsonl").read_text() for day in all_traces() if day.made == "generated"}
+    assert sorted(texts) == sorted(stored)
+    assert [name for name in texts if texts[name] != stored[name]] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trace_is_what_its_file_says(name: str) -> None:
+    day = trace(name)
+    assert day.name == name
+    assert day.made in ("generated", "recorded")
+    assert trace_of(text_of(day)) == day
+    for minute in range(0, day.minutes, 7):
+        if day.run_at(minute) is None:
+            continue
+        document, moment = day.document(minute), day.moment(minute) + timedelta(seconds=day.clock_off)
+        if document["machine"] is None:
+            assert isinstance(read_document(document, moment), Reading)
+        else:
+            line = printed(document, None)
+            assert len(line.encode()) < 2000
+            assert isinstance(parse_reading(line, moment), Reading)
+
+
+def test_the_corpus_is_large_enough_and_small_enough() -> None:
+    assert len(NAMES) >= 40
+    assert sum((DATA / f"{name}.jsonl").stat().st_size for name in NAMES) < 3_000_000
+    assert {day.made for day in all_traces()} == {"generated", "recorded"}
+    # One trace is as late as vendors plan for.
+    assert max(point.visible - point.minute - 5 for point in trace("metrics-ten-minutes-late").points) == (
+        METRIC_DELAY / timedelta(minutes=1)
+    )
+
+
+def test_the_table_in_the_docs_is_the_one_that_is_counted() -> None:
+    traces = all_traces()
+    table = counted(traces, {day.name: judge_all(day) for day in traces})
+    assert table in (DATA.parents[2] / "docs" / "verdicts.md").read_text(), f"make traces writes it there:\n\n{table}"
