@@ -175,6 +175,16 @@ def test_an_unknown_verdict_never_stops_anything_by_itself() -> None:
     assert ahead(NOW, warned, kind=VerdictKind.UNKNOWN) == Outlook(warned=warned)
 
 
+@pytest.mark.parametrize(("ago", "anew"), [(minutes(60), False), (minutes(61), True)])
+def test_a_stop_that_was_put_off_for_long_is_told_anew(ago: timedelta, anew: bool) -> None:
+    warned = told(NOW - ago - WARN, NOW - ago)
+    idle = verdict(NOW, VerdictKind.IDLE, since=warned.at - minutes(30))
+
+    outlook = foresee(idle, POLICY, BEGAN, None, warned, NOW)
+
+    assert (outlook.is_new, outlook.due) == (anew, not anew)
+
+
 offsets = st.integers(-60, 60).map(lambda count: NOW + timedelta(minutes=count))
 warnings = st.none() | st.builds(told, offsets.filter(lambda at: at <= NOW), offsets, st.sampled_from(Cause))
 

@@ -75,6 +75,17 @@ def test_the_verdict_shows_its_reasons_and_when_it_would_sleep(phone: Phone, api
     assert page.locator("html").get_attribute("data-soon") == "no"
 
 
+def test_only_of_an_idle_one_it_is_told_since_when(phone: Phone, api: ScriptedApi) -> None:
+    quiet = idle(20)["verdict"]
+
+    page = phone.look(api, awake(verdict=quiet | {"kind": "active"}))
+    expect(page.locator("#verdict")).to_contain_text("In use")
+    expect(page.locator("#verdict")).not_to_contain_text("since")
+    phone.look_again(page, api, awake(verdict=quiet | {"kind": "unknown"}))
+    expect(page.locator("#verdict")).to_contain_text("Unknown")
+    expect(page.locator("#verdict")).not_to_contain_text("since")
+
+
 def test_why_opens_a_table_of_the_signals(phone: Phone, api: ScriptedApi) -> None:
     body = awake()
     page = phone.look(api, body)

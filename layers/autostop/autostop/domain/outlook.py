@@ -15,6 +15,8 @@ from autostop.domain.settings import Policy
 
 # Sweeps come on their schedule give or take seconds: a stop that is due but for those is not put off by a whole sweep.
 _PUNCTUAL: Final = timedelta(minutes=1)
+# A stop that is put off for longer than this, because an answer was missing, is told anew.
+_TOLD_FOR: Final = timedelta(hours=1)
 
 
 class Cause(StrEnum):
@@ -66,7 +68,7 @@ def foresee(
     """
     limit = next_limit(policy, begins_at, kept_awake_until, now, kept_awake_from)
     ahead = _nearest(verdict, limit)
-    held = warned if warned is not None and _still_holds(warned, verdict) else None
+    held = warned if warned is not None and _still_holds(warned, verdict, now) else None
     if ahead is None:
         return Outlook(warned=held)
     stop_at, cause, why = ahead
@@ -87,12 +89,13 @@ def foresee(
     return Outlook(earliest, cause, why, warned, due=stop_at <= now and was_told_long_enough)
 
 
-def _still_holds(warned: Warned, verdict: Verdict) -> bool:
+def _still_holds(warned: Warned, verdict: Verdict, now: datetime) -> bool:
     """Whether the stop that was told of may still come: nobody has worked since, as far as is known.
 
     An answer that fails once, or a tab that is opened, takes nothing back: the owner would be told anew each time.
     """
-    return warned.cause is Cause.IDLE and verdict.since is not None and verdict.since <= warned.at
+    quiet = verdict.since is not None and verdict.since <= warned.at
+    return warned.cause is Cause.IDLE and quiet and now - warned.stop_at <= _TOLD_FOR
 
 
 def _punctual(policy: Policy) -> timedelta:
