@@ -61,6 +61,8 @@ def test_a_promise_brings_no_evening_back_that_was_let_go_before_it_was_made() -
 
     assert at(next_limit(EVENING, began, until, now, made)) == utc("2026-01-05T21:00")
     assert at(next_limit(EVENING, began, utc("2026-01-05T22:30"), now, made)) == utc("2026-01-05T22:30")
+    # However long it is: what comes in it is put off.
+    assert at(next_limit(EVENING, began, utc("2026-01-06T12:00"), now, made)) == utc("2026-01-06T12:00")
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,16 @@ def test_the_sweeps_findings_become_notices() -> None:
     assert "for 6 h it could not be told" in unknown.text
     assert "Jupyter: does not answer" in unknown.text
     assert soon.reasons == unknown.reasons == verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("cause", "says"),
+    [
+        (Cause.IDLE, "unless somebody works on it or keeps it awake."),
+        (Cause.LIMIT, "UTC, whoever works on it, unless it is kept awake."),
+    ],
+)
+def test_a_warning_says_what_helps(cause: Cause, says: str) -> None:
+    verdict = Verdict(VerdictKind.ACTIVE, NOW, ("quiet", "processor: quiet"))
+
+    assert stops_soon(instance(), verdict, Warned(NOW, STOP, cause, "it is late"), NOW).text.endswith(says)

@@ -39,6 +39,7 @@ def judge(
     network: Sequence[Traffic] | None = None,
     policy: Policy = POLICY,
     missing: tuple[str, ...] = (),
+    kept_awake_until: datetime | None = None,
     **seen: Any,
 ) -> Verdict:
     """The verdict on a quiet workstation, but for what is said."""
@@ -48,6 +49,7 @@ def judge(
         Reading(NOW, tuple(servers), machine(**seen), missing),
         traffic() if network is None else network,
         replace(QUIET_TRAIL, **(trail or {})),
+        kept_awake_until,
     )
     return assess(activity, policy, NOW)
 
@@ -188,6 +190,14 @@ def test_reconnects_alone_are_no_use_of_a_kernel() -> None:
 )
 def test_in_protected_hours_idleness_stops_nothing(hours: str, kind: VerdictKind) -> None:
     assert judge(policy=Policy(protected_hours=parse_schedule(hours))).kind is kind
+
+
+@pytest.mark.parametrize("held", ["a promise", "protected hours", "nothing"])
+def test_work_is_remembered_whatever_holds_the_workstation(held: str) -> None:
+    policy = Policy(protected_hours=parse_schedule("* * * * * UTC")) if held == "protected hours" else POLICY
+    kept = NOW + minutes(30) if held == "a promise" else None
+
+    assert judge(typed_at=AGO_10, policy=policy, kept_awake_until=kept).worked_at == AGO_10
 
 
 def test_every_signal_is_told_with_value_threshold_and_moment() -> None:

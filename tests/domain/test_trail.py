@@ -125,6 +125,21 @@ def test_a_new_row_begins_after(later: Reading) -> None:
     assert (trail.readings, trail.since, trail.job_at) == (1, later.at, None)
 
 
+@pytest.mark.parametrize(
+    ("later", "interrupted", "counts"),
+    [
+        pytest.param(answer(5, boot="0000beef"), False, True, id="somebody booted it"),
+        pytest.param(answer(21), False, True, id="nobody knows what went on"),
+        pytest.param(answer(21), True, False, id="the processor tells what went on"),
+    ],
+)
+def test_what_nobody_saw_counts_as_work_until_it_is_seen_again(later: Reading, interrupted: bool, counts: bool) -> None:
+    trail = follow(replace(trail_of(answer(0)), interrupted=interrupted), later, POLICY)
+
+    assert trail is not None
+    assert (trail.cpu_at == later.at) is counts
+
+
 def test_a_short_gap_goes_on() -> None:
     assert trail_of(answer(0), answer(20)).readings == 2
 

@@ -79,7 +79,7 @@ def falling_asleep(**changes: Any) -> Status:
 def awake(**changes: Any) -> Status:
     """Up, in use, and Jupyter answers."""
     verdict = {
-        "kind": "active", "since": None, "at": instant(-2), "due_at": None, "stop_at": None,
+        "kind": "active", "since": None, "at": instant(-2), "due_at": None, "stop_at": None, "stop_cause": None,
         "reasons": ["1.42 cores in use (above 0.20)", "kernel of train.ipynb is busy"],
         "signals": [
             {"name": "processor", "effect": "work", "value": "1.42 cores", "threshold": "0.25 cores", "at": None},
@@ -95,7 +95,7 @@ def idle(minutes_left: float, **changes: Any) -> Status:
     """Up and idle: sleeps in so many minutes."""
     verdict = {
         "kind": "idle", "since": instant(minutes_left - 30), "at": instant(-1), "due_at": None,
-        "stop_at": instant(minutes_left),
+        "stop_at": instant(minutes_left), "stop_cause": "idle",
         "reasons": ["0.03 cores in use (below 0.20)", "no kernel is busy", "last keystroke 24 minutes ago"],
     }  # fmt: skip
     return awake(**{"verdict": verdict, **changes})

@@ -86,6 +86,13 @@ def test_only_of_an_idle_one_it_is_told_since_when(phone: Phone, api: ScriptedAp
     expect(page.locator("#verdict")).not_to_contain_text("since")
 
 
+def test_a_limit_comes_whoever_works(phone: Phone, api: ScriptedApi) -> None:
+    body = idle(25)
+    page = phone.look(api, awake(verdict=body["verdict"] | {"kind": "active", "stop_cause": "limit"}))
+
+    expect(page.locator("#plan")).to_contain_text(re.compile(r"Sleeps at .*, even if you work \(in 25 min\)"))
+
+
 def test_why_opens_a_table_of_the_signals(phone: Phone, api: ScriptedApi) -> None:
     body = awake()
     page = phone.look(api, body)

@@ -32,21 +32,24 @@ def wanted_asleep(lab: AtWork, workstation: WorkstationId) -> bool:
     return intent is not None and intent.wanted is Wanted.SHELVE
 
 
-def test_who_comes_back_while_ec2_is_throttled_is_not_stopped_by_an_old_answer(lab: AtWork) -> None:
+@pytest.mark.parametrize("throttled_for", [timedelta(minutes=2), timedelta(minutes=4), timedelta(minutes=6)])
+def test_who_comes_back_while_ec2_is_throttled_is_not_stopped_by_an_old_answer(
+    lab: AtWork, throttled_for: timedelta
+) -> None:
     workstation = lab.workstation(disks={})
     lab.world.journal.clear()
     throttled_until: list[datetime] = []
     stop = type(lab.instances).stop
 
     def throttled(instances: object, each: WorkstationId) -> None:
-        throttled_until[:] = throttled_until or [lab.clock() + timedelta(minutes=6)]
+        throttled_until[:] = throttled_until or [lab.clock() + throttled_for]
         if lab.clock() < throttled_until[0]:
             raise TransientError("RequestLimitExceeded")
         stop(lab.instances, each)
 
     with patch.object(type(lab.instances), "stop", throttled):
         assert lab.pass_time(timedelta(hours=2), lambda: bool(throttled_until))
-        lab.pass_time(timedelta(minutes=2))
+        lab.pass_time(timedelta(seconds=20))
         types(lab, workstation, lambda: False, timedelta(minutes=15))
 
     assert stops(lab) == []
@@ -129,6 +132,32 @@ def test_a_tap_after_the_last_look_keeps_it_running(lab: AtWork) -> None:
 
     assert stops(lab) == []
     assert lab.state(workstation).kept_awake_until is not None
+
+
+def test_work_that_only_the_last_look_saw_is_not_forgotten(lab: AtWork) -> None:
+    workstation = lab.workstation(disks={}, settings={"weak-signals": "off"})
+    lab.world.journal.clear()
+    assert lab.pass_time(timedelta(hours=2), lambda: wanted_asleep(lab, workstation))
+    types(lab, workstation, lambda: not wanted_asleep(lab, workstation), timedelta(minutes=5))
+    left_at = lab.clock()
+    lab.answers[workstation].machine = {}
+
+    assert stops(lab) == []
+    assert lab.pass_time(timedelta(hours=2), lambda: bool(stops(lab)))
+    assert lab.clock() - left_at >= timedelta(minutes=28)
+
+
+def test_a_promise_puts_a_limit_off_to_its_end_also_when_the_stop_is_under_way(lab: AtWork) -> None:
+    workstation = lab.workstation(disks={}, settings={"max-run": "2h"})
+    lab.machines.use_cores(workstation, 2.0)
+    lab.world.journal.clear()
+    assert lab.pass_time(timedelta(hours=3), lambda: lab.state(workstation).intent is not None)
+    lab.owner.keep_awake(workstation, "the test")
+    promised_at = lab.clock()
+    before = len(stops(lab))
+
+    assert lab.pass_time(timedelta(hours=2), lambda: len(stops(lab)) > before)
+    assert timedelta(hours=1) <= lab.clock() - promised_at <= timedelta(minutes=75)
 
 
 @pytest.mark.parametrize("end", ["logs out", "reboots"])

@@ -21,7 +21,7 @@ def test_through_a_whole_night(lab: AtWork) -> None:
     body = awake.as_json()
     assert body.keys() == FIELDS
     assert isinstance(body["verdict"], dict)
-    assert body["verdict"].keys() == {"kind", "since", "at", "due_at", "stop_at", "reasons", "signals"}
+    assert body["verdict"].keys() == {"kind", "since", "at", "due_at", "stop_at", "stop_cause", "reasons", "signals"}
     assert {signal["name"] for signal in body["verdict"]["signals"]} >= {"processor", "network", "kernels"}
     assert awake.jupyter_url is not None
     assert awake.jupyter_url.endswith(":8888/lab")

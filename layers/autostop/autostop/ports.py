@@ -69,6 +69,7 @@ class State:
     kept_awake_from, kept_awake_until: the owner's promise of work, also when it is over.
     look_at: when a delayed message will bring the reconciler back; None when none is under way.
     reading, unread: the newest answer that the reconciler got; asked: its question that is under way.
+    worked_at: the last work that a look right before a stop saw, which no sweep may have seen.
     note: what the owner should know about the settled intent. tried: for the present intent.
     """
 
@@ -87,6 +88,7 @@ class State:
     look_at: datetime | None = None
     problems: tuple[str, ...] = ()
     tried: Tried = NOTHING_TRIED
+    worked_at: datetime | None = None
 
     @property
     def answer(self) -> Reading | Unread | None:
@@ -128,13 +130,21 @@ class Brief:
     kept_awake_until: datetime | None = None
     problems: tuple[str, ...] = ()
     kept_awake_from: datetime | None = None
+    worked_at: datetime | None = None
 
     @classmethod
     def of(cls, state: State) -> "Brief":
         """The brief of a state."""
         intent = replace(state.intent, why=_cut(state.intent.why)) if state.intent else None
-        problems = briefly(state.problems)
-        return cls(state.workstation, state.version, intent, state.kept_awake_until, problems, state.kept_awake_from)
+        return cls(
+            state.workstation,
+            state.version,
+            intent,
+            state.kept_awake_until,
+            briefly(state.problems),
+            state.kept_awake_from,
+            state.worked_at,
+        )
 
 
 def briefly(problems: Sequence[str]) -> tuple[str, ...]:

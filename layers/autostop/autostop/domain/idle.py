@@ -6,7 +6,7 @@ unknown, and unknown is not idle.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -86,9 +86,11 @@ def assess(activity: Activity, policy: Policy, now: datetime) -> Verdict:
         return _active(now, "idleness never stops this workstation (idle-after = off)")
     # A promise of the owner overrules every measurement.
     if activity.kept_awake_until is not None and now < activity.kept_awake_until:
-        return _active(now, "the owner keeps it awake", due_at=activity.kept_awake_until)
+        kept = _active(now, "the owner keeps it awake", due_at=activity.kept_awake_until)
+        return replace(kept, worked_at=last_work(activity, signs(activity, policy, now)))
     if policy.protected_hours is not None and policy.protected_hours.covers(now):
-        return _active(now, "protected hours: idleness stops nothing now")
+        protected = _active(now, "protected hours: idleness stops nothing now")
+        return replace(protected, worked_at=last_work(activity, signs(activity, policy, now)))
     # A new start is a new history: nothing measured before it counts, and people need time to arrive.
     window_from = activity.begins_at + policy.grace
     if now < window_from:
@@ -96,6 +98,13 @@ def assess(activity: Activity, policy: Policy, now: datetime) -> Verdict:
         return _active(now, reason, due_at=window_from + policy.idle_after)
     found = signs(activity, policy, now)
     return _Case(activity, policy, now, found, window_from, policy.idle_after).verdict()
+
+
+def last_work(activity: Activity, found: Sequence[Sign]) -> datetime | None:
+    """The last moment of work since the launch that any strong sign shows, or that was remembered. Pure."""
+    seen = [sign.seen_until if sign.busy else sign.quiet_since for sign in found if not sign.weak]
+    moments = [at for at in (*seen, activity.worked_at) if at is not None and at > activity.launched_at]
+    return max(moments, default=None)
 
 
 def _active(now: datetime, reason: str, due_at: datetime | None = None) -> Verdict:
@@ -172,12 +181,7 @@ class _Case:
     ) -> Verdict:
         reasons = (reason, *(sign.reason for sign in self.signs if sign.reason != reason))
         signals = tuple(self._signal(sign) for sign in self.signs)
-        return Verdict(kind, self.now, reasons, since, due_at, stop_at, signals, self._worked_at())
-
-    def _worked_at(self) -> datetime | None:
-        seen = [sign.seen_until if sign.busy else sign.quiet_since for sign in self.signs if not sign.weak]
-        moments = [at for at in (*seen, self.activity.worked_at) if at is not None and at > self.activity.launched_at]
-        return max(moments, default=None)
+        return Verdict(kind, self.now, reasons, since, due_at, stop_at, signals, last_work(self.activity, self.signs))
 
     def _signal(self, sign: Sign) -> Signal:
         at = sign.quiet_since if sign.quiet_since is not None and sign.quiet_since > self.activity.launched_at else None

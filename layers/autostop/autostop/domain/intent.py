@@ -17,9 +17,14 @@ class Wanted(StrEnum):
 
 
 class By(StrEnum):
-    """Who wanted it: the owner, the idle verdict, a limit the owner set, or what a sweep found done by others."""
+    """Who wanted it.
+
+    The owner, by start or stop; a promise to keep it awake; the idle verdict; a limit that was set; or what was found
+    done by others.
+    """
 
     OWNER = "owner"
+    PROMISE = "promise"
     IDLE = "idle"
     LIMIT = "limit"
     FOUND = "found"

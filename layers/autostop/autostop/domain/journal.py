@@ -5,7 +5,7 @@ from datetime import datetime
 
 from autostop.domain.activity import Sample, Traffic
 from autostop.domain.idle import Verdict
-from autostop.domain.outlook import Warned
+from autostop.domain.outlook import Cause, Warned
 from autostop.domain.reading import Reading, Unread
 from autostop.domain.trail import Trail
 from autostop.domain.workstation import WorkstationId
@@ -18,7 +18,7 @@ class Seen:
     processor, network: only the samples that the record before did not have yet. network: None when not measured.
     answer: the newest then. asked_command, asked_at: the question that was under way when the sweep ended.
     trail: of the answers up to then. worked_at: the last moment of work seen since the launch.
-    warned: the warning that held. stop_at: the earliest stop in sight.
+    warned: the warning that held. stop_at, stop_cause: the earliest stop in sight, and what for.
     unknown_since: since when every verdict was unknown; told_unknown: whether the owner was told so.
     """
 
@@ -39,3 +39,5 @@ class Seen:
     unknown_since: datetime | None = None
     told_unknown: bool = False
     worked_at: datetime | None = None
+    kept_awake_from: datetime | None = None
+    stop_cause: Cause | None = None

@@ -58,7 +58,7 @@ def _stop_at(
     if kept_until is not None and kept_until > since:
         # Counted from the promise and not from now, so that what is told of it stays true as time goes on. What was
         # let go before it was made is not brought back by it.
-        since = max(kept_until - _PROMISE_REACHES, *([made_at - late_by] if made_at is not None else []), begins_at)
+        since = made_at - late_by if made_at is not None else kept_until - _PROMISE_REACHES
     at = policy.stop_at.next_after(max(begins_at, since))
     return [] if at is None else [Limit(at, f"stop-at is {policy.stop_at.in_words(at)}")]
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from autostop.domain.idle import Verdict
-from autostop.domain.outlook import Warned
+from autostop.domain.outlook import Cause, Warned
 from autostop.domain.settings import words
 from autostop.domain.workstation import Instance, WorkstationId
 
@@ -63,7 +63,9 @@ class Notice:
 
 def stops_soon(instance: Instance, verdict: Verdict, warned: Warned, now: datetime) -> Notice:
     """The warning before a stop, for idleness or at a limit of the owner's."""
-    text = f"{warned.why}. It stops at {warned.stop_at:%H:%M} UTC unless somebody works on it or keeps it awake."
+    helps = "somebody works on it or keeps it awake" if warned.cause is Cause.IDLE else "it is kept awake"
+    whoever = "" if warned.cause is Cause.IDLE else ", whoever works on it,"
+    text = f"{warned.why}. It stops at {warned.stop_at:%H:%M} UTC{whoever} unless {helps}."
     return _notice(NoticeKind.STOPS_SOON, instance, verdict, text, warned.stop_at, now)
 
 

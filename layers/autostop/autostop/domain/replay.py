@@ -218,7 +218,7 @@ class _Walk:
         verdict = assess(activity, self.policy, seen.at)
         self.worked_at = verdict.worked_at or self.worked_at
         until = seen.kept_awake_until
-        outlook = foresee(verdict, self.policy, activity.begins_at, until, self.warned, seen.at)
+        outlook = foresee(verdict, self.policy, activity.begins_at, until, self.warned, seen.at, seen.kept_awake_from)
         self.warned = outlook.warned
         return verdict, outlook
 

@@ -74,9 +74,10 @@ def follow(trail: Trail | None, reading: Reading, policy: Policy) -> Trail | Non
     if trail is not None and reading.at <= trail.at:
         return trail
     if trail is None or trail.boot != machine.boot or reading.at - trail.at > _LONGEST_GAP:
-        # Somebody, or something at work, boots a machine.
-        booted = trail is not None and trail.boot != machine.boot
-        cpu_at = reading.at if booted else None
+        # Somebody boots a machine; and what went on while it was silent is not known. After a time in which the
+        # processor was at work, that tells more.
+        unseen = trail is not None and (trail.boot != machine.boot or not trail.interrupted)
+        cpu_at = reading.at if unseen else None
         begun = Trail(machine.boot, reading.at, 0, reading.at, machine.cpu_seconds, cpu_at=cpu_at)
         return _seen(begun, reading, machine, policy)
     minutes = max(reading.at - trail.at, _SHORTEST) / timedelta(minutes=1)

@@ -210,6 +210,7 @@ def recorded(looked: Looked, before: Seen | None, now: datetime) -> Seen:
         worked_at=looked.verdict.worked_at or activity.worked_at,
         kept_awake_until=activity.kept_awake_until,
         started_at=activity.started_at,
+        kept_awake_from=subject.kept_awake_from,
     )
 
 

@@ -79,7 +79,7 @@ class Owner:
                 return kept
             if intent.settled or intent.by not in (By.IDLE, By.LIMIT):
                 raise RefusedError("It is asleep or on its way there, as it was asked to be.", "Start it instead.")
-            return kept.wanting(following(intent, Wanted.RUN, By.OWNER, f"{asked_by} keeps it awake", now))
+            return kept.wanting(following(intent, Wanted.RUN, By.PROMISE, f"{asked_by} keeps it awake", now))
 
         self._change(workstation, promise)
 

@@ -39,7 +39,9 @@ _LEASE_BUSY_RETRY = timedelta(seconds=2)
 # An error that goes on is waited for twice as long each time, up to this.
 _LONGEST_RETRY = timedelta(minutes=15)
 # How fresh an answer must be to stop a workstation by it, and how old what sweeps saw before may be.
-_ANSWER_HOLDS_FOR = timedelta(minutes=5)
+_ANSWER_HOLDS_FOR = timedelta(minutes=1)
+_ASKED_ANEW_FOR = timedelta(minutes=10)
+_OLD_ANSWER_HOLDS_FOR = timedelta(minutes=5)
 _REMEMBERED_FOR = timedelta(hours=1)
 
 _REACHED = {
@@ -194,22 +196,32 @@ class Reconciler:
         """Before a stop for idleness: minutes may have passed since the verdict, so measure and ask again."""
         now = self.clock()
         policy, _ = policy_for(self.defaults, instance.tags)
-        # Not only of the newest sweep: those leave out what is being stopped.
-        records = self.ledger.seen(state.workstation, now - _REMEMBERED_FOR, now)
-        heard = replace(remembered(records[-1] if records else None, instance), answer=state.answer, asked=state.asked)
-        if isinstance(state.answer, Reading):
-            heard = replace(heard, trail=follow(heard.trail, state.answer, policy))
+        heard = Heard(state.answer, asked=state.asked)
         subject = Subject(instance, policy, intent, state.kept_awake_until, heard)
+        # Where answers take longer than that, they would never be fresh: then an older one has to do.
+        holds_for = _ANSWER_HOLDS_FOR if now - intent.at < _ASKED_ANEW_FOR else _OLD_ANSWER_HOLDS_FOR
         if policy.probe is not Probe.NONE:
-            if not _is_fresh(state.answer, now):
+            if not _is_fresh(state.answer, now, holds_for):
                 state, subject = self._ask(state, subject)
             # A question that is not answered in time is answered by that (`Asker.collect`).
-            if not _is_fresh(state.answer, now) and state.asked is not None:
+            if not _is_fresh(state.answer, now, holds_for) and state.asked is not None:
                 return state, Wait("asking the workstation once more before the stop", _BRIEF)
-        verdict = judge(subject, self.metrics, now)
+        verdict = judge(replace(subject, heard=self._remember(state, instance, policy)), self.metrics, now)
         if verdict.kind is VerdictKind.IDLE:
             return state, StopInstance()
-        return state, ChangeIntent(Wanted.RUN, By.FOUND, f"it is not put to sleep: {verdict.headline}")
+        # No sweep may have seen it: who logs out right after takes along what showed it.
+        seen = replace(state, worked_at=verdict.worked_at)
+        return seen, ChangeIntent(Wanted.RUN, By.FOUND, f"it is not put to sleep: {verdict.headline}")
+
+    def _remember(self, state: State, instance: Instance, policy: Policy) -> Heard:
+        """What sweeps heard up to now, with the answer of this state added."""
+        # Not only of the newest sweep: that leaves out what is being stopped.
+        now = self.clock()
+        records = self.ledger.seen(state.workstation, now - _REMEMBERED_FOR, now)
+        heard = replace(remembered(records[-1] if records else None, instance), answer=state.answer, asked=None)
+        if isinstance(state.answer, Reading):
+            heard = replace(heard, trail=follow(heard.trail, state.answer, policy))
+        return heard
 
     def _carry_out(
         self, state: State, intent: Intent, seen: Observation, outcome: Outcome, last: _Last, until: datetime
@@ -275,8 +287,8 @@ class Reconciler:
         self.ledger.record(state.workstation, Happened(self.clock(), intent.number, text))
 
 
-def _is_fresh(answer: Reading | Unread | None, now: datetime) -> bool:
-    return answer is not None and now - answer.at <= _ANSWER_HOLDS_FOR
+def _is_fresh(answer: Reading | Unread | None, now: datetime, holds_for: timedelta) -> bool:
+    return answer is not None and now - answer.at <= holds_for
 
 
 def _wants(state: State) -> bool:

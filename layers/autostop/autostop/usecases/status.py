@@ -82,7 +82,8 @@ class Status:
 def verdict_as_json(seen: Seen) -> dict[str, object]:
     """What a sweep saw, as plain data for JSON; moments in ISO 8601, UTC.
 
-    stop_at: the earliest stop in sight if nothing new is seen, for idleness or at a limit of the owner's.
+    stop_at: the earliest stop in sight if nothing new is seen. stop_cause: `idle`, or `limit` for one that the owner
+    set, which comes whoever works.
     """
     verdict = seen.verdict
     return {
@@ -91,6 +92,7 @@ def verdict_as_json(seen: Seen) -> dict[str, object]:
         "at": _iso(verdict.at),
         "due_at": _iso(verdict.due_at),
         "stop_at": _iso(seen.stop_at),
+        "stop_cause": seen.stop_cause and seen.stop_cause.value,
         "reasons": list(verdict.reasons),
         "signals": [
             {

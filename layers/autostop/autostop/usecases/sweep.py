@@ -31,6 +31,7 @@ from autostop.usecases.look import Looked, Subject, look, recorded, remembered
 # States that the index does not know, of workstations that were adopted just now, are written by so many a sweep: each
 # takes two calls, and somebody may adopt thousands at once.
 _MOST_FRESH = 50
+_MOMENT = timedelta(microseconds=1)
 _TURNED_BACK_LATELY = timedelta(hours=1)
 
 
@@ -80,6 +81,9 @@ class _Found:
 
     def subject(self) -> Subject:
         heard = remembered(self.before, self.instance)
+        seen_at = self.brief.worked_at if self.brief is not None else None
+        if seen_at is not None and seen_at > max(self.instance.launched_at, heard.worked_at or seen_at - _MOMENT):
+            heard = replace(heard, worked_at=seen_at)
         promised_at = self.brief.kept_awake_from if self.brief is not None else None
         return Subject(self.instance, self.policy, self.intent, self.kept_awake_until, heard, promised_at)
 
@@ -202,6 +206,7 @@ def _judge(looked: Looked, before: Seen | None, now: datetime) -> _Judged:
     promise = (activity.kept_awake_until, subject.kept_awake_from)
     outlook = foresee(verdict, subject.policy, activity.begins_at, promise[0], warned, now, promise[1])
     seen = replace(recorded(looked, before, now), warned=outlook.warned, stop_at=outlook.stop_at)
+    seen = replace(seen, stop_cause=outlook.cause)
     notices: Sequence[Notice] = ()
     if outlook.is_new and outlook.warned is not None:
         notices = [stops_soon(subject.instance, verdict, outlook.warned, now)]
@@ -219,7 +224,8 @@ def _judge(looked: Looked, before: Seen | None, now: datetime) -> _Judged:
 def _turned_back(brief: Brief, now: datetime) -> bool:
     intent = brief.intent
     lately = intent is not None and now - intent.at < _TURNED_BACK_LATELY
-    return intent is not None and intent.wanted is Wanted.RUN and intent.by is By.FOUND and intent.settled and lately
+    turned = intent is not None and intent.wanted is Wanted.RUN and intent.by in (By.FOUND, By.PROMISE)
+    return intent is not None and turned and intent.settled and lately
 
 
 def _untold(judged: _Judged) -> _Judged:

@@ -8,6 +8,7 @@ from typing import Final
 from autostop.domain.idle import Effect, VerdictKind
 from autostop.domain.intent import By, Intent, Wanted
 from autostop.domain.journal import Seen
+from autostop.domain.outlook import Cause
 from autostop.domain.replay import Replay, as_it_was, replay
 from autostop.domain.settings import Policy, policy_for, words
 from autostop.domain.tags import PREFIX
@@ -34,6 +35,7 @@ NOT_REPLAYED: Final[Mapping[str, str]] = {
 
 _BY_WHOM: Final[Mapping[By, str]] = {
     By.OWNER: "its owner",
+    By.PROMISE: "its owner, who keeps it awake",
     By.IDLE: "the idle verdict",
     By.LIMIT: "a limit of its owner",
     By.FOUND: "others",
@@ -167,7 +169,9 @@ class Why:
                 unless = "worked on it or kept it awake" if was else "works on it or keeps it awake"
                 return f"It {is_} {said}; it {sleeps} at {at(stop)} unless somebody {unless}."
             case VerdictKind.ACTIVE:
-                if stop is not None:
+                if stop is not None and seen.stop_cause is Cause.LIMIT:
+                    ahead = f"a limit is set: it {sleeps} at {at(stop)}, whoever works"
+                elif stop is not None:
                     late = stop <= moment and not was
                     ahead = "it is to sleep now" if late else f"if nothing new happens it {sleeps} at {at(stop)}"
                 elif verdict.due_at is not None and verdict.due_at > moment:
