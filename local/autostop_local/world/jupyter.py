@@ -143,6 +143,12 @@ class _Tree:
             env=environment,
             cwd="/",
         )
+        # Until it says so, there are processes that only make its namespaces.
+        if self._process.stdout is None or not self._process.stdout.readline():
+            raise OSError(
+                "a machine's first process did not come up: unshare (util-linux) must be allowed to make namespaces, "
+                "as it is for root, and for others where the system lets them have namespaces of users"
+            )
         self._writing = threading.Lock()
         self._outcomes: dict[str, Outcome] = {}
         self._asked = (time.monotonic(), 0.0)

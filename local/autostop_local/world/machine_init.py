@@ -6,7 +6,8 @@ A program of its own, standard library only. It takes orders as lines of JSON on
     {"run": id, "script": text, "timeout": seconds, "environment": ..., "directory": ...}
     {"shutdown": seconds}          terminate all, kill after so many seconds what is left, and exit
 
-and gives a line per script that ended: {"ended": id, "code": n, "stdout": text, "stderr": text, "timed_out": bool}.
+and gives one line, {"up": true}, when it takes orders, and then a line per script that ended:
+{"ended": id, "code": n, "stdout": text, "stderr": text, "timed_out": bool}.
 The end of its input means that the world has died, in whatever way: then it kills all at once, and exits.
 
 Whatever a process of the machine leaves behind becomes a child of this one (a subreaper, on Linux), so that nothing
@@ -172,6 +173,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     machine = _Machine()
     rest = b""
+    print(json.dumps({"up": True}), flush=True)
     while True:
         ready, _, _ = select.select([0, woken], [], [], 0.25)
         if woken in ready:
