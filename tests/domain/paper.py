@@ -81,6 +81,7 @@ class Paper:
     tried: Tried = NOTHING_TRIED
     # So many of the next volumes end in `error`; the types that EC2 has no capacity for; those the owner names.
     failing_volumes: int = 0
+    doomed: set[VolumeId] = field(default_factory=set)  # volumes that will fail, or have
     lacking: frozenset[str] = frozenset()
     other_types: tuple[OtherType, ...] = ()
     # A person who detaches the root, or starts it before the flag is back, may lose its delete-on-termination.
@@ -304,6 +305,7 @@ class Paper:
 
         fails = self.failing_volumes > 0
         self.failing_volumes -= fails
+        self.doomed |= {made} if fails else set()
 
         def created() -> None:
             state = VolumeState.ERROR if fails else VolumeState.AVAILABLE
@@ -357,6 +359,9 @@ class Paper:
             return False
         if root.attachment is not AttachmentState.ATTACHED:
             return False
+        # Who starts it while a disk could not be restored has it run without, from then on (docs/safety.md).
+        if any(self.volumes[each].exists for each in self.doomed if each in self.volumes):
+            return False
         self.flag_may_be_lost |= not root.delete_on_termination
         self._start()
         return True
@@ -379,7 +384,8 @@ class Paper:
 
     def deletes_a_snapshot_in_console(self, device: str) -> bool:
         """Only one whose content is on a volume still: a person who deletes the only copy has deleted it."""
-        kept = {self.content[each.id] for each in self.volumes.values() if each.exists and self._is_at(each.id, device)}
+        holding = [each.id for each in self.volumes.values() if each.exists and each.id not in self.doomed]
+        kept = {self.content[each] for each in holding if self._is_at(each, device)}
         for each in [made for made in self.snapshots.values() if self._is_at(made.id, device)]:
             if self.newest[device] in kept:
                 del self.snapshots[each.id]
