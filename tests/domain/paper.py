@@ -81,7 +81,7 @@ class Paper:
     tried: Tried = NOTHING_TRIED
     # So many of the next volumes end in `error`; the types that EC2 has no capacity for; those the owner names.
     failing_volumes: int = 0
-    doomed: set[VolumeId] = field(default_factory=set)  # volumes that will fail, or have
+    doomed: set[VolumeId] = field(default_factory=set)  # volumes that failed, or are about to
     lacking: frozenset[str] = frozenset()
     other_types: tuple[OtherType, ...] = ()
     # A person who detaches the root, or starts it before the flag is back, may lose its delete-on-termination.
@@ -360,7 +360,7 @@ class Paper:
         if root.attachment is not AttachmentState.ATTACHED:
             return False
         # Who starts it while a disk could not be restored has it run without, from then on (docs/safety.md).
-        if any(self.volumes[each].exists for each in self.doomed if each in self.volumes):
+        if self.doomed and any(self.look().at_device(device) is None for device in self.newest):
             return False
         self.flag_may_be_lost |= not root.delete_on_termination
         self._start()
@@ -383,8 +383,12 @@ class Paper:
         return True
 
     def deletes_a_snapshot_in_console(self, device: str) -> bool:
-        """Only one whose content is on a volume still: a person who deletes the only copy has deleted it."""
-        holding = [each.id for each in self.volumes.values() if each.exists and each.id not in self.doomed]
+        """Only one whose content is on a volume still: a person who deletes the only copy has deleted it.
+
+        A volume that is still being made from it is no copy yet.
+        """
+        made = (VolumeState.AVAILABLE, VolumeState.IN_USE)
+        holding = [each.id for each in self.volumes.values() if each.state in made]
         kept = {self.content[each] for each in holding if self._is_at(each, device)}
         for each in [made for made in self.snapshots.values() if self._is_at(made.id, device)]:
             if self.newest[device] in kept:

@@ -358,7 +358,11 @@ ACTIONS: dict[str, Callable[[Paper], object]] = {
 def test_after_any_history_it_converges_with_all_data(slow: int, lag: int, history: list[tuple[str, int]]) -> None:
     paper = Paper(slow, listed_after=lag)
     for action, count in history:
-        ACTIONS[action](paper)
+        under_way = paper.intent is not None and not paper.intent.settled
+        # While lists still show a snapshot that a person has deleted, its volume is deleted too (docs/safety.md); and
+        # until they show the volume that was restored from it, both seem to be gone.
+        if not (lag and under_way and action.startswith("deletes a snapshot")):
+            ACTIONS[action](paper)
         looks(paper, count)
 
     paper.loses_answers = False
