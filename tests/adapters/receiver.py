@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
         receiver.posted.append(Posted(self.command, self.path, dict(self.headers.items()), body))
         status = receiver.answers.pop(0) if receiver.answers else 200
         while status == 0 and not self.server.closing:
-            time.sleep(0.02)
+            time.sleep(0.02)  # a server that never answers, until the test ends
         self.send_response(status or 200)
         if receiver.elsewhere:
             self.send_header("Location", receiver.elsewhere)

@@ -544,12 +544,12 @@ def test_the_newest_notebook_of_a_session_is_told(tmp_path: Path) -> None:
 
 def test_no_path_leads_out_of_the_servers_files(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("")
-    (tmp_path / "root").mkdir()
-    (tmp_path / "root/link.ipynb").symlink_to(tmp_path / "secret")
-    os.mkfifo(tmp_path / "root/pipe.ipynb")
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/link.ipynb").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "served/pipe.ipynb")
 
-    for path in ("../secret", "link.ipynb", "pipe.ipynb", "/root/../../secret", "."):
-        assert probe._saved_at(str(tmp_path / "root"), [path]) is None
+    for path in ("../secret", "link.ipynb", "pipe.ipynb", "/served/../../secret", "/../secret", "."):
+        assert probe._saved_at(str(tmp_path / "served"), [path]) is None
 
 
 def test_the_saves_of_a_real_server_are_told(jupyters: RealServers) -> None:

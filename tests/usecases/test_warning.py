@@ -126,6 +126,19 @@ def test_what_is_unknown_for_long_is_told_once(lab: AtWork) -> None:
     assert told(lab, NoticeKind.UNKNOWN_FOR_LONG) == 1
 
 
+def test_a_warning_that_is_refused_does_not_tell_of_the_unknown_again(lab: AtWork) -> None:
+    workstation = lab.workstation(disks={}, settings={"max-run": "8h"})
+    lab.world.break_agent(workstation)
+    assert lab.pass_time(timedelta(hours=7, minutes=30), lambda: told(lab, NoticeKind.UNKNOWN_FOR_LONG) > 0)
+    lab.told.deaf = {workstation}
+    lab.pass_time(timedelta(hours=2))
+    lab.told.deaf = set()
+    lab.pass_time(timedelta(minutes=6))
+
+    assert told(lab) == 1
+    assert told(lab, NoticeKind.UNKNOWN_FOR_LONG) == 1
+
+
 def test_a_stop_that_was_asked_for_by_the_owner_is_not_warned_of(lab: AtWork) -> None:
     workstation = lab.workstation(disks={})
     lab.pass_time(timedelta(minutes=12))

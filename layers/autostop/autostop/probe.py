@@ -933,7 +933,7 @@ def _gpu(until: float) -> tuple[float | None, list[str]]:
     for start in range(3):
         samples.append(_Aside(lambda: _gpu_sample(program, min(until, time.monotonic() + 3.0) - 0.3)))
         if start < 2:
-            time.sleep(0.4)
+            time.sleep(0.4)  # between two batches a GPU rests for less than that
     errors: list[str] = []
     values = [sample.result(until, None, errors) for sample in samples]
     if not errors:

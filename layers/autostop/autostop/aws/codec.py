@@ -126,6 +126,7 @@ def _alternatives(arguments: tuple[Any, ...]) -> list[Any]:
 def _named(alternatives: list[Any]) -> dict[str, Any]:
     """The dataclasses of a choice by name; anything else has no name in the data to be told by."""
     if not all(is_dataclass(each) for each in alternatives):
+        # A fault of the types and not of the data, so no ValueError: no item must seem damaged for it.
         raise NotImplementedError(f"a choice between others than dataclasses: {alternatives}")
     return {each.__name__: each for each in alternatives}
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from autostop.domain.idle import VerdictKind
 from autostop.domain.intent import By, Intent, Wanted, reconsider
 from autostop.domain.journal import Seen
-from autostop.domain.notice import Notice, stops_soon, unknown_for_long
+from autostop.domain.notice import Notice, NoticeKind, stops_soon, unknown_for_long
 from autostop.domain.outlook import Cause, Outlook, foresee
 from autostop.domain.settings import Policy, policy_for
 from autostop.domain.workstation import Instance, InstanceState, WorkstationId
@@ -31,7 +31,6 @@ from autostop.usecases.look import Looked, Subject, look, recorded, remembered
 # States that the index does not know, of workstations that were adopted just now, are written by so many a sweep: each
 # takes two calls, and somebody may adopt thousands at once.
 _MOST_FRESH = 50
-_MOMENT = timedelta(microseconds=1)
 _TURNED_BACK_LATELY = timedelta(hours=1)
 
 
@@ -81,9 +80,9 @@ class _Found:
 
     def subject(self) -> Subject:
         heard = remembered(self.before, self.instance)
-        seen_at = self.brief.worked_at if self.brief is not None else None
-        if seen_at is not None and seen_at > max(self.instance.launched_at, heard.worked_at or seen_at - _MOMENT):
-            heard = replace(heard, worked_at=seen_at)
+        if self.brief is not None:
+            moments = [at for at in (heard.worked_at, self.brief.worked_at) if at and at > self.instance.launched_at]
+            heard = replace(heard, worked_at=max(moments, default=None))
         promised_at = self.brief.kept_awake_from if self.brief is not None else None
         return Subject(self.instance, self.policy, self.intent, self.kept_awake_until, heard, promised_at)
 
@@ -203,10 +202,10 @@ def _judge(looked: Looked, before: Seen | None, now: datetime) -> _Judged:
     """What lies ahead, and what the owner is to be told. Pure."""
     subject, activity, verdict = looked.subject, looked.activity, looked.verdict
     warned = before.warned if before is not None else None
-    promise = (activity.kept_awake_until, subject.kept_awake_from)
-    outlook = foresee(verdict, subject.policy, activity.begins_at, promise[0], warned, now, promise[1])
-    seen = replace(recorded(looked, before, now), warned=outlook.warned, stop_at=outlook.stop_at)
-    seen = replace(seen, stop_cause=outlook.cause)
+    until, made_at = activity.kept_awake_until, subject.kept_awake_from
+    outlook = foresee(verdict, subject.policy, activity.begins_at, until, warned, now, made_at)
+    seen = recorded(looked, before, now)
+    seen = replace(seen, warned=outlook.warned, stop_at=outlook.stop_at, stop_cause=outlook.cause)
     notices: Sequence[Notice] = ()
     if outlook.is_new and outlook.warned is not None:
         notices = [stops_soon(subject.instance, verdict, outlook.warned, now)]
@@ -223,13 +222,15 @@ def _judge(looked: Looked, before: Seen | None, now: datetime) -> _Judged:
 
 def _turned_back(brief: Brief, now: datetime) -> bool:
     intent = brief.intent
-    lately = intent is not None and now - intent.at < _TURNED_BACK_LATELY
-    turned = intent is not None and intent.wanted is Wanted.RUN and intent.by in (By.FOUND, By.PROMISE)
-    return intent is not None and turned and intent.settled and lately
+    if intent is None or intent.wanted is not Wanted.RUN or intent.by not in (By.FOUND, By.PROMISE):
+        return False
+    return intent.settled and now - intent.at < _TURNED_BACK_LATELY
 
 
 def _untold(judged: _Judged) -> _Judged:
     if not judged.notices:
         return judged
     outlook = replace(judged.outlook, warned=None, due=False) if judged.outlook.is_new else judged.outlook
-    return _Judged(replace(judged.seen, warned=outlook.warned, told_unknown=False), outlook, ())
+    tried = any(notice.kind is NoticeKind.UNKNOWN_FOR_LONG for notice in judged.notices)
+    told_unknown = judged.seen.told_unknown and not tried
+    return _Judged(replace(judged.seen, warned=outlook.warned, told_unknown=told_unknown), outlook, ())
