@@ -65,7 +65,7 @@ check: check-style check-types check-layers check-template ## run every check th
 check-style: .venv/.synced
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/pytest --quiet tests/domain/test_imports.py tests/handlers/test_handlers_are_short.py
+	.venv/bin/pytest --quiet tests/test_imports.py tests/handlers/test_handlers_are_short.py
 
 .PHONY: check-types
 check-types: .venv/.synced

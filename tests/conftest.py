@@ -1,9 +1,13 @@
 """What tests of several folders share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Playwright, sync_playwright
+
+from tests.app.autostop_at_work import AtWork, at_work
+from tests.probe.jupyter_servers import RealServers, real_servers
 
 
 @pytest.fixture(scope="session")
@@ -11,3 +15,17 @@ def playwright() -> Iterator[Playwright]:
     """One for all tests of a process: a second one beside it would not start."""
     with sync_playwright() as running:
         yield running
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[AtWork]:
+    """A workstation in the world, with the product at work on it."""
+    with at_work(tmp_path / "world") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def jupyters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServers]:
+    """Real Jupyter servers, started as they are asked for."""
+    with real_servers(tmp_path_factory.mktemp("jupyter")) as servers:
+        yield servers

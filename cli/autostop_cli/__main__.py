@@ -7,22 +7,22 @@ from typing import Any, Final
 import boto3
 import click
 
-from autostop.domain import tags
-from autostop.domain.link import Scope, parse_workstation
-from autostop.domain.setting_text import InvalidSettingError, parse_duration
-from autostop.domain.settings import Probe, policy_from_environment
-from autostop.domain.workstation import WorkstationId
+from autostop import tags
+from autostop.link import Scope, parse_workstation
+from autostop.model import WorkstationId
+from autostop.parse import InvalidSettingError, parse_duration
+from autostop.settings import Probe, policy_from_environment
 from autostop_cli.account import Account
-from autostop_cli.adopting import TOKEN_VARIABLE, adopt, given_token
+from autostop_cli.adopt import TOKEN_VARIABLE, adopt, given_token
 from autostop_cli.certificate import NotACertificateError, fingerprint
 from autostop_cli.errors import EXPECTED, sentence
-from autostop_cli.keeping import keep_awake
-from autostop_cli.linking import make_link, show_link
-from autostop_cli.recovering import recover_all, recover_one
-from autostop_cli.rehearsing import rehearse
-from autostop_cli.replaying import what_if
-from autostop_cli.standing import show_all, show_one
-from autostop_cli.whying import explain
+from autostop_cli.keep_awake import keep_awake
+from autostop_cli.links import make_link, show_link
+from autostop_cli.rehearse.command import rehearse
+from autostop_cli.repair.command import recover_all, recover_one
+from autostop_cli.show_why import explain
+from autostop_cli.status import show_all, show_one
+from autostop_cli.what_if.command import what_if
 
 _LONGEST_LABEL: Final = 40
 _LONGEST_TAG_VALUE: Final = 256

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from autostop.aws.dead_letters import DeadLetters
-from autostop.aws.dynamodb import DynamoLedger
+from autostop.app.owner import Owner
 from autostop.aws.ebs import EbsDisks
 from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.environment import utc_now
-from autostop.aws.images import Ec2Builder, Ec2Estate
-from autostop.aws.scratch import EbsScratch
-from autostop.aws.sqs import SqsQueue
-from autostop.usecases.orphans import Orphans
-from autostop.usecases.owner import Owner
+from autostop.aws.queue import SqsQueue
+from autostop.aws.table import DynamoLedger
+from autostop_cli.rehearse.scratch import EbsScratch
+from autostop_cli.repair.collect import Orphans
+from autostop_cli.repair.dead_letters import DeadLetters
+from autostop_cli.repair.images import Ec2Builder, Ec2Estate
 from autostop_cli.stack import Stack, find_stack
 
 if TYPE_CHECKING:

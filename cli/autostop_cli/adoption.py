@@ -4,13 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autostop.aws.asker import token_name
+from autostop import tags
 from autostop.aws.errors import aws_errors
-from autostop.domain import tags
-from autostop.domain.cost import cost_now
-from autostop.domain.refusals import why_never_shelve, why_never_stop
-from autostop.domain.settings import Policy, Probe, policy_for, words
-from autostop.domain.workstation import (
+from autostop.aws.probes import token_name
+from autostop.cost import cost_now
+from autostop.model import (
     AttachmentState,
     Instance,
     InstanceState,
@@ -18,6 +16,8 @@ from autostop.domain.workstation import (
     Volume,
     WorkstationId,
 )
+from autostop.settings import Policy, Probe, policy_for, words
+from autostop.sleep.refusals import why_never_shelve, why_never_stop
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

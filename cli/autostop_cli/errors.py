@@ -13,7 +13,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from autostop.domain.setting_text import InvalidSettingError
+from autostop.parse import InvalidSettingError
 from autostop.ports import ConflictError, DeniedError, TransientError
 from autostop_cli.terminal import harmless
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from autostop.aws.errors import aws_errors
-from autostop.domain.settings import Policy, policy_from_environment
 from autostop.ports import DeniedError
+from autostop.settings import Policy, policy_from_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

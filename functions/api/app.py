@@ -7,14 +7,14 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from autostop.app.owner import Owner
 from autostop.aws import clients
-from autostop.aws.dynamodb import DynamoLedger
 from autostop.aws.ebs import EbsDisks
 from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
-from autostop.aws.sqs import SqsQueue
+from autostop.aws.queue import SqsQueue
+from autostop.aws.table import DynamoLedger
 from autostop.http_api import HttpApi
-from autostop.usecases.owner import Owner
 
 logger = Logger()
 

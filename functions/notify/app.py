@@ -7,14 +7,14 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from autostop.app.notify import notify
 from autostop.aws import clients
-from autostop.aws.announce import notice_in
-from autostop.aws.dynamodb import DynamoLedger
 from autostop.aws.environment import NotifyEnvironment, read_notify_environment, utc_now
 from autostop.aws.ntfy import Ntfy
 from autostop.aws.sns import SnsTopic
+from autostop.aws.table import DynamoLedger
+from autostop.aws.tell import notice_in
 from autostop.ports import Channel
-from autostop.usecases.notify import notify
 
 logger = Logger()
 

@@ -9,17 +9,17 @@ from typing import Any, Protocol
 
 from aws_lambda_powertools import Logger
 
+from autostop.app.reconcile import KEPT_BACK, Reconciler
 from autostop.aws import clients
-from autostop.aws.asker import Askers
-from autostop.aws.cloudwatch import CloudWatchMetrics
-from autostop.aws.dynamodb import DynamoLedger
 from autostop.aws.ebs import EbsDisks
 from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.jupyter import HttpsJupyter
-from autostop.aws.sqs import SqsQueue
-from autostop.usecases.reconcile import KEPT_BACK, Reconciler
-from autostop.wakeup import workstations_in
+from autostop.aws.metrics import CloudWatchMetrics
+from autostop.aws.probes import Askers
+from autostop.aws.queue import SqsQueue
+from autostop.aws.table import DynamoLedger
+from autostop.messages import workstations_in
 
 logger = Logger()
 

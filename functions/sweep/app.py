@@ -6,16 +6,16 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from autostop.app.sweep import Sweeper
 from autostop.aws import clients
-from autostop.aws.announce import EventBridgeAnnouncer
-from autostop.aws.asker import Askers
-from autostop.aws.cloudwatch import CloudWatchMetrics
-from autostop.aws.dynamodb import DynamoLedger
 from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.jupyter import HttpsJupyter
-from autostop.aws.sqs import SqsQueue
-from autostop.usecases.sweep import Sweeper
+from autostop.aws.metrics import CloudWatchMetrics
+from autostop.aws.probes import Askers
+from autostop.aws.queue import SqsQueue
+from autostop.aws.table import DynamoLedger
+from autostop.aws.tell import EventBridgeAnnouncer
 
 logger = Logger()
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from autostop.aws.dynamodb import DynamoLedger
-from autostop.domain import tags
-from autostop.domain.workstation import WorkstationId
+from autostop import tags
+from autostop.aws.table import DynamoLedger
+from autostop.model import WorkstationId
 from autostop.ports import State
 from autostop_local.world import MemoryContent, Timings, VirtualClock, VirtualMachines, World, serve
 from tests.bench.table import serve_table

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from click.testing import CliRunner, Result
 
-from autostop.domain.workstation import WorkstationId
+from autostop.model import WorkstationId
 from autostop_cli.__main__ import cli
 from autostop_cli.account import Account
 from autostop_local.world import VirtualClock, VirtualMachines, World

@@ -8,15 +8,15 @@ from typing import Any
 import click
 import pytest
 
-from autostop.domain import tags
-from autostop.domain.settings import Policy, Probe
-from autostop.domain.workstation import AttachmentState, InstanceState, SpotKind
-from autostop_cli.adopting import adopt
+from autostop import tags
+from autostop.model import AttachmentState, InstanceState, SpotKind
+from autostop.settings import Policy, Probe
+from autostop_cli.adopt import adopt
 from autostop_cli.adoption import Adoption, Change, plan_adoption
 from autostop_cli.certificate import NotACertificateError, fingerprint
 from autostop_local.world.certificate import certificate_sha256, make_certificate
+from tests import build
 from tests.cli.desk import Desk, desk
-from tests.domain import build
 
 DIGEST = "ab" * 32
 HTTPS = {"autostop:probe": "https", tags.JUPYTER_CERTIFICATE: DIGEST}

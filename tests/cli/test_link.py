@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from autostop.domain.link import Scope, is_secret
+from autostop.link import Scope, is_secret
 from tests.cli.desk import API_URL, Desk
 
 _URL = re.compile(rf"^{re.escape(API_URL)}/w/(i-[0-9a-f]+)#(\S+)$", re.MULTILINE)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from autostop.aws.dead_letters import DeadLetters
-from autostop.domain.intent import Wanted
-from autostop.domain.manifest import write_manifest
-from autostop.domain.workstation import InstanceState, Observation, WorkstationId
-from autostop_cli.recovering import recover_all, recover_one
+from autostop.model import InstanceState, Observation, WorkstationId
+from autostop.sleep.intent import Wanted
+from autostop.sleep.manifest import write_manifest
+from autostop_cli.repair.command import recover_all, recover_one
+from autostop_cli.repair.dead_letters import DeadLetters
 from tests.cli.desk import Desk
 
 

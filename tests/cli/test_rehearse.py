@@ -7,10 +7,10 @@ from typing import Any
 import click
 import pytest
 
-from autostop.domain import tags
-from autostop.domain.intent import Wanted
-from autostop.domain.workstation import WorkstationId
-from autostop_cli.rehearsing import rehearse
+from autostop import tags
+from autostop.model import WorkstationId
+from autostop.sleep.intent import Wanted
+from autostop_cli.rehearse.command import rehearse
 from tests.cli.desk import Desk
 
 CHANGES = ("Create", "Delete", "Start", "Stop", "Modify", "Attach", "Detach", "Put")

@@ -6,11 +6,11 @@ import subprocess
 import sys
 from datetime import timedelta
 
-from autostop.domain.idle import Verdict, VerdictKind
-from autostop.domain.intent import By, Intent, Wanted
-from autostop.domain.journal import Seen
-from autostop.domain.workstation import WorkstationId
+from autostop.idle.record import Seen
+from autostop.idle.verdict import Verdict, VerdictKind
+from autostop.model import WorkstationId
 from autostop.ports import Happened, State
+from autostop.sleep.intent import By, Intent, Wanted
 from tests.cli.desk import START, Desk
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from autostop.domain.idle import Effect, Signal, Verdict, VerdictKind
-from autostop.domain.intent import By, Intent, Wanted
-from autostop.domain.journal import Seen
-from autostop.domain.outlook import Cause, Warned
-from autostop.domain.workstation import WorkstationId
+from autostop.idle.record import Seen
+from autostop.idle.stop import Cause, Warned
+from autostop.idle.verdict import Effect, Signal, Verdict, VerdictKind
+from autostop.model import WorkstationId
 from autostop.ports import State
+from autostop.sleep.intent import By, Intent, Wanted
 from tests.cli.desk import START, Desk, desk
-from tests.domain.recorded import Run
+from tests.idle.recorded import Run
 
 MINUTE = timedelta(minutes=1)
 BOOTED = timedelta(minutes=10)

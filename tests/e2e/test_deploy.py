@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from autostop.aws.announce import EventBridgeAnnouncer
-from autostop.domain.notice import Notice, NoticeKind
-from autostop.domain.workstation import WorkstationId
+from autostop.aws.tell import EventBridgeAnnouncer
+from autostop.model import WorkstationId
+from autostop.notice import Notice, NoticeKind
 from autostop_local.deploy import deploy
 from autostop_local.emulator import ACCOUNT, REGION, emulator
 from autostop_local.event_bus import events_sink
 from autostop_local.stack import FunctionFailedError, Stack
-from tests.adapters.receiver import receiving
+from tests.aws.receiver import receiving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

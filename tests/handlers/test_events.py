@@ -11,15 +11,15 @@ from typing import Any, cast
 import boto3
 import pytest
 
-from autostop.aws.announce import EventBridgeAnnouncer, notice_in
-from autostop.aws.dynamodb import DynamoLedger
-from autostop.domain import tags
-from autostop.domain.intent import By, Wanted, following
-from autostop.domain.link import Link, Scope, digest_of
-from autostop.domain.workstation import WorkstationId
+from autostop import tags
+from autostop.aws.table import DynamoLedger
+from autostop.aws.tell import EventBridgeAnnouncer, notice_in
+from autostop.link import Link, Scope, digest_of
+from autostop.model import WorkstationId
 from autostop.ports import State
+from autostop.sleep.intent import By, Wanted, following
 from autostop_local.world import Timings, WallClock, World
-from tests.adapters.receiver import Receiver, receiving
+from tests.aws.receiver import Receiver, receiving
 from tests.handlers.functions import EXAMPLE_SECRET, ROOT, event, load
 from tests.handlers.table import TABLE, make_table
 

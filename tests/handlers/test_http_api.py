@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from autostop.domain.link import Scope
-from autostop.domain.workstation import WorkstationId
 from autostop.http_api import HttpApi, content_policy
+from autostop.link import Scope
+from autostop.model import WorkstationId
+from tests.app.autostop_at_work import SECRET, AtWork, at_work
 from tests.handlers.functions import EXAMPLE, ROOT, request
-from tests.usecases.autostop_at_work import SECRET, AtWork, at_work
 
 PAGE = (ROOT / "functions/api/page/index.html").read_text(encoding="utf-8")
 WRONG = SECRET[::-1]

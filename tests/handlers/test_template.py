@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from autostop.aws.announce import SOURCE
-from autostop.domain import tags
-from autostop.domain.settings import Policy, policy_from_environment
+from autostop import tags
+from autostop.aws.tell import SOURCE
+from autostop.settings import Policy, policy_from_environment
 from tests.handlers.template import PATH, Statement, as_list, load
 
 TEMPLATE = load()

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from autostop.domain.activity import Activity, Sample
-from autostop.domain.idle import Verdict, VerdictKind, assess
-from autostop.domain.reading import Machine, Reading, Unread, parse_reading
-from autostop.domain.settings import Policy
-from autostop.domain.trail import Trail, follow
+from autostop.idle.activity import Activity, Sample
+from autostop.idle.history import Trail, follow
+from autostop.idle.reading import Machine, Reading, Unread, parse_reading
+from autostop.idle.verdict import Verdict, VerdictKind, assess
+from autostop.settings import Policy
 from tests.person.workstation import Workstation
 
 IDLE_AFTER: Final = timedelta(seconds=20)

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tests.adapters.jupyter_servers import free_port
 from tests.person.workstation import HOME, USER, Workstation
+from tests.probe.jupyter_servers import free_port
 
 _PATIENCE_SECONDS: Final = 20
 _CONFIGURATION: Final = """

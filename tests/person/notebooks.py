@@ -11,8 +11,8 @@ from typing import Final
 import psutil
 import websocket
 
-from tests.adapters.jupyter_servers import TOKEN, RealServer, on_loopback
 from tests.person.workstation import Workstation
+from tests.probe.jupyter_servers import TOKEN, RealServer, on_loopback
 
 # With JupyterLab, which asks nobody outside for news.
 LAB: Final[dict[str, object]] = {

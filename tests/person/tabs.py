@@ -10,8 +10,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, Playwright, expect
 
-from tests.adapters.jupyter_servers import TOKEN, wait_for
 from tests.person.notebooks import Jupyter
+from tests.probe.jupyter_servers import TOKEN, wait_for
 
 _FLAGS = [
     "--headless=new",

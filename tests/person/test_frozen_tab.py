@@ -10,11 +10,11 @@ from typing import Final
 import pytest
 from playwright.sync_api import Playwright
 
-from tests.adapters.jupyter_servers import wait_for
 from tests.person.judging import ACTIVE, IDLE_AFTER, LOOK_EVERY, WEAK, Judge, by_probe, watch
 from tests.person.notebooks import LAB, Jupyter
 from tests.person.tabs import Browser
 from tests.person.workstation import Workstation
+from tests.probe.jupyter_servers import wait_for
 
 pytestmark = pytest.mark.timeout(560)  # sleeping takes two minutes, and sometimes happens twice
 # After so long the server has given the tab up, and a tab that wakes makes a new connection.

@@ -12,9 +12,8 @@ import pytest
 from jupyter_server.auth.security import passwd
 
 from autostop.aws.jupyter import HttpsJupyter
-from autostop.domain.idle import Verdict
-from autostop.domain.reading import Reading, parse_reading
-from tests.adapters.jupyter_servers import PASSWORD, TOKEN, make_certificate, wait_for
+from autostop.idle.reading import Reading, parse_reading
+from autostop.idle.verdict import Verdict
 from tests.person.judging import (
     ACTIVE,
     IDLE,
@@ -30,6 +29,7 @@ from tests.person.judging import (
 )
 from tests.person.notebooks import Jupyter
 from tests.person.workstation import Workstation
+from tests.probe.jupyter_servers import PASSWORD, TOKEN, make_certificate, wait_for
 
 pytestmark = pytest.mark.timeout(400)  # all wait together, before the first test
 LONG_ENOUGH = IDLE_AFTER + WEAK + 3 * LOOK_EVERY

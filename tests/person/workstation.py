@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from autostop import probe
+from autostop.probe import probe
 
 PROBE = Path(probe.__file__).read_bytes()
 USER = "ada"

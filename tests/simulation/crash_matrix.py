@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from autostop.domain.intent import Wanted
+from autostop.sleep.intent import Wanted
 from tests.simulation import rest
 from tests.simulation.account import Call
 from tests.simulation.lab import Lab

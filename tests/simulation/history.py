@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from autostop.domain.recovery import is_gone
 from autostop.ports import DeniedError
-from autostop.usecases.recover import Recovery
+from autostop.sleep.from_tags import is_gone
+from autostop_cli.repair.recover import Recovery
 from tests.simulation import rest
 from tests.simulation.account import Call
 from tests.simulation.lab import START, Disks, Lab, Usual

@@ -9,34 +9,34 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
-from autostop.aws.announce import EventBridgeAnnouncer
-from autostop.aws.asker import Askers
-from autostop.aws.cloudwatch import CloudWatchMetrics
-from autostop.aws.dynamodb import DynamoLedger
+from autostop import tags
+from autostop.app.owner import Owner, RefusedError
+from autostop.app.reconcile import Reconciler
+from autostop.app.sweep import Sweeper
 from autostop.aws.ebs import EbsDisks
 from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.jupyter import HttpsJupyter
-from autostop.aws.sqs import SqsQueue
-from autostop.domain import tags
-from autostop.domain.intent import Wanted
-from autostop.domain.settings import Policy
-from autostop.domain.workstation import WorkstationId
+from autostop.aws.metrics import CloudWatchMetrics
+from autostop.aws.probes import Askers
+from autostop.aws.queue import SqsQueue
+from autostop.aws.table import DynamoLedger
+from autostop.aws.tell import EventBridgeAnnouncer
+from autostop.messages import workstations_in
+from autostop.model import WorkstationId
 from autostop.ports import ConflictError, DeniedError, State, TransientError
-from autostop.usecases.owner import Owner, RefusedError
-from autostop.usecases.reconcile import Reconciler
-from autostop.usecases.sweep import Sweeper
-from autostop.wakeup import workstations_in
+from autostop.settings import Policy
+from autostop.sleep.intent import Wanted
 from autostop_local.world import MemoryContent, Timings, VirtualClock, VirtualMachines, World
 from autostop_local.world.errors import AwsError
 from autostop_local.world.resources import Volume
 from autostop_local.world.wire import Asked
+from tests.app.autostop_at_work import Answers
 from tests.simulation.account import Account, Call, Clients
 from tests.simulation.hub import Hub, Task
 from tests.simulation.messages import Disorder, Message, Messages
 from tests.simulation.oracle import Activity, Oracle
 from tests.simulation.table import Table
 from tests.simulation.weather import Planned, Weather
-from tests.usecases.autostop_at_work import Answers
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 EVERY = timedelta(minutes=5)

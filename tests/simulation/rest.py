@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from autostop.domain.intent import Wanted
 from autostop.ports import DeniedError
+from autostop.sleep.intent import Wanted
 from autostop_local.world.resources import Snapshot, Volume
 from tests.simulation.lab import Lab
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LAYER = _ROOT / "layers" / "autostop"
-_LAW = "autostop/domain/law.py"
+_LAW = "autostop/sleep/law.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,43 +48,43 @@ class Caught:
 # Guards outside of law.py: file, what it guards, its text, and what stands there without it.
 _NAMED = (
     (
-        "autostop/aws/dynamodb.py",
+        "autostop/aws/table.py",
         "a write rests on the version that was read",
         '"ConditionExpression": "version = :version"',
         '"ConditionExpression": "version > :version OR version <= :version"',
     ),
     (
-        "autostop/aws/dynamodb.py",
+        "autostop/aws/table.py",
         "one reconciler at a time",
         '"attribute_not_exists(workstation) OR #until < :now OR holder = :holder"',
         '"attribute_not_exists(workstation) OR #until < :now OR #until >= :now OR holder = :holder"',
     ),
     (
-        "autostop/domain/intent.py",
+        "autostop/sleep/intent.py",
         "a verdict from before the owner's wish counts for nothing",
         "intent is not None and now <= intent.at",
         "False",
     ),
     (
-        "autostop/usecases/sweep.py",
+        "autostop/app/sweep.py",
         "an index that lags decides nothing",
         "state.version != (brief.version if brief is not None else 0)",
         "False",
     ),
     (
-        "autostop/domain/outlook.py",
+        "autostop/idle/stop.py",
         "nobody is stopped who was not told in time",
         "stop_at <= now and was_told_long_enough",
         "stop_at <= now",
     ),
     (
-        "autostop/domain/signals.py",
+        "autostop/idle/signs.py",
         "what was measured before the launch counts for nothing",
         "at >= activity.launched_at and (at",
         "(at",
     ),
     (
-        "autostop/domain/signals.py",
+        "autostop/idle/signs.py",
         "what was answered before the launch, or long ago, counts for nothing",
         "answer.at < activity.launched_at or now - answer.at > ANSWER_VALID_FOR",
         "False",
@@ -177,7 +177,7 @@ def _by_history(paths: list[str], seeds: int, scratch: Path) -> tuple[int | None
 
 def _by_test(paths: list[str]) -> str | None:
     options = ["-o", f"pythonpath={' '.join(paths)}", "-p", "no:cacheprovider", "-x", "-q", "--no-header"]
-    files = ["tests/domain", "tests/adapters/test_dynamodb.py", "tests/usecases/test_last_minutes.py"]
+    files = ["tests/idle", "tests/sleep", "tests/aws/test_table.py", "tests/app/test_last_minutes.py"]
     asked = ["-m", "pytest", *options, *files]
     ended = subprocess.run([sys.executable, *asked], cwd=_ROOT, env=_env(paths), capture_output=True, text=True)  # noqa: PLW1510 - as above
     failed = [line for line in ended.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from autostop.domain.intent import Wanted
+from autostop.sleep.intent import Wanted
 from tests.simulation.account import Call
 from tests.simulation.lab import Lab
 from tests.simulation.weather import Planned

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from autostop.domain.intent import Wanted
+from autostop.sleep.intent import Wanted
 from autostop_local.world.resources import Snapshot
 from tests.simulation import rest
 from tests.simulation.account import Call

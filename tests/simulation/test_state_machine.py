@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from autostop.domain.recovery import is_gone
-from autostop.usecases.recover import Recovery
+from autostop.sleep.from_tags import is_gone
+from autostop_cli.repair.recover import Recovery
 from tests.simulation import rest
 from tests.simulation.lab import Lab, Usual
 from tests.simulation.messages import Disorder

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from autostop.aws import dynamodb
+from autostop.aws import table as dynamodb
 from autostop_local.world import VirtualClock
 from autostop_local.world.errors import AwsError
 from tests.handlers.table import TABLE, make_table

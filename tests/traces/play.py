@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, cast
 
-from autostop.domain import tags
-from autostop.domain.activity import Sample, Traffic
-from autostop.domain.idle import VerdictKind
-from autostop.domain.intent import By, Intent, Wanted, following
-from autostop.domain.journal import Seen
-from autostop.domain.notice import Notice
-from autostop.domain.reading import Reading, Unread, parse_reading, read_document
-from autostop.domain.settings import Policy, Probe
-from autostop.domain.workstation import Instance, InstanceState, WorkstationId
+from autostop import tags
+from autostop.app.measure import Subject, consult, judge, remembered
+from autostop.app.sweep import Sweeper
+from autostop.idle.activity import Sample, Traffic
+from autostop.idle.reading import Reading, Unread, parse_reading, read_document
+from autostop.idle.record import Seen
+from autostop.idle.verdict import VerdictKind
+from autostop.model import Instance, InstanceState, WorkstationId
+from autostop.notice import Notice
 from autostop.ports import Asked, Brief, Happened, Instances, Ledger, Queue, State
-from autostop.usecases.look import Subject, consult, judge, remembered
-from autostop.usecases.sweep import Sweeper
+from autostop.settings import Policy, Probe
+from autostop.sleep.intent import By, Intent, Wanted, following
 from tests.traces.judged import resumes_at
 from tests.traces.trace import MINUTE, Document, Trace
 

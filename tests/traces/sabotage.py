@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 from unittest.mock import patch
 
-from autostop.domain import trail
-from autostop.domain.reading import Reading, Unread, parse_reading
-from autostop.domain.workstation import Instance
+from autostop.idle import history as trail
+from autostop.idle.reading import Reading, Unread, parse_reading
+from autostop.model import Instance
 from tests.traces import play as playing
 from tests.traces.judged import Judged, judged
 from tests.traces.play import play

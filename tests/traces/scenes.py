@@ -6,10 +6,10 @@ from typing import Final, TypeAlias
 from jupyter_client.blocking.client import BlockingKernelClient
 from playwright.sync_api import Page, sync_playwright
 
-from tests.adapters.jupyter_servers import wait_for
 from tests.person.logins import Sshd
 from tests.person.notebooks import LAB, Jupyter
 from tests.person.tabs import Browser
+from tests.probe.jupyter_servers import wait_for
 from tests.traces.stage import MINUTES, Stage
 
 Scene: TypeAlias = Callable[[Stage], None]

@@ -5,10 +5,10 @@ from functools import cache
 
 import pytest
 
-from autostop.domain.activity import METRIC_DELAY
-from autostop.domain.idle import VerdictKind
-from autostop.domain.notice import NoticeKind
-from autostop.domain.reading import Reading, parse_reading, read_document
+from autostop.idle.activity import METRIC_DELAY
+from autostop.idle.reading import Reading, parse_reading, read_document
+from autostop.idle.verdict import VerdictKind
+from autostop.notice import NoticeKind
 from tests.traces.files import DATA, all_traces, read, text_of, trace_of
 from tests.traces.generate import generated
 from tests.traces.judged import judged

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, TypeAlias
 
-from autostop.domain.settings import Policy, policy_for
+from autostop.settings import Policy, policy_for
 
 MINUTE: Final = timedelta(minutes=1)
 # What happens "now" was a few seconds ago when the probe tells of it.

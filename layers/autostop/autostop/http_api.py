@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from autostop.domain.link import Link, Scope, parse_workstation
-from autostop.domain.workstation import WorkstationId
+from autostop.app.owner import Owner, RefusedError
+from autostop.link import Link, Scope, parse_workstation
+from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
-from autostop.usecases.owner import Owner, RefusedError
 
 _ASK_FOR_A_LINK = "Ask for a new link with `autostop link`."
 _MOST_WRONG_SECRETS = 20

@@ -5,18 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from autostop.domain.activity import Sample, Traffic
-from autostop.domain.intent import By, Intent
-from autostop.domain.journal import Seen
-from autostop.domain.link import Link
-from autostop.domain.manifest import Manifest, VolumeRecord
-from autostop.domain.notice import Message, Notice
-from autostop.domain.reading import Reading, Unread
-from autostop.domain.rehearsal import Rehearsal
-from autostop.domain.replacement import Replacement
-from autostop.domain.settings import Policy
-from autostop.domain.tried import NOTHING_TRIED, Tried
-from autostop.domain.workstation import (
+from autostop.idle.activity import Sample, Traffic
+from autostop.idle.reading import Reading, Unread
+from autostop.idle.record import Seen
+from autostop.link import Link
+from autostop.model import (
     Checks,
     Instance,
     OtherType,
@@ -26,6 +19,11 @@ from autostop.domain.workstation import (
     VolumeId,
     WorkstationId,
 )
+from autostop.notice import Message, Notice
+from autostop.settings import Policy
+from autostop.sleep.attempts import NOTHING_TRIED, Tried
+from autostop.sleep.intent import By, Intent
+from autostop.sleep.manifest import Manifest, VolumeRecord
 
 
 class TransientError(Exception):
@@ -379,88 +377,4 @@ class Channel(Protocol):
 
     def send(self, message: Message) -> None:
         """Send it. Raises TransientError or DeniedError; their text repeats no secret."""
-        ...
-
-
-class Scratch(Protocol):
-    """What rehearsals make. Every method raises TransientError or DeniedError."""
-
-    def volumes(self, workstation: WorkstationId) -> Sequence[Volume]:
-        """The scratch volumes of all its rehearsals."""
-        ...
-
-    def snapshots(self, workstation: WorkstationId) -> Sequence[Snapshot]:
-        """The snapshots of all its rehearsals."""
-        ...
-
-    def create_snapshots(self, rehearsal: Rehearsal) -> Sequence[SnapshotId]:
-        """Snapshot all volumes attached to the instance in one call."""
-        ...
-
-    def create_volume(self, rehearsal: Rehearsal, record: VolumeRecord) -> VolumeId:
-        """Make a scratch volume from a record's snapshot; a repeated call makes no second one."""
-        ...
-
-    def create_snapshot(self, rehearsal: Rehearsal, volume: VolumeId) -> SnapshotId:
-        """Snapshot one scratch volume."""
-        ...
-
-    def changed_blocks(self, first: SnapshotId, second: SnapshotId) -> int:
-        """How many blocks differ between two snapshots."""
-        ...
-
-    def mark_stopped(self, instance: Instance) -> None:
-        """Write on the instance that a rehearsal stops it."""
-        ...
-
-    def unmark(self, workstation: WorkstationId) -> None:
-        """Take that away again; no error when it is not there."""
-        ...
-
-
-class Builder(Protocol):
-    """Instances that are built anew from snapshots. Every method raises TransientError or DeniedError."""
-
-    def built(self, workstation: WorkstationId) -> WorkstationId | None:
-        """The instance that was built in the place of a workstation that is gone; None while there is none."""
-        ...
-
-    def images(self, workstation: WorkstationId) -> Mapping[str, str]:
-        """The images made for it: names by id."""
-        ...
-
-    def register(self, replacement: Replacement) -> str:
-        """Make the image to launch from, or find it; its id."""
-        ...
-
-    def is_available(self, image: str) -> bool:
-        """True when instances can be launched from it. Raises DeniedError when they never can."""
-        ...
-
-    def launch(self, replacement: Replacement, image: str) -> WorkstationId:
-        """Launch the instance; a repeated call launches no second one."""
-        ...
-
-    def tag(self, resource: str, given: Mapping[str, str]) -> None:
-        """Add tags to a volume or a snapshot."""
-        ...
-
-    def deregister(self, image: str) -> None:
-        """Let go of an image; no error when it is gone already."""
-        ...
-
-
-class Estate(Protocol):
-    """Everything in the account that carries our tag. Every method raises TransientError or DeniedError."""
-
-    def volumes(self) -> Sequence[Volume]:
-        """All volumes tagged `autostop = on`."""
-        ...
-
-    def snapshots(self) -> Sequence[Snapshot]:
-        """All snapshots of this account tagged `autostop = on`."""
-        ...
-
-    def images(self) -> Mapping[WorkstationId, Mapping[str, str]]:
-        """All images of this account tagged so: names by id, by workstation."""
         ...

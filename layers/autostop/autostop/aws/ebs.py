@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from autostop import tags
 from autostop.aws.ec2 import tags_of
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.domain import tags
-from autostop.domain.manifest import Manifest, VolumeRecord
-from autostop.domain.workstation import (
+from autostop.model import (
     AttachmentState,
     Snapshot,
     SnapshotId,
@@ -20,6 +19,7 @@ from autostop.domain.workstation import (
     VolumeState,
     WorkstationId,
 )
+from autostop.sleep.manifest import Manifest, VolumeRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from autostop.aws.configuration import launch_facts
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.aws.launch import launch_facts
-from autostop.domain.tags import AUTOSTOP, INSTANCE_TYPE, ON, is_ours
-from autostop.domain.workstation import Checks, Instance, InstanceState, OtherType, SpotKind, VolumeId, WorkstationId
+from autostop.model import Checks, Instance, InstanceState, OtherType, SpotKind, VolumeId, WorkstationId
+from autostop.tags import AUTOSTOP, INSTANCE_TYPE, ON, is_ours
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from autostop.domain.setting_text import InvalidSettingError
-from autostop.domain.settings import Policy, policy_from_environment
+from autostop.parse import InvalidSettingError
+from autostop.settings import Policy, policy_from_environment
 
 
 @dataclass(frozen=True, slots=True)

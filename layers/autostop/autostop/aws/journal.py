@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autostop.aws.codec import from_plain, to_plain
-from autostop.domain.journal import Seen
-from autostop.domain.workstation import WorkstationId
+from autostop.idle.record import Seen
+from autostop.model import WorkstationId
 
 # An item holds 400 KB at most (DynamoDB, "Service, account, and table quotas"), its names and ids included.
 _MOST_RECORDS = 500

@@ -15,8 +15,8 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote
 
-from autostop.domain.reading import VERSION, Reading, Unread, read_document
-from autostop.probe import Answer, changed_at, fetch, newest, notebooks, remaining, summarise, unverified_tls
+from autostop.idle.reading import VERSION, Reading, Unread, read_document
+from autostop.probe.probe import Answer, changed_at, fetch, newest, notebooks, remaining, summarise, unverified_tls
 
 _LIMIT_SECONDS: Final = 3.0
 _MOST_NOTEBOOKS: Final = 8

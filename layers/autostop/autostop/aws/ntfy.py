@@ -14,7 +14,7 @@ from email.header import Header
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from autostop.domain.notice import Message, NoticeKind
+from autostop.notice import Message, NoticeKind
 from autostop.ports import DeniedError, TransientError
 
 _LIMIT_SECONDS: Final = 5.0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from autostop.aws.errors import aws_errors
-from autostop.domain.notice import Message
+from autostop.notice import Message
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient

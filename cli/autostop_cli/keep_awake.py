@@ -1,0 +1,26 @@
+"""The command `keep-awake`: the owner's promise of work."""
+
+from datetime import timedelta
+
+import click
+
+from autostop.app.owner import RefusedError
+from autostop.model import WorkstationId
+from autostop_cli.account import Account
+from autostop_cli.links import refuse_unadopted
+from autostop_cli.text import told
+
+
+def keep_awake(account: Account, workstation: WorkstationId, lasts: timedelta | None) -> None:
+    """Promise work on it, for as long as its settings say or as given.
+
+    Raises click.ClickException when it is asleep or no workstation, TransientError, DeniedError.
+    """
+    refuse_unadopted(account, workstation)
+    try:
+        account.owner.keep_awake(workstation, "the command autostop", lasts)
+    except RefusedError as refusal:
+        raise click.ClickException(f"{refusal} {refusal.remedy}") from refusal
+    until = account.ledger.load(workstation).kept_awake_until
+    if until is not None:
+        click.echo(f"Neither idleness nor a limit stops it before {told(until, account.clock())}.")

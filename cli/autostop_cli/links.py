@@ -1,0 +1,52 @@
+"""The command `link`: a secret for the phone, shown once."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from io import StringIO
+
+import click
+import segno
+
+from autostop.app import links
+from autostop.app.links import NewLink
+from autostop.link import Scope
+from autostop.model import WorkstationId
+from autostop.tags import is_ours
+from autostop_cli.account import Account
+
+
+def make_link(
+    account: Account,
+    workstation: WorkstationId,
+    label: str,
+    scopes: Sequence[Scope] = tuple(Scope),
+    expires_after: timedelta | None = None,
+) -> NewLink:
+    """Store a new link. Raises click.ClickException for what is no workstation, TransientError, DeniedError."""
+    refuse_unadopted(account, workstation)
+    api_url, now = account.stack.api_url, account.clock()
+    return links.make_link(account.ledger, api_url, workstation, label, scopes, expires_after, now)
+
+
+def refuse_unadopted(account: Account, workstation: WorkstationId) -> None:
+    """Raises click.ClickException when EC2 does not know it or nobody adopted it."""
+    instance = account.instances.find(workstation)
+    if instance is None:
+        region = account.ec2.meta.region_name
+        raise click.ClickException(f"EC2 knows no instance {workstation} in {region}. Check the id and --region.")
+    if not is_ours(instance.tags):
+        raise click.ClickException(f"{workstation} is not adopted. Run `autostop adopt {workstation}` first.")
+
+
+def show_link(new: NewLink) -> None:
+    """Print the address and its QR code."""
+    code = StringIO()
+    segno.make(new.url, micro=False).terminal(out=code, compact=True)
+    until = f"until {new.link.expires_at:%Y-%m-%d %H:%M} UTC" if new.link.expires_at else "and does not expire"
+    click.echo(code.getvalue())
+    click.echo(new.url)
+    click.echo()
+    click.echo(f"It is shown only this once: open it on the phone now. It may: {', '.join(new.link.scopes)}, {until}.")
+    click.echo("Whoever has it can do the same; Autostop keeps only its fingerprint.")
+    if Scope.STATUS not in new.link.scopes:
+        click.echo("Note: without the scope status the page cannot show how things stand.", err=True)

@@ -1,0 +1,1 @@
+"""Try a shelving on scratch volumes."""

@@ -1,0 +1,193 @@
+"""What carries Autostop's tags and belongs to no workstation any more, with its price and how sure that is.
+
+Pure. Only what holds nothing that is not elsewhere may be deleted by the command. All else that looks left over is told
+with a warning, and deleting it is for the owner alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from autostop import tags
+from autostop.cost import cost_now
+from autostop.model import Observation, Snapshot, SnapshotState, Volume, VolumeState, WorkstationId
+from autostop.sleep import law
+from autostop.sleep.from_tags import Unreadable, is_gone, made_by_autostop, manifest_from_tags
+from autostop.sleep.manifest import Manifest
+
+# The latest complete set, and the one before: no start has shown yet that the latest is good.
+_KEPT_CYCLES = 2
+
+
+class Kind(StrEnum):
+    """What can be left over."""
+
+    VOLUME = "volume"
+    SNAPSHOT = "snapshot"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """One thing that is left over.
+
+    cost: USD a month at most. why: what speaks for it. precious: it may be the only copy of somebody's data, so the
+    command never deletes it.
+    """
+
+    kind: Kind
+    id: str
+    workstation: WorkstationId
+    cost: float
+    why: str
+    precious: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the table knows of a workstation. at_rest: nothing is under way. ready: it was seen to work."""
+
+    manifest: Manifest | None
+    at_rest: bool
+    ready: bool
+
+
+def find_orphans(seen: Observation, standing: Standing, images: Mapping[str, str]) -> list[Orphan]:
+    """What is left over of one workstation, or of one that is gone. images: those tagged with it, names by id."""
+    instance = seen.instance
+    if is_gone(instance):
+        found = [*_volumes_of_gone(seen), *_snapshots_of_gone(seen)]
+    elif instance is None or not tags.is_ours(instance.tags):
+        found = [*_of_unadopted(seen)]
+    elif standing.at_rest:
+        found = [*_volumes(seen, standing), *_snapshots(seen, standing)]
+    else:
+        return []
+    return [*found, *(_image(seen, image, name) for image, name in images.items())]
+
+
+def _volumes_of_gone(seen: Observation) -> Iterator[Orphan]:
+    for volume in _loose_volumes(seen):
+        yield _failed(volume, seen) or _volume(
+            volume, seen, "its workstation is gone. It may hold what is in no snapshot", precious=True
+        )
+
+
+def _snapshots_of_gone(seen: Observation) -> Iterator[Orphan]:
+    manifest = manifest_from_tags(seen)
+    whole = not isinstance(manifest, Unreadable) and all(
+        (snapshot := seen.snapshot(record.snapshot)) is not None and snapshot.state is SnapshotState.COMPLETED
+        for record in manifest.volumes
+    )
+    for snapshot in _own_snapshots(seen):
+        if snapshot.state is SnapshotState.ERROR:
+            yield _failed_snapshot(snapshot, seen)
+        elif isinstance(manifest, Unreadable) or not whole:
+            why = "its workstation is gone, and no set of all its disks is whole: it may be the only copy"
+            yield _snapshot(snapshot, seen, why, precious=True)
+        elif any(record.snapshot == snapshot.id for record in manifest.volumes):
+            why = f"its workstation is gone, and this is its last shelving: `autostop recover {seen.workstation}`"
+            yield _snapshot(snapshot, seen, why, precious=True)
+        elif _is_replaced(snapshot, seen, manifest):
+            why = f"its workstation is gone, and cycle {manifest.cycle} is later, whole and complete"
+            yield _snapshot(snapshot, seen, why)
+        else:
+            why = f"its workstation is gone, and nothing has shown that cycle {manifest.cycle} starts without it"
+            yield _snapshot(snapshot, seen, why, precious=True)
+
+
+def _is_replaced(snapshot: Snapshot, seen: Observation, manifest: Manifest) -> bool:
+    """True for a cycle older than the last two, of a device that the last one has too."""
+    cycles = sorted({each.cycle for each in _own_snapshots(seen) if each.cycle is not None}, reverse=True)
+    known = {record.device for record in manifest.volumes}
+    return (
+        snapshot.cycle is not None
+        and snapshot.cycle not in cycles[:_KEPT_CYCLES]
+        and snapshot.cycle < manifest.cycle
+        and snapshot.tags.get(tags.DEVICE) in known
+    )
+
+
+def _of_unadopted(seen: Observation) -> Iterator[Orphan]:
+    why = f"{seen.workstation} is there and does not carry the tag `autostop = on` any more"
+    for volume in _loose_volumes(seen):
+        yield _failed(volume, seen) or _volume(volume, seen, why, precious=True)
+    for snapshot in _own_snapshots(seen):
+        failed = snapshot.state is SnapshotState.ERROR
+        yield _failed_snapshot(snapshot, seen) if failed else _snapshot(snapshot, seen, why, precious=True)
+
+
+def _volumes(seen: Observation, standing: Standing) -> Iterator[Orphan]:
+    manifest = standing.manifest
+    for volume in _loose_volumes(seen):
+        if volume.state is VolumeState.ERROR:
+            if manifest and law.why_not_delete_failed_volume(volume, seen, manifest) is None:
+                yield _volume(volume, seen, f"EBS could not make it from {volume.snapshot}; it holds nothing")
+            continue
+        record = manifest.record_of(volume.id) if manifest else None
+        if record is not None and manifest and seen.instance and manifest.holds_since(seen.instance):
+            continue  # the next start attaches it
+        copied = _copied_from(volume, seen, manifest)
+        if copied:
+            why = f"a second copy: another one from {copied} is attached in its place, and {copied} is still there"
+            yield _volume(volume, seen, why)
+        elif seen.at_device(volume.tags.get(tags.DEVICE, "")) is not None:
+            yield _volume(volume, seen, "another volume is attached in its place. It may hold data", precious=True)
+
+
+def _copied_from(volume: Volume, seen: Observation, manifest: Manifest | None) -> str | None:
+    """The snapshot that a detached volume is a second copy of; None when it is not, or nobody knows."""
+    for record in manifest.volumes if manifest else ():
+        attached, snapshot = seen.at_device(record.device), seen.snapshot(record.snapshot)
+        if attached is None or snapshot is None or snapshot.state is not SnapshotState.COMPLETED or not manifest:
+            continue
+        if manifest.is_restored(volume, record) and manifest.is_restored(attached, record):
+            return snapshot.id
+    return None
+
+
+def _snapshots(seen: Observation, standing: Standing) -> Iterator[Orphan]:
+    manifest = standing.manifest
+    for snapshot in _own_snapshots(seen):
+        if law.why_not_delete_failed_snapshot(snapshot, seen, manifest) is None:
+            yield _failed_snapshot(snapshot, seen)
+        elif standing.ready and manifest and law.why_not_delete_snapshot(snapshot, seen, manifest) is None:
+            yield _snapshot(snapshot, seen, f"replaced by cycle {manifest.cycle}, from which it was seen to start")
+
+
+def _loose_volumes(seen: Observation) -> Iterator[Volume]:
+    """Volumes with this workstation's tags that are attached to nothing, and not a rehearsal's."""
+    for volume in seen.volumes:
+        own = tags.is_ours(volume.tags) and volume.tags.get(tags.WORKSTATION) == seen.workstation
+        loose = volume.attached_to is None and volume.state in (VolumeState.AVAILABLE, VolumeState.ERROR)
+        if own and loose and tags.REHEARSAL not in volume.tags:
+            yield volume
+
+
+def _own_snapshots(seen: Observation) -> list[Snapshot]:
+    return [each for each in seen.snapshots if made_by_autostop(each, seen) and tags.REHEARSAL not in each.tags]
+
+
+def _failed(volume: Volume, seen: Observation) -> Orphan | None:
+    """A restore that EBS failed: there is nothing on it, and its snapshot is where it was."""
+    if volume.state is not VolumeState.ERROR or volume.snapshot is None:
+        return None
+    return _volume(volume, seen, f"EBS could not make it from {volume.snapshot}; it holds nothing")
+
+
+def _volume(volume: Volume, seen: Observation, why: str, *, precious: bool = False) -> Orphan:
+    return Orphan(Kind.VOLUME, volume.id, seen.workstation, cost_now([volume], []), why, precious)
+
+
+def _failed_snapshot(snapshot: Snapshot, seen: Observation) -> Orphan:
+    return _snapshot(snapshot, seen, "EBS failed it; it holds nothing")
+
+
+def _snapshot(snapshot: Snapshot, seen: Observation, why: str, *, precious: bool = False) -> Orphan:
+    return Orphan(Kind.SNAPSHOT, snapshot.id, seen.workstation, cost_now([], [snapshot]), why, precious)
+
+
+def _image(seen: Observation, image: str, name: str) -> Orphan:
+    return Orphan(
+        Kind.IMAGE, image, seen.workstation, 0.0, f"{name}: left by a recovery. Its snapshots are not touched"
+    )

@@ -1,0 +1,106 @@
+"""The command `status`: how the workstations stand."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+import click
+
+from autostop.app.status import Status
+from autostop.model import Instance, WorkstationId
+from autostop.ports import DeniedError, TransientError
+from autostop_cli.account import Account
+from autostop_cli.errors import sentence
+from autostop_cli.links import refuse_unadopted
+from autostop_cli.repair.leftovers import letters_problem
+from autostop_cli.terminal import dollars, harmless, table
+
+
+def show_one(account: Account, workstation: WorkstationId, *, as_json: bool) -> None:
+    """Print one workstation in full. Raises click.ClickException, TransientError, DeniedError."""
+    status = account.owner.status(workstation)
+    if status.state.intent is None:
+        # One with an intent is shown even when its instance is gone: its snapshots are kept.
+        refuse_unadopted(account, workstation)
+    click.echo(_json(status.as_json()) if as_json else "\n".join(_detail(status)))
+    _show_letters(account)
+
+
+def show_all(account: Account, *, as_json: bool) -> None:
+    """Print every workstation on a line of its own; one that cannot be read hides no other.
+
+    Raises click.ClickException at the end if any could not be read, TransientError, DeniedError.
+    """
+    found: list[Status] = []
+    failed: list[str] = []
+    for instance in sorted(account.instances.tagged(), key=_by_name):
+        try:
+            found.append(account.owner.status(instance.id))
+        except (TransientError, DeniedError) as error:
+            failed.append(f"{instance.id}: {sentence(error)}")
+    if as_json:
+        click.echo(_json([status.as_json() for status in found]))
+    elif found:
+        click.echo("\n".join(table([("WORKSTATION", "NAME", "PHASE", "COST NOW", "HOW IT STANDS"), *map(_row, found)])))
+    elif not failed:
+        click.echo("There is no workstation here yet. Make an instance one: autostop adopt i-…")
+    _show_letters(account)
+    if failed:
+        raise click.ClickException("\n".join(failed))
+
+
+def _show_letters(account: Account) -> None:
+    """On standard error, in the way of no JSON."""
+    if problem := letters_problem(account):
+        click.echo(f"problem: {problem}", err=True)
+
+
+def _by_name(instance: Instance) -> tuple[str, str]:
+    return instance.name, instance.id
+
+
+def _json(body: object) -> str:
+    # JSON's own escapes leave nothing for a terminal to obey.
+    return json.dumps(body, indent=2)
+
+
+def _row(status: Status) -> Sequence[str]:
+    hint = " (see its problems)" if status.problems else ""
+    return (
+        status.state.workstation,
+        status.name,
+        status.phase.value,
+        dollars(status.cost_now),
+        f"{status.headline}{hint}",
+    )
+
+
+def _detail(status: Status) -> list[str]:
+    state = status.state
+    rows = [("phase", status.phase.value)]
+    if state.waiting_for:
+        rows.append(("waiting for", state.waiting_for))
+    if state.blocked:
+        rows.append(("blocked", state.blocked))
+    if state.intent:
+        rows.append(
+            ("intent", f"{state.intent.wanted} by {state.intent.by}, {_at(state.intent.at)}: {state.intent.why}")
+        )
+    if status.seen is not None:
+        verdict, stop_at = status.seen.verdict, status.seen.stop_at
+        ahead = f", sleeps {_at(stop_at)} if nothing happens" if stop_at else ""
+        rows.append(("verdict", f"{verdict.kind}, {_at(verdict.at)}{ahead}"))
+        rows += [("", reason) for reason in verdict.reasons]
+    if state.kept_awake_until and state.kept_awake_until > status.now:
+        rows.append(("kept awake", f"until {_at(state.kept_awake_until)}"))
+    if status.jupyter_url:
+        rows.append(("jupyter", status.jupyter_url))
+    rows.append(("cost", f"{dollars(status.cost_now)} now, {dollars(status.cost_awake)} when awake"))
+    rows += [("step", f"{_at(step.at)}  {step.text}") for step in status.steps]
+    rows += [("problem", problem) for problem in status.problems]
+    name = "" if status.name == state.workstation else f"  {harmless(status.name)}"
+    return [f"{state.workstation}{name}", harmless(status.headline), "", *table(rows)]
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

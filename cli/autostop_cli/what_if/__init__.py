@@ -1,0 +1,1 @@
+"""Replay recorded days under other settings."""

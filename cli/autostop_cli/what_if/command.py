@@ -1,0 +1,118 @@
+"""The command `why --what-if`: what other settings would have made of a workstation's last days."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Final
+
+import click
+
+from autostop.model import WorkstationId
+from autostop.parse import InvalidSettingError
+from autostop.settings import Policy, Probe, policy_from_environment, words
+from autostop_cli.account import Account
+from autostop_cli.show_why import as_text, refuse_unknown, why_of
+from autostop_cli.terminal import harmless, table
+from autostop_cli.text import told
+from autostop_cli.what_if.replay import AT_WORK_WITHIN, Replay, Stop
+from autostop_cli.why import NOT_REPLAYED, WhatIf
+
+_HOUR: Final = timedelta(hours=1)
+_NAMES: Final = tuple(field.name.replace("_", "-") for field in fields(Policy))
+
+
+def what_if(account: Account, workstation: WorkstationId, settings: Sequence[str], days: int, *, as_json: bool) -> None:
+    """Print what other settings, each as it was typed, would have made of the last days.
+
+    Raises click.ClickException, click.BadParameter, TransientError, DeniedError.
+    """
+    given = _settings(settings)
+    refuse_unknown(account, workstation)
+    answer = why_of(account).what_if(workstation, given, days)
+    click.echo(as_text(answer.as_json()) if as_json else "\n".join(_compared(answer, account.clock())))
+
+
+def _settings(given: Sequence[str]) -> dict[str, str]:
+    """Settings by name, checked as the functions check them. Raises click.BadParameter."""
+    settings: dict[str, str] = {}
+    known = ", ".join(name for name in _NAMES if name not in NOT_REPLAYED)
+    for each in given:
+        name, equals, text = each.partition("=")
+        name, text = name.strip(), text.strip()
+        if not equals or name not in _NAMES:
+            raise _bad(f"{each!r} is no setting; write it like idle-after=15m, with one of {known}")
+        if name in settings:
+            raise _bad(f"{name} is given twice")
+        if name in NOT_REPLAYED:
+            raise _bad(f"{name} cannot be replayed: {NOT_REPLAYED[name]}")
+        variable = name.replace("-", "_").upper()
+        try:
+            policy = policy_from_environment({variable: text})
+        except InvalidSettingError as error:
+            raise _bad(f"{name} = {str(error).removeprefix(f'{variable} = ')}") from None
+        if name == "probe" and policy.probe is not Probe.NONE:
+            raise _bad("the record has the answers of then; only probe=none can be replayed")
+        settings[name] = text
+    return settings
+
+
+def _bad(text: str) -> click.BadParameter:
+    return click.BadParameter(text, param_hint="--what-if")
+
+
+def _compared(answer: WhatIf, now: datetime) -> list[str]:
+    name = "" if answer.name == answer.workstation else f"  {harmless(answer.name)}"
+    setting = ", ".join(f"{key}={value}" for key, value in answer.settings.items())
+    lines = [f"{answer.workstation}{name}", f"From {told(answer.since, now)} to {told(answer.until, now)}"]
+    if not answer.was.recorded:
+        return [*lines, "unknown: no sweep recorded it running in this time."]
+    lines += ["", *_both(answer, setting), "", _verdict(answer, setting)]
+    stops = answer.would.stops
+    if stops:
+        rows = [("WOULD HAVE STOPPED", "UNTIL", "SAVED", "AT WORK", "WHY"), *(_stop(each, now) for each in stops)]
+        lines += ["", *table(rows)]
+    return [*lines, *_notes(answer.would, setting)]
+
+
+def _both(answer: WhatIf, setting: str) -> list[str]:
+    rows = [("", "STOPS", "STOPPED AT WORK", "HOURS UP", "NOT KNOWN")]
+    for name, replay in (("as it was", answer.was), (setting, answer.would)):
+        hours = f"{replay.up / _HOUR:.1f}"
+        rows.append((name, str(len(replay.stops)), str(replay.at_work), hours, f"{replay.unknown / _HOUR:.1f}"))
+    return table(rows)
+
+
+def _verdict(answer: WhatIf, setting: str) -> str:
+    would, was = answer.would, answer.was
+    hours = (was.up - would.up) / _HOUR
+    less = f"saved {hours:.1f} hours" if hours >= 0 else f"cost {-hours:.1f} hours more"
+    if would.at_work:
+        times = "once" if would.at_work == 1 else f"{would.at_work} times"
+        hit = (
+            f"and would have stopped you at work {times} (work or a start within {words(AT_WORK_WITHIN)} after a stop)"
+        )
+    else:
+        hit = "and would have stopped nobody at work, as far as the record shows"
+    return harmless(f"{setting} would have {less}, {hit}.")
+
+
+def _stop(stop: Stop, now: datetime) -> Sequence[str]:
+    at_work = "no"
+    if stop.at_work and stop.work_at is not None:
+        after = stop.work_at - stop.at
+        at_work = f"yes, {words(after)} later" if after else "yes"
+    return (told(stop.at, now), told(stop.until, now), f"{words(stop.saved)}", at_work, stop.why)
+
+
+def _notes(would: Replay, setting: str) -> list[str]:
+    notes = []
+    if would.longer:
+        notes.append(f"{words(would.longer)} of the hours up lie after a real stop: until the stop then in sight.")
+    if would.open_ended:
+        notes.append(f"For {would.open_ended} real stops it is not known how much longer it would have been up.")
+    if would.unknown:
+        notes.append(
+            f"For {words(would.unknown)} the record cannot tell whether it was in use under {setting}, mostly because "
+            "nobody was asked while the processor was at work; that time counts as not idle."
+        )
+    return ["", *map(harmless, notes)] if notes else []

@@ -1,0 +1,1 @@
+"""Use cases: each wires decisions to the ports."""

@@ -1,0 +1,124 @@
+"""What the owner asks for: start, stop, keep awake, and how things stand."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from autostop.app.status import Status, status_of
+from autostop.link import Link, Scope, is_secret
+from autostop.model import WorkstationId
+from autostop.ports import ConflictError, Disks, Happened, Instances, Ledger, Queue, State, TransientError
+from autostop.settings import Policy, policy_for
+from autostop.sleep.intent import By, Wanted, following
+
+_TRIES = 6
+
+
+class RefusedError(Exception):
+    """The owner's wish cannot be met now. `remedy`: what to do instead."""
+
+    def __init__(self, text: str, remedy: str) -> None:
+        super().__init__(text)
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The owner's side of the workstations. `clock` gives aware UTC moments."""
+
+    instances: Instances
+    disks: Disks
+    ledger: Ledger
+    queue: Queue
+    defaults: Policy
+    clock: Callable[[], datetime]
+
+    def link(self, workstation: WorkstationId, secret: str) -> Link | None:
+        """The valid link that a secret opens, noted as used; None for everything else, all alike."""
+        now = self.clock()
+        link = self.ledger.find_link(workstation, secret) if is_secret(secret) else None
+        if link is None or not link.opens_with(secret, now):
+            return None
+        self.ledger.used_link(link, now)
+        return link
+
+    def start(self, workstation: WorkstationId, asked_by: str) -> None:
+        """Want it to run, at any moment of a shelving. Safe to press twice."""
+
+        def begin(state: State, now: datetime) -> State:
+            if state.intent is not None and state.intent.wanted is Wanted.RUN and _is_under_way(state):
+                return state
+            return state.wanting(following(state.intent, Wanted.RUN, By.OWNER, f"{asked_by} asked for it", now))
+
+        self._change(workstation, begin)
+
+    def stop(self, workstation: WorkstationId, asked_by: str) -> None:
+        """Want it stopped; it is shelved later, as its settings say. Safe to press twice."""
+
+        def begin(state: State, now: datetime) -> State:
+            if state.intent is not None and state.intent.wanted is not Wanted.RUN and _is_under_way(state):
+                return state
+            return state.wanting(following(state.intent, Wanted.STOP, By.OWNER, f"{asked_by} asked for it", now))
+
+        self._change(workstation, begin)
+
+    def keep_awake(self, workstation: WorkstationId, asked_by: str, lasts: timedelta | None = None) -> None:
+        """Promise work for a while; a stop for idleness that is under way turns back. Raises RefusedError if asleep.
+
+        lasts: None for as long as its settings say. A longer promise made before stays.
+        """
+        instance = self.instances.find(workstation)
+        policy, _ = policy_for(self.defaults, instance.tags if instance else {})
+
+        def promise(state: State, now: datetime) -> State:
+            until = max(now + (lasts or policy.keep_awake_for), state.kept_awake_until or now)
+            goes_on = state.kept_awake_until is not None and state.kept_awake_until >= now
+            kept = replace(state, kept_awake_until=until, kept_awake_from=state.kept_awake_from if goes_on else now)
+            intent = state.intent
+            if intent is None or intent.wanted is Wanted.RUN:
+                return kept
+            if intent.settled or intent.by not in (By.IDLE, By.LIMIT):
+                raise RefusedError("It is asleep or on its way there, as it was asked to be.", "Start it instead.")
+            return kept.wanting(following(intent, Wanted.RUN, By.PROMISE, f"{asked_by} keeps it awake", now))
+
+        self._change(workstation, promise)
+
+    def status(self, workstation: WorkstationId, scopes: tuple[Scope, ...] = tuple(Scope)) -> Status:
+        """How the workstation stands now."""
+        state = self.ledger.load(workstation)
+        instance = self.instances.find(workstation)
+        happened = self.ledger.happened(workstation, state.intent.number) if state.intent else ()
+        now = self.clock()
+        return status_of(
+            state,
+            self.ledger.latest_sweep(now).get(workstation),
+            instance,
+            self.disks.volumes(workstation),
+            self.disks.snapshots(workstation),
+            happened,
+            scopes,
+            self.defaults,
+            now,
+        )
+
+    def _change(self, workstation: WorkstationId, change: Callable[[State, datetime], State]) -> None:
+        """Change the state from what it is now, and bring the reconciler; read again when another was faster."""
+        for _ in range(_TRIES):
+            now = self.clock()
+            state = self.ledger.load(workstation)
+            changed = change(state, now)
+            try:
+                if changed != state:
+                    self.ledger.save(changed)
+            except ConflictError:
+                continue
+            if changed.intent is not None and changed.intent != state.intent:
+                self.ledger.record(workstation, Happened(now, changed.intent.number, changed.intent.why))
+            self.queue.wake(workstation)
+            return
+        raise TransientError("Its state changes too fast just now. Try again in a few seconds.")
+
+
+def _is_under_way(state: State) -> bool:
+    """False when it is blocked, too: asking again is then to try again, with what was given up forgotten."""
+    return state.intent is not None and not state.intent.settled and state.blocked is None

@@ -1,0 +1,299 @@
+"""Bring one workstation nearer to its intent: observe, take the one next step, again until it must wait."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from autostop.app.execute import Actor
+from autostop.app.measure import Heard, Subject, consult, judge, remembered
+from autostop.idle.history import follow
+from autostop.idle.reading import Reading, Unread
+from autostop.idle.verdict import VerdictKind
+from autostop.model import Instance, InstanceState, Observation, WorkstationId
+from autostop.ports import (
+    Asker,
+    ConflictError,
+    DeniedError,
+    Disks,
+    Happened,
+    Instances,
+    Ledger,
+    Metrics,
+    Queue,
+    State,
+    TransientError,
+)
+from autostop.settings import Policy, Probe, policy_for
+from autostop.sleep.intent import By, Intent, Wanted
+from autostop.sleep.next_step import next_step
+from autostop.sleep.steps import Blocked, ChangeIntent, Outcome, Settled, Step, StopInstance, Wait
+from autostop.tags import is_ours
+
+# What a function keeps back from its time: for the call under way, and for message, state and lease at the end. Each
+# of them takes 3 seconds at most when AWS throttles it (`aws/clients.py`).
+KEPT_BACK = timedelta(seconds=12)
+# A person waits for a start: waits up to this long are slept inside the function.
+_BRIEF = timedelta(seconds=5)
+_NAP = timedelta(seconds=1)
+_LEASE_BUSY_RETRY = timedelta(seconds=2)
+# An error that goes on is waited for twice as long each time, up to this.
+_LONGEST_RETRY = timedelta(minutes=15)
+# How fresh an answer must be to stop a workstation by it, and how old what sweeps saw before may be.
+_ANSWER_HOLDS_FOR = timedelta(minutes=1)
+_ASKED_ANEW_FOR = timedelta(minutes=10)
+_OLD_ANSWER_HOLDS_FOR = timedelta(minutes=5)
+_REMEMBERED_FOR = timedelta(hours=1)
+
+_REACHED = {
+    Wanted.RUN: "the workstation is ready",
+    Wanted.STOP: "the workstation is stopped",
+    Wanted.SHELVE: "the workstation is asleep",
+}
+
+
+class _OutOfTimeError(Exception):
+    """The function's time is nearly up; another one goes on."""
+
+
+@dataclass(slots=True)
+class _Last:
+    """The last step of this function, and when it was taken."""
+
+    step: Step | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Everything the reconciler works with.
+
+    `clock` gives aware UTC moments; `sleep` takes seconds; `chance` gives numbers from 0 to 1, which spread retries.
+    """
+
+    instances: Instances
+    disks: Disks
+    metrics: Metrics
+    asker: Asker
+    ledger: Ledger
+    queue: Queue
+    defaults: Policy
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    chance: Callable[[], float]
+
+    def reconcile(self, workstation: WorkstationId, holder: str, until: datetime) -> str:
+        """Work on one workstation until it must wait or `until` is near; what it came to, in words.
+
+        until: KEPT_BACK before the function is ended. Only one holder at a time acts on a workstation. Raises
+        TransientError and DeniedError only when even the state could not be read or written; the queue then delivers
+        again.
+        """
+        # Events of all the account's instances come by; most are not ours, and cost one read.
+        if not _wants(self.ledger.load(workstation)):
+            return "nothing is wanted"
+        # The lease lasts as long as the function can, so that no two ever act together.
+        if not self.ledger.take_lease(workstation, holder, self.clock(), until + KEPT_BACK):
+            return self._knock(workstation)
+        try:
+            said = self._work(workstation, until)
+            while not self.ledger.give_lease_back(workstation, holder, unless_knocked=True):
+                if self.clock() >= until:
+                    self.queue.wake(workstation)
+                    self.ledger.give_lease_back(workstation, holder)
+                    break
+                if not self.ledger.take_lease(workstation, holder, self.clock(), until + KEPT_BACK):
+                    break
+                said = self._work(workstation, until)
+        except BaseException:
+            self.ledger.give_lease_back(workstation, holder)
+            raise
+        return said
+
+    def _knock(self, workstation: WorkstationId) -> str:
+        """Whoever is at work looks once more before it goes. One message is enough for the case that it died."""
+        held_until = self.ledger.knock(workstation)
+        if held_until is not None:
+            self.queue.wake(workstation, held_until - self.clock() + _LEASE_BUSY_RETRY)
+        return "another reconciler is at work"
+
+    def _work(self, workstation: WorkstationId, until: datetime) -> str:
+        last = _Last()
+        try:
+            while True:
+                state = self.ledger.load(workstation)
+                if state.intent is None or state.intent.settled:
+                    return "nothing more is wanted"
+                try:
+                    said = self._advance(state, state.intent, last, until)
+                except ConflictError:
+                    said = None
+                if said is not None:
+                    return said
+                self._in_time(until)
+        except _OutOfTimeError:
+            self.queue.wake(workstation)
+            return "out of time; it goes on at once"
+
+    def _in_time(self, until: datetime) -> None:
+        if self.clock() >= until:
+            raise _OutOfTimeError
+
+    def _advance(self, state: State, intent: Intent, last: _Last, until: datetime) -> str | None:
+        """One observation and what it calls for; None to look again at once."""
+        try:
+            state, seen = self._observe(state, intent, until)
+            outcome = next_step(seen, intent, state.manifest, self.clock(), state.tried)
+            if isinstance(outcome, StopInstance) and seen.instance is not None and intent.by is By.IDLE:
+                state, outcome = self._look_once_more(state, seen.instance, intent)
+            self._in_time(until)
+            return self._carry_out(state, intent, seen, outcome, last, until)
+        except TransientError as error:
+            return self._hindered(state.workstation, intent, error)
+        except DeniedError as error:
+            return self._denied(state.workstation, intent, error)
+
+    def _observe(self, state: State, intent: Intent, until: datetime) -> tuple[State, Observation]:
+        """What AWS says now. While a start is under way, that includes whether Jupyter answers.
+
+        Between its calls it looks at the time: in a storm each of them may take seconds.
+        """
+        workstation = state.workstation
+        instance = self.instances.find(workstation)
+        seen = Observation(workstation, instance)
+        self._in_time(until)
+        # Who took the tag away does not want it to be asked either.
+        if instance is not None and is_ours(instance.tags) and intent.wanted is Wanted.RUN:
+            policy, _ = policy_for(self.defaults, instance.tags)
+            if instance.state is InstanceState.RUNNING:
+                checks = self.instances.checks(workstation)
+                self._in_time(until)
+                state = self._listen(state, instance, policy)
+                heard = state.answer if _since_launch(state, instance) else None
+                seen = replace(seen, checks=checks, jupyter=heard, asks_jupyter=policy.probe is not Probe.NONE)
+            if state.tried.no_capacity:
+                seen = replace(seen, other_types=tuple(self.instances.types(policy.instance_types)))
+            self._in_time(until)
+        volumes = self.disks.volumes(workstation)
+        self._in_time(until)
+        snapshots = self.disks.snapshots(workstation)
+        return state, replace(seen, volumes=tuple(volumes), snapshots=tuple(snapshots))
+
+    def _listen(self, state: State, instance: Instance, policy: Policy) -> State:
+        """Ask whether Jupyter answers, until it did once since the launch."""
+        if _since_launch(state, instance) and state.reading is not None and state.reading.servers:
+            return state
+        heard = Heard(state.answer, asked=state.asked)
+        return self._ask(state, Subject(instance, policy, state.intent, state.kept_awake_until, heard))[0]
+
+    def _ask(self, state: State, subject: Subject) -> tuple[State, Subject]:
+        """Collect the answer, or ask; the state that remembers it, and the subject with it."""
+        [asked] = consult([subject], self.asker, self.clock())
+        if asked.heard == subject.heard:
+            return state, subject
+        return self.ledger.save(state.hearing(asked.heard.answer, asked.heard.asked)), asked
+
+    def _look_once_more(self, state: State, instance: Instance, intent: Intent) -> tuple[State, Step | Wait]:
+        """Before a stop for idleness: minutes may have passed since the verdict, so measure and ask again."""
+        now = self.clock()
+        policy, _ = policy_for(self.defaults, instance.tags)
+        heard = Heard(state.answer, asked=state.asked)
+        subject = Subject(instance, policy, intent, state.kept_awake_until, heard)
+        # Where answers take longer than that, they would never be fresh: then an older one has to do.
+        holds_for = _ANSWER_HOLDS_FOR if now - intent.at < _ASKED_ANEW_FOR else _OLD_ANSWER_HOLDS_FOR
+        if policy.probe is not Probe.NONE:
+            if not _is_fresh(state.answer, now, holds_for):
+                state, subject = self._ask(state, subject)
+            # A question that is not answered in time is answered by that (`Asker.collect`).
+            if not _is_fresh(state.answer, now, holds_for) and state.asked is not None:
+                return state, Wait("asking the workstation once more before the stop", _BRIEF)
+        verdict = judge(replace(subject, heard=self._remember(state, instance, policy)), self.metrics, now)
+        if verdict.kind is VerdictKind.IDLE:
+            return state, StopInstance()
+        # No sweep may have seen it: who logs out right after takes along what showed it.
+        seen = replace(state, worked_at=verdict.worked_at)
+        return seen, ChangeIntent(Wanted.RUN, By.FOUND, f"it is not put to sleep: {verdict.headline}")
+
+    def _remember(self, state: State, instance: Instance, policy: Policy) -> Heard:
+        """What sweeps heard up to now, with the answer of this state added."""
+        # Not only of the newest sweep: that leaves out what is being stopped.
+        now = self.clock()
+        records = self.ledger.seen(state.workstation, now - _REMEMBERED_FOR, now)
+        heard = replace(remembered(records[-1] if records else None, instance), answer=state.answer, asked=None)
+        if isinstance(state.answer, Reading):
+            heard = replace(heard, trail=follow(heard.trail, state.answer, policy))
+        return heard
+
+    def _carry_out(
+        self, state: State, intent: Intent, seen: Observation, outcome: Outcome, last: _Last, until: datetime
+    ) -> str | None:
+        now = self.clock()
+        match outcome:
+            case Wait() if outcome.at_most <= _BRIEF and now + outcome.at_most < until:
+                if state.waiting_for != outcome.why or state.blocked:
+                    self.ledger.save(replace(state, waiting_for=outcome.why, blocked=None))
+                self.sleep(outcome.at_most.total_seconds())
+            case Wait():
+                return self._pause(state, outcome)
+            case Blocked(reason):
+                return self._block(state, intent, reason)
+            case Settled(note):
+                settled = replace(state, intent=intent.settle(now), waiting_for=None, blocked=None, note=note)
+                self.ledger.save(replace(settled, look_at=None))
+                self._record(state, intent, f"done: {_REACHED[intent.wanted]}. {note}".strip())
+                return f"{intent.wanted} is reached"
+            case _ if outcome == last.step and last.at is not None and now - last.at < _BRIEF:
+                # The lists do not show yet what was done.
+                self.sleep(_NAP.total_seconds())
+            case _:
+                Actor(self.instances, self.disks, self.ledger, self.clock).take(state, intent, seen, outcome)
+                last.step, last.at = outcome, self.clock()
+        return None
+
+    def _hindered(self, workstation: WorkstationId, intent: Intent, error: TransientError) -> str | None:
+        """Come back after a passing error: each time later, and not at one moment with all others in the same storm."""
+        # Something may have been saved before the error came.
+        state = self.ledger.load(workstation)
+        if state.intent != intent:
+            return None
+        longest = min(_LONGEST_RETRY, error.retry_after * 2 ** min(state.tried.errors, 10))
+        delay = longest * (1 + self.chance()) / 2
+        return self._pause(state, Wait(str(error), delay), errors=state.tried.errors + 1)
+
+    def _denied(self, workstation: WorkstationId, intent: Intent, error: DeniedError) -> str | None:
+        state = self.ledger.load(workstation)
+        return self._block(state, intent, str(error)) if state.intent == intent else None
+
+    def _block(self, state: State, intent: Intent, reason: str) -> str:
+        if state.blocked != reason:
+            self.ledger.save(replace(state, blocked=reason, waiting_for=None))
+            self._record(state, intent, f"blocked: {reason}")
+        return f"blocked: {reason}"
+
+    def _pause(self, state: State, wait: Wait, errors: int | None = None) -> str:
+        """Come back later by a delayed message; one under way in time is enough, or messages would multiply."""
+        now = self.clock()
+        due = now + wait.at_most
+        look_at = state.look_at
+        if look_at is None or not now < look_at <= due:
+            self.queue.wake(state.workstation, wait.at_most)
+            look_at = due
+        tried = state.tried if errors is None else replace(state.tried, errors=errors)
+        paused = replace(state, waiting_for=wait.why, blocked=None, look_at=look_at, tried=tried)
+        if paused != state:
+            self.ledger.save(paused)
+        return f"waiting: {wait.why}"
+
+    def _record(self, state: State, intent: Intent, text: str) -> None:
+        self.ledger.record(state.workstation, Happened(self.clock(), intent.number, text))
+
+
+def _is_fresh(answer: Reading | Unread | None, now: datetime, holds_for: timedelta) -> bool:
+    return answer is not None and now - answer.at <= holds_for
+
+
+def _wants(state: State) -> bool:
+    return state.intent is not None and not state.intent.settled
+
+
+def _since_launch(state: State, instance: Instance) -> bool:
+    return state.answer is not None and state.answer.at >= instance.launched_at

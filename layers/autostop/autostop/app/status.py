@@ -1,0 +1,206 @@
+"""How a workstation stands, as the phone page and the command show it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from autostop.cost import cost_awake, cost_now
+from autostop.idle.reading import Reading
+from autostop.idle.record import Seen
+from autostop.link import Scope
+from autostop.model import Instance, InstanceState, Snapshot, Volume
+from autostop.ports import Happened, State
+from autostop.settings import Policy, policy_for
+from autostop.sleep.capacity import fallback_in_words
+from autostop.sleep.intent import Wanted
+
+
+class Phase(StrEnum):
+    """One word for the page."""
+
+    AWAKE = "awake"
+    WAKING = "waking"
+    FALLING_ASLEEP = "falling-asleep"
+    ASLEEP = "asleep"
+    BLOCKED = "blocked"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One workstation for a person. costs: USD a month for disks and snapshots, now and when awake.
+
+    seen: what the newest sweep saw of it since its start; None when none did.
+    """
+
+    state: State
+    seen: Seen | None
+    name: str
+    now: datetime
+    phase: Phase
+    headline: str
+    steps: Sequence[Happened]
+    jupyter_url: str | None
+    cost_now: float
+    cost_awake: float
+    problems: Sequence[str]
+    scopes: Sequence[Scope]
+
+    def as_json(self) -> dict[str, object]:
+        """The same as plain data for JSON; moments in ISO 8601, UTC."""
+        intent = self.state.intent
+        seen = self.seen
+        return {
+            "workstation": self.state.workstation,
+            "name": self.name,
+            "now": _iso(self.now),
+            "phase": self.phase.value,
+            "headline": self.headline,
+            "intent": intent
+            and {
+                "number": intent.number,
+                "wanted": intent.wanted.value,
+                "by": intent.by.value,
+                "at": _iso(intent.at),
+                "why": intent.why,
+                "settled_at": _iso(intent.settled_at),
+            },
+            "waiting_for": self.state.waiting_for,
+            "blocked": self.state.blocked,
+            "verdict": verdict_as_json(seen) if seen is not None else None,
+            "warned_at": _iso(seen.warned.at) if seen is not None and seen.warned is not None else None,
+            "keep_awake_until": _iso(self.state.kept_awake_until),
+            "steps": [{"at": _iso(step.at), "text": step.text} for step in self.steps],
+            "jupyter_url": self.jupyter_url,
+            "cost": {"now": round(self.cost_now, 2), "awake": round(self.cost_awake, 2)},
+            "problems": list(self.problems),
+            "scopes": [scope.value for scope in self.scopes],
+        }
+
+
+def verdict_as_json(seen: Seen) -> dict[str, object]:
+    """What a sweep saw, as plain data for JSON; moments in ISO 8601, UTC.
+
+    stop_at: the earliest stop in sight if nothing new is seen. stop_cause: `idle`, or `limit` for one that the owner
+    set, which comes whoever works.
+    """
+    verdict = seen.verdict
+    return {
+        "kind": verdict.kind.value,
+        "since": _iso(verdict.since),
+        "at": _iso(verdict.at),
+        "due_at": _iso(verdict.due_at),
+        "stop_at": _iso(seen.stop_at),
+        "stop_cause": seen.stop_cause and seen.stop_cause.value,
+        "reasons": list(verdict.reasons),
+        "signals": [
+            {
+                "name": signal.name,
+                "effect": signal.effect.value,
+                "value": signal.value,
+                "threshold": signal.threshold,
+                "at": _iso(signal.at),
+            }
+            for signal in verdict.signals
+        ],
+    }
+
+
+def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing once
+    state: State,
+    seen: Seen | None,
+    instance: Instance | None,
+    volumes: Sequence[Volume],
+    snapshots: Sequence[Snapshot],
+    happened: Sequence[Happened],
+    scopes: Sequence[Scope],
+    defaults: Policy,
+    now: datetime,
+) -> Status:
+    """Put together what is known. Pure."""
+    if seen is not None and (instance is None or seen.launched_at != instance.launched_at):
+        seen = None
+    policy, problems = policy_for(defaults, instance.tags if instance else {})
+    phase = _phase(state, instance)
+    return Status(
+        state=state,
+        seen=seen,
+        name=instance.name if instance else state.workstation,
+        now=now,
+        phase=phase,
+        headline=_headline(state, seen, instance, phase),
+        steps=happened,
+        jupyter_url=_jupyter_url(state, seen, instance, policy),
+        cost_now=cost_now(volumes, snapshots),
+        cost_awake=cost_awake(volumes, state.manifest),
+        problems=(*problems, *_notes(state, instance)),
+        scopes=scopes,
+    )
+
+
+def _notes(state: State, instance: Instance | None) -> Iterator[str]:
+    awake = instance is not None and instance.state in (InstanceState.PENDING, InstanceState.RUNNING)
+    if instance is not None and awake and (fallback := fallback_in_words(instance)):
+        yield fallback
+    if state.note:
+        yield state.note
+
+
+def _phase(state: State, instance: Instance | None) -> Phase:
+    intent = state.intent
+    if instance is None:
+        return Phase.BLOCKED if intent is not None else Phase.UNKNOWN
+    if intent is not None and not intent.settled:
+        if state.blocked:
+            return Phase.BLOCKED
+        return Phase.WAKING if intent.wanted is Wanted.RUN else Phase.FALLING_ASLEEP
+    match instance.state:
+        case InstanceState.RUNNING:
+            return Phase.AWAKE
+        case InstanceState.PENDING:
+            return Phase.WAKING
+        case InstanceState.STOPPING:
+            return Phase.FALLING_ASLEEP
+        case InstanceState.STOPPED:
+            return Phase.ASLEEP
+        case InstanceState.TERMINATED | InstanceState.SHUTTING_DOWN:
+            return Phase.BLOCKED
+
+
+def _headline(state: State, seen: Seen | None, instance: Instance | None, phase: Phase) -> str:
+    intent = state.intent
+    match phase:
+        case Phase.BLOCKED:
+            return state.blocked or (
+                "The instance is terminated or not there. Its snapshots are kept: "
+                f"`autostop recover {state.workstation}` builds a new one from them."
+            )
+        case Phase.WAKING:
+            return f"Waking up: {state.waiting_for or 'it begins'}"
+        case Phase.FALLING_ASLEEP:
+            why = intent.why if intent else "stopped outside Autostop"
+            return f"Falling asleep ({why}): {state.waiting_for or 'it begins'}"
+        case Phase.ASLEEP:
+            since = f" since {intent.settled_at:%H:%M} UTC" if intent and intent.settled_at else ""
+            return f"Asleep{since}: {intent.why if intent else 'stopped outside Autostop'}"
+        case Phase.AWAKE:
+            return f"Awake: {seen.verdict.headline}" if seen is not None and instance is not None else "Awake"
+        case Phase.UNKNOWN:
+            return "Nothing is known of this workstation yet. Was it adopted?"
+
+
+def _jupyter_url(state: State, seen: Seen | None, instance: Instance | None, policy: Policy) -> str | None:
+    """Where Jupyter answered since the launch; None when it did not."""
+    if instance is None or instance.state is not InstanceState.RUNNING or instance.address is None:
+        return None
+    answers = (state.reading, seen.answer if seen is not None else None)
+    for answer in answers:
+        if isinstance(answer, Reading) and answer.servers and answer.at >= instance.launched_at:
+            ports = [server.port for server in answer.servers if server.port]
+            return f"https://{instance.address}:{ports[0] if ports else policy.jupyter_port}/lab"
+    return None
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

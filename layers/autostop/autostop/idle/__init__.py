@@ -1,0 +1,1 @@
+"""Judge whether anybody is working."""

@@ -1,0 +1,43 @@
+"""What one sweep saw of one running workstation: enough to explain the verdict later, and to judge anew otherwise."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from autostop.idle.activity import Sample, Traffic
+from autostop.idle.history import Trail
+from autostop.idle.reading import Reading, Unread
+from autostop.idle.stop import Cause, Warned
+from autostop.idle.verdict import Verdict
+from autostop.model import WorkstationId
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One record of the journal; the newest one is also the sweep's memory.
+
+    processor, network: only the samples that the record before did not have yet. network: None when not measured.
+    answer: the newest then. asked_command, asked_at: the question that was under way when the sweep ended.
+    trail: of the answers up to then. worked_at: the last moment of work seen since the launch.
+    warned: the warning that held. stop_at, stop_cause: the earliest stop in sight, and what for.
+    unknown_since: since when every verdict was unknown; told_unknown: whether the owner was told so.
+    """
+
+    workstation: WorkstationId
+    at: datetime
+    launched_at: datetime
+    verdict: Verdict
+    processor: tuple[Sample, ...] = ()
+    network: tuple[Traffic, ...] | None = None
+    answer: Reading | Unread | None = None
+    asked_command: str = ""
+    asked_at: datetime | None = None
+    trail: Trail | None = None
+    kept_awake_until: datetime | None = None
+    started_at: datetime | None = None
+    warned: Warned | None = None
+    stop_at: datetime | None = None
+    unknown_since: datetime | None = None
+    told_unknown: bool = False
+    worked_at: datetime | None = None
+    kept_awake_from: datetime | None = None
+    stop_cause: Cause | None = None

@@ -1,0 +1,56 @@
+"""A secret that opens the phone page of one workstation, with scopes."""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from autostop.model import WorkstationId
+
+_WORKSTATION = re.compile(r"i-[0-9a-f]{8,17}", re.ASCII)
+# 256 random bits in base64url without padding.
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+class Scope(StrEnum):
+    """What a link may be used for."""
+
+    STATUS = "status"
+    START = "start"
+    STOP = "stop"
+    KEEP_AWAKE = "keep-awake"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A stored link: never the secret, only its SHA-256 in hex. expires_at, last_used_at: None for never."""
+
+    workstation: WorkstationId
+    digest: str
+    label: str
+    scopes: tuple[Scope, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    def opens_with(self, secret: str, now: datetime) -> bool:
+        """True when the secret is this link's and it has not expired; compared in constant time."""
+        same = hmac.compare_digest(self.digest, digest_of(secret))
+        return same and (self.expires_at is None or now < self.expires_at)
+
+
+def digest_of(secret: str) -> str:
+    """The SHA-256 of a secret, in hex."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def is_secret(text: str) -> bool:
+    """True when the text has the shape of a link's secret."""
+    return _SECRET.fullmatch(text) is not None
+
+
+def parse_workstation(text: str) -> WorkstationId | None:
+    """The id of an EC2 instance, or None when the text is not one."""
+    return WorkstationId(text) if _WORKSTATION.fullmatch(text) else None

@@ -1,0 +1,116 @@
+"""What the owner must be told: the facts of it, and the words that reach a phone."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, assert_never
+
+from autostop.idle.stop import Cause, Warned
+from autostop.idle.verdict import Verdict
+from autostop.model import Instance, WorkstationId
+from autostop.settings import words
+
+# SNS takes less than 100 characters as a mail's subject (botocore, `Publish`), and a phone shows fewer.
+_LONGEST_NAME: Final = 50
+# ntfy makes a file of a message that is longer than 4,096 bytes; the link has to fit too.
+_LONGEST_TEXT: Final = 500
+_LONGEST_REASON: Final = 160
+_MOST_REASONS: Final = 8
+
+
+class NoticeKind(StrEnum):
+    """What the owner is told of; the detail-type of the event."""
+
+    STOPS_SOON = "stops-soon"
+    UNKNOWN_FOR_LONG = "unknown-for-long"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing that the owner must be told, without any secret.
+
+    name: the owner's name for the workstation, or its id. at: when it was noticed. text: why, in one sentence.
+    stop_at: when the stop comes that it warns of; None when it warns of none. reasons: the verdict's.
+    """
+
+    kind: NoticeKind
+    workstation: WorkstationId
+    name: str
+    at: datetime
+    text: str
+    stop_at: datetime | None = None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """One line, less than 100 characters."""
+        return f"{self._headline}: {_one_line(self.name, _LONGEST_NAME) or self.workstation}"
+
+    @property
+    def _headline(self) -> str:
+        match self.kind:
+            case NoticeKind.STOPS_SOON:
+                return f"Sleeping at {self.stop_at:%H:%M} UTC" if self.stop_at else "Sleeping soon"
+            case NoticeKind.UNKNOWN_FOR_LONG:
+                return "Cannot tell whether it is in use"
+            case _:
+                assert_never(self.kind)
+
+    def is_late(self, now: datetime) -> bool:
+        """True when the stop it warns of was due already: the owner could do nothing with it any more."""
+        return self.stop_at is not None and now >= self.stop_at
+
+
+def stops_soon(instance: Instance, verdict: Verdict, warned: Warned, now: datetime) -> Notice:
+    """The warning before a stop, for idleness or at a limit of the owner's."""
+    helps = "somebody works on it or keeps it awake" if warned.cause is Cause.IDLE else "it is kept awake"
+    whoever = "" if warned.cause is Cause.IDLE else ", whoever works on it,"
+    text = f"{warned.why}. It stops at {warned.stop_at:%H:%M} UTC{whoever} unless {helps}."
+    return _notice(NoticeKind.STOPS_SOON, instance, verdict, text, warned.stop_at, now)
+
+
+def unknown_for_long(instance: Instance, verdict: Verdict, since: datetime, now: datetime) -> Notice:
+    """That a workstation runs on because nobody can tell whether it is at work, and what could not be read."""
+    text = f"for {words(now - since)} it could not be told whether it is in use, so it runs on: {verdict.headline}"
+    return _notice(NoticeKind.UNKNOWN_FOR_LONG, instance, verdict, text, None, now)
+
+
+def _notice(
+    kind: NoticeKind, instance: Instance, verdict: Verdict, text: str, stop_at: datetime | None, now: datetime
+) -> Notice:
+    return Notice(kind, instance.id, instance.name, now, text, stop_at, verdict.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A notice as it is sent. title: one line. url: opens the phone page, and is as good as a key to it."""
+
+    kind: NoticeKind
+    title: str
+    text: str
+    url: str
+
+
+def message_of(notice: Notice, url: str) -> Message:
+    """The notice in words, with the link that it offers. At most some 2,000 characters beside the link."""
+    name = _one_line(notice.name, _LONGEST_NAME)
+    who = f"{name} ({notice.workstation})" if name not in {"", notice.workstation} else notice.workstation
+    reasons = [f"- {_one_line(each, _LONGEST_REASON)}" for each in notice.reasons[:_MOST_REASONS]]
+    parts = [f"{who}: {_one_line(notice.text, _LONGEST_TEXT)}", "\n".join(reasons), f"{_offer(notice.kind)}: {url}"]
+    return Message(notice.kind, notice.title, "\n\n".join(part for part in parts if part), url)
+
+
+def _offer(kind: NoticeKind) -> str:
+    match kind:
+        case NoticeKind.STOPS_SOON:
+            return "Keep it awake"
+        case NoticeKind.UNKNOWN_FOR_LONG:
+            return "See how it stands"
+        case _:
+            assert_never(kind)
+
+
+def _one_line(text: str, longest: int) -> str:
+    """Without line breaks and control characters: a tag may hold anything, and this stands in headers and subjects."""
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

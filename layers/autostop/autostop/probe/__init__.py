@@ -1,0 +1,1 @@
+"""The script that is sent to a workstation; it runs there, alone."""

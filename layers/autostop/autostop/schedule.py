@@ -1,0 +1,112 @@
+"""Minutes of the week or month by somebody's wall clock: a cron expression and a time zone.
+
+cronsim reads the expression and finds the minutes of the calendar that match; it is asked by wall clock only, and this
+module says which instants those are. On the two days on which clocks change, a time that the clock skips counts as
+the first moment after the gap, and one that it shows twice as the first of the two. Pure.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from autostop.parse import InvalidSettingError, is_off
+
+LONGEST_TEXT = 256  # of a tag's value; EC2 allows no more
+_EXAMPLE = "write five cron fields and a time zone, like * 9-17 * * mon-fri Europe/Berlin"
+_MINUTE = timedelta(minutes=1)
+_SECOND = timedelta(seconds=1)
+# Any moment would do: whether an expression ever comes does not depend on it.
+_SOME_MOMENT = datetime.fromisoformat("2026-01-01")  # wall clock, of no zone
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The minutes that match `text`: five cron fields and the name of an IANA time zone.
+
+    Raises InvalidSettingError when the text is too long, its fields cannot be read or never come, or no such zone is
+    known. Times given must be aware; times returned are UTC.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        words = self.text.split()
+        if len(self.text) > LONGEST_TEXT:
+            raise InvalidSettingError(f"is longer than {LONGEST_TEXT} characters; {_EXAMPLE}")
+        if len(words) != 6 or not self.text.isascii():
+            raise InvalidSettingError(f"is no schedule; {_EXAMPLE}")
+        try:
+            next(CronSim(self._cron, _SOME_MOMENT))
+        except CronSimError as error:
+            raise InvalidSettingError(
+                f"is no schedule ({str(error).lower()}); {_EXAMPLE}; ranges go upwards: sat,sun and not sat-sun"
+            ) from None
+        except StopIteration:
+            raise InvalidSettingError("is a schedule that never comes; leave days or months out of it") from None
+        try:
+            # Zone names begin with a capital; "localtime", "posix/..." and "right/..." are files of some systems only.
+            known = self._zone_name[0].isupper() and self._zone is not None
+        except (LookupError, ValueError, OSError):  # not found; a path that leads elsewhere; a directory
+            known = False
+        if not known:
+            raise InvalidSettingError(
+                f"ends with {self._zone_name}, which is no time zone; write an IANA name, like Europe/Berlin or UTC"
+            )
+
+    def covers(self, now: datetime) -> bool:
+        """Whether the wall clock shows, in the minute of `now`, a time that matches.
+
+        A time that the clock shows twice matches both times.
+        """
+        wall = self._wall(now).replace(second=0, microsecond=0)
+        return next(CronSim(self._cron, wall - _SECOND), None) == wall
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """The first matching minute that begins after `moment`; None when there is none within 50 years."""
+        for wall in CronSim(self._cron, self._wall(moment)):
+            # In an hour that is shown for the second time the matches of its first showing come up again.
+            if (at := self._instant(wall)) > moment:
+                return at
+        return None
+
+    def in_words(self, at: datetime) -> str:
+        """What the wall clock shows at `at`: `22:00 (Europe/Berlin)`."""
+        return f"{self._wall(at):%H:%M} ({self._zone_name})"
+
+    @property
+    def _cron(self) -> str:
+        return " ".join(self.text.split()[:-1])
+
+    @property
+    def _zone_name(self) -> str:
+        return self.text.split()[-1]
+
+    @property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self._zone_name)  # kept by zoneinfo
+
+    def _wall(self, moment: datetime) -> datetime:
+        return moment.astimezone(self._zone).replace(tzinfo=None, fold=0)
+
+    def _instant(self, wall: datetime) -> datetime:
+        """The first instant at which the wall clock shows `wall`, or for a time that it skips, the gap's end."""
+        while True:
+            at = wall.replace(tzinfo=self._zone).astimezone(UTC)
+            if self._wall(at) == wall:
+                return at
+            wall += _MINUTE
+
+
+def parse_schedule(text: str) -> Schedule:
+    """A schedule as an owner types it, `* 9-17 * * mon-fri Europe/Berlin`.
+
+    Raises InvalidSettingError, whose text says what would do.
+    """
+    return Schedule(" ".join(text.split()))
+
+
+def parse_schedule_or_off(text: str) -> Schedule | None:
+    """The same; None for `off`."""
+    return None if is_off(text) else parse_schedule(text)

@@ -1,0 +1,1 @@
+"""Find the next step toward what is wanted."""

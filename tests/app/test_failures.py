@@ -1,0 +1,375 @@
+"""Nights on which AWS fails: keys that may not be used, snapshots that come to nothing, lists that lag, storms."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from autostop.app.reconcile import KEPT_BACK, Reconciler
+from autostop.aws.clients import ec2 as ec2_of_the_functions
+from autostop.aws.ebs import EbsDisks
+from autostop.aws.ec2 import Ec2Instances
+from autostop.model import SnapshotState, VolumeState, WorkstationId
+from autostop.sleep.intent import Wanted
+from tests.app.autostop_at_work import FUNCTION_RUNS_FOR, AtWork
+from tests.app.patience import patient
+
+DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
+
+
+def tap(lab: AtWork, workstation: WorkstationId, within: timedelta = timedelta(minutes=30)) -> None:
+    lab.owner.start(workstation, "the test")
+    lab.awake(workstation, within)
+
+
+def blocked(lab: AtWork, workstation: WorkstationId, within: timedelta = timedelta(hours=3)) -> str:
+    assert lab.pass_time(within, lambda: lab.is_blocked(workstation)), lab.state(workstation)
+    return str(lab.state(workstation).blocked)
+
+
+def states(lab: AtWork, workstation: WorkstationId) -> set[SnapshotState]:
+    return {each.state for each in lab.disks.snapshots(workstation)}
+
+
+# -- volumes that EBS cannot make
+
+
+def test_a_volume_that_could_not_be_made_is_deleted_and_made_again(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.write(workstation, "monday")
+    before = lab.shape(workstation)
+    lab.asleep(workstation)
+    lab.world.fail_next_volumes(2)
+    lab.world.journal.clear()
+    tap(lab, workstation)
+    assert lab.shape(workstation) == before
+    assert set(lab.content(workstation).values()) == {f"monday {device}" for device in DEVICES}
+    assert lab.calls("CreateVolume") == ["CreateVolume"] * 5
+    assert len(lab.disks.volumes(workstation)) == 3
+    assert [step for step in lab.steps(workstation) if "which holds nothing" in step]
+
+
+def test_after_three_a_person_is_asked_and_a_new_tap_tries_again(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    before = lab.shape(workstation)
+    lab.asleep(workstation)
+    lab.world.fail_next_volumes(1000)
+    for _ in range(2):
+        lab.world.journal.clear()
+        lab.owner.start(workstation, "the test")
+        assert "May Autostop use" in blocked(lab, workstation)
+        lab.pass_time(timedelta(hours=1))
+        assert len(lab.calls("CreateVolume")) <= 9
+        assert VolumeState.ERROR not in {each.state for each in lab.disks.volumes(workstation)}
+        lab.owner.stop(workstation, "the test")
+        lab.pass_time(timedelta(minutes=4), lambda: lab.reached(workstation, Wanted.STOP))
+    lab.world.fail_next_volumes(0)
+    tap(lab, workstation)
+    assert lab.shape(workstation) == before
+    assert len(lab.disks.volumes(workstation)) == 3
+
+
+@pytest.mark.parametrize(("operation", "nth"), [("CreateVolume", 1), ("CreateVolume", 3), ("DeleteVolume", 1)])
+def test_a_crash_while_volumes_fail_leaves_nothing_over(lab: AtWork, operation: str, nth: int) -> None:
+    workstation = lab.workstation()
+    before = lab.shape(workstation)
+    lab.asleep(workstation)
+    lab.pass_time(timedelta(minutes=1))
+    lab.world.fail_next_volumes(2)
+    lab.after(operation, lab.crash, nth=nth)
+    tap(lab, workstation)
+    assert lab.crashes == 1
+    assert lab.shape(workstation) == before
+    assert len(lab.disks.volumes(workstation)) == 3
+
+
+def test_a_volume_that_somebody_deletes_before_it_is_attached_is_made_again(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    before = lab.shape(workstation)
+    lab.asleep(workstation)
+    made: list[str] = []
+
+    def delete() -> None:
+        made.extend(each.id for each in lab.disks.volumes(workstation) if each.state is VolumeState.CREATING)
+        lab.clock.advance(timedelta(seconds=3))
+        lab.ec2.delete_volume(VolumeId=made[0])
+
+    lab.after("CreateVolume", delete)
+    tap(lab, workstation)
+    assert made
+    assert lab.shape(workstation) == before
+
+
+# -- snapshots that come to nothing
+
+
+def test_of_failed_sets_nothing_is_left_once_it_is_asleep(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.world.fail_next_snapshots(2)
+    lab.asleep(workstation)
+    assert states(lab, workstation) == {SnapshotState.COMPLETED}
+    assert len(lab.disks.snapshots(workstation)) == 3
+    assert [step for step in lab.steps(workstation) if "which failed and holds nothing" in step]
+
+
+def test_of_sets_that_failed_in_part_nothing_is_left_once_it_runs_from_the_last(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.write(workstation, "monday")
+    lab.world.fail_next_snapshots(2, alone=True)
+    lab.asleep(workstation)
+    assert states(lab, workstation) == {SnapshotState.COMPLETED}
+    tap(lab, workstation)
+    assert len(lab.disks.snapshots(workstation)) == 3
+    assert set(lab.content(workstation).values()) == {f"monday {device}" for device in DEVICES}
+
+
+def test_after_three_failed_sets_a_start_leaves_nothing_of_them(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.world.fail_next_snapshots(3)
+    blocked(lab, workstation)
+    tap(lab, workstation)
+    assert lab.disks.snapshots(workstation) == []
+    assert lab.shape(workstation).keys() == DEVICES
+
+
+def test_after_three_failed_sets_a_stop_settles_and_the_next_shelving_has_all_its_attempts(lab: AtWork) -> None:
+    workstation = lab.workstation(settings={"shelve-after": "2h"})
+    lab.world.fail_next_snapshots(3 + 2)
+    blocked(lab, workstation, within=timedelta(hours=5))
+    lab.owner.start(workstation, "the test")
+    lab.awake(workstation)
+    lab.owner.stop(workstation, "the test")
+    assert lab.pass_time(timedelta(minutes=5), lambda: lab.reached(workstation, Wanted.STOP))
+    lab.asleep(workstation)
+    assert lab.disks.volumes(workstation) == []
+    assert states(lab, workstation) == {SnapshotState.COMPLETED}
+    assert len(lab.disks.snapshots(workstation)) == 3
+
+
+def test_a_stop_that_is_asked_for_while_three_failed_sets_block_settles_at_once(lab: AtWork) -> None:
+    workstation = lab.workstation(settings={"shelve-after": "1h"})
+    lab.world.fail_next_snapshots(3)
+    blocked(lab, workstation, within=timedelta(hours=5))
+    # The owner's own stop yields to what is under way; a start and a stop in one minute do not.
+    lab.owner.start(workstation, "the test")
+    lab.owner.stop(workstation, "the test")
+    assert lab.pass_time(timedelta(minutes=15), lambda: lab.reached(workstation, Wanted.STOP))
+    lab.asleep(workstation)
+    assert states(lab, workstation) == {SnapshotState.COMPLETED}
+
+
+# -- answers that are lost, lists that lag
+
+
+@pytest.mark.parametrize("seconds", [0, 110])
+def test_a_lost_answer_makes_no_second_set_however_late_the_first_is_listed(lab: AtWork, seconds: int) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=5))
+    lab.world.lag = lambda: timedelta(seconds=seconds)
+
+    def crash() -> None:
+        # Somebody looks again as soon as the lease of the dead function is over.
+        lab.queue.wake(workstation)
+        lab.crash()
+
+    lab.after("CreateSnapshots", crash)
+    lab.asleep(workstation, within=timedelta(hours=6))
+    assert lab.crashes == 1
+    assert lab.calls("CreateSnapshots") == ["CreateSnapshots"]
+    assert len(lab.disks.snapshots(workstation)) == 3
+
+
+def test_a_set_that_was_noted_and_never_asked_for_is_made_after_a_while(lab: AtWork) -> None:
+    workstation = lab.workstation()
+
+    def die(**_: Any) -> None:
+        lab.ec2.meta.events.unregister("before-call.ec2.CreateSnapshots", die)
+        lab.crash()
+
+    lab.ec2.meta.events.register("before-call.ec2.CreateSnapshots", die)
+    lab.asleep(workstation)
+    assert lab.crashes == 1
+    assert lab.calls("CreateSnapshots") == ["CreateSnapshots"]
+
+
+@pytest.mark.parametrize("seconds", [20, 110])
+def test_a_whole_night_with_lists_that_lag_makes_nothing_twice(lab: AtWork, seconds: int) -> None:
+    workstation = lab.workstation()
+    lab.write(workstation, "monday")
+    before = lab.shape(workstation)
+    lab.pass_time(timedelta(minutes=5))
+    lab.world.lag = lambda: timedelta(seconds=seconds)
+    lab.asleep(workstation, within=timedelta(hours=6))
+    lab.owner.start(workstation, "the test")
+    lab.awake(workstation, within=timedelta(hours=2))
+    lab.pass_time(timedelta(minutes=2))
+    assert lab.shape(workstation) == before
+    assert lab.calls("CreateVolume") == ["CreateVolume"] * 3
+    assert lab.calls("CreateSnapshots") == ["CreateSnapshots"]
+    assert lab.calls("StartInstances") == ["StartInstances"]
+
+
+# -- retries
+
+
+def waits(lab: AtWork, workstation: WorkstationId, count: int) -> list[int]:
+    """In seconds, how long the next looks are put off; no sweep comes in between."""
+    found = []
+    for _ in range(count):
+        lab.reconciler.reconcile(workstation, "test", lab.clock() + FUNCTION_RUNS_FOR)
+        due = lab.state(workstation).look_at
+        assert due is not None
+        found.append(round((due - lab.clock()).total_seconds()))
+        lab.clock.advance(due - lab.clock() + timedelta(seconds=1))
+    return found
+
+
+def spread(lab: AtWork, chance: Callable[[], float]) -> None:
+    fields = {name: getattr(lab.reconciler, name) for name in Reconciler.__slots__}
+    lab.reconciler = Reconciler(**{**fields, "chance": chance})
+
+
+@pytest.mark.parametrize(
+    ("chance", "expected"),
+    [(1.0, [10, 20, 40, 80, 160, 320, 640, 900, 900]), (0.0, [5, 10, 20, 40, 80, 160, 320, 450, 450])],
+)
+def test_an_error_that_goes_on_is_waited_for_longer_each_time(lab: AtWork, chance: float, expected: list[int]) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=1))
+    spread(lab, lambda: chance)
+    lab.world.fail_next("StopInstances", "IncorrectInstanceState", times=len(expected))
+    lab.owner.stop(workstation, "the test")
+    assert waits(lab, workstation, len(expected)) == expected
+    assert "IncorrectInstanceState" in str(lab.state(workstation).waiting_for)
+
+
+def test_what_takes_minutes_begins_with_minutes(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.asleep(workstation)
+    lab.world.fail_next("CreateVolume", "InsufficientVolumeCapacity", times=5)
+    lab.owner.start(workstation, "the test")
+    assert waits(lab, workstation, 5) == [120, 240, 480, 900, 900]
+
+
+def test_a_step_that_succeeds_begins_the_waits_anew(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.asleep(workstation)
+    lab.world.fail_next("CreateVolume", "IncorrectState", times=3)
+    lab.owner.start(workstation, "the test")
+    assert waits(lab, workstation, 3) == [10, 20, 40]
+    lab.world.fail_next("AttachVolume", "IncorrectState", times=2)
+    assert waits(lab, workstation, 2) == [10, 20]
+
+
+def test_a_new_wish_begins_the_waits_anew(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.asleep(workstation)
+    lab.world.fail_next("CreateVolume", "IncorrectState", times=4)
+    lab.owner.start(workstation, "the test")
+    assert waits(lab, workstation, 3) == [10, 20, 40]
+    lab.owner.stop(workstation, "the test")
+    lab.owner.start(workstation, "the test")
+    assert waits(lab, workstation, 1) == [10]
+
+
+# -- the function's time
+
+
+LOOKS = (
+    "DescribeInstances",
+    "DescribeInstanceAttribute",
+    "DescribeInstanceTypes",
+    "DescribeInstanceStatus",
+    "DescribeVolumes",
+    "DescribeSnapshots",
+)
+STEPS = (
+    "StopInstances",
+    "StartInstances",
+    "CreateSnapshots",
+    "CreateTags",
+    "DetachVolume",
+    "DeleteVolume",
+    "CreateVolume",
+    "AttachVolume",
+    "ModifyInstanceAttribute",
+)
+
+
+@contextmanager
+def storm(lab: AtWork) -> Generator[list[timedelta], None, None]:
+    """Every call of EC2 is throttled twice before it succeeds; gives how long each function took."""
+    client = ec2_of_the_functions()
+    lab.instances, lab.disks = Ec2Instances(client), EbsDisks(client)
+    fields = {name: getattr(lab.reconciler, name) for name in Reconciler.__slots__}
+    lab.reconciler = Reconciler(**{**fields, "instances": lab.instances, "disks": lab.disks})
+
+    def rage(operation: str) -> None:
+        lab.world.fail_next(operation, "RequestLimitExceeded", times=2)
+
+    client.meta.events.register("after-call.ec2", lambda model, **_: rage(model.name))
+    for operation in (*LOOKS, *STEPS):
+        rage(operation)
+    took: list[timedelta] = []
+    deliver = lab._deliver
+
+    def timed(body: str) -> None:
+        began = lab.clock()
+        deliver(body)
+        took.append(lab.clock() - began)
+
+    lab._deliver = timed  # type: ignore[method-assign]  # to measure what it does
+    with patient(lab):
+        yield took
+
+
+def test_with_every_call_throttled_no_function_is_ended_by_its_time(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    before = lab.shape(workstation)
+    lab.pass_time(timedelta(minutes=1))
+    with storm(lab) as took:
+        lab.owner.stop(workstation, "the test")
+        lab.asleep(workstation, within=timedelta(hours=12))
+        lab.owner.start(workstation, "the test")
+        lab.awake(workstation, within=timedelta(hours=12))
+        assert lab.shape(workstation) == before
+    assert max(took) > FUNCTION_RUNS_FOR
+    assert max(took) < FUNCTION_RUNS_FOR + KEPT_BACK
+
+
+def test_nobody_else_acts_while_the_function_still_may(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=1))
+    lab.owner.stop(workstation, "the test")
+    until = lab.clock() + FUNCTION_RUNS_FOR
+    held: list[bool] = []
+
+    def slow() -> None:
+        lab.clock.advance(until - lab.clock() + KEPT_BACK - timedelta(seconds=1))
+        held.append(lab.ledger.take_lease(workstation, "another", lab.clock(), lab.clock()))
+        lab.clock.advance(timedelta(seconds=2))
+        held.append(lab.ledger.take_lease(workstation, "another", lab.clock(), lab.clock()))
+
+    lab.after("StopInstances", slow)
+    lab.reconciler.reconcile(workstation, "one", until)
+    assert held == [False, True]
+
+
+def test_out_of_time_it_goes_on_at_once_with_another_message(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=1))
+    lab.owner.stop(workstation, "the test")
+    lab.after("DescribeInstances", lambda: lab.clock.advance(FUNCTION_RUNS_FOR))
+    lab.world.journal.clear()
+    said = lab.reconciler.reconcile(workstation, "one", lab.clock() + FUNCTION_RUNS_FOR)
+    assert said == "out of time; it goes on at once"
+    assert lab.calls("DescribeVolumes", "DescribeSnapshots", "StopInstances") == []
+    lab.pass_time(timedelta(minutes=2), lambda: lab.reached(workstation, Wanted.STOP))
+    assert lab.reached(workstation, Wanted.STOP)
+
+
+def test_the_functions_ask_no_more_often_than_they_reckon_with(lab: AtWork) -> None:
+    config: Any = ec2_of_the_functions().meta.config
+    assert config.retries == {"mode": "standard", "total_max_attempts": 3}

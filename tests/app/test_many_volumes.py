@@ -1,0 +1,50 @@
+"""A night of a workstation with twenty volumes of every kind, some of them under the owner's own key."""
+
+import string
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.app.autostop_at_work import AtWork
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-4333-8444-555555555555"
+KINDS: list[dict[str, Any]] = [
+    {"VolumeType": "gp3", "VolumeSize": 20, "Iops": 3500, "Throughput": 200, "Encrypted": True, "KmsKeyId": KEY},
+    {"VolumeType": "gp2", "VolumeSize": 30},
+    {"VolumeType": "io2", "VolumeSize": 40, "Iops": 900, "Encrypted": True, "KmsKeyId": KEY},
+    {"VolumeType": "st1", "VolumeSize": 500, "Encrypted": True},
+    {"VolumeType": "sc1", "VolumeSize": 500, "DeleteOnTermination": True},
+]
+# 19 data volumes and the root.
+DISKS = {f"/dev/sd{letter}": KINDS[number % len(KINDS)] for number, letter in enumerate(string.ascii_lowercase[1:20])}
+
+
+@pytest.mark.parametrize("crash", [None, ("DeleteVolume", 7)], ids=str)
+def test_two_nights_bring_all_of_them_back(lab: AtWork, crash: tuple[str, int] | None) -> None:
+    workstation = lab.workstation(disks=DISKS)
+    before = lab.shape(workstation)
+    assert len(before) == 20
+    assert sum(shape[5] == KEY for shape in before.values()) == 8
+    if crash is not None:
+        lab.after(crash[0], lab.crash, nth=crash[1])
+    for day in ("monday", "tuesday"):
+        lab.write(workstation, day)
+        lab.asleep(workstation, within=timedelta(hours=4))
+        assert lab.disks.volumes(workstation) == []
+        lab.owner.start(workstation, "the test")
+        lab.awake(workstation)
+        assert lab.shape(workstation) == before
+        assert lab.content(workstation) == {device: f"{day} {device}" for device in before}
+    assert lab.crashes == (crash is not None)
+    assert len(lab.disks.snapshots(workstation)) == 20
+    assert lab.calls("CreateSnapshots") == ["CreateSnapshots"] * 2
+
+
+def test_a_set_of_twenty_with_one_that_failed_is_made_again(lab: AtWork) -> None:
+    workstation = lab.workstation(disks=DISKS)
+    lab.world.fail_next_snapshots(1, alone=True)
+    lab.asleep(workstation, within=timedelta(hours=4))
+    lab.owner.start(workstation, "the test")
+    lab.awake(workstation)
+    assert len(lab.disks.snapshots(workstation)) == 20

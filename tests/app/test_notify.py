@@ -1,0 +1,100 @@
+"""A notice goes every way there is, with a link that can do no harm."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from autostop.app.notify import LINK_LASTS, NobodyToldError, Told, notify
+from autostop.link import Scope
+from autostop.model import WorkstationId
+from autostop.notice import Message, Notice, NoticeKind
+from autostop.ports import DeniedError, TransientError
+from tests.app.autostop_at_work import START, AtWork
+
+ID = WorkstationId("i-0123456789abcdef0")
+API = "https://api.example"
+NOTICE = Notice(NoticeKind.STOPS_SOON, ID, "lab", START, "idle", START + timedelta(minutes=10))
+
+
+@dataclass
+class Way:
+    """A channel that keeps what it was given, or fails."""
+
+    name: str
+    breaks: Exception | None = None
+    got: list[Message] = field(default_factory=list)
+
+    def send(self, message: Message) -> None:
+        if self.breaks is not None:
+            raise self.breaks
+        self.got.append(message)
+
+
+def secret_in(message: Message) -> str:
+    found = re.fullmatch(rf"{re.escape(API)}/w/{ID}#(\S{{43}})", message.url)
+    assert found, message.url
+    return found[1]
+
+
+def test_every_way_gets_the_same_link_which_may_look_and_keep_awake_for_a_day(lab: AtWork) -> None:
+    mail, phone = Way("mail"), Way("phone")
+
+    assert notify(NOTICE, lab.ledger, [mail, phone], API, lab.clock()) == Told(sent=("mail", "phone"), failed={})
+
+    assert mail.got == phone.got
+    link = lab.owner.link(ID, secret_in(mail.got[0]))
+    assert link is not None
+    assert (link.label, link.scopes) == ("notice 08:00", (Scope.STATUS, Scope.KEEP_AWAKE))
+    assert link.expires_at == START + LINK_LASTS == START + timedelta(hours=24)
+
+
+def test_the_secret_is_kept_nowhere(lab: AtWork) -> None:
+    phone = Way("phone")
+
+    told = notify(NOTICE, lab.ledger, [phone], API, lab.clock())
+
+    secret = secret_in(phone.got[0])
+    [item] = lab.ledger.client.scan(TableName=lab.ledger.table)["Items"]
+    assert secret not in str(item)
+    assert secret not in str(told.as_log())
+    # The table lets go of it once it has expired.
+    assert item["expires_at"]["N"] == str(int((lab.clock() + LINK_LASTS).timestamp()))
+
+
+@pytest.mark.parametrize("broken", [TransientError("slow"), DeniedError("no"), RuntimeError("a bug")])
+def test_a_way_that_fails_hides_no_other(lab: AtWork, broken: Exception) -> None:
+    mail, phone = Way("mail", broken), Way("phone")
+
+    told = notify(NOTICE, lab.ledger, [mail, phone], API, lab.clock())
+
+    assert told == Told(sent=("phone",), failed={"mail": str(broken)})
+    assert phone.got
+
+
+def test_when_all_fail_it_is_an_error_that_says_why(lab: AtWork) -> None:
+    ways = [Way("mail", TransientError("slow")), Way("phone", DeniedError("no"))]
+
+    with pytest.raises(NobodyToldError, match="mail: slow; phone: no"):
+        notify(NOTICE, lab.ledger, ways, API, lab.clock())
+
+
+def test_a_warning_that_comes_after_its_stop_is_not_sent_and_makes_no_link(lab: AtWork) -> None:
+    phone = Way("phone")
+
+    told = notify(NOTICE, lab.ledger, [phone], API, START + timedelta(minutes=10))
+
+    assert told == Told(late=True)
+    assert not phone.got
+    assert lab.ledger.client.scan(TableName=lab.ledger.table)["Items"] == []
+
+
+def test_an_event_that_came_twice_is_sent_twice_with_a_link_each(lab: AtWork) -> None:
+    phone = Way("phone")
+
+    for _ in range(2):
+        notify(NOTICE, lab.ledger, [phone], API, lab.clock())
+
+    first, second = (secret_in(message) for message in phone.got)
+    assert first != second

@@ -1,0 +1,150 @@
+"""What the owner asks for."""
+
+from datetime import timedelta
+
+import pytest
+
+from autostop import tags
+from autostop.app.owner import RefusedError
+from autostop.model import WorkstationId
+from autostop.ports import TransientError
+from autostop.sleep.intent import By, Wanted
+from tests.app.autostop_at_work import SECRET, AtWork
+
+
+@pytest.fixture
+def workstation(lab: AtWork) -> WorkstationId:
+    return lab.workstation()
+
+
+def numbered(lab: AtWork, workstation: WorkstationId) -> int:
+    intent = lab.state(workstation).intent
+    return intent.number if intent else 0
+
+
+def test_a_second_tap_on_start_changes_nothing(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.owner.start(workstation, "the phone")
+    first = lab.state(workstation)
+    lab.owner.start(workstation, "the phone")
+    assert lab.state(workstation) == first
+    assert first.intent is not None
+    assert (first.intent.wanted, first.intent.by) == (Wanted.RUN, By.OWNER)
+
+
+@pytest.mark.parametrize("wish", ["start", "stop"])
+def test_asking_again_for_what_is_blocked_is_another_try(lab: AtWork, workstation: WorkstationId, wish: str) -> None:
+    lab.ec2.delete_tags(Resources=[workstation], Tags=[{"Key": tags.AUTOSTOP}])
+    ask = lab.owner.start if wish == "start" else lab.owner.stop
+    ask(workstation, "the phone")
+    lab.pass_time(timedelta(minutes=5), lambda: lab.is_blocked(workstation))
+    assert numbered(lab, workstation) == 1
+    ask(workstation, "the phone")
+    assert numbered(lab, workstation) == 2
+    assert lab.state(workstation).blocked is None
+
+
+def test_a_tap_on_start_while_it_runs_is_a_sign_of_somebody(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.pass_time(timedelta(minutes=44))
+    lab.owner.start(workstation, "the phone")
+    lab.pass_time(timedelta(minutes=40))
+    assert "StopInstances" not in lab.calls()
+    lab.asleep(workstation, within=timedelta(minutes=30))
+
+
+def test_who_lost_the_tag_is_not_asked_about_jupyter_either(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.ec2.delete_tags(Resources=[workstation], Tags=[{"Key": tags.AUTOSTOP}])
+    lab.owner.start(workstation, "the phone")
+    lab.pass_time(timedelta(minutes=5))
+    assert lab.is_blocked(workstation)
+    assert lab.calls("SendCommand") == []
+
+
+def test_a_second_tap_on_stop_changes_nothing_and_start_overrules_it(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.owner.stop(workstation, "the phone")
+    lab.owner.stop(workstation, "the phone")
+    assert numbered(lab, workstation) == 1
+    lab.owner.start(workstation, "the phone")
+    assert numbered(lab, workstation) == 2
+
+
+def test_stop_never_overrules_a_shelving_that_is_under_way(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.pass_time(timedelta(hours=3), lambda: "CreateSnapshots" in lab.calls())
+    before = lab.state(workstation).intent
+    lab.owner.stop(workstation, "the phone")
+    assert lab.state(workstation).intent == before
+
+
+def test_keep_awake_never_shortens_a_promise(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.owner.keep_awake(workstation, "the phone")
+    first = lab.state(workstation).kept_awake_until
+    lab.clock.advance(timedelta(minutes=10))
+    lab.owner.keep_awake(workstation, "the phone")
+    second = lab.state(workstation).kept_awake_until
+    assert first is not None
+    assert second is not None
+    assert timedelta(minutes=10) <= second - first < timedelta(minutes=11)
+
+
+def test_keep_awake_turns_a_stop_for_idleness_back(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.pass_time(timedelta(hours=3), lambda: "StopInstances" in lab.calls())
+    lab.owner.keep_awake(workstation, "the phone")
+    lab.awake(workstation)
+    assert "the phone keeps it awake" in lab.steps(workstation)
+    assert "DeleteVolume" not in lab.calls()
+
+
+@pytest.mark.parametrize("asleep", [False, True], ids=["on its way", "asleep"])
+def test_keep_awake_is_refused_to_what_was_asked_to_sleep(
+    lab: AtWork, workstation: WorkstationId, asleep: bool
+) -> None:
+    lab.owner.stop(workstation, "the phone")
+    if asleep:
+        lab.asleep(workstation)
+    before = lab.state(workstation)
+    with pytest.raises(RefusedError) as refused:
+        lab.owner.keep_awake(workstation, "the phone")
+    assert refused.value.remedy == "Start it instead."
+    assert lab.state(workstation) == before
+
+
+def test_a_write_that_was_overtaken_is_decided_again(lab: AtWork, workstation: WorkstationId) -> None:
+    def sweep_writes() -> None:
+        lab.ledger.save(lab.ledger.load(workstation))
+
+    overtaken = iter([True, False])
+    lab.ledger.client.meta.events.register(
+        "after-call.dynamodb.GetItem", lambda **_: sweep_writes() if next(overtaken, False) else None
+    )
+    lab.owner.start(workstation, "the phone")
+    assert numbered(lab, workstation) == 1
+
+
+def test_who_is_overtaken_for_ever_is_told_so(lab: AtWork, workstation: WorkstationId) -> None:
+    depth = iter(range(100))
+
+    def another_writes(**_: object) -> None:
+        # Its own look is answered here too.
+        if next(depth) % 2 == 0:
+            lab.ledger.save(lab.ledger.load(workstation))
+
+    lab.ledger.client.meta.events.register("after-call.dynamodb.GetItem", another_writes)
+    with pytest.raises(TransientError, match="changes too fast"):
+        lab.owner.start(workstation, "the phone")
+
+
+def test_a_link_opens_only_its_own_workstation_until_it_expires(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.link(workstation, expires_at=lab.clock() + timedelta(hours=1))
+    assert lab.owner.link(workstation, SECRET) is not None
+    assert lab.owner.link(lab.neighbour(), SECRET) is None
+    assert lab.owner.link(workstation, SECRET[::-1]) is None
+    assert lab.owner.link(workstation, "") is None
+    lab.clock.advance(timedelta(hours=1))
+    assert lab.owner.link(workstation, SECRET) is None
+
+
+def test_the_use_of_a_link_is_noted(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.link(workstation)
+    lab.owner.link(workstation, SECRET)
+    link = lab.ledger.find_link(workstation, SECRET)
+    assert link is not None
+    assert link.last_used_at is not None

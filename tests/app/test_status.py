@@ -1,0 +1,83 @@
+"""How a workstation stands, in the words of the page."""
+
+from datetime import timedelta
+
+from autostop.app.status import Phase
+from autostop.model import WorkstationId
+from tests.app.autostop_at_work import AtWork
+
+FIELDS = {
+    "workstation", "name", "now", "phase", "headline", "intent", "waiting_for", "blocked", "verdict",
+    "warned_at", "keep_awake_until", "steps", "jupyter_url", "cost", "problems", "scopes",
+}  # fmt: skip
+
+
+def test_through_a_whole_night(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=20))
+    awake = lab.owner.status(workstation)
+    assert awake.phase is Phase.AWAKE
+    assert awake.headline.startswith("Awake: ")
+    body = awake.as_json()
+    assert body.keys() == FIELDS
+    assert isinstance(body["verdict"], dict)
+    assert body["verdict"].keys() == {"kind", "since", "at", "due_at", "stop_at", "stop_cause", "reasons", "signals"}
+    assert {signal["name"] for signal in body["verdict"]["signals"]} >= {"processor", "network", "kernels"}
+    assert awake.jupyter_url is not None
+    assert awake.jupyter_url.endswith(":8888/lab")
+
+    lab.pass_time(timedelta(hours=3), lambda: "CreateSnapshots" in lab.calls())
+    lab.pass_time(timedelta(minutes=1))
+    falling = lab.owner.status(workstation)
+    assert falling.phase is Phase.FALLING_ASLEEP
+    assert "idle for" in falling.headline
+    assert "snapshots: " in falling.headline
+    assert falling.jupyter_url is None
+
+    lab.asleep(workstation)
+    asleep = lab.owner.status(workstation)
+    assert asleep.phase is Phase.ASLEEP
+    assert asleep.headline.startswith("Asleep since ")
+    assert asleep.cost_now < asleep.cost_awake
+    assert [step.text for step in asleep.steps][-1] == "done: the workstation is asleep."
+    assert [step.at for step in asleep.steps] == sorted(step.at for step in asleep.steps)
+
+    lab.owner.start(workstation, "the phone")
+    waking = lab.owner.status(workstation)
+    assert waking.phase is Phase.WAKING
+    lab.awake(workstation)
+    assert lab.owner.status(workstation).cost_awake == asleep.cost_awake
+
+
+def test_blocked_says_what_to_do(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.ec2.modify_instance_attribute(InstanceId=workstation, DisableApiStop={"Value": True})
+    lab.pass_time(timedelta(hours=3), lambda: lab.is_blocked(workstation))
+    status = lab.owner.status(workstation)
+    assert status.phase is Phase.BLOCKED
+    assert "Turn off `disableApiStop`" in status.headline
+    assert "StopInstances" not in lab.calls()
+
+
+def test_what_nobody_knows_is_unknown(lab: AtWork) -> None:
+    status = lab.owner.status(WorkstationId("i-0123456789abcdef0"))
+    assert status.phase is Phase.UNKNOWN
+    assert status.as_json()["intent"] is None
+
+
+def test_terminated_after_it_was_shelved_its_snapshots_are_kept(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.asleep(workstation)
+    lab.ec2.terminate_instances(InstanceIds=[workstation])
+    lab.owner.start(workstation, "the phone")
+    lab.pass_time(timedelta(minutes=5), lambda: lab.is_blocked(workstation))
+    status = lab.owner.status(workstation)
+    assert status.phase is Phase.BLOCKED
+    assert "snapshots are kept" in status.headline
+    assert len(lab.disks.snapshots(workstation)) == 3
+
+
+def test_a_setting_that_cannot_be_read_is_a_problem_on_the_page(lab: AtWork) -> None:
+    workstation = lab.workstation(settings={"idle-after": "abc"})
+    [problem] = lab.owner.status(workstation).problems
+    assert "autostop:idle-after = 'abc'" in problem

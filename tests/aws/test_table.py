@@ -1,0 +1,498 @@
+"""The table, in moto."""
+
+import json
+import random
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from autostop.aws.journal import key_of
+from autostop.aws.table import DynamoLedger
+from autostop.idle.activity import Sample, Traffic
+from autostop.idle.history import Trail
+from autostop.idle.reading import Machine, Reading, Server, Unread
+from autostop.idle.record import Seen
+from autostop.idle.stop import Cause, Warned
+from autostop.idle.verdict import Effect, Signal, Verdict, VerdictKind
+from autostop.link import Link, Scope, digest_of
+from autostop.model import WorkstationId
+from autostop.ports import Brief, ConflictError, DeniedError, Happened, State, TransientError
+from autostop.sleep.intent import By, Intent, Wanted
+from tests.build import manifest
+from tests.handlers.table import TABLE, make_table
+from tests.simulation.query import LARGEST_PAGE, size
+
+ID, OTHER = WorkstationId("i-0123456789abcdef0"), WorkstationId("i-0fedcba9876543210")
+SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I"
+NOW = datetime(2026, 11, 23, 18, 30, tzinfo=UTC)
+A_MINUTE = timedelta(minutes=1)
+INTENT = Intent(7, Wanted.SHELVE, By.IDLE, NOW, "idle for 30 min")
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoLedger]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield DynamoLedger(make_table(boto3.client("dynamodb")), TABLE)
+
+
+def items(ledger: DynamoLedger, kind: str) -> list[dict[str, Any]]:
+    return [item for item in ledger.client.scan(TableName=TABLE)["Items"] if item["kind"]["S"].startswith(kind)]
+
+
+def damage(ledger: DynamoLedger, workstation: WorkstationId, **fields: dict[str, str]) -> None:
+    key: dict[str, Any] = {"workstation": {"S": workstation}, "kind": {"S": "state"}}
+    ledger.client.put_item(TableName=TABLE, Item={**key, **fields})
+
+
+MANY = [WorkstationId(f"i-{number:017x}") for number in range(1_000)]
+
+
+def record(workstation: WorkstationId, at: datetime = NOW) -> Seen:
+    """A record with something everywhere, a bit different for each workstation."""
+    moved = at - timedelta(seconds=int(workstation[-3:], 16))
+    server = Server(8888, 0, 2, 0, 0, moved, 1, moved, None, True, 3, moved, moved)
+    machine = Machine("deadbeef", int(workstation[-3:], 16) / 7, moved, 1, "train", 0.0, 1, 1, moved, 1, 0, False)
+    signals = tuple(
+        Signal(name, Effect.QUIET, f"{moved:%H:%M}", "at most 0.25 cores", moved)
+        for name in ("processor", "kernels", "terminal", "jobs", "network", "gpu", "connections", "keep-awake")
+    )
+    return Seen(
+        workstation,
+        at,
+        at - timedelta(hours=5),
+        Verdict(VerdictKind.IDLE, at, (f"idle since {moved:%H:%M} UTC",), moved, None, signals=signals),
+        (Sample(moved, 0.031),),
+        (Traffic(moved, 812.5),),
+        Reading(moved, (server,), machine),
+        f"{int(workstation[-3:], 16) * 7919:032x}",
+        at,
+        Trail("deadbeef", moved, 12, moved, 40.5, moved, 0.25, moved),
+        at,
+        moved,
+        Warned(at, at + A_MINUTE, Cause.IDLE, "idle"),
+        at + A_MINUTE,
+    )
+
+
+def calls(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The operations that are called from now on."""
+    called: list[str] = []
+    make = ledger.client._make_api_call  # type: ignore[attr-defined]  # botocore's seam, known to no stub
+
+    def make_and_note(operation: str, parameters: Any) -> Any:
+        called.append(operation)
+        return make(operation, parameters)
+
+    monkeypatch.setattr(ledger.client, "_make_api_call", make_and_note)
+    return called
+
+
+def test_what_is_not_stored_is_the_empty_state(ledger: DynamoLedger) -> None:
+    assert ledger.load(ID) == State(ID)
+    assert ledger.overview() == {}
+
+
+def test_a_state_comes_back_with_its_next_version(ledger: DynamoLedger) -> None:
+    state = State(ID, intent=INTENT, manifest=manifest(workstation=ID), problems=("one",))
+    saved = ledger.save(state)
+    assert saved == replace(state, version=1)
+    assert ledger.load(ID) == saved
+    assert ledger.overview() == {ID: Brief.of(saved)}
+    assert ledger.save(saved).version == 2
+
+
+def test_who_read_before_another_wrote_is_refused(ledger: DynamoLedger) -> None:
+    first = ledger.save(State(ID))
+    ledger.save(replace(first, note="the owner's"))
+    with pytest.raises(ConflictError):
+        ledger.save(replace(first, note="the sweep's"))
+    with pytest.raises(ConflictError):
+        ledger.save(State(ID))
+    assert ledger.load(ID).note == "the owner's"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"version": {"N": "1"}, "document": {"S": "{"}},
+        {"version": {"N": "2"}, "document": {"S": '{"workstation": "i-0123456789abcdef0", "version": 1}'}},
+        {"document": {"S": '{"workstation": "i-0123456789abcdef0", "version": 1}'}},
+        {"version": {"N": "1"}},
+        {"version": {"N": "1"}, "document": {"N": "1"}},
+    ],
+    ids=["cut", "two versions", "no version", "no document", "another type"],
+)
+def test_a_damaged_item_is_nobodys_state(ledger: DynamoLedger, fields: dict[str, dict[str, str]]) -> None:
+    damage(ledger, ID, **fields)
+    with pytest.raises(DeniedError, match="damaged"):
+        ledger.load(ID)
+    assert ledger.overview() == {}
+
+
+def test_the_overview_tells_in_short_what_each_state_is(ledger: DynamoLedger) -> None:
+    asleep = ledger.save(State(ID, intent=INTENT, manifest=manifest(workstation=ID), problems=("one",)))
+    ledger.save(State(OTHER))
+    awake = ledger.save(replace(ledger.load(OTHER), kept_awake_until=NOW, note="for nobody else"))
+    assert ledger.overview() == {
+        ID: Brief(ID, asleep.version, INTENT, None, ("one",)),
+        OTHER: Brief(OTHER, awake.version, None, NOW, ()),
+    }
+
+
+def test_what_is_no_state_is_in_no_overview(ledger: DynamoLedger) -> None:
+    ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)
+    ledger.put_link(link())
+    ledger.record(ID, Happened(NOW, 1, "this"))
+    ledger.write_journal([record(ID)], NOW)
+    ledger.count_wrong_secret("192.0.2.7", NOW)
+    assert ledger.overview() == {}
+
+
+@pytest.mark.parametrize("brief", [{"S": "{"}, {"S": "{}"}, {"S": '{"workstation": "i-1", "version": 1}'}, {"N": "1"}])
+def test_a_damaged_brief_hides_its_workstation_and_no_other(ledger: DynamoLedger, brief: dict[str, str]) -> None:
+    ledger.save(State(OTHER))
+    damage(ledger, ID, listed={"S": "state"}, brief=brief)
+    assert list(ledger.overview()) == [OTHER]
+
+
+def test_a_damaged_state_that_is_set_aside_is_not_listed_twice(ledger: DynamoLedger) -> None:
+    ledger.save(State(ID, note="damaged"))
+    [item] = items(ledger, "state")
+    ledger.client.put_item(TableName=TABLE, Item={**item, "document": {"S": "{"}})
+    ledger.set_aside(ID)
+    assert ledger.overview() == {}
+    ledger.save(State(ID))
+    assert ledger.overview() == {ID: Brief(ID, 1)}
+    assert len(items(ledger, "damaged#")) == 1
+
+
+def test_the_overview_of_a_thousand_workstations_is_one_call(
+    ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for workstation in MANY:
+        ledger.save(State(workstation, intent=INTENT))
+    called = calls(ledger, monkeypatch)
+    assert ledger.overview() == {each: Brief(each, 1, INTENT) for each in MANY}
+    assert called == ["Query"]
+
+
+def test_a_brief_is_short_even_of_a_wordy_state(ledger: DynamoLedger) -> None:
+    wordy = replace(INTENT, why="why " * 500, settled_at=NOW)
+    ledger.save(State(ID, intent=wordy, kept_awake_until=NOW, problems=("a tag that says nothing " * 20,) * 9))
+    brief = ledger.overview()[ID]
+    assert brief.intent == replace(wordy, why=("why " * 25)[:99] + "…")
+    assert [len(problem) for problem in brief.problems] == [100, 100, 100]
+    [item] = items(ledger, "state")
+    # moto counts the whole item in a page of the index, DynamoDB what is in the index and 100 bytes.
+    indexed = {name: item[name] for name in ("workstation", "kind", "listed", "brief")}
+    assert 1_000 * (size(indexed) + 100) < LARGEST_PAGE
+
+
+def test_more_than_a_page_of_briefs_is_read(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    brief = {"workstation": "", "version": 1, "problems": ["x" * 300_000]}
+    for workstation in MANY[:7]:
+        text = json.dumps(brief | {"workstation": workstation})
+        damage(ledger, workstation, listed={"S": "state"}, brief={"S": text})
+    called = calls(ledger, monkeypatch)
+    assert list(ledger.overview()) == MANY[:7]
+    assert called == 3 * ["Query"]
+
+
+def test_only_one_holder_has_the_lease(ledger: DynamoLedger) -> None:
+    assert ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)
+    assert not ledger.take_lease(ID, "b", NOW, NOW + A_MINUTE)
+    assert ledger.take_lease(ID, "a", NOW, NOW + 2 * A_MINUTE)
+    assert ledger.take_lease(OTHER, "b", NOW, NOW + A_MINUTE)
+    ledger.give_lease_back(ID, "b")
+    assert not ledger.take_lease(ID, "b", NOW, NOW + A_MINUTE)
+    ledger.give_lease_back(ID, "a")
+    assert ledger.take_lease(ID, "b", NOW, NOW + A_MINUTE)
+
+
+def test_a_lease_ends_by_itself_and_its_old_holder_cannot_end_the_next(ledger: DynamoLedger) -> None:
+    assert ledger.take_lease(ID, "dead", NOW, NOW + A_MINUTE)
+    assert not ledger.take_lease(ID, "b", NOW + A_MINUTE, NOW + 2 * A_MINUTE)
+    later = NOW + A_MINUTE + timedelta(microseconds=1)
+    assert ledger.take_lease(ID, "b", later, later + A_MINUTE)
+    ledger.give_lease_back(ID, "dead")
+    assert not ledger.take_lease(ID, "dead", later, later + A_MINUTE)
+
+
+def test_the_first_who_knocks_is_told_when_the_lease_ends(ledger: DynamoLedger) -> None:
+    assert ledger.knock(ID) is None
+    ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)
+    assert ledger.knock(ID) == NOW + A_MINUTE
+    assert ledger.knock(ID) is None
+
+
+def test_a_lease_on_which_somebody_knocked_is_kept_until_its_holder_looks_again(ledger: DynamoLedger) -> None:
+    ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)
+    ledger.knock(ID)
+    assert not ledger.give_lease_back(ID, "a", unless_knocked=True)
+    assert not ledger.take_lease(ID, "b", NOW, NOW + A_MINUTE)
+    assert ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)
+    assert ledger.give_lease_back(ID, "a", unless_knocked=True)
+    assert ledger.take_lease(ID, "b", NOW, NOW + A_MINUTE)
+
+
+def test_a_knock_keeps_nobody_from_giving_up(ledger: DynamoLedger) -> None:
+    ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)
+    ledger.knock(ID)
+    assert ledger.give_lease_back(ID, "a")
+    assert ledger.take_lease(ID, "b", NOW, NOW + A_MINUTE)
+
+
+def test_a_lease_disturbs_no_version(ledger: DynamoLedger) -> None:
+    state = ledger.save(State(ID))
+    ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)
+    assert ledger.save(state).version == 2
+
+
+def link(**fields: Any) -> Link:
+    return Link(ID, digest_of(SECRET), "phone", (Scope.STATUS, Scope.START), NOW, **fields)
+
+
+def test_a_link_is_found_by_its_secret_alone_and_the_secret_is_nowhere(ledger: DynamoLedger) -> None:
+    ledger.put_link(link())
+    assert ledger.find_link(ID, SECRET) == link()
+    assert ledger.find_link(ID, SECRET[::-1]) is None
+    assert ledger.find_link(OTHER, SECRET) is None
+    assert SECRET not in str(ledger.client.scan(TableName=TABLE)["Items"])
+
+
+def test_the_use_of_a_link_is_written_once_a_minute(ledger: DynamoLedger) -> None:
+    ledger.put_link(link())
+    ledger.used_link(link(), NOW)
+    used = ledger.find_link(ID, SECRET)
+    assert used == link(last_used_at=NOW)
+    assert used is not None
+    ledger.used_link(used, NOW + timedelta(seconds=59))
+    assert ledger.find_link(ID, SECRET) == used
+    ledger.used_link(used, NOW + A_MINUTE)
+    assert ledger.find_link(ID, SECRET) == link(last_used_at=NOW + A_MINUTE)
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+def test_a_link_that_expires_leaves_the_table_then(ledger: DynamoLedger, *, is_used: bool) -> None:
+    ledger.put_link(link(expires_at=NOW + A_MINUTE))
+    if is_used:
+        ledger.used_link(link(expires_at=NOW + A_MINUTE), NOW)
+    [item] = ledger.client.scan(TableName=TABLE)["Items"]
+    assert item["expires_at"] == {"N": str(int((NOW + A_MINUTE).timestamp()))}
+
+
+def test_a_link_that_does_not_expire_stays(ledger: DynamoLedger) -> None:
+    ledger.put_link(link())
+    [item] = ledger.client.scan(TableName=TABLE)["Items"]
+    assert "expires_at" not in item
+
+
+def test_a_revoked_link_does_not_come_back_by_its_use(ledger: DynamoLedger) -> None:
+    ledger.used_link(link(), NOW)
+    assert ledger.find_link(ID, SECRET) is None
+
+
+def test_wrong_secrets_are_counted_by_source_and_minute(ledger: DynamoLedger) -> None:
+    assert [ledger.count_wrong_secret("192.0.2.7", NOW) for _ in range(3)] == [1, 2, 3]
+    assert ledger.count_wrong_secret("192.0.2.8", NOW) == 1
+    assert ledger.count_wrong_secret("192.0.2.7", NOW + A_MINUTE) == 1
+    counters = items(ledger, "2026")
+    assert all(int(item["expires_at"]["N"]) > NOW.timestamp() for item in counters)
+    assert "192.0.2" not in str(counters)
+
+
+def test_what_happened_is_told_by_intent_in_its_order(ledger: DynamoLedger) -> None:
+    told = [Happened(NOW + timedelta(seconds=second, microseconds=second % 2), 10, str(second)) for second in range(5)]
+    for happened in (*reversed(told), Happened(NOW, 9, "before"), Happened(NOW, 100, "after")):
+        ledger.record(ID, happened)
+    assert ledger.happened(ID, 10) == told
+    assert ledger.happened(OTHER, 10) == []
+    assert all(int(item["expires_at"]["N"]) > NOW.timestamp() for item in items(ledger, "event#"))
+
+
+def test_more_than_a_page_of_what_happened_is_told(ledger: DynamoLedger) -> None:
+    for number in range(12):
+        ledger.record(ID, Happened(NOW + timedelta(seconds=number), 1, "x" * 100_000))
+    assert len(ledger.happened(ID, 1)) == 12
+
+
+def test_a_sweeps_records_come_back_as_they_were(ledger: DynamoLedger) -> None:
+    first, second = record(OTHER), replace(record(ID), answer=Unread(NOW, "no agent"), warned=None)
+    ledger.write_journal([first, second], NOW)
+    assert ledger.latest_sweep(NOW) == {ID: second, OTHER: first}
+    assert ledger.seen(ID, NOW, NOW) == [second]
+    assert ledger.seen(OTHER, NOW, NOW) == [first]
+
+
+def test_nothing_was_seen_between_a_moment_and_an_earlier_one(
+    ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.write_journal([record(ID)], NOW)
+    called = calls(ledger, monkeypatch)
+    assert ledger.seen(ID, NOW, NOW - A_MINUTE) == []
+    # DynamoDB would refuse the question.
+    assert called == []
+
+
+def test_a_sweep_that_saw_nothing_writes_nothing(ledger: DynamoLedger) -> None:
+    ledger.write_journal([], NOW)
+    assert items(ledger, "") == []
+    assert ledger.latest_sweep(NOW) == {}
+
+
+def test_the_journal_expires(ledger: DynamoLedger) -> None:
+    ledger.write_journal([record(ID)], NOW)
+    [item] = items(ledger, "2026")
+    assert item["workstation"]["S"] == "sweep"
+    assert int(item["expires_at"]["N"]) == int((NOW + timedelta(days=30)).timestamp())
+
+
+def test_the_latest_sweep_is_the_newest_and_at_most_an_hour_old(ledger: DynamoLedger) -> None:
+    hour = timedelta(hours=1)
+    for minute in (5, 0, 10):
+        at = NOW + minute * A_MINUTE
+        ledger.write_journal([record(ID, at), *([record(OTHER, at)] if minute == 5 else [])], at)
+    for now in (NOW + 10 * A_MINUTE, NOW + hour + 10 * A_MINUTE):
+        assert ledger.latest_sweep(now) == {ID: record(ID, NOW + 10 * A_MINUTE)}
+    assert ledger.latest_sweep(NOW + hour + 10 * A_MINUTE + timedelta(microseconds=1)) == {}
+    assert len(ledger.latest_sweep(NOW + 9 * A_MINUTE)) == 2
+    assert ledger.latest_sweep(NOW - A_MINUTE) == {}
+
+
+def test_moments_are_in_order_whatever_their_fractions_and_zones(ledger: DynamoLedger) -> None:
+    berlin = timezone(timedelta(hours=1))
+    moments = [NOW + timedelta(microseconds=each) for each in (0, 1, 999_999, 1_000_000, 1_000_001)]
+    for at in reversed(moments):
+        ledger.write_journal([record(ID, at)], at.astimezone(berlin))
+    assert [each.at for each in ledger.seen(ID, NOW, NOW + A_MINUTE)] == moments
+    assert [each.at for each in ledger.seen(ID, moments[1], moments[3].astimezone(berlin))] == moments[1:4]
+    assert ledger.latest_sweep(NOW + A_MINUTE)[ID].at == moments[-1]
+
+
+def test_a_thousand_records_cost_two_writes_and_two_reads(
+    ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = calls(ledger, monkeypatch)
+    seen = [record(workstation) for workstation in MANY]
+    ledger.write_journal(seen[::-1], NOW)
+    assert called == 2 * ["PutItem"]
+    called.clear()
+    assert ledger.latest_sweep(NOW) == dict(zip(MANY, seen, strict=True))
+    assert called == 2 * ["Query"]
+    called.clear()
+    for number in (0, 499, 500, 999):
+        assert ledger.seen(MANY[number], NOW, NOW) == [seen[number]]
+    assert called == 4 * ["Query"]
+
+
+def test_five_hundred_records_cost_one_write_and_one_read(
+    ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = calls(ledger, monkeypatch)
+    ledger.write_journal([record(workstation) for workstation in MANY[:500]], NOW)
+    assert len(ledger.latest_sweep(NOW)) == 500
+    assert called == ["PutItem", "Query"]
+
+
+def test_records_that_hardly_shrink_are_written_in_more_items(ledger: DynamoLedger) -> None:
+    chance = random.Random(4)  # noqa: S311 - noise, not a secret
+    seen = [replace(record(each), asked_command=chance.randbytes(2_000).hex()) for each in MANY[:400]]
+    ledger.write_journal(seen, NOW)
+    parts = sorted(items(ledger, "2026"), key=lambda item: item["kind"]["S"])
+    assert [item["parts"]["N"] for item in parts] == 4 * ["4"]
+    assert [int(item["kind"]["S"][-4:]) for item in parts] == [0, 1, 2, 3]
+    assert all(len(item["document"]["B"]) <= 350_000 for item in parts)
+    assert list(ledger.latest_sweep(NOW).values()) == seen
+    assert [ledger.seen(each.workstation, NOW, NOW) for each in seen[::50]] == [[each] for each in seen[::50]]
+
+
+def test_a_week_of_one_workstation_is_read_page_by_page(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(4)  # noqa: S311 - noise, not a secret
+    for minute in range(12):
+        at = NOW + minute * A_MINUTE
+        noise = replace(record(OTHER, at), asked_command=chance.randbytes(130_000).hex())
+        ledger.write_journal([noise, *([record(ID, at)] if minute % 2 else [])], at)
+    called = calls(ledger, monkeypatch)
+    minutes = [(each.at - NOW) // A_MINUTE for each in ledger.seen(ID, NOW, NOW + timedelta(days=7))]
+    assert minutes == [1, 3, 5, 7, 9, 11]
+    assert len(called) >= 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"document": {"B": b"no zlib"}},
+        {"document": {"B": zlib.compress(b"i-0123456789abcdef0 {}")}},
+        {"document": {"B": zlib.compress(b"i-0123456789abcdef0 {")}},
+        {"document": {"B": zlib.compress(b"i-0123456789abcdef0")}},
+        {"document": {"B": zlib.compress(b"i-0123456789abcdef0 \xff")}},
+        {"document": {"B": zlib.compress(b"cut")[:-5]}},
+        {"document": {"B": b""}},
+        {"document": {"S": "text"}},
+        {"document": None},
+        {"document": None, "parts": None},
+        {"document": None, "parts": {"S": "many"}},
+    ],
+    ids=str,
+)
+def test_a_damaged_part_is_as_if_it_were_not_there(
+    ledger: DynamoLedger, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autostop.aws.journal._MOST_RECORDS", 3)
+    ledger.write_journal([record(workstation) for workstation in [*MANY[:3], ID]], NOW)
+    part = max(items(ledger, "2026"), key=lambda item: item["kind"]["S"])
+    assert ID in ledger.latest_sweep(NOW)
+    damaged = {name: value for name, value in {**part, **fields}.items() if value is not None}
+    ledger.client.put_item(TableName=TABLE, Item=damaged)
+    assert list(ledger.latest_sweep(NOW)) == MANY[:3]
+    assert ledger.seen(ID, NOW, NOW) == []
+    assert len(ledger.seen(MANY[0], NOW, NOW)) == 1
+
+
+def test_a_lost_part_takes_no_other_with_it(ledger: DynamoLedger) -> None:
+    ledger.write_journal([record(workstation) for workstation in MANY], NOW)
+    for lost, left in ((key_of(NOW, 0), MANY[500:]), (key_of(NOW, 1), [])):
+        ledger.client.delete_item(TableName=TABLE, Key={"workstation": {"S": "sweep"}, "kind": {"S": lost}})
+        assert list(ledger.latest_sweep(NOW)) == left
+
+
+def test_one_record_that_cannot_be_read_takes_no_other_with_it(ledger: DynamoLedger) -> None:
+    ledger.write_journal([record(ID), record(OTHER)], NOW)
+    [item] = items(ledger, "2026")
+    text = zlib.decompress(item["document"]["B"]).replace(b'"verdict":{"kind":"idle"', b'"verdict":{"kind":"sad"', 1)
+    ledger.client.put_item(TableName=TABLE, Item={**item, "document": {"B": zlib.compress(text)}})
+    assert list(ledger.latest_sweep(NOW)) == [OTHER]
+    assert ledger.seen(ID, NOW, NOW) == []
+    assert ledger.seen(OTHER, NOW, NOW) == [record(OTHER)]
+
+
+@pytest.mark.parametrize("operation", ["get_item", "put_item", "query", "delete_item", "update_item"])
+@pytest.mark.parametrize("reading", ["happened", "overview", "latest_sweep", "seen"])
+def test_throttling_is_an_error_of_ours(ledger: DynamoLedger, operation: str, reading: str) -> None:
+    client = boto3.client("dynamodb")
+    throttled = DynamoLedger(client, TABLE)
+    queries: dict[str, Any] = {
+        "happened": lambda: throttled.happened(ID, 1),
+        "overview": throttled.overview,
+        "latest_sweep": lambda: throttled.latest_sweep(NOW),
+        "seen": lambda: throttled.seen(ID, NOW, NOW),
+    }
+    called: dict[str, Any] = {
+        "get_item": lambda: throttled.load(ID),
+        "put_item": lambda: throttled.save(State(ID)),
+        "query": queries[reading],
+        "delete_item": lambda: throttled.give_lease_back(ID, "a"),
+        "update_item": lambda: throttled.count_wrong_secret("192.0.2.7", NOW),
+    }
+    with Stubber(client) as stub:
+        stub.add_client_error(operation, "ProvisionedThroughputExceededException")
+        with pytest.raises(TransientError):
+            called[operation]()

@@ -1,0 +1,262 @@
+"""What a row of answers tells: processor seconds between two of them, and work that leaves no moment behind."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autostop.idle.history import RECONNECTS_BELIEVED, Trail, follow
+from autostop.idle.reading import Reading
+from autostop.settings import Policy
+from tests.build import machine, minutes, server
+
+BEGIN = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+POLICY = Policy()
+
+
+def answer(minute: float, cpu: float = 100.0, kernels: dict[str, Any] | None = None, **seen: Any) -> Reading:
+    at = BEGIN + minutes(minute)
+    servers = (server(**kernels),) if kernels is not None else ()
+    return Reading(at, servers, machine(cpu_seconds=cpu, **seen))
+
+
+def trail_of(*answers: Reading, policy: Policy = POLICY) -> Trail:
+    trail: Trail | None = None
+    for each in answers:
+        trail = follow(trail, each, policy)
+    assert trail is not None
+    return trail
+
+
+def test_the_first_answer_tells_no_rate() -> None:
+    trail = trail_of(answer(0, cpu=5000.0))
+
+    assert (trail.readings, trail.cpu_rate, trail.cpu_at) == (1, None, None)
+
+
+@pytest.mark.parametrize(
+    ("later", "seconds", "worked"),
+    [
+        pytest.param(5, 5.0, False, id="exactly one second a minute"),
+        pytest.param(5, 5.1, True, id="a little more"),
+        pytest.param(5, 0.05, False, id="an idle kernel"),
+        pytest.param(5, 0.0, False, id="nothing"),
+        pytest.param(5, 300.0, True, id="a core at full speed"),
+        pytest.param(5, -1.0, True, id="a kernel went away"),
+        pytest.param(0.05, 0.1, False, id="noise between two answers that are seconds apart"),
+        pytest.param(0.05, 3.0, True, id="a core at full speed between two answers that are seconds apart"),
+    ],
+)
+def test_work_is_more_than_a_second_a_minute_or_a_fall(later: float, seconds: float, worked: bool) -> None:
+    trail = trail_of(answer(0), answer(later, cpu=100.0 + seconds))
+
+    assert trail.cpu_at == (BEGIN + minutes(later) if worked else None)
+
+
+def test_work_is_remembered_when_it_is_over() -> None:
+    trail = trail_of(answer(0), answer(5, cpu=400.0), answer(10, cpu=400.0), answer(15, cpu=400.0))
+
+    assert (trail.readings, trail.cpu_rate, trail.cpu_at) == (4, 0.0, BEGIN + minutes(5))
+
+
+@pytest.mark.parametrize(
+    ("seen", "remembered"),
+    [
+        ({"jobs": 1, "job": "python3"}, "job_at"),
+        ({"held": True}, "held_at"),
+        ({"gpu_percent": 6.0}, "gpu_at"),
+        ({"logins": 1}, ""),
+    ],
+)
+def test_what_leaves_no_moment_behind_was_last_there_when_it_was_seen(seen: dict[str, Any], remembered: str) -> None:
+    trail = trail_of(answer(0), answer(5, **seen), answer(10))
+
+    moments = {name: getattr(trail, name) for name in ("job_at", "held_at", "gpu_at", "busy_at")}
+    assert {name for name, at in moments.items() if at is not None} == ({remembered} - {""})
+    assert set(moments.values()) <= {None, BEGIN + minutes(5)}
+
+
+def test_a_busy_kernel_is_remembered_after_its_server_was_killed() -> None:
+    busy = {"busy": 1, "kernel_active_at": BEGIN, "busy_active_at": BEGIN}
+
+    assert trail_of(answer(0, kernels=busy), answer(5)).busy_at == BEGIN
+
+
+@pytest.mark.parametrize(("percent", "limit", "computes"), [(5.0, 5.0, False), (5.1, 5.0, True), (99.0, None, False)])
+def test_a_gpu_computes_above_the_owners_limit(percent: float, limit: float | None, computes: bool) -> None:
+    trail = trail_of(answer(0, gpu_percent=percent), policy=Policy(gpu_percent=limit))
+
+    assert (trail.gpu_at is not None) is computes
+
+
+def test_what_was_used_while_the_processor_was_seen_at_work_counts_for_no_later_moment() -> None:
+    before = replace(trail_of(answer(0), answer(5)), interrupted=True)
+
+    trail = follow(before, answer(15, cpu=700.0), POLICY)
+
+    assert trail is not None
+    assert (trail.cpu_rate, trail.cpu_at, trail.readings) == (None, None, 3)
+    later = follow(trail, answer(20, cpu=900.0), POLICY)
+    assert later is not None
+    assert later.cpu_at == BEGIN + minutes(20)
+
+
+def test_a_job_is_known_since_the_first_answer_of_an_unbroken_row() -> None:
+    with_job: dict[str, Any] = {"jobs": 1, "job": "train"}
+
+    trail = trail_of(answer(0, **with_job), answer(5), answer(10, **with_job), answer(15, **with_job))
+
+    assert trail.job_since == BEGIN + minutes(10)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param(answer(5, boot="0000beef"), id="a boot"),
+        pytest.param(answer(21), id="a long gap"),
+    ],
+)
+def test_a_new_row_begins_after(later: Reading) -> None:
+    trail = trail_of(answer(0, jobs=1, job="train"), later)
+
+    assert (trail.readings, trail.since, trail.job_at) == (1, later.at, None)
+
+
+@pytest.mark.parametrize(
+    ("later", "interrupted", "counts"),
+    [
+        pytest.param(answer(5, boot="0000beef"), False, True, id="somebody booted it"),
+        pytest.param(answer(21), False, True, id="nobody knows what went on"),
+        pytest.param(answer(21), True, False, id="the processor tells what went on"),
+    ],
+)
+def test_what_nobody_saw_counts_as_work_until_it_is_seen_again(later: Reading, interrupted: bool, counts: bool) -> None:
+    trail = follow(replace(trail_of(answer(0)), interrupted=interrupted), later, POLICY)
+
+    assert trail is not None
+    assert (trail.cpu_at == later.at) is counts
+
+
+def test_a_short_gap_goes_on() -> None:
+    assert trail_of(answer(0), answer(20)).readings == 2
+
+
+@pytest.mark.parametrize("minute", [0, -5])
+def test_an_answer_that_is_not_newer_changes_nothing(minute: float) -> None:
+    trail = trail_of(answer(0))
+
+    assert follow(trail, answer(minute, cpu=900.0), POLICY) == trail
+
+
+def test_over_the_network_there_is_nothing_to_follow() -> None:
+    assert follow(trail_of(answer(0)), Reading(BEGIN + minutes(5), ()), POLICY) is None
+
+
+def asleep(minute: float) -> Reading:
+    """A laptop sleeps with two notebooks open, for some minutes by now."""
+    return answer(minute, kernels={"idle": 2, "kernel_active_at": BEGIN + minutes(minute - minute % 10 - 1)})
+
+
+def reconnected(minute: float, **seen: Any) -> Reading:
+    """It woke for a moment: all connected kernels were used in the same second, right before the answer."""
+    kernels = {"idle": 2, "kernel_active_at": BEGIN + minutes(minute - 1), "connections": 2, "together": True}
+    return answer(minute, kernels=kernels | seen.pop("kernels", {}), **seen)
+
+
+def wakes(times: int, **seen: Any) -> list[Reading]:
+    """It wakes every ten minutes, from the tenth on, and is asked every five."""
+    pairs = [(reconnected(10 * n, **seen), asleep(10 * n + 5)) for n in range(1, times + 1)]
+    return [asleep(5), *(each for pair in pairs for each in pair)]
+
+
+def test_a_browser_that_reconnects_again_and_again_is_no_person() -> None:
+    assert not trail_of(*wakes(RECONNECTS_BELIEVED)).only_reconnected
+    assert trail_of(*wakes(RECONNECTS_BELIEVED + 1)).only_reconnected
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        pytest.param({"typed_at": BEGIN + minutes(38)}, id="a key was pressed"),
+        pytest.param({"edited_at": BEGIN + minutes(38)}, id="a file was saved in an editor"),
+        pytest.param({"kernels": {"saved_at": BEGIN + minutes(38)}}, id="a notebook was saved"),
+        pytest.param({"cpu": 200.0}, id="something computed"),
+        pytest.param({"kernels": {"together": False}}, id="one kernel was used apart from the others"),
+    ],
+)
+def test_any_other_sign_shows_that_a_person_may_be_behind_it(sign: dict[str, Any]) -> None:
+    assert trail_of(*wakes(3)).only_reconnected
+    assert not trail_of(*wakes(3), reconnected(40, **sign)).only_reconnected
+
+
+def test_who_works_moves_the_kernels_again_and_again() -> None:
+    assert not trail_of(*wakes(3), reconnected(40), reconnected(45)).only_reconnected
+
+
+@pytest.mark.parametrize(("tab_at_first", "person"), [(True, True), (False, False)])
+def test_a_tab_that_stays_open_and_awake_may_have_a_person_before_it(tab_at_first: bool, person: bool) -> None:
+    seconds = timedelta(seconds=20)
+    before = asleep(39)
+    if tab_at_first:
+        before = replace(before, servers=(replace(before.servers[0], server_active_at=before.at - seconds),))
+    now = reconnected(40, kernels={"server_active_at": BEGIN + minutes(40) - seconds})
+
+    assert trail_of(*wakes(3), before, now).only_reconnected is not person
+
+
+def test_a_reconnect_that_has_ended_when_the_machine_is_asked_is_one_too() -> None:
+    assert trail_of(*wakes(3, kernels={"connections": 0, "together": False})).only_reconnected
+
+
+def test_a_cell_that_came_to_its_end_is_no_reconnect() -> None:
+    busy = {"busy": 1, "idle": 1, "kernel_active_at": BEGIN + minutes(29), "busy_active_at": BEGIN + minutes(29)}
+
+    assert not trail_of(*wakes(3), answer(39, kernels=busy), reconnected(40)).only_reconnected
+
+
+def steady(minute: float, **seen: Any) -> Reading:
+    """A kernel that was used seconds before it was asked, as always."""
+    kernels = {"idle": 1, "kernel_active_at": BEGIN + minutes(minute - 0.1), "connections": 1}
+    return answer(minute, kernels=kernels, **seen)
+
+
+def test_a_kernel_that_is_asked_all_the_time_is_known_since_when() -> None:
+    assert trail_of(steady(0), steady(5), steady(10)).steady_since == BEGIN
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        pytest.param(steady(10, typed_at=BEGIN + minutes(9)), id="a key"),
+        pytest.param(steady(10, cpu=200.0), id="computing"),
+        pytest.param(answer(10, kernels={"idle": 1, "kernel_active_at": BEGIN + minutes(9.6)}), id="a pause"),
+    ],
+)
+def test_any_other_sign_or_a_pause_begins_it_anew(between: Reading) -> None:
+    assert trail_of(steady(0), steady(5), between).steady_since is None
+    again = trail_of(
+        steady(0), steady(5), between, steady(15, cpu=between.machine.cpu_seconds if between.machine else 0)
+    )
+    assert again.steady_since == BEGIN + minutes(10)
+
+
+rows = st.lists(
+    st.tuples(st.integers(1, 40), st.floats(-100, 600), st.booleans(), st.sampled_from(["aa", "bb"])), max_size=12
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows)
+def test_a_trail_never_remembers_a_moment_outside_its_row(steps: list[tuple[int, float, bool, str]]) -> None:
+    at, cpu = BEGIN, 1000.0
+    trail: Trail | None = None
+    for gap, seconds, job, boot in steps:
+        at, cpu = at + timedelta(minutes=gap), max(0.0, cpu + seconds)
+        trail = follow(trail, Reading(at, (), machine(cpu_seconds=cpu, jobs=int(job), boot=boot)), POLICY)
+        assert trail is not None
+        assert trail.at == at
+        assert trail.boot == boot
+        assert all(trail.since <= each <= at for each in (trail.cpu_at, trail.job_at, trail.job_since) if each)

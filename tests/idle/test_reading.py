@@ -1,0 +1,406 @@
+"""What becomes of the answer about Jupyter, whatever a workstation sends."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autostop.idle.reading import Machine, Reading, Server, Unread, parse_reading, read_document
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+AT = NOW.timestamp()
+
+OK: dict[str, Any] = {
+    "port": 8888,
+    "status": "ok",
+    "busy": 1,
+    "idle": 3,
+    "starting": 0,
+    "other": 0,
+    "kernel_at": AT - 600,
+    "busy_at": AT - 700,
+    "together": 0,
+    "terminals": 2,
+    "terminal_at": AT - 60,
+    "connections": 1,
+    "server_at": AT - 5,
+    "saved_at": AT - 90,
+}
+EMPTY = OK | {"busy": 0, "idle": 0, "kernel_at": None, "busy_at": None, "terminals": 0, "terminal_at": None}
+MACHINE: dict[str, Any] = {
+    "boot": "0badcafe",
+    "cpu": 123.45,
+    "typed_at": AT - 30,
+    "jobs": 2,
+    "job": "python3.11",
+    "gpu": 97,
+    "logins": 1,
+    "editors": 1,
+    "edited_at": None,
+    "muxes": 1,
+    "kernels": 0,
+    "held": 1,
+}
+
+
+def printed(*servers: dict[str, Any], **changes: object) -> str:
+    return json.dumps({"v": 2, "at": AT, "servers": list(servers), "machine": MACHINE, "errors": []} | changes)
+
+
+def partly(text: str) -> str:
+    """What is missing in an answer of which the rest was read."""
+    answer = parse_reading(text, NOW)
+    assert isinstance(answer, Reading)
+    return "; ".join(answer.missing)
+
+
+def reason(text: str) -> str:
+    answer = parse_reading(text, NOW)
+    assert isinstance(answer, Unread)
+    assert answer.at == NOW
+    return answer.reason
+
+
+def test_a_server_that_answered_is_read() -> None:
+    answer = parse_reading(printed(OK), NOW)
+
+    def ago(seconds: float) -> datetime:
+        return NOW - timedelta(seconds=seconds)
+
+    server = Server(8888, 1, 3, 0, 0, ago(600), 2, ago(60), ago(700), False, 1, ago(5), ago(90))
+    machine = Machine("0badcafe", 123.45, ago(30), 2, "python3.11", 97.0, 1, 1, None, 1, 0, True)
+    assert answer == Reading(NOW, (server,), machine)
+
+
+def test_a_workstation_without_jupyter_is_read() -> None:
+    answer = parse_reading(printed(), NOW)
+
+    assert isinstance(answer, Reading)
+    assert (answer.servers, answer.missing) == ((), ())
+
+
+def test_over_the_network_nothing_is_known_of_the_machine() -> None:
+    document = {"v": 2, "at": AT, "servers": [EMPTY], "machine": None, "errors": []}
+
+    answer = read_document(document, NOW)
+
+    assert isinstance(answer, Reading)
+    assert answer.machine is None
+
+
+def test_two_servers_are_both_read() -> None:
+    answer = parse_reading(printed(EMPTY, OK | {"port": 8889}), NOW)
+
+    assert isinstance(answer, Reading)
+    assert [(server.port, server.busy, server.kernel_active_at is None) for server in answer.servers] == [
+        (8888, 0, True),
+        (8889, 1, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(printed(OK) + "\n", id="newline at the end"),
+        pytest.param(printed(OK) + "\n----------ERROR-------\nsh: setlocale: failed\n", id="complaint of the shell"),
+        pytest.param(printed(OK | {"more": 3}), id="several servers in one entry"),
+    ],
+)
+def test_what_run_command_adds_does_not_hide_the_answer(text: str) -> None:
+    assert isinstance(parse_reading(text, NOW), Reading)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(printed(OK)[:-1], id="cut"),
+        pytest.param(printed(OK)[: len(printed(OK)) // 2], id="cut in the middle"),
+        pytest.param("sh: 1: python3: not found", id="not JSON"),
+        pytest.param("null", id="null"),
+        pytest.param("[]", id="a list"),
+        pytest.param('"ok"', id="a string"),
+        pytest.param("[" * 4000, id="nested too deep"),
+        pytest.param(printed(OK) + " " * 5000 + "x", id="enormous"),
+        pytest.param(" " * 5000 + printed(OK), id="enormous by spaces"),
+        pytest.param(printed(OK) + "\n" + printed(EMPTY), id="two answers"),
+        pytest.param("hello\n" + printed(OK), id="something before it"),
+        pytest.param(printed(OK, v=1), id="older version"),
+        pytest.param(printed(OK, v=3), id="newer version"),
+        pytest.param(printed(OK, machine=None), id="a probe that says nothing of the machine"),
+        pytest.param(printed(OK, machine=[MACHINE]), id="machine a list"),
+        *(
+            pytest.param(printed(OK, machine=MACHINE | {key: wrong}), id=f"machine {key} {str(wrong)[:9]!r}")
+            for key, wrongs in {
+                "boot": ("", None, "xyz", "0" * 33, 1),
+                "cpu": (None, -1, True, "1", float("nan"), 1e300, 10**400),
+                "typed_at": ("now", True, -1, 1e300),
+                "jobs": (None, -1, True, 1.5),
+                "job": (None, "a b", "<script>", "x" * 16, "\x1b[2J", "é"),
+                "gpu": ("1", -1, 101, True, float("nan")),
+                "held": (None, True, 2, "1"),
+                "kernels": (None, -1),
+            }.items()
+            for wrong in wrongs
+        ),
+        *(pytest.param(printed(OK | {key: 2}), id=f"{key} 2") for key in ("together", "server_at", "saved_at")),
+        *(pytest.param(printed(OK | {key: None}), id=f"{key} None") for key in ("together", "connections", "busy_at")),
+        pytest.param(printed(OK, v=True), id="version true"),
+        pytest.param(printed(OK, v="1"), id="version in words"),
+        pytest.param(printed(OK, at=None), id="no moment"),
+        pytest.param(printed(OK, at=float("nan")), id="moment NaN"),
+        pytest.param(printed(OK, at=float("inf")), id="moment infinite"),
+        pytest.param(printed(OK, at=-1), id="moment before 1970"),
+        pytest.param(printed(OK, at=0), id="clock never set"),
+        pytest.param(printed(OK, at=1e300), id="moment far in the future"),
+        pytest.param(printed(OK, at=True), id="moment true"),
+        pytest.param(printed(OK, at=10**1000), id="moment of a thousand digits"),
+        pytest.param(printed(OK, servers=None), id="no servers"),
+        pytest.param(printed(OK, servers={"0": OK}), id="servers not a list"),
+        pytest.param(printed(OK, errors=None), id="no errors"),
+        pytest.param(printed(OK, errors=[1]), id="an error that is a number"),
+        pytest.param(printed(*[EMPTY] * 17), id="more servers than the probe prints"),
+        pytest.param(printed(servers=["ok"]), id="a server that is a string"),
+        pytest.param(printed(OK)[:-1] + ',"servers":[]}', id="servers twice"),
+        pytest.param(printed(OK | {"status": None}), id="no status"),
+        pytest.param(printed(OK | {"port": -1}), id="port negative"),
+        pytest.param(printed(OK | {"port": 65536}), id="port too high"),
+        pytest.param(printed(OK | {"port": "8888"}), id="port in words"),
+        pytest.param(printed(OK | {"port": None, "status": "http403"}), id="failed without a port"),
+        *(
+            pytest.param(printed(OK | {key: wrong}), id=f"{key} {wrong}")
+            for key in ("busy", "idle", "starting", "other", "terminals")
+            for wrong in (-1, True, 1.0, "1", None, 10**9, float("nan"))
+        ),
+        *(
+            pytest.param(printed(OK | {key: wrong}), id=f"{key} {str(wrong)[:9]}")
+            for key in ("kernel_at", "terminal_at")
+            for wrong in (None, True, "now", float("nan"), float("-inf"), 0, -1, 1e300, 10**1000)
+        ),
+        pytest.param(printed(EMPTY | {"kernel_at": AT}), id="an activity of no kernel"),
+        pytest.param(printed(EMPTY | {"terminal_at": AT}), id="an activity of no terminal"),
+        pytest.param(printed({key: OK[key] for key in ("port", "status")}), id="ok without counts"),
+    ],
+)
+def test_what_is_not_understood_is_unread(text: str) -> None:
+    assert "was not understood" in reason(text)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "   "])
+def test_a_workstation_without_python_is_told_so(text: str) -> None:
+    assert "is Python 3.8 or newer installed?" in reason(text)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (
+            "http403",
+            "the Jupyter server on port 8889 refuses the question: set IdentityProvider.token beside the password",
+        ),
+        ("http404", "the Jupyter server on port 8889 does not know the question (HTTP 404)"),
+        ("http500", "the Jupyter server on port 8889 answered with HTTP 500: look at its log"),
+        ("timeout", "the Jupyter server on port 8889 did not answer in time"),
+        ("refused", "the Jupyter server on port 8889 refuses or drops the connection"),
+        ("tls", "the Jupyter server on port 8889 failed in the TLS handshake"),
+        ("bad", "the Jupyter server on port 8889 gave an answer of an unknown kind"),
+        ("nofile", "name its runtime directory in the tag autostop:jupyter-runtime"),
+        ("OK", "for a reason that this version does not know"),
+        ("http1000", "for a reason that this version does not know"),
+        ("http\u0665\u0660\u0660", "for a reason that this version does not know"),
+    ],
+)
+def test_one_server_that_did_not_answer_is_told_with_the_remedy_beside_the_others(status: str, words: str) -> None:
+    text = printed(EMPTY, {"port": 8889, "status": status})
+
+    assert words in partly(text)
+    answer = parse_reading(text, NOW)
+    assert isinstance(answer, Reading)
+    assert [server.port for server in answer.servers] == [8888]
+
+
+def test_a_server_on_a_unix_socket_is_named_so() -> None:
+    assert partly(printed({"port": 0, "status": "timeout"})).startswith("a Jupyter server on a Unix socket did not")
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("notroot", "does not run as root"),
+        ("denied", "may not read a directory"),
+        ("missing", "the directory named in the tag autostop:jupyter-runtime is not there"),
+        ("many", "more Jupyter runtime files than the probe reads"),
+        ("deadline", "did not finish in time"),
+        ("gpu", "nvidia-smi fails or hangs"),
+        ("anything", "the probe failed on the workstation"),
+    ],
+)
+def test_an_error_of_the_probe_is_told(word: str, words: str) -> None:
+    assert words in partly(printed(EMPTY, errors=[word]))
+    assert words in reason(printed(errors=[word], machine=None))
+
+
+def test_many_failures_make_one_short_reason() -> None:
+    servers = [{"port": port, "status": "timeout"} for port in range(9000, 9006)]
+
+    text = partly(printed(*servers, errors=["deadline", "deadline"]))
+
+    assert text.endswith("; and 5 more")
+    assert len(text) < 400
+
+
+@pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "\x1b[2J", "a\nERROR: all is idle", "\u202e"])
+def test_nothing_that_the_workstation_wrote_is_repeated(hostile: str) -> None:
+    texts = [
+        partly(printed({"port": 8888, "status": hostile})),
+        partly(printed(errors=[hostile])),
+        reason(printed(machine=MACHINE | {"job": hostile})),
+        reason(printed(machine=MACHINE | {"boot": hostile})),
+        reason(printed(OK | {hostile: hostile}, v=hostile)),
+        reason(hostile),
+    ]
+
+    assert not any(hostile in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("clock_ahead", "converted"),
+    [
+        pytest.param(timedelta(minutes=2), False, id="two minutes ahead"),
+        pytest.param(timedelta(minutes=-2), False, id="two minutes behind"),
+        pytest.param(timedelta(minutes=2, seconds=1), True, id="just more ahead"),
+        pytest.param(timedelta(minutes=-2, seconds=-1), True, id="just more behind"),
+        pytest.param(timedelta(days=3000), True, id="years ahead"),
+        pytest.param(timedelta(days=-3000), True, id="years behind"),
+    ],
+)
+def test_a_clock_that_is_wrong_does_not_change_the_ages(clock_ahead: timedelta, converted: bool) -> None:
+    their_now = AT + clock_ahead.total_seconds()
+
+    stamps = {"kernel_at": their_now - 600, "terminal_at": their_now}
+    rest = dict.fromkeys(("busy_at", "server_at", "saved_at"), their_now)
+    machine = MACHINE | {"typed_at": their_now - 30}
+    answer = parse_reading(printed(OK | stamps | rest, at=their_now, machine=machine), NOW)
+
+    assert isinstance(answer, Reading)
+    at = NOW if converted else NOW + clock_ahead
+    assert answer.at == at
+    assert answer.servers[0].kernel_active_at == at - timedelta(minutes=10)
+    assert answer.servers[0].terminal_active_at == at
+
+
+@pytest.mark.parametrize(
+    ("ahead", "ours"),
+    [
+        pytest.param(1, NOW, id="taken while we asked"),
+        pytest.param(3600, NOW, id="clock set back since"),
+        pytest.param(24 * 3600, NOW, id="a day"),
+    ],
+)
+def test_an_activity_in_the_future_counts_as_now(ahead: float, ours: datetime) -> None:
+    answer = parse_reading(printed(OK | {"kernel_at": AT + ahead}), NOW)
+
+    assert isinstance(answer, Reading)
+    assert answer.servers[0].kernel_active_at == ours
+
+
+def test_an_activity_far_in_the_future_is_unread_because_it_would_count_for_days() -> None:
+    assert "set the workstation's clock" in reason(printed(OK | {"kernel_at": AT + 24 * 3600 + 1}))
+
+
+def test_our_own_clock_may_stand_in_another_zone() -> None:
+    elsewhere = NOW.astimezone(datetime.strptime("+0530", "%z").tzinfo)
+
+    answer = parse_reading(printed(OK, at=AT - 3600), elsewhere)
+
+    assert answer.at == NOW
+    assert answer.at.tzinfo is UTC
+
+
+# --- properties ------------------------------------------------------------------------------------------------------
+
+RECEIVED = st.timedeltas(timedelta(days=-2000), timedelta(days=20_000)).map(lambda since: NOW + since)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+INSTANTS = st.floats(946_684_800, 4_102_444_800)
+ALMOST = st.one_of(st.integers(0, 3), INSTANTS, JSON_VALUES)
+SERVERS = st.fixed_dictionaries(
+    {"port": st.integers(0, 65535) | JSON_VALUES, "status": st.sampled_from(["ok", "ok", "http403"]) | JSON_VALUES},
+    optional={key: ALMOST for key in OK if key not in ("port", "status")},
+)
+
+
+@st.composite
+def servers_that_answered(draw: st.DrawFn) -> dict[str, Any]:
+    counts = {key: draw(st.integers(0, 3)) for key in ("busy", "idle", "starting", "other", "terminals")}
+    kernels = sum(counts.values()) - counts["terminals"]
+    stamps = {
+        "busy_at": draw(INSTANTS) if counts["busy"] else None,
+        "kernel_at": draw(INSTANTS) if kernels else None,
+        "terminal_at": draw(INSTANTS) if counts["terminals"] else None,
+    }
+    return OK | counts | stamps | {"port": draw(st.integers(0, 65535))}
+
+
+DOCUMENTS = st.fixed_dictionaries(
+    {"v": st.just(2) | JSON_VALUES, "at": st.just(4_102_444_800.0) | INSTANTS | JSON_VALUES},
+    optional={
+        "servers": st.lists(servers_that_answered() | SERVERS | JSON_VALUES, max_size=8) | JSON_VALUES,
+        "errors": st.just([]) | JSON_VALUES,
+        "machine": st.just(MACHINE) | st.fixed_dictionaries(dict.fromkeys(MACHINE, ALMOST)) | JSON_VALUES,
+    },
+)
+ANSWERED = st.fixed_dictionaries(
+    {
+        "v": st.just(2),
+        "at": INSTANTS,
+        "servers": st.lists(servers_that_answered(), max_size=6),
+        "machine": st.none() | st.just(MACHINE | {"typed_at": None}),
+        "errors": st.just([]),
+    }
+)
+
+
+@given(text=st.text() | (DOCUMENTS | ANSWERED).map(json.dumps), received_at=RECEIVED)
+def test_no_text_raises_and_every_reason_is_harmless(text: str, received_at: datetime) -> None:
+    answer = parse_reading(text, received_at)
+
+    if isinstance(answer, Unread):
+        assert answer.at == received_at
+        assert answer.reason.isascii()
+        assert answer.reason.isprintable()
+
+
+@given(document=DOCUMENTS | ANSWERED | JSON_VALUES, received_at=RECEIVED)
+def test_no_document_raises_and_no_busy_kernel_is_lost(document: Any, received_at: datetime) -> None:
+    answer = read_document(document, received_at)
+
+    if isinstance(answer, Reading):
+        answered = [server for server in document["servers"] if server["status"] == "ok"]
+        assert [server.busy for server in answer.servers] == [server["busy"] for server in answered]
+        whole = not document["errors"] and len(answered) == len(document["servers"])
+        assert whole is not bool(answer.missing)
+
+
+@given(
+    ages=st.lists(st.floats(0, 10**8), min_size=1, max_size=6),
+    clock_ahead=st.floats(-(10**8), 10**8),
+)
+def test_ages_survive_any_clock(ages: list[float], clock_ahead: float) -> None:
+    their_now = AT + clock_ahead
+    none = {"busy": 0, "busy_at": None, "server_at": None, "saved_at": None}
+    servers = [OK | none | {"kernel_at": their_now - age, "terminal_at": their_now} for age in ages]
+
+    answer = parse_reading(printed(*servers, at=their_now, machine=MACHINE | {"typed_at": None}), NOW)
+
+    assert isinstance(answer, Reading)
+    assert abs(answer.at - NOW) <= timedelta(minutes=2)
+    for age, server in zip(ages, answer.servers, strict=True):
+        assert server.kernel_active_at is not None
+        assert abs((answer.at - server.kernel_active_at).total_seconds() - age) < 0.001
+        assert server.terminal_active_at == answer.at

@@ -1,0 +1,242 @@
+"""What each sign of work does to the verdict, by itself, on a workstation that was quiet ever since its launch.
+
+It was launched at 08:00 with 15 minutes of grace, is idle after 30 minutes, and weak signs lengthen that by 30 more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from autostop.idle.activity import Activity, Sample, Traffic
+from autostop.idle.history import Trail
+from autostop.idle.reading import Reading, Server
+from autostop.idle.refused_answer import probe_error
+from autostop.idle.verdict import Effect, Verdict, VerdictKind, assess
+from autostop.schedule import parse_schedule
+from autostop.settings import Policy
+from tests.build import machine, minutes, server
+
+LAUNCHED = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+POLICY = Policy()
+PERIOD = POLICY.cpu_period
+ACTIVE, IDLE, UNKNOWN = VerdictKind.ACTIVE, VerdictKind.IDLE, VerdictKind.UNKNOWN
+STARTS = [LAUNCHED + PERIOD * n for n in range((NOW - LAUNCHED) // PERIOD)]
+QUIET_TRAIL = Trail("b007b007", LAUNCHED + minutes(20), 40, NOW, 100.0, cpu_rate=0.01)
+
+
+def traffic(*, busy: Sequence[datetime] = (), rate: float = 5e6) -> list[Traffic]:
+    return [Traffic(at, rate if at in busy else 900.0) for at in STARTS]
+
+
+def judge(
+    servers: Sequence[Server] = (server(),),
+    *,
+    trail: dict[str, Any] | None = None,
+    network: Sequence[Traffic] | None = None,
+    policy: Policy = POLICY,
+    missing: tuple[str, ...] = (),
+    kept_awake_until: datetime | None = None,
+    **seen: Any,
+) -> Verdict:
+    """The verdict on a quiet workstation, but for what is said."""
+    activity = Activity(
+        LAUNCHED,
+        [Sample(at, 0.01) for at in STARTS],
+        Reading(NOW, tuple(servers), machine(**seen), missing),
+        traffic() if network is None else network,
+        replace(QUIET_TRAIL, **(trail or {})),
+        kept_awake_until,
+    )
+    return assess(activity, policy, NOW)
+
+
+AGO_40, AGO_10 = NOW - minutes(40), NOW - minutes(10)
+
+STRONG = [
+    pytest.param({"typed_at": AGO_10}, ACTIVE, "a key was last pressed in a terminal at 11:50", id="a key"),
+    pytest.param({"typed_at": AGO_40}, IDLE, "idle for 40 min", id="a key long ago"),
+    pytest.param({"edited_at": AGO_10}, ACTIVE, "a notebook or file was last saved", id="an editor saved"),
+    pytest.param({"servers": [server(saved_at=AGO_10)]}, ACTIVE, "a notebook or file was last saved", id="autosave"),
+    pytest.param({"servers": [server(saved_at=AGO_40)]}, IDLE, "idle for 40 min", id="an autosave long ago"),
+    pytest.param(
+        {"trail": {"cpu_rate": 60.0, "cpu_at": NOW}}, ACTIVE, "work under Jupyter, logins and tmux: 60.00", id="CPU"
+    ),
+    pytest.param({"trail": {"cpu_at": AGO_10}}, ACTIVE, "work: last at 11:50", id="CPU ten minutes ago"),
+    pytest.param({"trail": {"cpu_at": AGO_40}}, IDLE, "idle for 40 min", id="CPU long ago"),
+    pytest.param(
+        {"jobs": 1, "job": "python3", "trail": {"job_at": NOW, "job_since": AGO_40}},
+        ACTIVE,
+        "jobs in terminals: 1 (python3)",
+        id="a job",
+    ),
+    pytest.param({"trail": {"job_at": AGO_10}}, ACTIVE, "jobs: last at 11:50", id="a job ended"),
+    pytest.param({"gpu_percent": 80.0, "trail": {"gpu_at": NOW}}, ACTIVE, "GPU: 80 % in use", id="a GPU"),
+    pytest.param({"gpu_percent": 0.0, "trail": {"gpu_at": AGO_10}}, ACTIVE, "GPU: last at 11:50", id="a GPU before"),
+    pytest.param({"gpu_percent": 0.0}, IDLE, "idle for", id="memory held on a GPU that does nothing"),
+    pytest.param({"held": True, "trail": {"held_at": NOW}}, ACTIVE, "holds the keep-awake lock", id="the lock"),
+    pytest.param({"trail": {"held_at": AGO_10}}, ACTIVE, "lock: last at 11:50", id="the lock was given back"),
+    pytest.param({"network": traffic(busy=[STARTS[-1]])}, ACTIVE, "network: 5000 kB/s moved", id="a download"),
+    pytest.param({"network": traffic(busy=[STARTS[-3]])}, ACTIVE, "network: last above 100 kB/s", id="one before"),
+    pytest.param({"network": traffic(busy=[STARTS[-1]], rate=100e3)}, IDLE, "idle for", id="at the network's limit"),
+    pytest.param({"network": []}, UNKNOWN, "network: CloudWatch has no data", id="no network metric"),
+    pytest.param({"network": [], "policy": Policy(network_rate=None)}, IDLE, "idle for", id="the network is off"),
+    pytest.param(
+        {"servers": [server(busy=1, kernel_active_at=AGO_40, busy_active_at=AGO_40)]}, ACTIVE, "1 busy", id="busy"
+    ),
+    pytest.param({"trail": {"busy_at": AGO_10}}, ACTIVE, "last used at 11:50", id="a busy kernel went away"),
+    pytest.param({"missing": ("port 8889 hangs",)}, UNKNOWN, "asked: port 8889 hangs", id="one server of two hangs"),
+    pytest.param(
+        {"missing": ("port 8889 hangs",), "typed_at": AGO_10}, ACTIVE, "a key was last", id="one hangs, a person types"
+    ),
+    pytest.param({"missing": (probe_error("gpu"),)}, UNKNOWN, "nvidia-smi fails", id="a GPU that cannot be read"),
+    pytest.param(
+        {"missing": (probe_error("gpu"),), "policy": Policy(gpu_percent=None)}, IDLE, "idle for", id="which is off"
+    ),
+    pytest.param({"trail": {"readings": 2}}, ACTIVE, "1 more answer of the workstation", id="two answers in a row"),
+    pytest.param({"trail": {"readings": 3}}, IDLE, "idle for", id="three answers in a row"),
+]
+
+
+@pytest.mark.parametrize(("what", "kind", "headline"), STRONG)
+def test_a_strong_sign_ends_the_quiet(what: dict[str, Any], kind: VerdictKind, headline: str) -> None:
+    verdict = judge(**what)
+
+    assert verdict.kind is kind, verdict.reasons
+    assert headline in verdict.headline
+
+
+OLD = Policy(ignore_kernels_older_than=timedelta(hours=2))
+LONG_AGO = NOW - timedelta(hours=3)
+POLLED = server(idle=1, kernel_active_at=NOW)
+STUCK = server(busy=1, kernel_active_at=LONG_AGO, busy_active_at=LONG_AGO)
+
+
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [
+        pytest.param({"servers": [STUCK]}, ACTIVE, id="a cell that waits for input counts"),
+        pytest.param({"servers": [STUCK], "policy": OLD}, IDLE, id="until the owner says for how long"),
+        pytest.param({"servers": [STUCK], "policy": OLD, "trail": {"cpu_at": AGO_40}}, ACTIVE, id="it computed since"),
+        pytest.param({"servers": [STUCK], "policy": OLD, "trail": {"gpu_at": AGO_40}}, ACTIVE, id="its GPU did"),
+        pytest.param(
+            {"servers": [replace(STUCK, busy_active_at=AGO_40)], "policy": OLD}, ACTIVE, id="it has said something"
+        ),
+        pytest.param({"servers": [POLLED], "trail": {"steady_since": LONG_AGO}}, ACTIVE, id="a page that polls counts"),
+        pytest.param(
+            {"servers": [POLLED], "trail": {"steady_since": LONG_AGO}, "policy": OLD}, IDLE, id="it is forgotten too"
+        ),
+        pytest.param(
+            {"servers": [POLLED], "trail": {"steady_since": AGO_40}, "policy": OLD}, ACTIVE, id="not so soon either"
+        ),
+        pytest.param({"jobs": 1, "trail": {"job_at": NOW, "job_since": LONG_AGO}}, ACTIVE, id="a job counts"),
+        pytest.param(
+            {"jobs": 1, "trail": {"job_at": NOW, "job_since": LONG_AGO}, "policy": OLD}, IDLE, id="and is forgotten too"
+        ),
+        pytest.param(
+            {"jobs": 1, "trail": {"job_at": NOW, "job_since": AGO_40}, "policy": OLD}, ACTIVE, id="not so soon"
+        ),
+    ],
+)
+def test_what_is_stuck_counts_for_as_long_as_the_owner_says(what: dict[str, Any], kind: VerdictKind) -> None:
+    assert judge(**what).kind is kind
+
+
+WEAK: list[Any] = [
+    pytest.param({"servers": [server(connections=1)]}, "tabs", id="a connected tab"),
+    pytest.param({"servers": [server(server_active_at=NOW - timedelta(seconds=59))]}, "tabs", id="a tab that polls"),
+    pytest.param({"servers": [server(terminals=1, terminal_active_at=AGO_10)]}, "terminals", id="top was left open"),
+    pytest.param({"logins": 1}, "logins", id="an SSH connection kept alive"),
+    pytest.param({"editors": 1}, "editors", id="VS Code was left open"),
+    pytest.param({"multiplexers": 1}, "tmux", id="tmux"),
+    pytest.param({"kernels": 1}, "lone kernels", id="a kernel of VS Code"),
+]
+
+
+@pytest.mark.parametrize(("what", "name"), WEAK)
+def test_a_weak_sign_only_lengthens_the_window(what: dict[str, Any], name: str) -> None:
+    worked = {"cpu_at": AGO_40, **what.pop("trail", {})}
+
+    lengthened = judge(**what, trail=worked)
+    at_the_limit = judge(**what, trail=worked | {"cpu_at": NOW - minutes(60)})
+    ignored = judge(**what, trail=worked, policy=Policy(weak_signals=timedelta(0)))
+
+    assert lengthened.kind is ACTIVE
+    assert "quiet for 40 min of 1 h" in lengthened.headline
+    assert {signal.effect for signal in lengthened.signals if signal.name == name} == {Effect.WEAK}
+    assert at_the_limit.kind is IDLE
+    assert ignored.kind is IDLE
+
+
+def test_a_tab_that_was_closed_a_minute_ago_lengthens_nothing() -> None:
+    closed = server(server_active_at=NOW - timedelta(seconds=60))
+
+    assert judge([closed], trail={"cpu_at": AGO_40}).kind is IDLE
+
+
+def test_reconnects_alone_are_no_use_of_a_kernel() -> None:
+    moved = server(idle=1, kernel_active_at=AGO_10, connections=1, together=True)
+
+    assert judge([moved], trail={"reconnects": 2}).kind is ACTIVE
+    assert judge([moved], trail={"reconnects": 3}).kind is IDLE
+
+
+@pytest.mark.parametrize(
+    ("hours", "kind"),
+    [("* 9-17 * * * UTC", ACTIVE), ("* 9-11 * * * UTC", IDLE), ("* 9-17 * * * America/New_York", IDLE)],
+)
+def test_in_protected_hours_idleness_stops_nothing(hours: str, kind: VerdictKind) -> None:
+    assert judge(policy=Policy(protected_hours=parse_schedule(hours))).kind is kind
+
+
+@pytest.mark.parametrize("held", ["a promise", "protected hours", "nothing"])
+def test_work_is_remembered_whatever_holds_the_workstation(held: str) -> None:
+    policy = Policy(protected_hours=parse_schedule("* * * * * UTC")) if held == "protected hours" else POLICY
+    kept = NOW + minutes(30) if held == "a promise" else None
+
+    assert judge(typed_at=AGO_10, policy=policy, kept_awake_until=kept).worked_at == AGO_10
+
+
+def test_every_signal_is_told_with_value_threshold_and_moment() -> None:
+    verdict = judge(typed_at=AGO_10, logins=1, gpu_percent=3.0, network=traffic(busy=[STARTS[-3]]))
+
+    told = {signal.name: signal for signal in verdict.signals}
+    assert (told["processor"].effect, told["processor"].value, told["processor"].threshold) == (
+        Effect.QUIET,
+        "0.01 cores",
+        "0.25 cores",
+    )
+    assert (told["network"].effect, told["network"].at) == (Effect.RECENT, STARTS[-2])
+    assert (told["keyboard"].effect, told["keyboard"].at) == (Effect.RECENT, AGO_10)
+    assert (told["GPU"].value, told["GPU"].threshold) == ("3 %", "5 %")
+    assert (told["logins"].effect, told["logins"].value) == (Effect.WEAK, "1")
+    assert set(told) == {
+        "processor",
+        "network",
+        "kernels",
+        "keyboard",
+        "files",
+        "work",
+        "jobs",
+        "GPU",
+        "lock",
+        "logins",
+    }
+
+
+@pytest.mark.parametrize(
+    ("what", "stop_at"),
+    [
+        pytest.param({}, NOW, id="idle: now"),
+        pytest.param({"typed_at": AGO_10}, NOW + minutes(20), id="quiet: at the window's end"),
+        pytest.param({"typed_at": AGO_10, "logins": 1}, NOW + minutes(50), id="with a weak sign: later"),
+        pytest.param({"jobs": 1, "trail": {"job_at": NOW}}, None, id="at work: not in sight"),
+        pytest.param({"missing": ("it hangs",)}, None, id="unknown: never"),
+        pytest.param({"missing": ("it hangs",), "typed_at": AGO_10}, None, id="it will be unknown then"),
+    ],
+)
+def test_when_it_would_stop_if_nothing_new_is_seen(what: dict[str, Any], stop_at: datetime | None) -> None:
+    assert judge(**what).stop_at == stop_at

@@ -1,0 +1,726 @@
+"""The probe as it runs on a workstation: a program of its own, against real Jupyter servers and false ones."""
+
+import ast
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autostop.aws.probes import _script
+from autostop.idle.reading import Reading, Unread, parse_reading
+from autostop.probe import probe
+from tests.probe.jupyter_servers import (
+    PASSWORD,
+    STATUS,
+    TOKEN,
+    FalseServer,
+    RealServers,
+    answering,
+    silent,
+    trickling,
+)
+
+SOURCE = Path(probe.__file__).read_bytes()
+STAMP = "2026-11-23T09:00:00.250000Z"
+STAMP_SECONDS = datetime(2026, 11, 23, 9, 0, 0, 250_000, UTC).timestamp()
+IDLE = {"id": "1", "name": "python3", "last_activity": STAMP, "execution_state": "idle", "connections": 1}
+BUSY = IDLE | {"execution_state": "busy"}
+TERMINAL = {"name": "1", "last_activity": STAMP}
+
+
+def run(*directories: Path) -> tuple[dict[str, Any], str]:
+    """What the probe says, decoded and as it is. A proxy that leads nowhere must not matter."""
+    proxy = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    ended = subprocess.run(
+        [sys.executable, "-", *map(str, directories)],
+        input=SOURCE,
+        capture_output=True,
+        timeout=20,
+        env=os.environ | proxy,
+        check=True,
+        cwd="/",
+    )
+    line = ended.stdout.decode("ascii")
+    assert ended.stderr == b""
+    assert line.count("\n") == 1
+    assert len(line) < 2000
+    assert TOKEN not in line
+    assert PASSWORD not in line
+    said: dict[str, Any] = json.loads(line)
+    return said, line
+
+
+def statuses(said: dict[str, Any]) -> list[tuple[int, str]]:
+    return [(server["port"], server["status"]) for server in said["servers"]]
+
+
+def read(line: str) -> Reading | Unread:
+    return parse_reading(line, datetime.now(UTC))
+
+
+def missing(line: str) -> str:
+    """What the owner is told could not be read, while the machine itself was."""
+    answer = read(line)
+    assert isinstance(answer, Reading)
+    assert answer.machine is not None
+    return "; ".join(answer.missing)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., FalseServer]]:
+    with contextlib.ExitStack() as stack:
+        yield lambda *args: stack.enter_context(FalseServer(*args))
+
+
+# --- real servers ----------------------------------------------------------------------------------------------------
+
+
+def test_a_busy_and_an_idle_kernel_are_told_apart(jupyters: RealServers) -> None:
+    said, line = run(jupyters.plain.runtime)
+
+    (server,) = said["servers"]
+    assert (server["status"], server["busy"], server["idle"], server["terminals"]) == ("ok", 1, 1, 0)
+    assert said["errors"] == []
+    answer = read(line)
+    assert isinstance(answer, Reading)
+    assert [(each.port, each.busy) for each in answer.servers] == [(jupyters.plain.port, 1)]
+
+
+def test_a_kernel_that_starts_for_ever_and_a_terminal_are_seen_under_a_base_url_with_tls(jupyters: RealServers) -> None:
+    said, _ = run(jupyters.tls.runtime)
+
+    (server,) = said["servers"]
+    assert (server["status"], server["starting"], server["busy"], server["terminals"]) == ("ok", 1, 0, 1)
+    assert abs(said["at"] - server["kernel_at"]) < 600
+    assert abs(said["at"] - server["terminal_at"]) < 600
+
+
+def test_of_two_servers_the_busy_one_is_seen(jupyters: RealServers) -> None:
+    said, line = run(jupyters.tls.runtime, jupyters.plain.runtime)
+
+    assert sorted(server["busy"] for server in said["servers"]) == [0, 1]
+    assert isinstance(read(line), Reading)
+
+
+def test_a_directory_that_is_named_twice_is_looked_at_once(jupyters: RealServers, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(jupyters.plain.runtime)
+
+    said, _ = run(jupyters.plain.runtime, tmp_path / "link")
+
+    assert statuses(said) == [(jupyters.plain.port, "ok")]
+
+
+def test_a_server_with_only_a_password_is_unread_and_the_owner_learns_why(jupyters: RealServers) -> None:
+    said, line = run(jupyters.password.runtime)
+
+    assert statuses(said) == [(jupyters.password.port, "http403")]
+    assert missing(line) == (
+        f"the Jupyter server on port {jupyters.password.port} refuses the question: "
+        "set IdentityProvider.token beside the password"
+    )
+
+
+def test_a_server_on_a_unix_socket_is_asked(jupyters: RealServers) -> None:
+    said, _ = run(jupyters.unix.runtime)
+
+    assert statuses(said) == [(0, "ok")]
+
+
+def test_asking_does_not_count_as_activity(jupyters: RealServers) -> None:
+    for server in (jupyters.plain, jupyters.tls):
+        before = [server.call("GET", what) for what in ("status", "kernels", "terminals", "sessions")]
+
+        run(server.runtime)
+
+        assert [server.call("GET", what) for what in ("status", "kernels", "terminals", "sessions")] == before
+
+
+def test_a_server_that_hangs_is_a_timeout_and_the_others_are_read(jupyters: RealServers) -> None:
+    with jupyters.tls.stopped(), jupyters.unix.stopped():
+        began = time.monotonic()
+        said, line = run(jupyters.tls.runtime, jupyters.plain.runtime, jupyters.unix.runtime)
+        took = time.monotonic() - began
+
+    assert statuses(said) == [(0, "timeout"), (jupyters.tls.port, "timeout"), (jupyters.plain.port, "ok")]
+    assert took < probe.DEADLINE_SECONDS  # the limit of a step holds, not only that of the whole
+    assert "did not answer in time" in missing(line)
+
+
+def test_the_servers_of_every_user_are_found_by_their_processes(jupyters: RealServers) -> None:
+    # Other servers of this machine may stand beside ours, more than are printed one by one.
+    entries, _, errors = probe.look([], time.monotonic() + probe.DEADLINE_SECONDS)
+
+    found = {(entry["port"], entry["status"]) for entry in entries}
+    assert {(jupyters.plain.port, "ok"), (jupyters.tls.port, "ok"), (jupyters.password.port, "http403")} <= found
+    assert ("notroot" in errors) == (os.geteuid() != 0)
+
+
+def test_a_server_process_without_its_file_is_reported(jupyters: RealServers) -> None:
+    file, aside = jupyters.unix.runtime_file, jupyters.unix.runtime / "aside"
+    file.rename(aside)
+    try:
+        said, line = run(jupyters.unix.runtime, jupyters.plain.runtime)
+    finally:
+        aside.rename(file)
+
+    assert statuses(said) == [(0, "nofile"), (jupyters.plain.port, "ok")]
+    assert "runtime file cannot be found or trusted" in missing(line)
+
+
+def test_a_directory_that_is_not_there_while_servers_run_is_an_error(jupyters: RealServers, tmp_path: Path) -> None:
+    said, line = run(tmp_path / "slip")
+
+    assert (said["servers"], said["errors"]) == ([], ["missing"])
+    assert "correct the tag" in missing(line)
+
+
+def test_only_the_named_directories_are_looked_at(jupyters: RealServers, tmp_path: Path) -> None:
+    said, line = run(tmp_path)
+
+    assert (said["servers"], said["errors"]) == ([], [])
+    assert isinstance(read(line), Reading)
+
+
+# --- runtime files that are not to be believed -----------------------------------------------------------------------
+
+
+def test_a_runtime_file_of_a_process_that_listens_is_believed(
+    serve: Callable[..., FalseServer], tmp_path: Path
+) -> None:
+    server = serve(answering([IDLE], [TERMINAL]))
+    server.write_runtime_file(tmp_path, base_url="/user/me/")
+
+    said, _ = run(tmp_path)
+
+    assert statuses(said) == [(server.port, "ok")]
+    assert said["servers"][0]["kernel_at"] == STAMP_SECONDS
+    requests = [request.decode().split("\r\n") for request in server.received]
+    assert [lines[0] for lines in requests] == [
+        f"GET /user/me/api/{what}?no_track_activity=1 HTTP/1.1"
+        for what in ("kernels", "terminals", "status", "sessions")
+    ]
+    assert all(f"Authorization: token {TOKEN}" in lines and "Host: localhost" in lines for lines in requests)
+
+
+def a_dead_process() -> int:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"pid": a_dead_process}, id="its process is gone"),
+        pytest.param({"pid": os.getppid}, id="another process has its number"),
+        pytest.param({"port": 1}, id="its process does not listen there"),
+        pytest.param({"port": True}, id="port true"),
+        pytest.param({"port": 70_000}, id="port too high"),
+        pytest.param({"pid": -1}, id="pid negative"),
+        pytest.param({"pid": "self"}, id="pid a word"),
+        pytest.param({"token": None}, id="no token"),
+        pytest.param({"base_url": 1}, id="base_url a number"),
+        pytest.param({"secure": "no"}, id="secure a word"),
+        pytest.param({"sock": 1}, id="socket a number"),
+    ],
+)
+def test_a_runtime_file_that_is_wrong_is_left_out_and_no_token_is_sent(
+    serve: Callable[..., FalseServer], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    server, good = serve(answering([BUSY], [])), serve(answering([], []))
+    server.write_runtime_file(
+        tmp_path, **{key: value() if callable(value) else value for key, value in changes.items()}
+    )
+    good.write_runtime_file(tmp_path)
+
+    said, _ = run(tmp_path)
+
+    assert statuses(said) == [(good.port, "ok")]
+    assert said["errors"] == []
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"pid": True}, {"pid": 0}, {"pid": 1.0}, {"port": True}, {"port": -1}, {"port": 65536}, {"token": b""}],
+    ids=str,
+)
+def test_a_runtime_file_of_another_shape_is_none(tmp_path: Path, changes: dict[str, Any]) -> None:
+    content = {"pid": 1, "port": 1, "base_url": "/", "token": "", "secure": False, "sock": ""}
+    assert probe._runtime(content, tmp_path.stat()).port == 1
+
+    with pytest.raises(ValueError, match="not a runtime file"):
+        probe._runtime(content | changes, tmp_path.stat())
+
+
+def test_a_file_older_than_its_process_is_left_out(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
+    server = serve(answering([BUSY], []))
+    file = server.write_runtime_file(tmp_path)
+    began = datetime.now(UTC) - timedelta(days=1000)
+    os.utime(file, (began.timestamp(), began.timestamp()))
+
+    said, _ = run(tmp_path)
+
+    assert (said["servers"], server.connections) == ([], 0)
+
+
+def test_a_file_of_another_user_than_its_process_is_left_out(serve: Callable[..., FalseServer]) -> None:
+    server = serve(answering([BUSY], []))
+    mine = probe.Runtime(os.getpid(), server.port, "", "/", TOKEN, False, os.getuid(), time.time())
+
+    assert list(probe._listening(mine)) == [["127.0.0.1"]]
+    assert list(probe._listening(mine._replace(uid=os.getuid() + 1))) == []
+
+
+def test_a_unix_socket_that_leads_to_another_process_gets_no_token(jupyters: RealServers, tmp_path: Path) -> None:
+    content = jupyters.unix.told() | {"pid": os.getpid()}
+    (tmp_path / "jpserver-1.json").write_text(json.dumps(content))
+
+    said, _ = run(tmp_path)
+
+    assert statuses(said) == [(0, "refused")]
+
+
+@pytest.mark.parametrize("what", ["fifo", "link", "directory", "garbage", "list", "enormous", "nested", "utf-16"])
+def test_what_is_no_runtime_file_hides_no_server(serve: Callable[..., FalseServer], tmp_path: Path, what: str) -> None:
+    good, elsewhere = serve(answering([BUSY], [])), serve(answering([], []))
+    good.write_runtime_file(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    odd = tmp_path / "jpserver-0.json"
+    match what:
+        case "fifo":
+            os.mkfifo(odd)
+        case "link":
+            odd.symlink_to(elsewhere.write_runtime_file(tmp_path / "elsewhere"))
+        case "directory":
+            odd.mkdir()
+        case "garbage":
+            odd.write_bytes(b"\xff{}")
+        case "list":
+            odd.write_text("[1]")
+        case "enormous":
+            file = elsewhere.write_runtime_file(tmp_path / "elsewhere")
+            odd.write_text(file.read_text() + " " * 70_000)
+        case "nested":
+            odd.write_text("[" * 60_000)
+        case _:
+            odd.write_bytes(json.dumps([]).encode("utf-16"))
+
+    said, _ = run(tmp_path)
+
+    assert (statuses(said), said["errors"]) == ([(good.port, "ok")], [])
+    assert elsewhere.connections == 0
+
+
+def test_a_pipe_with_the_right_words_is_no_runtime_file(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
+    server = serve(answering([], []))
+    file = server.write_runtime_file(tmp_path)
+    content = file.read_bytes()
+    file.unlink()
+    os.mkfifo(file)
+    writer = os.open(file, os.O_RDWR | os.O_NONBLOCK)
+    os.write(writer, content)
+
+    said, _ = run(tmp_path)
+
+    os.close(writer)
+    assert (said["servers"], server.connections) == ([], 0)
+
+
+def test_a_directory_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_options: object) -> int:
+        raise PermissionError
+
+    # Root may read everything, and the tests may run as root.
+    monkeypatch.setattr(os, "open", refuse)
+
+    entries, _, errors = probe.look([str(tmp_path)], time.monotonic() + 5)
+    assert (entries, errors) == ([], ["denied"])
+
+
+# --- servers that misbehave ------------------------------------------------------------------------------------------
+
+
+def test_servers_that_misbehave_are_told_apart_in_one_deadline(
+    jupyters: RealServers, serve: Callable[..., FalseServer], tmp_path: Path
+) -> None:
+    expected = {
+        serve(trickling).port: "timeout",
+        serve(silent).port: "timeout",
+        serve(answering([], [], status=500)).port: "http500",
+        serve(answering([], [], status=302, head="Location: http://127.0.0.1:1/\r\n")).port: "http302",
+        serve(answering(b"[" * 900_000, [])).port: "bad",
+    }
+    began = time.monotonic()
+
+    entries, errors = _asked(expected, tmp_path)
+
+    assert time.monotonic() - began < 6
+    assert errors == []
+    assert {entry["port"]: entry["status"] for entry in entries} == expected
+
+
+@pytest.mark.parametrize(
+    ("kernels", "terminals", "status"),
+    [
+        pytest.param(b"not json", [], "bad", id="not JSON"),
+        pytest.param({"message": "hello"}, [], "bad", id="not a list"),
+        pytest.param([IDLE, {}], [], "bad", id="a kernel without a state"),
+        pytest.param([IDLE], [{"name": "1"}], "bad", id="a terminal without a time"),
+        pytest.param(b"[]" + b" " * 1_000_000, [], "bad", id="more than a megabyte"),
+        pytest.param([BUSY], [TERMINAL], "ok", id="a good one"),
+    ],
+)
+def test_an_answer_that_is_not_understood_is_bad(
+    serve: Callable[..., FalseServer], tmp_path: Path, kernels: object, terminals: object, status: str
+) -> None:
+    server = serve(answering(kernels, terminals))
+
+    entries, _ = _asked([server.port], tmp_path)
+
+    assert [entry["status"] for entry in entries] == [status]
+
+
+def test_an_endless_answer_is_cut(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
+    def pour(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _piece in range(10_000):
+            connection.sendall(b" " * 65_536)
+
+    began = time.monotonic()
+
+    entries, _ = _asked([serve(pour).port], tmp_path)
+
+    assert [entry["status"] for entry in entries] == ["bad"]
+    assert time.monotonic() - began < 2
+
+
+def test_an_answer_that_ends_early_is_bad(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
+    def cut(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[]")
+
+    entries, _ = _asked([serve(cut).port], tmp_path)
+
+    assert [entry["status"] for entry in entries] == ["bad"]
+
+
+def test_a_server_without_terminals_has_none(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
+    def reply(connection: socket.socket, request: bytes) -> None:
+        answering([BUSY], b"<html>", status=404 if b"terminals" in request else 200)(connection, request)
+
+    entries, _ = _asked([serve(reply).port], tmp_path)
+
+    assert [(entry["status"], entry["busy"], entry["terminals"]) for entry in entries] == [("ok", 1, 0)]
+
+
+def test_tls_where_there_is_none_is_told(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
+    server = serve(answering([], []))
+    server.write_runtime_file(tmp_path, secure=True)
+
+    said, _ = run(tmp_path)
+
+    assert statuses(said) == [(server.port, "tls")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token": "a\r\nHost: evil"},
+        {"token": "a b"},
+        {"base_url": "/\r\n\r\n"},
+        {"base_url": "/a b/"},
+        {"base_url": "/é/"},
+    ],
+    ids=str,
+)
+def test_no_file_can_write_its_own_request(
+    serve: Callable[..., FalseServer], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    server = serve(answering([], []))
+    server.write_runtime_file(tmp_path, **changes)
+
+    said, _ = run(tmp_path)
+
+    assert statuses(said) == [(server.port, "bad")]
+    assert server.received in ([], [b""])
+
+
+def test_many_servers_with_many_kernels_fit_the_line(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
+    servers = [serve(answering([IDLE] * 50, [TERMINAL] * 50)) for _ in range(11)]
+    servers.append(serve(answering([IDLE] * 49 + [BUSY], [])))
+    for server in servers:
+        server.write_runtime_file(tmp_path)
+
+    said, line = run(tmp_path)
+
+    assert len(said["servers"]) == 6
+    assert [sum(server[key] for server in said["servers"]) for key in ("busy", "idle", "terminals")] == [1, 599, 550]
+    assert isinstance(read(line), Reading)
+
+
+def test_more_files_than_are_asked_is_an_error(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
+    for _ in range(41):
+        serve(answering([], [])).write_runtime_file(tmp_path)
+
+    said, line = run(tmp_path)
+
+    assert said["errors"] == ["many"]
+    assert "more Jupyter runtime files than the probe reads" in missing(line)
+
+
+def _asked(ports: Any, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    for port in ports:
+        content = {"pid": os.getpid(), "port": port, "base_url": "/", "token": "", "secure": False, "sock": ""}
+        (folder / f"jpserver-{port}.json").write_text(json.dumps(content))
+    entries, _, errors = probe.look([str(folder)], time.monotonic() + probe.DEADLINE_SECONDS)
+    return entries, errors
+
+
+# --- its form --------------------------------------------------------------------------------------------------------
+
+
+def test_it_goes_through_a_shell_as_run_command_sends_it(jupyters: RealServers) -> None:
+    command = _script(str(jupyters.plain.runtime))
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, check=True, env={"PATH": path})
+
+    assert isinstance(read(ended.stdout.decode()), Reading)
+    assert ended.stderr == b""
+
+
+def test_run_command_finds_no_parameter_in_it() -> None:
+    assert b"{{" not in SOURCE
+    script = _script("/home/a user/run")
+    assert "{{" not in script
+    assert len(script) < 24_000
+
+
+def test_it_is_written_for_python_3_8() -> None:
+    ast.parse(SOURCE, feature_version=(3, 8))
+
+
+def test_it_answers_in_time_even_when_looking_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = SOURCE.replace(b"    tasks, homes = _tasks()\n", b"    time.sleep(30)\n    tasks, homes = _tasks()\n")
+    assert script != SOURCE
+    began = time.monotonic()
+
+    ended = subprocess.run([sys.executable, "-"], input=script, capture_output=True, check=True, timeout=10)
+
+    assert time.monotonic() - began < 5
+    said = json.loads(ended.stdout)
+    assert (said["servers"], said["machine"], said["errors"]) == ([], None, ["deadline"])
+    assert isinstance(read(ended.stdout.decode()), Unread)
+
+
+def test_it_says_so_when_it_fails() -> None:
+    script = SOURCE.replace(b"    tasks, homes = _tasks()\n", b"    raise KeyError\n")
+    assert script != SOURCE
+
+    ended = subprocess.run([sys.executable, "-"], input=script, capture_output=True, check=True, timeout=10)
+
+    assert json.loads(ended.stdout)["errors"] == ["failed"]
+    assert isinstance(read(ended.stdout.decode()), Unread)
+
+
+@pytest.mark.parametrize(
+    ("command", "is_one"),
+    [
+        ("/usr/bin/python3 /usr/local/bin/jupyter-lab --ip=*", True),
+        ("/opt/conda/bin/python3.12 -I -X utf8 /opt/conda/bin/jupyter-notebook", True),
+        ("python -m jupyterlab", True),
+        ("python3 -u -m jupyter_server --port=1", True),
+        ("python3 -m jupyterhub.singleuser", True),
+        ("pypy3 /usr/bin/jupyterhub-singleuser", True),
+        ("python3 -m ipykernel_launcher -f /x/jupyter-lab", False),
+        ("python3 train.py jupyter-lab", False),
+        ("python3 -c jupyter-lab", False),
+        ("vim /usr/bin/jupyter-lab", False),
+        ("tmux new jupyter-lab", False),
+        ("python3 -m", False),
+        ("python3", False),
+        ("", False),
+    ],
+)
+def test_a_server_is_known_by_its_command_line(command: str, is_one: bool) -> None:
+    assert probe._is_server(command.split(" ")) == is_one
+
+
+def test_a_server_that_forks_is_one_server() -> None:
+    server = probe.Task(10, 1, "python3", "S", 0, 0, b"python3\0-m\0jupyterlab")
+    forked = server._replace(pid=11, parent=10)
+    another = server._replace(pid=12, parent=10, command=b"python3\0-m\0notebook")
+
+    assert probe._without_file([server, forked], {10}) == []
+    assert probe._without_file([server, forked, another], {10}) == [{"port": 0, "status": "nofile"}]
+    assert len(probe._without_file([server], set())) == 1
+
+
+# --- pure parts ------------------------------------------------------------------------------------------------------
+
+
+def test_kernels_are_counted_by_state() -> None:
+    states = ["busy", "idle", "idle", "starting", "restarting", "dead", "unknown"]
+    kernels = [IDLE | {"execution_state": state} for state in states]
+    kernels[1] = kernels[1] | {"last_activity": "2026-11-23T09:00:01Z"}
+
+    assert probe.summarise(kernels, [TERMINAL], STATUS) == {
+        "busy": 1,
+        "idle": 2,
+        "starting": 1,
+        "other": 3,
+        "kernel_at": STAMP_SECONDS + 0.75,
+        "busy_at": STAMP_SECONDS,
+        "together": 0,
+        "terminals": 1,
+        "terminal_at": STAMP_SECONDS,
+        "connections": 7,
+        "server_at": STAMP_SECONDS + 29.75,
+        "saved_at": None,
+    }
+    nothing = probe.summarise([], [], None)
+    assert not any(nothing.values())
+    assert (nothing["kernel_at"], nothing["busy_at"], nothing["terminal_at"], nothing["server_at"]) == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("kernels", "together"),
+    [
+        pytest.param([], 0, id="no kernel"),
+        pytest.param([(0, STAMP)], 0, id="nobody is connected"),
+        pytest.param([(1, STAMP)], 1, id="one kernel"),
+        pytest.param([(1, STAMP), (2, "2026-11-23T09:00:00.9Z")], 1, id="within a second"),
+        pytest.param([(1, STAMP), (1, "2026-11-23T09:00:01Z")], 0, id="the next second"),
+        pytest.param([(1, STAMP), (0, "2026-11-23T08:00:00Z")], 1, id="the other has no connection"),
+    ],
+)
+def test_kernels_that_a_browser_touched_together_are_told(kernels: list[tuple[int, str]], together: int) -> None:
+    models = [IDLE | {"connections": count, "last_activity": at.replace(".9Z", ".900000Z")} for count, at in kernels]
+
+    assert probe.summarise(models, [], STATUS)["together"] == together
+
+
+@pytest.mark.parametrize(
+    ("kernels", "terminals"),
+    [
+        (None, []),
+        ({}, []),
+        ([], {"message": "no"}),
+        ([None], []),
+        ([[]], []),
+        ([IDLE | {"execution_state": None}], []),
+        ([IDLE | {"execution_state": ""}], []),
+        ([IDLE | {"execution_state": True}], []),
+        ([IDLE | {"last_activity": None}], []),
+        ([IDLE | {"last_activity": 1.0}], []),
+        ([IDLE | {"last_activity": "now"}], []),
+        ([IDLE | {"last_activity": "2026-11-23T09:00:00"}], []),
+        ([IDLE | {"connections": None}], []),
+        ([IDLE | {"connections": True}], []),
+        ([IDLE | {"connections": -1}], []),
+        ([], [{}]),
+    ],
+)
+def test_a_shape_that_is_not_known_is_refused(kernels: list[Any], terminals: list[Any]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the type is all that is promised
+        probe.summarise(kernels, terminals, STATUS)
+
+
+@pytest.mark.parametrize("server", [[], "ok", {}, {"last_activity": 1}], ids=str)
+def test_a_status_that_is_not_known_is_refused(server: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the type is all that is promised
+        probe.summarise([], [], server)
+
+
+SUMS = ("busy", "idle", "starting", "other", "terminals", "connections")
+NEWEST = ("kernel_at", "busy_at", "terminal_at", "server_at", "saved_at", "together")
+COUNT = st.integers(0, 10_000)
+STAMPS = st.floats(946_684_800, 4_102_444_800).map(lambda at: round(at, 3))
+MACHINE = probe.survey([]) | {
+    "boot": "0123abcd",
+    "cpu": 31_536_000.25,
+    "typed_at": 4_102_444_800.123,
+    "jobs": 10_000,
+    "job": "fifteen-letters",
+    "gpu": 100.0,
+    "logins": 10_000,
+    "editors": 10_000,
+    "edited_at": 4_102_444_800.123,
+    "muxes": 10_000,
+    "kernels": 10_000,
+    "held": 1,
+}
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> dict[str, Any]:
+    port = draw(st.integers(0, 65535))
+    if draw(st.booleans()):
+        return {"port": port, "status": draw(st.sampled_from(["http403", "timeout", "nofile"]))}
+    counts = {key: draw(COUNT) for key in SUMS}
+    kernels = counts["busy"] + counts["idle"] + counts["starting"] + counts["other"]
+    stamps = {
+        "kernel_at": draw(STAMPS) if kernels else None,
+        "busy_at": draw(STAMPS) if counts["busy"] else None,
+        "together": draw(st.integers(0, 1)),
+        "terminal_at": draw(STAMPS) if counts["terminals"] else None,
+        "server_at": draw(STAMPS),
+        "saved_at": draw(st.none() | STAMPS),
+    }
+    return {"port": port, "status": "ok"} | counts | stamps
+
+
+@given(servers=st.lists(entries(), max_size=40))
+def test_the_line_is_short_and_loses_nothing_busy_and_no_failure(servers: list[dict[str, Any]]) -> None:
+    errors = ["deadline", "denied", "failed", "gpu", "many", "missing", "notroot"]
+    line = probe.report(1_800_000_000.123456, servers, MACHINE, errors)
+
+    assert len(line) < 2000
+    printed = json.loads(line)["servers"]
+    assert len(printed) <= 6
+    assert sum(server.get("more", 1) for server in printed) == len(servers)
+    for key in SUMS:
+        assert sum(server.get(key, 0) for server in printed) == sum(server.get(key, 0) for server in servers)
+    for key in NEWEST:
+        newest = [max((server[key] for server in each if server.get(key)), default=None) for each in (printed, servers)]
+        assert newest[0] == newest[1]
+    assert any(server["status"] != "ok" for server in printed) == any(server["status"] != "ok" for server in servers)
+
+
+def test_even_the_longest_entries_fit_the_line() -> None:
+    full: dict[str, Any] = {"port": 65535, "status": "ok"}
+    full |= dict.fromkeys(SUMS, 999_999) | dict.fromkeys(NEWEST, 4_102_444_800.123)
+
+    line = probe.report(4_102_444_800.123, [full] * 6, MACHINE, ["deadline", "gpu"])
+
+    assert len(line) < 2000
+    printed = json.loads(line)["servers"]
+    assert sum(server["busy"] for server in printed) == 6 * 999_999
+
+
+def test_no_step_begins_after_the_deadline() -> None:
+    with pytest.raises(TimeoutError):
+        probe.remaining(time.monotonic() - 0.001)
+    assert probe.remaining(time.monotonic() + 100) == probe.STEP_SECONDS
+
+
+def test_what_is_not_http_is_refused() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"SSH-2.0-OpenSSH\r\n")
+        theirs.shutdown(socket.SHUT_WR)
+
+        with pytest.raises(http.client.HTTPException):
+            probe.fetch(ours, "localhost", "/", "", time.monotonic() + 1)

@@ -1,0 +1,296 @@
+"""As which type it is started, and when: its own first, then the owner's list, round by round."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from autostop import tags
+from autostop.model import LISTS_LAG_FOR, Instance, InstanceState, OtherType, SpotKind
+from autostop.sleep.attempts import NOTHING_TRIED, NoCapacity, Tried
+from autostop.sleep.capacity import fallback_in_words, next_start, own_type
+from autostop.sleep.intent import Wanted
+from autostop.sleep.next_step import next_step
+from autostop.sleep.steps import (
+    Blocked,
+    ChangeType,
+    NoteNoCapacity,
+    NoteType,
+    Outcome,
+    Settled,
+    StartInstance,
+    Wait,
+)
+from tests.build import NOW, instance, intent, minutes, seen
+from tests.sleep.paper import Paper
+
+OWN, FIRST, SECOND = "m7g.xlarge", "c7g.xlarge", "r7g.xlarge"
+ARM = ("arm64",)
+OTHERS = (OtherType(FIRST, ARM), OtherType(SECOND, ARM))
+A_SECOND = timedelta(seconds=1)
+
+
+def workstation(type_: str = OWN, note: str | None = None, **other: Any) -> Instance:
+    noted = {} if note is None else {tags.INSTANCE_TYPE: note}
+    return instance(type=type_, architecture="arm64", tags={tags.AUTOSTOP: tags.ON, **noted}, **other)
+
+
+def lacked(at_ago: float = 0, **times: int) -> Tried:
+    """What had no capacity and how often; the last of them so many minutes ago."""
+    types = {"own": OWN, "first": FIRST, "second": SECOND}
+    return Tried(tuple(NoCapacity(types[name], NOW - minutes(at_ago), count) for name, count in times.items()))
+
+
+def start(what: Instance, tried: Tried, others: tuple[OtherType, ...] = OTHERS) -> Outcome:
+    return next_start(seen(instance=what, other_types=others), what, tried, NOW)
+
+
+NOTED, AS_FIRST = f"{OWN} {FIRST}", workstation(FIRST, f"{OWN} {FIRST}")
+
+
+@pytest.mark.parametrize(
+    ("what", "tried", "expected"),
+    [
+        pytest.param(workstation(), NOTHING_TRIED, StartInstance(), id="nothing tried"),
+        pytest.param(AS_FIRST, NOTHING_TRIED, ChangeType(OWN), id="a new start: its own type again first"),
+        pytest.param(
+            workstation(OWN, NOTED), NOTHING_TRIED, StartInstance(), id="its own type again, the note is left"
+        ),
+        pytest.param(workstation(SECOND, NOTED), NOTHING_TRIED, StartInstance(), id="a person changed the type"),
+        pytest.param(workstation(), lacked(own=1), NoteType(NOTED), id="no capacity: noted before it is changed"),
+        pytest.param(workstation(OWN, NOTED), lacked(own=1), ChangeType(FIRST, f"{OWN} {FIRST}"), id="noted: changed"),
+        pytest.param(
+            workstation(OWN, f"{OWN} {SECOND}"), lacked(own=1), NoteType(NOTED), id="an older note: noted anew"
+        ),
+        pytest.param(AS_FIRST, lacked(own=1), StartInstance(), id="changed: started"),
+        pytest.param(AS_FIRST, lacked(own=1, first=1), ChangeType(OWN), id="to the second by way of its own"),
+        pytest.param(
+            workstation(OWN, NOTED), lacked(own=1, first=1), NoteType(f"{OWN} {SECOND}"), id="the second is noted"
+        ),
+        pytest.param(
+            workstation(SECOND, f"{OWN} {SECOND}"), lacked(own=1, first=1), StartInstance(), id="the second is started"
+        ),
+        pytest.param(
+            workstation(SECOND, f"{OWN} {SECOND}"),
+            lacked(1, own=1, first=1, second=1),
+            ChangeType(OWN),
+            id="the next round begins with its own, after a minute",
+        ),
+        pytest.param(
+            workstation(), lacked(1, own=1, first=1, second=1), StartInstance(), id="its own in the second round"
+        ),
+        pytest.param(
+            workstation(), lacked(own=2, first=1, second=1), NoteType(NOTED), id="then the others, with no wait between"
+        ),
+    ],
+)
+def test_the_next_step_toward_a_start(what: Instance, tried: Tried, expected: Outcome) -> None:
+    assert start(what, tried) == expected
+
+
+@pytest.mark.parametrize(("rounds", "wait"), [(1, 1), (2, 2), (3, 4), (4, 8), (5, 15), (6, 15), (500, 15)], ids=str)
+def test_the_wait_between_rounds_grows_up_to_a_quarter_of_an_hour(rounds: int, wait: int) -> None:
+    tried = lacked(own=rounds, first=rounds, second=rounds)
+    just_before = lacked(wait - 1 / 60, own=rounds, first=rounds, second=rounds)
+
+    outcome = start(workstation(), tried)
+
+    assert isinstance(outcome, Wait)
+    assert outcome.at_most == minutes(wait)
+    shortly = start(workstation(), just_before)
+    assert isinstance(shortly, Wait)
+    assert timedelta(0) < shortly.at_most <= A_SECOND
+    assert start(workstation(), lacked(wait, own=rounds, first=rounds, second=rounds)) == StartInstance()
+
+
+def test_the_wait_says_which_types_in_which_zone_and_when_it_goes_on() -> None:
+    outcome = start(workstation(), lacked(own=1, first=1, second=1))
+
+    assert isinstance(outcome, Wait)
+    types = "m7g.xlarge, c7g.xlarge and r7g.xlarge"
+    assert outcome.why == f"EC2 has no capacity in eu-west-1a for {types}. It is tried again at 18:36:00 UTC."
+
+
+def test_with_no_list_it_waits_for_its_own_type() -> None:
+    outcome = start(workstation(), lacked(own=1), others=())
+
+    assert isinstance(outcome, Wait)
+    assert "for m7g.xlarge. It is tried again" in outcome.why
+
+
+UNUSABLE = [
+    pytest.param(OtherType("c7g.large"), {}, "c7g.large is not tried: EC2 does not know it", id="unknown"),
+    pytest.param(OtherType("c6i.large", ("x86_64",)), {}, "it is for x86_64, and the workstation is arm64", id="x86"),
+    pytest.param(OtherType("c7gd.large", ARM, instance_store=True), {}, "a stop empties them", id="instance store"),
+    pytest.param(OtherType(FIRST, ARM), {"spot": SpotKind.PERSISTENT}, "Spot instance cannot be changed", id="Spot"),
+]
+
+
+@pytest.mark.parametrize(("other", "fields", "why"), UNUSABLE)
+def test_a_type_that_does_not_fit_is_never_tried_and_the_reason_is_told(
+    other: OtherType, fields: dict[str, Any], why: str
+) -> None:
+    outcome = start(workstation(**fields), lacked(own=1), others=(other,))
+
+    assert isinstance(outcome, Wait)
+    assert why in outcome.why
+
+
+def test_after_a_type_that_does_not_fit_comes_the_next() -> None:
+    others = (OtherType("c7g.large"), OtherType(SECOND, ARM))
+
+    assert start(workstation(), lacked(own=1), others) == NoteType(f"{OWN} {SECOND}")
+
+
+def test_a_type_that_ec2_refuses_is_left_out_and_told() -> None:
+    tried = lacked(own=1).refusing(FIRST, "no ENA")
+
+    assert start(workstation(), tried) == NoteType(f"{OWN} {SECOND}")
+    waiting = start(workstation(), lacked(own=1, second=1).refusing(FIRST, "no ENA"))
+    assert isinstance(waiting, Wait)
+    assert "c7g.xlarge is not tried: no ENA." in waiting.why
+
+
+def test_what_is_refused_as_every_type_is_blocked() -> None:
+    outcome = start(workstation(), Tried().refusing(OWN, "no"), others=())
+
+    assert isinstance(outcome, Blocked)
+    assert "m7g.xlarge is not tried: no." in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("what", "own", "words"),
+    [
+        (workstation(), OWN, None),
+        (AS_FIRST, OWN, "It runs as c7g.xlarge: m7g.xlarge had no capacity. The next start tries m7g.xlarge first."),
+        (workstation(SECOND, NOTED), SECOND, None),
+        (workstation(OWN, NOTED), OWN, None),
+        (workstation(OWN, ""), OWN, None),
+        (workstation(FIRST, FIRST), FIRST, None),
+        (workstation(FIRST, f" {FIRST}"), FIRST, None),
+        (workstation(FIRST, f"{OWN} {FIRST} more"), FIRST, None),
+    ],
+    ids=["never", "fall-back", "changed by a person", "its own again", "empty", "one word", "no own type", "nonsense"],
+)
+def test_its_own_type_is_told_by_the_note_as_long_as_it_holds(what: Instance, own: str, words: str | None) -> None:
+    assert own_type(what) == own
+    assert fallback_in_words(what) == words
+
+
+BEFORE = instance().launched_at
+FELL = instance(architecture="arm64", launched_at=NOW, state_reason="Client.InternalError: Client error on launch")
+ASKED = NOTHING_TRIED.starting(BEFORE, NOW)
+
+
+@pytest.mark.parametrize(
+    ("what", "tried", "expected"),
+    [
+        pytest.param(instance(), ASKED, "EC2 does not show the start yet", id="accepted, not to be seen yet"),
+        pytest.param(
+            instance(),
+            NOTHING_TRIED.starting(BEFORE, NOW - LISTS_LAG_FOR + A_SECOND),
+            "EC2 does not show the start yet",
+            id="just before the lists must be right",
+        ),
+        pytest.param(
+            instance(), NOTHING_TRIED.starting(BEFORE, NOW - LISTS_LAG_FOR), StartInstance(), id="never begun: again"
+        ),
+        pytest.param(FELL, ASKED, "Client error on launch", id="begun and fallen back: told"),
+        pytest.param(
+            FELL, NOTHING_TRIED.starting(BEFORE, NOW - minutes(1)), StartInstance(), id="fallen back: again in a minute"
+        ),
+        pytest.param(
+            FELL,
+            NOTHING_TRIED.starting(BEFORE, LAST := NOW - minutes(9)).starting(LAST, NOW - minutes(1)),
+            "tried again",
+            id="fallen back twice: in two minutes",
+        ),
+        pytest.param(
+            replace(FELL, state_reason="Server.InsufficientInstanceCapacity: no room"),
+            ASKED,
+            NoteNoCapacity(OWN),
+            id="fallen back for want of capacity",
+        ),
+    ],
+)
+def test_a_start_that_ec2_accepted(what: Instance, tried: Tried, expected: Outcome | str) -> None:
+    outcome = start(what, tried)
+
+    if isinstance(expected, str):
+        assert isinstance(outcome, Wait)
+        assert expected in outcome.why
+    else:
+        assert outcome == expected
+
+
+def test_three_starts_that_fell_back_are_blocked_with_the_reason() -> None:
+    tried = NOTHING_TRIED
+    for _ in range(3):
+        tried = tried.starting(BEFORE, NOW - minutes(60))
+
+    outcome = start(FELL, tried)
+
+    assert isinstance(outcome, Blocked)
+    assert "Client error on launch" in outcome.reason
+    assert "KMS key" in outcome.reason
+
+
+def test_types_that_were_not_tried_are_told_when_it_runs() -> None:
+    running = replace(AS_FIRST, state=InstanceState.RUNNING)
+    tried = lacked(own=1).refusing(SECOND, "no ENA")
+
+    outcome = next_step(seen(instance=running), intent(Wanted.RUN), None, NOW, tried)
+
+    assert outcome == Settled("r7g.xlarge is not tried: no ENA.")
+
+
+def run(paper: Paper) -> None:
+    paper.want(Wanted.RUN)
+    assert isinstance(paper.settle(at_most=400), Settled)
+
+
+def test_it_runs_as_another_type_and_at_the_next_start_as_its_own_again() -> None:
+    paper = Paper(1, lacking=frozenset({OWN, FIRST}), other_types=OTHERS)
+    paper.machine = replace(paper.machine, architecture="arm64")
+    paper.want(Wanted.STOP)
+    paper.settle()
+
+    run(paper)
+    assert paper.machine.type == SECOND
+    assert own_type(paper.machine) == OWN
+
+    paper.lacking = frozenset()
+    paper.want(Wanted.SHELVE)
+    paper.settle()
+    run(paper)
+    assert paper.machine.type == OWN
+    assert paper.machine.tags[tags.INSTANCE_TYPE] == ""
+
+
+def test_from_a_crash_after_any_step_its_own_type_is_known() -> None:
+    paper = Paper(1, lacking=frozenset({OWN, FIRST}), other_types=OTHERS)
+    paper.machine = replace(paper.machine, architecture="arm64")
+    paper.want(Wanted.STOP)
+    paper.settle()
+    paper.want(Wanted.RUN)
+    while paper.machine.state is not InstanceState.RUNNING:
+        paper.advance()
+        assert own_type(paper.machine) == OWN
+
+
+def test_with_capacity_nowhere_it_goes_on_waiting_and_starts_when_there_is_some() -> None:
+    paper = Paper(1, lacking=frozenset({OWN, FIRST, SECOND}), other_types=OTHERS)
+    paper.machine = replace(paper.machine, architecture="arm64")
+    paper.want(Wanted.STOP)
+    paper.settle()
+    paper.want(Wanted.RUN)
+    for _ in range(300):
+        paper.advance()
+    rounds = paper.tried.times(OWN)
+    assert 5 < rounds < 12
+    assert paper.tried.times(FIRST) in (rounds, rounds - 1)
+
+    paper.lacking = frozenset()
+    assert isinstance(paper.settle(at_most=100), Settled)
+    assert paper.machine.type == OWN

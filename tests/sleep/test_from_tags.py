@@ -1,0 +1,366 @@
+"""What the tags say once the table is lost: the same manifest, or a reason, never a guess."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autostop import tags
+from autostop.model import (
+    InstanceState,
+    Observation,
+    Snapshot,
+    SnapshotId,
+    SnapshotState,
+    VolumeId,
+    VolumeState,
+)
+from autostop.sleep.configuration import LaunchFacts, LaunchRecord
+from autostop.sleep.from_tags import (
+    Rebuilt,
+    Unreadable,
+    devices_only_in_snapshots,
+    latest_intent,
+    manifest_from_tags,
+    rebuild,
+)
+from autostop.sleep.intent import Wanted
+from autostop.sleep.manifest import Manifest, write_manifest
+from tests.build import (
+    DATA,
+    LAUNCHED,
+    NOW,
+    OURS,
+    ROOT,
+    STOPPED,
+    both,
+    detached,
+    gone,
+    instance,
+    manifest,
+    minutes,
+    record,
+    restored,
+    seen,
+    snapshot,
+    snapshots,
+    volume,
+)
+
+LAUNCH = LaunchRecord(ROOT, LaunchFacts("m7g.xlarge", "subnet-1", ("sg-1",)), {"Name": "lab"})
+
+
+def shelved(of: Manifest | None = None, **other: Any) -> Observation:
+    """Shelved: no volume, and a complete set."""
+    return seen(**{"volumes": (), "snapshots": snapshots(of), **other})
+
+
+def edited(key: str, value: str | None, device: str = DATA) -> tuple[Snapshot, Snapshot]:
+    """The set with one tag of one snapshot changed, or taken away."""
+
+    def change(each: Snapshot) -> Snapshot:
+        carried = {**each.tags, key: value or ""}
+        if value is None:
+            del carried[key]
+        return replace(each, tags=carried)
+
+    root, data = snapshots()
+    return (change(root), data) if device == ROOT else (root, change(data))
+
+
+def reason(found: object) -> str:
+    assert isinstance(found, Unreadable), found
+    return found.reason
+
+
+# The manifest.
+
+
+def test_the_tags_of_a_set_give_back_its_manifest() -> None:
+    known = manifest(launch=LAUNCH, intent=7, attempt=2, volumes=(record(DATA), record(ROOT)))
+
+    assert manifest_from_tags(shelved(known)) == known
+
+
+SIZES = st.integers(1, 65536)
+OPTIONAL = st.none() | st.integers(1, 99999)
+
+
+@given(
+    sizes=st.lists(SIZES, min_size=1, max_size=20),
+    iops=OPTIONAL,
+    throughput=OPTIONAL,
+    flag=st.booleans(),
+    own=st.dictionaries(st.sampled_from(["Name", "Project", "a b", "ü"]), st.text(max_size=20)),
+    key=st.sampled_from([None, "arn:aws:kms:eu-west-1:1:key/k"]),
+)
+def test_whatever_was_written_down_is_read_again(
+    sizes: list[int], iops: int | None, throughput: int | None, flag: bool, own: dict[str, str], key: str | None
+) -> None:
+    volumes = tuple(
+        volume(
+            f"/dev/sd{chr(ord('a') + n)}",
+            id=VolumeId(f"vol-{n}"),
+            size_gib=size,
+            iops=iops,
+            throughput=throughput,
+            delete_on_termination=flag,
+            tags={**own, **OURS},
+            encrypted=key is not None,
+            kms_key=key,
+        )
+        for n, size in enumerate(sizes)
+    )
+    there = instance(root_device="/dev/sda", launch=LAUNCH.facts)
+    asked = write_manifest(seen(volumes=volumes), there, 3, NOW)
+    known = asked.with_snapshots({each.volume: SnapshotId(f"snap-{each.volume}") for each in asked.volumes})
+    made = tuple(
+        Snapshot(
+            each.snapshot or SnapshotId(""),
+            each.volume,
+            SnapshotState.COMPLETED,
+            NOW,
+            each.size_gib,
+            known.snapshot_tags(each),
+        )
+        for each in known.volumes
+    )
+
+    assert manifest_from_tags(seen(instance=there, volumes=(), snapshots=made)) == known
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((key, None) for key in (tags.CYCLE, tags.ATTEMPT, tags.INTENT, tags.STOPPED_AT, tags.WRITTEN_AT)),
+        *((key, None) for key in (tags.LAUNCHED_AT, tags.DEVICES, tags.DEVICE, tags.VOLUME, tags.TYPE, tags.SIZE)),
+        *((key, None) for key in (tags.ENCRYPTED, tags.DELETE_ON_TERMINATION, tags.ZONE)),
+        (tags.CYCLE, "one"),
+        (tags.CYCLE, "0"),
+        (tags.CYCLE, "2"),
+        (tags.ATTEMPT, "-1"),
+        (tags.INTENT, "2"),
+        (tags.STOPPED_AT, "2026-03-02T18:30:00"),
+        (tags.STOPPED_AT, (LAUNCHED - minutes(1)).isoformat()),
+        (tags.WRITTEN_AT, "soon"),
+        (tags.DEVICE, ROOT),
+        (tags.DEVICE, "/dev/sdz"),
+        (tags.DEVICES, "xvda"),
+        (tags.DEVICES, "sdf sdf xvda"),
+        (tags.VOLUME, "vol-x"),
+        (tags.SIZE, "499"),
+        (tags.SIZE, "9" * 200),
+        (tags.IOPS, "0"),
+        (tags.IOPS, "³"),
+        (tags.THROUGHPUT, "-5"),
+        (tags.ENCRYPTED, "yes"),
+        (tags.DELETE_ON_TERMINATION, ""),
+        (tags.ZONE, "eu-west-1b"),
+        (tags.WORKSTATION, "i-0def"),
+        (tags.AUTOSTOP, "off"),
+    ],
+)
+def test_a_damaged_tag_gives_a_reason(key: str, value: str | None) -> None:
+    assert reason(manifest_from_tags(shelved(snapshots=edited(key, value))))
+
+
+@pytest.mark.parametrize("value", ["nonsense", "2026-03-02T18:30:00", ""])
+@pytest.mark.parametrize("key", [tags.STOPPED_AT, tags.WRITTEN_AT, tags.INTENT, tags.DEVICES])
+def test_what_all_of_a_set_say_wrongly_gives_a_reason_too(key: str, value: str) -> None:
+    wrong = tuple(replace(each, tags={**each.tags, key: value}) for each in snapshots())
+
+    assert reason(manifest_from_tags(shelved(snapshots=wrong)))
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        pytest.param((), "no snapshot of its last stop", id="none"),
+        pytest.param((snapshot(ROOT),), "there is no snapshot of sdf", id="one was deleted"),
+        pytest.param((*snapshots(), replace(snapshot(DATA), id=SnapshotId("snap-x"))), "same device", id="twice"),
+        pytest.param(
+            snapshots(manifest(launched_at=LAUNCHED - minutes(9))), "no snapshot of its last stop", id="older"
+        ),
+        pytest.param(snapshots(started_at=STOPPED - minutes(1)), "before the instance stopped", id="begun too early"),
+        pytest.param(snapshots(state=SnapshotState.ERROR), "is error, and its volume", id="failed, and no volume"),
+        pytest.param(
+            tuple(replace(each, tags=manifest().set_tags()) for each in snapshots()),
+            "do not carry their manifest",
+            id="begun, and no manifest on them",
+        ),
+        pytest.param(
+            (snapshot(DATA, manifest(volumes=(record(DATA),))),),
+            "no snapshot of the root device",
+            id="without the root",
+        ),
+        pytest.param(
+            (*snapshots(), snapshot(ROOT, manifest(cycle=2), id=SnapshotId("snap-x"))),
+            "cycle 2 is not whole",
+            id="the newest cycle is not whole, an older one is",
+        ),
+        pytest.param(
+            (*snapshots(manifest(cycle=2)), snapshot(ROOT, id=SnapshotId("snap-x"), started_at=NOW)),
+            "older cycle and was begun later",
+            id="a number that was turned back",
+        ),
+    ],
+)
+def test_what_is_no_whole_set_gives_a_reason(made: tuple[Snapshot, ...], why: str) -> None:
+    assert why in reason(manifest_from_tags(shelved(snapshots=made)))
+
+
+def test_a_failed_snapshot_does_no_harm_while_its_volume_is_there() -> None:
+    failed = snapshots(state=SnapshotState.ERROR)
+
+    assert manifest_from_tags(seen(snapshots=failed)) == manifest(volumes=(record(DATA), record(ROOT)))
+
+
+def test_a_set_that_was_made_twice_has_one_that_carries_the_manifest() -> None:
+    double = snapshot(ROOT, id=SnapshotId("snap-double"), tags=manifest().set_tags())
+
+    assert manifest_from_tags(shelved(snapshots=(*snapshots(), double))) == manifest(
+        volumes=(record(DATA), record(ROOT))
+    )
+
+
+def test_the_latest_attempt_of_the_latest_cycle_counts() -> None:
+    older = tuple(replace(each, id=SnapshotId(f"{each.id}-1")) for each in snapshots(manifest(cycle=2)))
+    oldest = tuple(replace(each, id=SnapshotId(f"{each.id}-0")) for each in snapshots(manifest(cycle=1, attempt=3)))
+    newest = manifest(cycle=2, attempt=2, volumes=(record(DATA), record(ROOT)))
+
+    assert manifest_from_tags(shelved(snapshots=(*oldest, *snapshots(newest), *older))) == newest
+
+
+def test_a_backup_that_copies_the_tags_of_a_volume_is_not_taken_for_a_shelving() -> None:
+    backup = snapshot(ROOT, id=SnapshotId("snap-backup"), tags=restored(ROOT).tags, started_at=NOW)
+
+    assert isinstance(manifest_from_tags(shelved(snapshots=(*snapshots(), backup))), Manifest)
+
+
+def test_of_an_instance_that_is_gone_the_last_cycle_counts_whatever_its_launch() -> None:
+    first, later = manifest(), manifest(cycle=2, launched_at=LAUNCHED + minutes(99), stopped_at=STOPPED + minutes(99))
+    old = tuple(replace(each, id=SnapshotId(f"{each.id}-0")) for each in snapshots(first))
+    new = snapshots(later, started_at=STOPPED + minutes(100))
+
+    found = manifest_from_tags(seen(instance=None, volumes=(), snapshots=(*new, *old)))
+
+    assert isinstance(found, Manifest)
+    assert found.cycle == 2
+
+
+def test_a_description_of_the_instance_that_is_damaged_is_left_out() -> None:
+    known = manifest(launch=LAUNCH)
+    made = tuple(
+        replace(each, tags={key: value for key, value in each.tags.items() if "instance-1" not in key})
+        for each in snapshots(known)
+    )
+
+    found = manifest_from_tags(shelved(snapshots=made))
+
+    assert isinstance(found, Manifest)
+    assert found.launch is None
+
+
+# The state.
+
+
+def rebuilt(what: Observation) -> tuple[bool, Wanted, bool]:
+    assert what.instance is not None
+    found = rebuild(what, what.instance)
+    assert isinstance(found, Rebuilt), found
+    return found.manifest is not None, found.wanted, found.settled
+
+
+RESTORED = (restored(ROOT), restored(DATA))
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        pytest.param(seen(instance=instance(InstanceState.RUNNING)), (False, Wanted.RUN, True), id="running"),
+        pytest.param(seen(instance=instance(InstanceState.PENDING)), (False, Wanted.RUN, False), id="starting"),
+        pytest.param(seen(instance=instance(InstanceState.STOPPING)), (False, Wanted.STOP, False), id="stopping"),
+        pytest.param(seen(), (False, Wanted.STOP, True), id="stopped, never shelved"),
+        pytest.param(
+            seen(volumes=(detached(volume(ROOT)), volume(DATA))),
+            (False, Wanted.STOP, True),
+            id="stopped, a volume detached by somebody",
+        ),
+        pytest.param(
+            seen(snapshots=snapshots(state=SnapshotState.PENDING)), (True, Wanted.STOP, True), id="snapshots pending"
+        ),
+        pytest.param(
+            seen(snapshots=tuple(replace(each, tags=manifest().set_tags()) for each in snapshots())),
+            (False, Wanted.STOP, True),
+            id="snapshots begun, without their manifest",
+        ),
+        pytest.param(seen(snapshots=edited(tags.SIZE, "x")), (False, Wanted.STOP, True), id="damaged, nothing missing"),
+        pytest.param(
+            seen(volumes=(detached(volume(ROOT)), volume(DATA)), snapshots=snapshots()),
+            (True, Wanted.SHELVE, False),
+            id="one detached",
+        ),
+        pytest.param(
+            seen(volumes=(detached(volume(ROOT)),), snapshots=snapshots()),
+            (True, Wanted.SHELVE, False),
+            id="one deleted, one detached",
+        ),
+        pytest.param(shelved(), (True, Wanted.SHELVE, True), id="shelved"),
+        pytest.param(
+            shelved(volumes=tuple(gone(each) for each in both())), (True, Wanted.SHELVE, True), id="under deletion"
+        ),
+        pytest.param(
+            shelved(snapshots=snapshots(state=SnapshotState.PENDING)),
+            (True, Wanted.SHELVE, False),
+            id="volumes gone while the snapshots are pending",
+        ),
+        pytest.param(seen(volumes=RESTORED[:1], snapshots=snapshots()), (True, Wanted.STOP, True), id="half restored"),
+        pytest.param(seen(volumes=RESTORED, snapshots=snapshots()), (True, Wanted.STOP, True), id="restored"),
+    ],
+)
+def test_the_state_is_rebuilt_from_what_is(what: Observation, expected: tuple[bool, Wanted, bool]) -> None:
+    assert rebuilt(what) == expected
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        pytest.param(
+            shelved(snapshots=(snapshot(ROOT),)), "exist only as snapshots, and cycle 1 is not whole", id="part"
+        ),
+        pytest.param(
+            seen(volumes=(volume(ROOT),), snapshots=edited(tags.SIZE, "x")),
+            "/dev/sdf exist only as snapshots, and the tag autostop:size",
+            id="damaged, and a volume is gone",
+        ),
+        pytest.param(seen(volumes=()), "no volume for its root device /dev/xvda", id="nothing at all"),
+        pytest.param(
+            seen(volumes=(detached(volume(ROOT), VolumeState.ERROR),)),
+            "no volume for its root",
+            id="a failed root only",
+        ),
+        pytest.param(seen(instance=instance(InstanceState.TERMINATED)), "terminated", id="terminated"),
+    ],
+)
+def test_what_cannot_be_rebuilt_gives_a_reason(what: Observation, why: str) -> None:
+    assert what.instance is not None
+    assert why in reason(rebuild(what, what.instance))
+
+
+def test_devices_that_are_only_in_snapshots_are_of_this_stop() -> None:
+    there = instance()
+    other = manifest(launched_at=LAUNCHED - timedelta(days=1))
+
+    assert devices_only_in_snapshots(shelved(), there) == [DATA, ROOT]
+    assert devices_only_in_snapshots(shelved(volumes=(volume(ROOT),)), there) == [DATA]
+    assert devices_only_in_snapshots(shelved(volumes=(detached(volume(DATA)), volume(ROOT))), there) == []
+    assert devices_only_in_snapshots(shelved(other), there) == []
+
+
+def test_numbers_go_on_above_what_the_tags_say() -> None:
+    assert latest_intent(seen()) == 0
+    assert latest_intent(shelved(manifest(intent=12))) == 12
+    assert latest_intent(shelved(snapshots=edited(tags.INTENT, "many"))) == 1

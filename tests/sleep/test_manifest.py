@@ -1,0 +1,274 @@
+"""What a manifest remembers, and that the tags of its snapshots remember it too."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from autostop import tags
+from autostop.model import AttachmentState, Snapshot, SnapshotId, Volume, VolumeId
+from autostop.sleep.configuration import LaunchFacts, launch_from_tags
+from autostop.sleep.manifest import Manifest, latest_cycle, write_manifest
+from tests.build import (
+    DATA,
+    LAUNCHED,
+    NOW,
+    OURS,
+    ROOT,
+    STOPPED,
+    both,
+    detached,
+    instance,
+    manifest,
+    minutes,
+    record,
+    restored,
+    seen,
+    snapshot,
+    snapshots,
+    unknown_snapshots,
+    volume,
+)
+
+# As long as AWS lets each be: 16 groups at one interface, 128 characters of a profile's name, 255 of a key's.
+LONGEST_FACTS = LaunchFacts(
+    type="u7in-32tb.224xlarge",
+    subnet="subnet-0123456789abcdef0",
+    security_groups=tuple(f"sg-0123456789abcde{n:02x}" for n in range(16)),
+    profile="p" * 128,
+    key="k" * 255,
+    architecture="x86_64_mac",
+    boot_mode="uefi-preferred",
+    ena=True,
+    ebs_optimized=True,
+    monitoring=True,
+    metadata={
+        "HttpTokens": "required",
+        "HttpPutResponseHopLimit": "64",
+        "HttpEndpoint": "disabled",
+        "HttpProtocolIpv6": "disabled",
+        "InstanceMetadataTags": "disabled",
+    },
+)
+
+
+def test_a_new_manifest_records_every_attached_volume() -> None:
+    written = write_manifest(seen(), instance(), 4, NOW)
+
+    expected = manifest(intent=4, written_at=NOW, volumes=(record(DATA, snapshot=None), record(ROOT, snapshot=None)))
+    assert written == expected
+
+
+def test_a_detached_volume_is_not_recorded() -> None:
+    written = write_manifest(seen(volumes=(volume(ROOT), detached(volume(DATA)))), instance(), 1, NOW)
+
+    assert [each.device for each in written.volumes] == [ROOT]
+
+
+def test_a_volume_without_performance_settings_is_recorded_without() -> None:
+    plain = volume(ROOT, type="standard", iops=None, throughput=None, encrypted=False, kms_key=None)
+
+    written = write_manifest(seen(volumes=(plain,)), instance(), 1, NOW)
+
+    (only,) = written.volumes
+    assert (only.iops, only.throughput, only.encrypted, only.kms_key) == (None, None, False, None)
+    carried = written.snapshot_tags(only)
+    assert {tags.IOPS, tags.THROUGHPUT, tags.KMS_KEY}.isdisjoint(carried)
+    assert carried[tags.ENCRYPTED] == "false"
+
+
+@pytest.mark.parametrize(
+    ("stopped_at", "expected"),
+    [
+        pytest.param(STOPPED, STOPPED, id="EC2 says when"),
+        pytest.param(None, LAUNCHED, id="EC2 does not say: no earlier than the launch"),
+        pytest.param(LAUNCHED - minutes(5), LAUNCHED, id="what EC2 says is of an earlier stop"),
+    ],
+)
+def test_the_last_stop(stopped_at: object, expected: object) -> None:
+    assert write_manifest(seen(), instance(stopped_at=stopped_at), 1, NOW).stopped_at == expected
+
+
+def numbered(thing: Volume | Snapshot, cycle: str) -> dict[str, str]:
+    return {**thing.tags, tags.CYCLE: cycle}
+
+
+@pytest.mark.parametrize(
+    ("volume_cycle", "snapshot_cycle", "expected"),
+    [
+        pytest.param(None, None, 0, id="never shelved"),
+        pytest.param("4", None, 4, id="restored from cycle 4, whose snapshots are gone"),
+        pytest.param("4", "6", 6, id="cycle 6 was begun and not restored"),
+        pytest.param("10", "9", 10, id="numbers, not words"),
+        pytest.param("four", "²", 0, id="damaged tags"),
+    ],
+)
+def test_the_latest_cycle(volume_cycle: str | None, snapshot_cycle: str | None, expected: int) -> None:
+    one = volume(ROOT) if volume_cycle is None else volume(ROOT, tags=numbered(volume(ROOT), volume_cycle))
+    made = () if snapshot_cycle is None else (snapshot(tags=numbered(snapshot(), snapshot_cycle)),)
+    what = seen(volumes=(one,), snapshots=made)
+
+    assert latest_cycle(what) == expected
+    assert write_manifest(what, instance(), 1, NOW).cycle == expected + 1
+
+
+def test_the_tags_of_a_snapshot_say_everything_that_is_needed_to_restore_it() -> None:
+    assert manifest().snapshot_tags(record(DATA)) == {
+        "Project": "genome",
+        "autostop": "on",
+        "autostop:workstation": "i-0abc",
+        "autostop:cycle": "1",
+        "autostop:attempt": "1",
+        "autostop:intent": "1",
+        "autostop:launched-at": "2026-03-02T08:00:00+00:00",
+        "autostop:stopped-at": "2026-03-02T18:30:00+00:00",
+        "autostop:written-at": "2026-03-02T18:31:00+00:00",
+        "autostop:devices": "sdf xvda",
+        "autostop:device": "/dev/sdf",
+        "autostop:volume": "vol-data",
+        "autostop:type": "gp3",
+        "autostop:size": "500",
+        "autostop:iops": "3000",
+        "autostop:throughput": "125",
+        "autostop:encrypted": "true",
+        "autostop:kms-key": "arn:aws:kms:eu-west-1:1:key/k",
+        "autostop:delete-on-termination": "false",
+        "autostop:zone": "eu-west-1a",
+    }
+
+
+def test_a_full_set_of_own_tags_leaves_room_for_ours() -> None:
+    full = record(own_tags={f"own-{n}": "x" for n in range(tags.MOST_OWN_TAGS)})
+
+    assert len(manifest().snapshot_tags(full)) == 50
+
+
+def test_the_longest_description_of_an_instance_has_room_beside_a_full_set_of_own_tags() -> None:
+    own = {f"own-{n}": "x" for n in range(tags.MOST_OWN_TAGS_OF_ROOT)}
+    launch = LONGEST_FACTS
+    there = instance(launch=launch, tags={tags.AUTOSTOP: tags.ON, **{f"mine-{n}": "y" * 99 for n in range(49)}})
+
+    written = write_manifest(seen(volumes=(volume(ROOT, tags={**OURS, **own}), volume(DATA))), there, 1, NOW)
+
+    (root,) = [each for each in written.volumes if each.device == ROOT]
+    carried = written.snapshot_tags(root)
+    assert len(carried) == 50
+    assert all(len(value) <= tags.LONGEST_VALUE and value == value.strip() for value in carried.values())
+    assert launch_from_tags(ROOT, carried) == written.launch
+    assert written.launch is not None
+    assert (written.launch.facts, len(written.launch.tags) + written.launch.left_out) == (launch, 50)
+    assert not any(key.startswith(tags.INSTANCE_PIECE) for key in written.snapshot_tags(record(DATA)))
+
+
+def test_an_owner_cannot_overwrite_our_tags() -> None:
+    own = tags.own({"autostop": "off", "autostop:cycle": "9", "aws:backup": "x", "Name": "data"})
+
+    assert own == {"Name": "data"}
+
+
+def test_a_restored_volume_is_found_again_by_its_tags() -> None:
+    assert manifest().volume_tags(record(DATA)) == {
+        "Project": "genome",
+        "autostop": "on",
+        "autostop:workstation": "i-0abc",
+        "autostop:device": "/dev/sdf",
+        "autostop:cycle": "1",
+        "autostop:restore": "1",
+    }
+    assert manifest().is_restored(restored(DATA), record(DATA))
+
+
+def test_a_volume_is_restored_anew_by_another_attempt_and_only_that_one() -> None:
+    anew = manifest().restoring_anew(record(DATA), 1)
+    assert [each.restore for each in anew.volumes] == [1, 2]
+    again = anew.restoring_anew(anew.volumes[1], 1)
+    assert [each.restore for each in again.volumes] == [1, 2]
+    assert again.volume_tags(again.volumes[1])["autostop:restore"] == "2"
+    assert again.snapshot_tags(again.volumes[1]) == manifest().snapshot_tags(record(DATA))
+
+
+def test_another_attempt_at_the_snapshots_was_not_asked_for_yet() -> None:
+    asked = manifest().asking(NOW)
+    assert asked.asked_at == NOW
+    assert asked.with_snapshots({}).asked_at == NOW
+    assert asked.next_attempt(NOW).asked_at is None
+
+
+@pytest.mark.parametrize(
+    ("each", "from_snapshot"),
+    [
+        pytest.param(restored(DATA, snapshot=SnapshotId("snap-x")), "snap-data", id="from another snapshot"),
+        pytest.param(restored(DATA, of=manifest(cycle=2)), "snap-data", id="in another cycle"),
+        pytest.param(restored(DATA, tags={}), "snap-data", id="without tags"),
+        pytest.param(
+            restored(DATA, tags={**restored(DATA).tags, tags.DEVICE: "/dev/sdz"}), "snap-data", id="for another device"
+        ),
+        pytest.param(volume(DATA), "snap-data", id="the volume itself"),
+        pytest.param(restored(DATA, snapshot=None), None, id="from nothing, when no snapshot is known"),
+    ],
+)
+def test_it_is_not_what_was_restored(each: Volume, from_snapshot: str | None) -> None:
+    known = record(DATA, snapshot=SnapshotId(from_snapshot) if from_snapshot else None)
+
+    assert not manifest().is_restored(each, known)
+
+
+def with_tag(key: str, value: str) -> Snapshot:
+    return snapshot(tags={**snapshot().tags, key: value})
+
+
+@pytest.mark.parametrize(
+    ("each", "expected"),
+    [
+        pytest.param(snapshot(), True, id="of this attempt"),
+        pytest.param(snapshot(tags=manifest().set_tags()), True, id="with the tags of its creation only"),
+        pytest.param(with_tag(tags.CYCLE, "2"), False, id="of another cycle"),
+        pytest.param(with_tag(tags.ATTEMPT, "2"), False, id="of another attempt"),
+        pytest.param(with_tag(tags.LAUNCHED_AT, "2026-03-01T08:00:00+00:00"), False, id="of an earlier launch"),
+        pytest.param(snapshot(volume=VolumeId("vol-x")), False, id="of a volume that is not in the manifest"),
+    ],
+)
+def test_the_set_is_told_by_its_tags(each: Snapshot, *, expected: bool) -> None:
+    assert unknown_snapshots().made(each) is expected
+
+
+def test_snapshots_are_matched_to_their_volumes() -> None:
+    known = unknown_snapshots().with_snapshots({each.volume: each.id for each in snapshots()})
+
+    assert known == manifest()
+
+
+def test_another_attempt_forgets_the_snapshots_and_keeps_the_cycle() -> None:
+    again = manifest().next_attempt(NOW)
+
+    assert again == unknown_snapshots(attempt=2, written_at=NOW)
+
+
+@pytest.mark.parametrize("distance", [timedelta(seconds=-1), timedelta(seconds=1), timedelta(days=1)])
+def test_another_launch_time_means_that_it_ran(distance: timedelta) -> None:
+    assert manifest().holds_since(instance())
+    assert not manifest().holds_since(instance(launched_at=LAUNCHED + distance))
+
+
+def test_a_record_is_found_by_its_volume() -> None:
+    known: Manifest = manifest()
+
+    assert known.record_of(VolumeId("vol-data")) == record(DATA)
+    assert known.record_of(VolumeId("vol-x")) is None
+
+
+def test_an_observation_names_what_is_attached_here_by_device() -> None:
+    coming = volume(DATA, attachment=AttachmentState.ATTACHING)
+    what = seen(volumes=(volume(ROOT), coming, detached(volume("/dev/sdg"))), snapshots=snapshots())
+
+    assert what.attached() == (coming, volume(ROOT))
+    assert what.at_device(DATA) == coming
+    assert what.at_device("/dev/sdg") is None
+    assert what.snapshot(None) is None
+    assert what.volume(VolumeId("vol-root")) == both()[0]
+
+
+def test_a_volume_under_deletion_is_gone() -> None:
+    what = seen(volumes=(replace(detached(volume(ROOT)), state=volume(ROOT).state.DELETING),))
+
+    assert what.volume(VolumeId("vol-root")) is None

@@ -1,0 +1,1141 @@
+"""Each row: what is wanted, what is, and the one next step. The rows of each table follow the lifecycle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from autostop import tags
+from autostop.idle.reading import Unread
+from autostop.model import (
+    LISTS_LAG_FOR,
+    AttachmentState,
+    Checks,
+    InstanceState,
+    Observation,
+    SnapshotId,
+    SnapshotState,
+    SpotKind,
+    VolumeId,
+    VolumeState,
+    WorkstationId,
+)
+from autostop.sleep.intent import By, Wanted
+from autostop.sleep.manifest import Manifest
+from autostop.sleep.next_step import JUPYTER_ANSWERS_WITHIN, next_step
+from autostop.sleep.steps import (
+    AttachVolume,
+    Blocked,
+    ChangeIntent,
+    CreateSnapshots,
+    CreateVolume,
+    DeleteFailedSnapshot,
+    DeleteSnapshot,
+    DeleteVolume,
+    DetachVolume,
+    NoteFailedVolume,
+    NoteType,
+    Outcome,
+    SetDeleteOnTermination,
+    Settled,
+    StartInstance,
+    StopInstance,
+    TagSnapshot,
+    Wait,
+    WriteManifest,
+)
+from tests.build import (
+    DATA,
+    ID,
+    LAUNCHED,
+    NOW,
+    OURS,
+    ROOT,
+    STOPPED,
+    both,
+    detached,
+    gone,
+    instance,
+    intent,
+    manifest,
+    minutes,
+    reading,
+    record,
+    restored,
+    seen,
+    server,
+    snapshot,
+    snapshots,
+    unknown_snapshots,
+    volume,
+)
+
+RUNNING, PENDING, STOPPING = InstanceState.RUNNING, InstanceState.PENDING, InstanceState.STOPPING
+SECOND = timedelta(seconds=1)
+ELSEWHERE = WorkstationId("i-0def")
+VOL_ROOT, VOL_DATA = VolumeId("vol-root"), VolumeId("vol-data")
+OUTDATED = manifest(launched_at=LAUNCHED - minutes(60))
+# The same manifest as the tags tell it.
+FROM_TAGS = manifest(volumes=(record(DATA), record(ROOT)))
+TOLD = WriteManifest(FROM_TAGS, "the table had lost it, its snapshots' tags had not")
+THIRD = manifest(attempt=3)
+EARLIER = manifest(attempt=3, intent=0)
+JUST_WRITTEN = manifest(written_at=NOW - LISTS_LAG_FOR + SECOND)
+LONG_AGO = NOW - LISTS_LAG_FOR
+FAILED = snapshot(DATA, id=SnapshotId("snap-failed"), state=SnapshotState.ERROR)
+
+
+@dataclass(frozen=True)
+class Says:
+    """An outcome of a kind whose words hold a text."""
+
+    kind: type[Wait | Blocked | Settled | WriteManifest | NoteFailedVolume | ChangeIntent]
+    text: str
+
+    def fits(self, outcome: Outcome) -> bool:
+        return type(outcome) is self.kind and self.text in repr(outcome)
+
+
+@dataclass(frozen=True)
+class NewCycle:
+    """A manifest of a cycle that was not there before, with these volumes and no snapshots."""
+
+    cycle: int
+    volumes: Mapping[str, str]
+
+    def fits(self, outcome: Outcome) -> bool:
+        return (
+            isinstance(outcome, WriteManifest)
+            and (outcome.manifest.cycle, outcome.manifest.attempt) == (self.cycle, 1)
+            and {each.device: each.volume for each in outcome.manifest.volumes} == self.volumes
+            and all(each.snapshot is None for each in outcome.manifest.volumes)
+            and outcome.manifest.written_at == NOW
+        )
+
+
+@dataclass(frozen=True)
+class NextAttempt:
+    """The same cycle, with another attempt at its snapshots."""
+
+    attempt: int
+
+    def fits(self, outcome: Outcome) -> bool:
+        return (
+            isinstance(outcome, WriteManifest)
+            and (outcome.manifest.cycle, outcome.manifest.attempt) == (1, self.attempt)
+            and all(each.snapshot is None for each in outcome.manifest.volumes)
+            and outcome.manifest.written_at == NOW
+        )
+
+
+Expected = Outcome | Says | NewCycle | NextAttempt
+
+ORIGINALS = {ROOT: "vol-root", DATA: "vol-data"}
+
+
+def check(outcome: Outcome, expected: Expected) -> None:
+    if isinstance(expected, Says | NewCycle | NextAttempt):
+        assert expected.fits(outcome), (outcome, expected)
+    else:
+        assert outcome == expected
+
+
+def row(id_: str, what: Observation, expected: Expected, known: Manifest | None = None, now: datetime = NOW) -> Any:
+    return pytest.param(what, known, now, expected, id=id_)
+
+
+def root(**other: Any) -> Any:
+    return volume(ROOT, **other)
+
+
+def data(**other: Any) -> Any:
+    return volume(DATA, **other)
+
+
+def both_detached() -> tuple[Any, Any]:
+    return detached(root()), detached(data())
+
+
+def marked(state: SnapshotState, **other: Any) -> tuple[Any, Any]:
+    """The set with its data snapshot in another state."""
+    return snapshot(ROOT), snapshot(DATA, state=state, **other)
+
+
+TOWARD_STOP = [
+    row("running: asked to stop", seen(instance=instance(RUNNING)), StopInstance()),
+    row("pending: waits", seen(instance=instance(PENDING)), Says(Wait, "starting")),
+    row("stopping: waits", seen(instance=instance(STOPPING)), Says(Wait, "stopping")),
+    row("stopped: settled", seen(), Settled()),
+    row("volumes elsewhere do not matter", seen(volumes=()), Settled()),
+    row("one-time Spot", seen(instance=instance(RUNNING, spot=SpotKind.ONE_TIME)), Says(Blocked, "one-time Spot")),
+    row("persistent Spot", seen(instance=instance(RUNNING, spot=SpotKind.PERSISTENT)), StopInstance()),
+    row("hibernation", seen(instance=instance(RUNNING, hibernation=True)), Says(Blocked, "hibernation")),
+    row("stop protection", seen(instance=instance(RUNNING, stop_protected=True)), Says(Blocked, "stop protection")),
+    row("marketplace is stopped", seen(instance=instance(RUNNING, marketplace=True)), StopInstance()),
+]
+
+
+@pytest.mark.parametrize(("what", "known", "now", "expected"), TOWARD_STOP)
+def test_toward_stop(what: Observation, known: Manifest | None, now: datetime, expected: Expected) -> None:
+    check(next_step(what, intent(Wanted.STOP), known, now), expected)
+
+
+UNADOPTED = data(tags={"Name": "scratch"})
+OTHERS = data(tags={**OURS, tags.WORKSTATION: ELSEWHERE})
+STRANGER = volume("/dev/sdg", id=VolumeId("vol-extra"))
+LATER = STOPPED + minutes(3)
+
+SHELVE_STOPS = [
+    row("running: asked to stop", seen(instance=instance(RUNNING)), StopInstance()),
+    row("pending: waits", seen(instance=instance(PENDING)), Says(Wait, "starting")),
+    row("stopping: waits", seen(instance=instance(STOPPING)), Says(Wait, "stopping")),
+    row("stop protection", seen(instance=instance(RUNNING, stop_protected=True)), Says(Blocked, "stop protection")),
+    row("one-time Spot", seen(instance=instance(RUNNING, spot=SpotKind.ONE_TIME)), Says(Blocked, "one-time Spot")),
+    row("Spot is stopped", seen(instance=instance(RUNNING, spot=SpotKind.PERSISTENT)), StopInstance()),
+    row("Spot is not shelved", seen(instance=instance(spot=SpotKind.PERSISTENT)), Says(Settled, "Spot")),
+    row(
+        "Spot with a marketplace root is stopped all the same",
+        seen(instance=instance(RUNNING, spot=SpotKind.PERSISTENT, marketplace=True)),
+        StopInstance(),
+    ),
+    row(
+        "marketplace: not even stopped",
+        seen(instance=instance(RUNNING, marketplace=True)),
+        Says(Blocked, "Marketplace"),
+    ),
+    row("marketplace, found stopped", seen(instance=instance(marketplace=True)), Says(Blocked, "Marketplace")),
+    row(
+        "multi-attach: not even stopped",
+        seen(instance=instance(RUNNING), volumes=(root(), data(multi_attach=True))),
+        Says(Blocked, "vol-data can be attached to several"),
+    ),
+    row("multi-attach, found stopped", seen(volumes=both(multi_attach=True)), Says(Blocked, "multi-attach")),
+    row("hibernated in the console", seen(instance=instance(hibernation=True)), Says(Blocked, "hibernation")),
+    row(
+        "set aside by its Auto Scaling group",
+        seen(instance=instance(tags={tags.AUTOSTOP: tags.ON, tags.AUTO_SCALING_GROUP: "fleet"})),
+        Says(Blocked, "fleet"),
+    ),
+    row(
+        "a volume that nobody adopted", seen(volumes=(root(), UNADOPTED)), Says(Blocked, "vol-data at /dev/sdf is not")
+    ),
+    row("a volume of another workstation", seen(volumes=(root(), OTHERS)), Says(Blocked, "not adopted")),
+    row(
+        "started by a person since it was seen stopped: yields",
+        seen(instance=instance(RUNNING, launched_at=NOW)),
+        Says(ChangeIntent, "started outside Autostop"),
+        manifest(),
+    ),
+    row(
+        "started before this intent: no reason to yield",
+        seen(instance=instance(RUNNING, launched_at=NOW)),
+        StopInstance(),
+        manifest(intent=0),
+    ),
+    row("running on as before: no reason to yield", seen(instance=instance(RUNNING)), StopInstance(), manifest()),
+    row(
+        "a person's start is not yielded to before it runs",
+        seen(instance=instance(PENDING, launched_at=NOW)),
+        Says(Wait, "starting"),
+        manifest(),
+    ),
+    row(
+        "started and stopped by a person: a new cycle",
+        seen(instance=instance(launched_at=NOW - minutes(1)), snapshots=snapshots()),
+        NewCycle(2, ORIGINALS),
+        manifest(),
+    ),
+]
+
+SHELVE_SNAPSHOTS = [
+    row("stopped: the manifest first", seen(), NewCycle(1, ORIGINALS)),
+    row("manifest of an older stop", seen(snapshots=snapshots(OUTDATED)), NewCycle(2, ORIGINALS), OUTDATED),
+    row("manifest written: snapshots of all", seen(), CreateSnapshots(unknown_snapshots()), unknown_snapshots()),
+    row(
+        "an own volume stands detached before the first cycle",
+        seen(volumes=(root(), detached(data()))),
+        AttachVolume(VOL_DATA, DATA),
+    ),
+    row(
+        "an own volume was detached before the snapshots",
+        seen(volumes=(root(), detached(data()))),
+        AttachVolume(VOL_DATA, DATA),
+        unknown_snapshots(),
+    ),
+    row(
+        "a volume is on its way",
+        seen(volumes=(root(), data(attachment=AttachmentState.ATTACHING))),
+        Says(Wait, "attaching"),
+    ),
+    row(
+        "a volume is on its way, manifest written",
+        seen(volumes=(root(), data(attachment=AttachmentState.ATTACHING))),
+        Says(Wait, "attaching"),
+        unknown_snapshots(),
+    ),
+    row("no volume and no manifest", seen(volumes=()), Says(Blocked, "no volume")),
+    row("no manifest, and the tags tell it: it goes on", seen(volumes=(root(),), snapshots=snapshots()), TOLD),
+    row(
+        "no volume, manifest of an older stop",
+        seen(volumes=(), snapshots=snapshots(OUTDATED)),
+        Says(Blocked, "autostop recover"),
+        OUTDATED,
+    ),
+    row(
+        "the answer was lost: the set is found by its tags",
+        seen(snapshots=snapshots(unknown_snapshots(), state=SnapshotState.PENDING)),
+        WriteManifest(manifest(), "its snapshots are known"),
+        unknown_snapshots(),
+    ),
+    row(
+        "snapshots of another attempt are not this set",
+        seen(snapshots=snapshots()),
+        CreateSnapshots(unknown_snapshots(attempt=2)),
+        unknown_snapshots(attempt=2),
+    ),
+    row(
+        "snapshots of another cycle are not this set",
+        seen(snapshots=snapshots()),
+        CreateSnapshots(unknown_snapshots(cycle=2)),
+        unknown_snapshots(cycle=2),
+    ),
+    row(
+        "snapshots of an earlier launch with the same number are not this set",
+        seen(snapshots=snapshots(OUTDATED)),
+        CreateSnapshots(unknown_snapshots()),
+        unknown_snapshots(),
+    ),
+    row(
+        "snapshots of other volumes are not this set",
+        seen(snapshots=(snapshot(ROOT, volume=VolumeId("vol-x")), snapshot(DATA, volume=VolumeId("vol-y")))),
+        CreateSnapshots(unknown_snapshots()),
+        unknown_snapshots(),
+    ),
+    row(
+        "partly listed, just before the lists must be right",
+        seen(snapshots=(snapshot(ROOT),)),
+        Says(Wait, "only some"),
+        unknown_snapshots(written_at=NOW - LISTS_LAG_FOR + SECOND),
+    ),
+    row(
+        "partly listed, asked for long after it was written down",
+        seen(snapshots=(snapshot(ROOT),)),
+        Says(Wait, "only some"),
+        unknown_snapshots(written_at=LAUNCHED, asked_at=NOW - LISTS_LAG_FOR + SECOND),
+    ),
+    row(
+        "asked for, none listed, just before the lists must be right",
+        seen(),
+        Says(Wait, "no snapshots yet that may have been made"),
+        unknown_snapshots(asked_at=NOW - LISTS_LAG_FOR + SECOND),
+    ),
+    row(
+        "asked for, none listed for too long: again",
+        seen(),
+        CreateSnapshots(unknown_snapshots(asked_at=NOW - LISTS_LAG_FOR)),
+        unknown_snapshots(asked_at=NOW - LISTS_LAG_FOR),
+    ),
+    row(
+        "listed twice, one of them failed: the other",
+        seen(
+            snapshots=(
+                snapshot(ROOT),
+                snapshot(DATA, id=SnapshotId("snap-x"), state=SnapshotState.ERROR),
+                snapshot(DATA),
+            )
+        ),
+        WriteManifest(manifest(), "its snapshots are known"),
+        unknown_snapshots(),
+    ),
+    row(
+        "partly listed for too long: again",
+        seen(snapshots=(snapshot(ROOT),)),
+        NextAttempt(2),
+        unknown_snapshots(written_at=NOW - LISTS_LAG_FOR),
+    ),
+    row(
+        "known but not listed, just before the lists must be right",
+        seen(snapshots=(snapshot(ROOT, of=JUST_WRITTEN),)),
+        Says(Wait, "does not list"),
+        JUST_WRITTEN,
+    ),
+    row(
+        "known but not listed, asked for long after it was written down",
+        seen(snapshots=(snapshot(ROOT),)),
+        Says(Wait, "does not list"),
+        manifest(asked_at=NOW - LISTS_LAG_FOR + SECOND),
+    ),
+    row("known and gone: again", seen(snapshots=(snapshot(ROOT),)), NextAttempt(2), manifest(asked_at=LONG_AGO)),
+    row(
+        "pending, its manifest not on it yet",
+        seen(snapshots=(snapshot(ROOT, state=SnapshotState.PENDING, tags=manifest().set_tags()), snapshot(DATA))),
+        TagSnapshot(SnapshotId("snap-root"), manifest().snapshot_tags(record(ROOT))),
+        manifest(),
+    ),
+    row(
+        "complete, its manifest not on it yet",
+        seen(snapshots=(snapshot(ROOT), snapshot(DATA, tags=manifest().set_tags()))),
+        TagSnapshot(SnapshotId("snap-data"), manifest().snapshot_tags(record(DATA))),
+        manifest(),
+    ),
+    row(
+        "pending: waits, and shows the slowest",
+        seen(
+            snapshots=(
+                snapshot(ROOT, state=SnapshotState.PENDING, progress=80),
+                marked(SnapshotState.PENDING, progress=12)[1],
+            )
+        ),
+        Says(Wait, "snapshots: 12 %"),
+        manifest(),
+    ),
+    row("one is pending", seen(snapshots=marked(SnapshotState.PENDING, progress=99)), Says(Wait, "99 %"), manifest()),
+    row("error at attempt 1", seen(snapshots=marked(SnapshotState.ERROR)), NextAttempt(2), manifest()),
+    row(
+        "error at attempt 2",
+        seen(
+            snapshots=(
+                snapshot(ROOT, of=manifest(attempt=2)),
+                snapshot(DATA, of=manifest(attempt=2), state=SnapshotState.ERROR),
+            )
+        ),
+        NextAttempt(3),
+        manifest(attempt=2),
+    ),
+    row(
+        "error at attempt 3: blocked, in EBS's words",
+        seen(
+            snapshots=(
+                snapshot(ROOT, of=THIRD),
+                snapshot(DATA, of=THIRD, state=SnapshotState.ERROR, message="KMS says no"),
+            )
+        ),
+        Says(Blocked, "KMS says no"),
+        THIRD,
+    ),
+    row(
+        "the third set failed for an earlier intent: a new cycle",
+        seen(snapshots=(snapshot(ROOT, of=EARLIER), snapshot(DATA, of=EARLIER, state=SnapshotState.ERROR))),
+        NewCycle(2, ORIGINALS),
+        EARLIER,
+    ),
+    row(
+        "its snapshots were deleted too: a number that was never there",
+        seen(),
+        NewCycle(2, ORIGINALS),
+        replace(EARLIER, written_at=LONG_AGO),
+    ),
+    row("in the Recycle Bin", seen(snapshots=marked(SnapshotState.RECOVERABLE)), NextAttempt(2), manifest()),
+    row("coming from the Recycle Bin", seen(snapshots=marked(SnapshotState.RECOVERING)), NextAttempt(2), manifest()),
+    row(
+        "a volume was attached meanwhile: a cycle with it",
+        seen(volumes=(*both(), STRANGER), snapshots=snapshots()),
+        NewCycle(2, {**ORIGINALS, "/dev/sdg": "vol-extra"}),
+        manifest(),
+    ),
+    row(
+        "a volume that nobody adopted was attached meanwhile",
+        seen(volumes=(*both(), replace(STRANGER, tags={})), snapshots=snapshots()),
+        Says(Blocked, "vol-extra at /dev/sdg is not adopted"),
+        manifest(),
+    ),
+    row(
+        "a snapshot is older than the stop: a new cycle",
+        seen(snapshots=(snapshot(ROOT), snapshot(DATA, started_at=STOPPED - SECOND))),
+        NewCycle(2, ORIGINALS),
+        manifest(),
+    ),
+    row(
+        "a volume grew since it was written down: a new cycle",
+        seen(volumes=(root(), data(size_gib=600)), snapshots=snapshots()),
+        NewCycle(2, ORIGINALS),
+        manifest(),
+    ),
+]
+
+SHELVE_REMOVES = [
+    row(
+        "complete, attached: the root is detached first",
+        seen(snapshots=snapshots()),
+        DetachVolume(VOL_ROOT, ROOT),
+        manifest(),
+    ),
+    row(
+        "root on its way: the data volume is detached beside it",
+        seen(volumes=(root(attachment=AttachmentState.DETACHING), data()), snapshots=snapshots()),
+        DetachVolume(VOL_DATA, DATA),
+        manifest(),
+    ),
+    row(
+        "one detached, one attached: none is deleted before all are detached",
+        seen(volumes=(detached(root()), data()), snapshots=snapshots()),
+        DetachVolume(VOL_DATA, DATA),
+        manifest(),
+    ),
+    row(
+        "still detaching",
+        seen(volumes=(root(attachment=AttachmentState.DETACHING), detached(data())), snapshots=snapshots()),
+        Says(Wait, "detaching vol-root"),
+        manifest(),
+    ),
+    row(
+        "detached in one list, not yet available in the other",
+        seen(volumes=(detached(root(), VolumeState.IN_USE), detached(data())), snapshots=snapshots()),
+        Says(Wait, "detaching vol-root"),
+        manifest(),
+    ),
+    row(
+        "attached elsewhere by a person",
+        seen(volumes=(detached(root()), data(attached_to=ELSEWHERE)), snapshots=snapshots()),
+        Says(Blocked, "vol-data is attached to i-0def"),
+        manifest(),
+    ),
+    row(
+        "all detached: deleted",
+        seen(volumes=both_detached(), snapshots=snapshots()),
+        DeleteVolume(VOL_ROOT, SnapshotId("snap-root")),
+        manifest(),
+    ),
+    row(
+        "half deleted: goes on",
+        seen(volumes=(gone(root()), detached(data())), snapshots=snapshots()),
+        DeleteVolume(VOL_DATA, SnapshotId("snap-data")),
+        manifest(),
+    ),
+    row(
+        "EBS deletes the last", seen(volumes=(gone(data()),), snapshots=snapshots()), Says(Wait, "deleting"), manifest()
+    ),
+    row("nothing is left: settled", seen(volumes=(), snapshots=snapshots()), Settled(), manifest()),
+    row(
+        "nothing is left but a snapshot that failed: deleted",
+        seen(volumes=(), snapshots=(FAILED, *snapshots())),
+        DeleteFailedSnapshot(SnapshotId("snap-failed")),
+        manifest(),
+    ),
+    row(
+        "deleted, and still listed so: settled",
+        seen(volumes=(detached(root(), VolumeState.DELETED),), snapshots=snapshots()),
+        Settled(),
+        manifest(),
+    ),
+    row(
+        "launched since: attached again, not deleted",
+        seen(instance=instance(launched_at=LATER), volumes=both_detached(), snapshots=snapshots()),
+        AttachVolume(VOL_DATA, DATA),
+        manifest(),
+    ),
+    row(
+        "launched since, half deleted: nothing is restored by guess",
+        seen(instance=instance(launched_at=LATER), volumes=(root(),), snapshots=snapshots()),
+        NewCycle(2, {ROOT: "vol-root"}),
+        manifest(),
+    ),
+    row(
+        "detached, and its tag taken away",
+        seen(volumes=(replace(detached(root()), tags={}), detached(data())), snapshots=snapshots()),
+        Says(Blocked, "vol-root does not carry this workstation's tags"),
+        manifest(),
+    ),
+    row(
+        "a snapshot was deleted while the volumes stood detached: again, all together",
+        seen(volumes=both_detached(), snapshots=(snapshot(ROOT),)),
+        NextAttempt(2),
+        manifest(),
+    ),
+    row(
+        "and before that set everything is attached again",
+        seen(volumes=both_detached(), snapshots=(snapshot(ROOT),)),
+        AttachVolume(VOL_DATA, DATA),
+        unknown_snapshots(attempt=2),
+    ),
+    row(
+        "half deleted, the snapshot of what is left was lost: what is gone is restored first",
+        seen(volumes=(detached(data()),), snapshots=(snapshot(ROOT),)),
+        CreateVolume(manifest(), record(ROOT)),
+        manifest(),
+    ),
+    row(
+        "half deleted, the snapshot of what is left is lost, restored: a new cycle",
+        seen(volumes=(restored(ROOT, delete_on_termination=True), data()), snapshots=(snapshot(ROOT),)),
+        NewCycle(2, {ROOT: "vol-root-2", DATA: "vol-data"}),
+        manifest(),
+    ),
+    row(
+        "half deleted, the snapshot of what is gone was lost",
+        seen(volumes=(detached(data()),), snapshots=(snapshot(DATA),)),
+        Says(Blocked, "snap-root of /dev/xvda is gone"),
+        manifest(),
+    ),
+    row(
+        "all deleted, a snapshot was lost",
+        seen(volumes=(), snapshots=(snapshot(ROOT),)),
+        Says(Blocked, "Recycle Bin"),
+        manifest(),
+    ),
+    row(
+        "all deleted, a snapshot was lost, and one of another cycle is there",
+        seen(volumes=(), snapshots=(snapshot(ROOT), snapshot(DATA, manifest(cycle=7), id=SnapshotId("snap-other")))),
+        Says(Blocked, "Others of it are kept (snap-other), but none is taken by guess"),
+        manifest(),
+    ),
+    row(
+        "half restored by a tap, then shelved again: made whole first",
+        seen(volumes=(restored(ROOT),), snapshots=snapshots()),
+        CreateVolume(manifest(), record(DATA)),
+        manifest(),
+    ),
+    row(
+        "restored and never started, then shelved again: a new cycle",
+        seen(volumes=(restored(ROOT, delete_on_termination=True), restored(DATA)), snapshots=snapshots()),
+        NewCycle(2, {ROOT: "vol-root-2", DATA: "vol-data-2"}),
+        manifest(),
+    ),
+    row(
+        "restored and never started: delete-on-termination is put back before it is written down",
+        seen(volumes=(restored(ROOT), restored(DATA)), snapshots=snapshots()),
+        SetDeleteOnTermination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
+        manifest(),
+    ),
+    row(
+        "half deleted, and what is left grew: made whole, then a new cycle",
+        seen(volumes=(replace(detached(data()), size_gib=600),), snapshots=snapshots()),
+        CreateVolume(manifest(), record(ROOT)),
+        manifest(),
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "known", "now", "expected"), [*SHELVE_STOPS, *SHELVE_SNAPSHOTS, *SHELVE_REMOVES])
+def test_toward_shelve(what: Observation, known: Manifest | None, now: datetime, expected: Expected) -> None:
+    check(next_step(what, intent(Wanted.SHELVE), known, now), expected)
+
+
+ROOT_ALONE = manifest(volumes=(record(ROOT),))
+WHOLE_ROOT = restored(ROOT, delete_on_termination=True)
+FOREIGN = data(id=VolumeId("vol-foreign"), tags={})
+AGAIN = instance(launched_at=LATER)
+
+RUN_STARTS = [
+    row("pending: waits", seen(instance=instance(PENDING)), Says(Wait, "starting")),
+    row("stopping: waits, then starts", seen(instance=instance(STOPPING)), Says(Wait, "right after")),
+    row("stopped, all attached, never shelved", seen(), StartInstance()),
+    row("stopped, all attached, manifest outdated", seen(snapshots=snapshots(OUTDATED)), StartInstance(), OUTDATED),
+    row("manifest written, no snapshots yet: just start", seen(), StartInstance(), unknown_snapshots()),
+    row(
+        "snapshots pending: just start",
+        seen(snapshots=snapshots(state=SnapshotState.PENDING)),
+        StartInstance(),
+        manifest(),
+    ),
+    row("snapshots failed: just start", seen(snapshots=marked(SnapshotState.ERROR)), StartInstance(), manifest()),
+    row("snapshots lost, volumes there: just start", seen(), StartInstance(), manifest()),
+    row(
+        "detaching: waits",
+        seen(volumes=(root(), data(attachment=AttachmentState.DETACHING)), snapshots=snapshots()),
+        Says(Wait, "detaching vol-data"),
+        manifest(),
+    ),
+    row(
+        "detached: attach, the root last",
+        seen(volumes=both_detached(), snapshots=snapshots()),
+        AttachVolume(VOL_DATA, DATA),
+        manifest(),
+    ),
+    row(
+        "detached while snapshots are pending: attach",
+        seen(volumes=(root(), detached(data())), snapshots=snapshots(state=SnapshotState.PENDING)),
+        AttachVolume(VOL_DATA, DATA),
+        manifest(),
+    ),
+    row(
+        "attaching and detached: attach the other beside it",
+        seen(volumes=(detached(root()), data(attachment=AttachmentState.ATTACHING)), snapshots=snapshots()),
+        AttachVolume(VOL_ROOT, ROOT),
+        manifest(),
+    ),
+    row(
+        "all attached but one attaching: waits",
+        seen(volumes=(root(), data(attachment=AttachmentState.ATTACHING)), snapshots=snapshots()),
+        Says(Wait, "attaching vol-data"),
+        manifest(),
+    ),
+    row(
+        "all deleted: restore",
+        seen(volumes=(), snapshots=snapshots()),
+        CreateVolume(manifest(), record(DATA)),
+        manifest(),
+    ),
+    row(
+        "half deleted: restore before the other is attached",
+        seen(volumes=(gone(root()), detached(data())), snapshots=snapshots()),
+        CreateVolume(manifest(), record(ROOT)),
+        manifest(),
+    ),
+    row(
+        "half restored: the rest is created beside it",
+        seen(volumes=(detached(restored(DATA), VolumeState.CREATING),), snapshots=snapshots()),
+        CreateVolume(manifest(), record(ROOT)),
+        manifest(),
+    ),
+    row(
+        "creating: waits",
+        seen(volumes=(WHOLE_ROOT, detached(restored(DATA), VolumeState.CREATING)), snapshots=snapshots()),
+        Says(Wait, "creating vol-data-2"),
+        manifest(),
+    ),
+    row(
+        "created: attach",
+        seen(volumes=(restored(ROOT), detached(restored(DATA))), snapshots=snapshots()),
+        AttachVolume(VolumeId("vol-data-2"), DATA),
+        manifest(),
+    ),
+    row(
+        "without our tags it is left where it is",
+        seen(volumes=(WHOLE_ROOT, detached(data(tags={"Project": "genome"}))), snapshots=snapshots()),
+        Says(Blocked, "vol-data does not carry this workstation's tags any more"),
+        manifest(),
+    ),
+    row(
+        "one that only the tags know, detached before the manifest was written: attach",
+        seen(volumes=(WHOLE_ROOT, detached(data())), snapshots=(snapshot(ROOT, ROOT_ALONE),)),
+        AttachVolume(VOL_DATA, DATA),
+        ROOT_ALONE,
+    ),
+    row(
+        "one was detached a moment ago, and the lists show both attached: wait",
+        seen(volumes=both(), snapshots=snapshots()),
+        Says(Wait, "may not show yet what was detached"),
+        manifest(detached_at=NOW - LISTS_LAG_FOR + timedelta(seconds=1)),
+    ),
+    row(
+        "one was detached long ago, and attached again: start",
+        seen(volumes=both(), snapshots=snapshots()),
+        StartInstance(),
+        manifest(detached_at=NOW - LISTS_LAG_FOR),
+    ),
+    row(
+        "both were detached a moment ago, deleted and restored: start",
+        seen(volumes=(WHOLE_ROOT, restored(DATA)), snapshots=snapshots()),
+        StartInstance(),
+        manifest(detached_at=NOW),
+    ),
+    row(
+        "detached a moment ago for a stop before the last start: start",
+        seen(volumes=both(), snapshots=snapshots(OUTDATED)),
+        StartInstance(),
+        replace(OUTDATED, detached_at=NOW),
+    ),
+    row(
+        "restored and attached: start",
+        seen(volumes=(WHOLE_ROOT, restored(DATA)), snapshots=snapshots()),
+        StartInstance(),
+        manifest(),
+    ),
+    row(
+        "restored and attached, which reset delete-on-termination: put back",
+        seen(volumes=(restored(ROOT), restored(DATA)), snapshots=snapshots()),
+        SetDeleteOnTermination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
+        manifest(),
+    ),
+    row(
+        "attached again, which reset delete-on-termination: put back",
+        seen(volumes=(root(delete_on_termination=False), data()), snapshots=snapshots()),
+        SetDeleteOnTermination(VOL_ROOT, ROOT, delete_on_termination=True),
+        manifest(),
+    ),
+    row(
+        "put back while another is still attaching",
+        seen(volumes=(restored(ROOT), restored(DATA, attachment=AttachmentState.ATTACHING)), snapshots=snapshots()),
+        SetDeleteOnTermination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
+        manifest(),
+    ),
+    row(
+        "put back only after the other is being attached",
+        seen(volumes=(restored(ROOT), detached(restored(DATA))), snapshots=snapshots()),
+        AttachVolume(VolumeId("vol-data-2"), DATA),
+        manifest(),
+    ),
+    row(
+        "still attaching: not yet put back",
+        seen(volumes=(restored(ROOT, attachment=AttachmentState.ATTACHING), restored(DATA)), snapshots=snapshots()),
+        Says(Wait, "attaching vol-root-2"),
+        manifest(),
+    ),
+    row(
+        "the flag of a volume whose manifest is outdated is the owner's",
+        seen(volumes=(root(delete_on_termination=False), data()), snapshots=snapshots(OUTDATED)),
+        StartInstance(),
+        OUTDATED,
+    ),
+    row(
+        "one as it was, one restored: start",
+        seen(volumes=(root(), restored(DATA)), snapshots=snapshots()),
+        StartInstance(),
+        manifest(),
+    ),
+    row(
+        "EBS could not create it: written down",
+        seen(volumes=(restored(ROOT), detached(restored(DATA), VolumeState.ERROR)), snapshots=snapshots()),
+        Says(NoteFailedVolume, "KMS"),
+        manifest(),
+    ),
+    row(
+        "EBS could not create it, and its snapshot is not complete any more",
+        seen(
+            volumes=(restored(ROOT), detached(restored(DATA), VolumeState.ERROR)),
+            snapshots=marked(SnapshotState.RECOVERABLE),
+        ),
+        Says(Blocked, "vol-data-2 of /dev/sdf has failed"),
+        manifest(),
+    ),
+    row(
+        "one copy failed, another is there: the failed one goes first",
+        seen(
+            volumes=(
+                restored(ROOT),
+                detached(restored(DATA), VolumeState.ERROR),
+                detached(restored(DATA, id=VolumeId("vol-data-3"))),
+            ),
+            snapshots=snapshots(),
+        ),
+        Says(NoteFailedVolume, "vol-data-2"),
+        manifest(),
+    ),
+    row(
+        "in use, the attachment not listed yet",
+        seen(volumes=(root(), detached(data(), VolumeState.IN_USE)), snapshots=snapshots()),
+        Says(Wait, "vol-data is in-use"),
+        manifest(),
+    ),
+    row(
+        "attached elsewhere",
+        seen(volumes=(root(), data(attached_to=ELSEWHERE)), snapshots=snapshots()),
+        Says(Blocked, "attached to i-0def"),
+        manifest(),
+    ),
+    row(
+        "attached at another device",
+        seen(volumes=(root(), data(device="/dev/sdz")), snapshots=snapshots()),
+        Says(Blocked, "at /dev/sdz, and not at /dev/sdf"),
+        manifest(),
+    ),
+    row(
+        "on its way from another device",
+        seen(volumes=(root(), data(device="/dev/sdz", attachment=AttachmentState.DETACHING)), snapshots=snapshots()),
+        Says(Wait, "vol-data is in-use"),
+        manifest(),
+    ),
+    row(
+        "a foreign volume in its place",
+        seen(volumes=(root(), FOREIGN, detached(data())), snapshots=snapshots()),
+        Says(Blocked, "vol-foreign is attached at /dev/sdf, where vol-data was"),
+        manifest(),
+    ),
+    row(
+        "a volume restored from another cycle in its place",
+        seen(volumes=(root(), restored(DATA, of=manifest(cycle=7))), snapshots=snapshots()),
+        Says(Blocked, "vol-data-2 is attached"),
+        manifest(),
+    ),
+    row(
+        "a copy from another snapshot in its place",
+        seen(volumes=(root(), restored(DATA, snapshot=SnapshotId("snap-other"))), snapshots=snapshots()),
+        Says(Blocked, "vol-data-2 is attached"),
+        manifest(),
+    ),
+    row(
+        "a further volume does no harm",
+        seen(volumes=(*both(), STRANGER), snapshots=snapshots()),
+        StartInstance(),
+        manifest(),
+    ),
+    row(
+        "the snapshot is gone: no empty disk",
+        seen(volumes=(), snapshots=(snapshot(ROOT),)),
+        Says(Blocked, "snap-data of /dev/sdf is gone"),
+        manifest(),
+    ),
+    row(
+        "the snapshot is not complete",
+        seen(volumes=(), snapshots=marked(SnapshotState.RECOVERING)),
+        Says(Blocked, "snap-data of /dev/sdf is recovering"),
+        manifest(),
+    ),
+    row(
+        "deleted before there was a snapshot",
+        seen(volumes=(root(),), snapshots=()),
+        Says(Blocked, "/dev/sdf is not restored"),
+        unknown_snapshots(),
+    ),
+    row(
+        "manifest outdated, nothing left: no older cycle by guess",
+        seen(volumes=(), snapshots=snapshots(OUTDATED)),
+        Says(Blocked, "root device /dev/xvda"),
+        OUTDATED,
+    ),
+    row("no manifest, and the tags tell it", seen(volumes=(), snapshots=snapshots()), TOLD),
+    row("manifest from a backup, and the tags tell it", seen(volumes=(), snapshots=snapshots()), TOLD, OUTDATED),
+    row(
+        "no manifest, and the tags tell of more than they can give back",
+        seen(volumes=(root(),), snapshots=(snapshot(DATA),)),
+        Says(Blocked, "/dev/sdf exist only as snapshots of it. Run `autostop recover"),
+    ),
+    row("no manifest, nothing left, one snapshot", seen(volumes=(), snapshots=(snapshot(),)), Says(Blocked, "recover")),
+    row("no manifest, nothing left, no snapshots", seen(volumes=()), Says(Blocked, "root device /dev/xvda")),
+    row(
+        "manifest outdated, the data volume gone: it runs without, and nothing is restored by guess",
+        seen(instance=AGAIN, volumes=(root(),), snapshots=snapshots()),
+        StartInstance(),
+        manifest(),
+    ),
+    row("root missing, data there", seen(volumes=(data(),)), Says(Blocked, "root device /dev/xvda")),
+    row("no manifest, own volumes detached", seen(volumes=both_detached()), AttachVolume(VOL_DATA, DATA)),
+    row("no manifest, the root detached", seen(volumes=(detached(root()), data())), AttachVolume(VOL_ROOT, ROOT)),
+    row(
+        "manifest outdated, own volume detached",
+        seen(volumes=(root(), detached(data())), snapshots=snapshots(OUTDATED)),
+        AttachVolume(VOL_DATA, DATA),
+        OUTDATED,
+    ),
+    row(
+        "no manifest, a detached volume that is not ours",
+        seen(volumes=(root(), detached(UNADOPTED), detached(OTHERS))),
+        StartInstance(),
+    ),
+    row(
+        "no manifest, a detached volume of another workstation for this device",
+        seen(volumes=(root(), replace(detached(data()), tags={**data().tags, tags.WORKSTATION: str(ELSEWHERE)}))),
+        StartInstance(),
+    ),
+    row(
+        "no manifest, a detached volume that is not ours any more",
+        seen(volumes=(root(), replace(detached(data()), tags={**data().tags, tags.AUTOSTOP: "off"}))),
+        StartInstance(),
+    ),
+    row("no manifest, an own volume is deleted", seen(volumes=(root(), gone(data()))), StartInstance()),
+    row(
+        "no manifest, an own volume is being created: waits",
+        seen(volumes=(root(), detached(data(), VolumeState.CREATING))),
+        Says(Wait, "creating vol-data"),
+    ),
+    row(
+        "no manifest, an own volume is being created, the root is detached: attach it meanwhile",
+        seen(volumes=(detached(root()), detached(data(), VolumeState.CREATING))),
+        AttachVolume(VOL_ROOT, ROOT),
+    ),
+    row(
+        "no manifest, its device is taken while it is being created",
+        seen(volumes=(root(), FOREIGN, detached(data(), VolumeState.CREATING))),
+        StartInstance(),
+    ),
+    row(
+        "no manifest, own volume detached without its device",
+        seen(volumes=(root(), replace(detached(data()), tags=OURS))),
+        StartInstance(),
+    ),
+    row(
+        "no manifest, its device is taken",
+        seen(volumes=(root(), FOREIGN, detached(data()))),
+        StartInstance(),
+    ),
+    row(
+        "no manifest, two volumes for one device",
+        seen(volumes=(root(), detached(data()), detached(data(id=VolumeId("vol-twin"))))),
+        Says(Blocked, "vol-data and vol-twin both belong at /dev/sdf"),
+    ),
+    row(
+        "no manifest, attaching",
+        seen(volumes=(root(), data(attachment=AttachmentState.ATTACHING))),
+        Says(Wait, "attaching vol-data"),
+    ),
+]
+
+STARTED = NOW
+JUST_BEFORE = STARTED + JUPYTER_ANSWERS_WITHIN - SECOND
+IN_TIME = STARTED + JUPYTER_ANSWERS_WITHIN
+
+
+def up(**other: Any) -> Observation:
+    """Running since `STARTED` on the volumes restored from cycle 1, with Jupyter asked."""
+    fields: dict[str, Any] = {
+        "instance": instance(RUNNING, launched_at=STARTED),
+        "volumes": (restored(ROOT, delete_on_termination=True), restored(DATA)),
+        "snapshots": snapshots(),
+        "asks_jupyter": True,
+        "jupyter": reading(STARTED + minutes(1)),
+    }
+    return seen(**{**fields, **other})
+
+
+OLDER = snapshot(DATA, of=manifest(cycle=1), id=SnapshotId("snap-old"))
+SECOND_CYCLE = manifest(cycle=2)
+NO_SERVERS = replace(reading(STARTED), servers=())
+SILENT = Unread(STARTED, "no answer")
+
+
+def up_from_second(**other: Any) -> Observation:
+    """Running on the volumes restored from cycle 2, with a snapshot of cycle 1 left."""
+    return up(
+        **{
+            "volumes": (restored(ROOT, of=SECOND_CYCLE, delete_on_termination=True), restored(DATA, of=SECOND_CYCLE)),
+            "snapshots": (OLDER, *snapshots(SECOND_CYCLE)),
+            **other,
+        }
+    )
+
+
+RUN_FINISHES = [
+    row("running, checks through, Jupyter answers: settled", up(), Settled(), manifest()),
+    row("running, never shelved: settled", up(volumes=both(), snapshots=()), Settled()),
+    row(
+        "what the owner made of delete-on-termination since is left alone",
+        up(volumes=(restored(ROOT), data())),
+        Settled(),
+        manifest(),
+    ),
+    row("checks initializing", up(checks=Checks.INITIALIZING, jupyter=None), Says(Wait, "booting"), manifest()),
+    row("checks unknown", up(checks=Checks.UNKNOWN, jupyter=None), Says(Wait, "booting"), manifest()),
+    row(
+        "checks initializing, Jupyter answers",
+        up(checks=Checks.INITIALIZING),
+        Says(Wait, "Jupyter answers"),
+        manifest(),
+    ),
+    row("checks impaired", up(checks=Checks.IMPAIRED), Says(Wait, "checks fail"), manifest()),
+    row("nobody asks Jupyter", up(asks_jupyter=False, jupyter=None), Settled(), manifest()),
+    row(
+        "nobody asks Jupyter, checks initializing",
+        up(asks_jupyter=False, checks=Checks.INITIALIZING),
+        Says(Wait, ""),
+        manifest(),
+    ),
+    row("no answer yet", up(jupyter=None), Says(Wait, "does not answer"), manifest(), JUST_BEFORE),
+    row("an answer that cannot be read", up(jupyter=SILENT), Says(Wait, "does not answer"), manifest(), JUST_BEFORE),
+    row("no server runs yet", up(jupyter=NO_SERVERS), Says(Wait, "does not answer"), manifest(), JUST_BEFORE),
+    row("no answer in time", up(jupyter=None), Says(Settled, "nothing was heard"), manifest(), IN_TIME),
+    row(
+        "no answer that can be read in time",
+        up(jupyter=SILENT),
+        Says(Settled, "nothing was heard"),
+        manifest(),
+        IN_TIME,
+    ),
+    row("it has no Jupyter", up(jupyter=NO_SERVERS), Settled(), manifest(), IN_TIME),
+    row(
+        "the clock is behind the launch",
+        up(jupyter=None),
+        Says(Wait, "does not answer"),
+        manifest(),
+        STARTED - minutes(9),
+    ),
+    row(
+        "a snapshot that failed goes as soon as it runs",
+        up(snapshots=(FAILED, *snapshots()), jupyter=None),
+        DeleteFailedSnapshot(SnapshotId("snap-failed")),
+        manifest(),
+    ),
+    row(
+        "and so does one that the manifest of before the start names",
+        up(volumes=both(), snapshots=marked(SnapshotState.ERROR)),
+        DeleteFailedSnapshot(SnapshotId("snap-data")),
+        manifest(),
+    ),
+    row(
+        "a note on its type that holds no more is taken back",
+        up(instance=instance(RUNNING, launched_at=STARTED, tags={**OURS, tags.INSTANCE_TYPE: "m7g.xlarge c7g.xlarge"})),
+        NoteType(""),
+        manifest(),
+    ),
+    row(
+        "a note on its type that holds stays",
+        up(instance=instance(RUNNING, launched_at=STARTED, tags={**OURS, tags.INSTANCE_TYPE: "c7g.xlarge m7g.xlarge"})),
+        Settled(),
+        manifest(),
+    ),
+    row("ready: an older cycle is retired", up_from_second(), DeleteSnapshot(SnapshotId("snap-old"), 1), SECOND_CYCLE),
+    row("not ready: it is kept", up_from_second(checks=Checks.INITIALIZING), Says(Wait, ""), SECOND_CYCLE),
+    row(
+        "Jupyter silent: it is kept for good",
+        up_from_second(jupyter=None),
+        Says(Settled, "kept"),
+        SECOND_CYCLE,
+        IN_TIME,
+    ),
+    row(
+        "a server in the list, no Jupyter in time: it is retired",
+        up_from_second(jupyter=NO_SERVERS),
+        DeleteSnapshot(SnapshotId("snap-old"), 1),
+        SECOND_CYCLE,
+        IN_TIME,
+    ),
+    row(
+        "started from the volumes of before: it is kept",
+        up_from_second(volumes=(root(), data())),
+        Settled(),
+        SECOND_CYCLE,
+    ),
+    row("without a manifest nothing is retired", up_from_second(volumes=(root(), data())), Settled()),
+    row(
+        "busy Jupyter is ready too",
+        up(jupyter=reading(NOW, server(busy=1, kernel_active_at=NOW))),
+        Settled(),
+        manifest(),
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "known", "now", "expected"), [*RUN_STARTS, *RUN_FINISHES])
+def test_toward_run(what: Observation, known: Manifest | None, now: datetime, expected: Expected) -> None:
+    check(next_step(what, intent(Wanted.RUN), known, now), expected)
+
+
+@pytest.mark.parametrize("wanted", Wanted)
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(seen(instance=None, volumes=()), id="not found"),
+        pytest.param(seen(instance=instance(InstanceState.TERMINATED)), id="terminated"),
+        pytest.param(seen(instance=instance(InstanceState.SHUTTING_DOWN)), id="shutting down"),
+    ],
+)
+def test_nothing_is_done_for_an_instance_that_is_no_more(wanted: Wanted, what: Observation) -> None:
+    check(next_step(what, intent(wanted), manifest(), NOW), Says(Blocked, f"{ID} is terminated or not there"))
+
+
+@pytest.mark.parametrize("wanted", Wanted)
+@pytest.mark.parametrize("state", InstanceState)
+def test_a_settled_intent_is_history(wanted: Wanted, state: InstanceState) -> None:
+    settled = intent(wanted, settled_at=NOW)
+
+    outcome = next_step(seen(instance=instance(state)), settled, manifest(), NOW)
+
+    assert outcome == Settled()
+
+
+def test_a_person_who_starts_it_is_who_wanted_it() -> None:
+    started = seen(instance=instance(RUNNING, launched_at=NOW))
+
+    outcome = next_step(started, intent(Wanted.SHELVE), manifest(), NOW)
+
+    assert isinstance(outcome, ChangeIntent)
+    assert (outcome.wanted, outcome.by) == (Wanted.RUN, By.FOUND)
+
+
+def test_a_manifest_says_everything_about_its_volumes() -> None:
+    outcome = next_step(seen(), intent(Wanted.SHELVE, number=7), None, NOW)
+
+    assert isinstance(outcome, WriteManifest)
+    assert outcome.manifest == unknown_snapshots(intent=7, written_at=NOW, volumes=(record(DATA), record(ROOT)))
+
+
+@pytest.mark.parametrize("wanted", Wanted)
+@pytest.mark.parametrize("state", [InstanceState.RUNNING, InstanceState.STOPPED])
+@pytest.mark.parametrize("own", [{}, {tags.AUTOSTOP: "off"}], ids=["no tag", "turned off"])
+def test_nothing_is_done_for_an_instance_that_lost_its_tag(
+    wanted: Wanted, state: InstanceState, own: dict[str, str]
+) -> None:
+    what = seen(instance=instance(state, tags=own))
+
+    check(next_step(what, intent(wanted), None, NOW), Says(Blocked, "does not carry the tag"))

@@ -1,0 +1,53 @@
+"""What disks and snapshots cost a month, computed by hand beside it."""
+
+import pytest
+
+from autostop.cost import cost_awake, cost_now, volume_cost
+from autostop.model import SnapshotState, VolumeState
+from tests.build import DATA, both, detached, gone, manifest, snapshot, snapshots, volume
+
+AWAKE = 50 * 0.08 + 500 * 0.08
+
+
+@pytest.mark.parametrize(
+    ("type_", "size_gib", "iops", "throughput", "usd"),
+    [
+        pytest.param("gp3", 100, 3000, 125, 8.0, id="gp3 with what is included"),
+        pytest.param("gp3", 100, None, None, 8.0, id="gp3, nothing said"),
+        pytest.param("gp3", 100, 4000, 125, 13.0, id="gp3, 1000 IOPS more"),
+        pytest.param("gp3", 100, 3000, 225, 12.0, id="gp3, 100 MiB/s more"),
+        pytest.param("gp2", 100, 300, None, 10.0, id="gp2, whose IOPS are free"),
+        pytest.param("io2", 100, 1000, None, 77.5, id="io2"),
+        pytest.param("io1", 100, 1000, None, 77.5, id="io1"),
+        pytest.param("st1", 1000, None, None, 45.0, id="st1"),
+        pytest.param("gp9", 100, None, None, 10.0, id="a type that is not known yet"),
+    ],
+)
+def test_a_volume(type_: str, size_gib: int, iops: int | None, throughput: int | None, usd: float) -> None:
+    assert volume_cost(type_, size_gib, iops, throughput) == pytest.approx(usd)
+
+
+def test_now_counts_what_exists() -> None:
+    deleted = volume("/dev/sdg", state=VolumeState.DELETED)
+    made = (snapshot(stored_bytes=10 * 2**30), snapshot(DATA), snapshot(state=SnapshotState.ERROR))
+
+    assert cost_now([*both(), deleted, gone(volume())], made) == pytest.approx(AWAKE + 10 * 0.05 + 500 * 0.05)
+
+
+def test_an_empty_snapshot_costs_nothing() -> None:
+    assert cost_now([], [snapshot(stored_bytes=0)]) == 0
+
+
+def test_awake_counts_the_volumes_that_there_are() -> None:
+    assert cost_awake(both(), None) == pytest.approx(AWAKE)
+    assert cost_awake([volume("/dev/sdg", size_gib=1000)] * 3, manifest()) == pytest.approx(240.0)
+
+
+def test_awake_counts_what_the_manifest_restores_while_shelved() -> None:
+    assert cost_awake([], manifest()) == pytest.approx(AWAKE)
+    assert cost_awake([detached(volume())], manifest()) == pytest.approx(AWAKE)
+    assert cost_awake([], None) == 0
+
+
+def test_shelved_is_cheaper_than_awake() -> None:
+    assert cost_now([], snapshots()) < cost_awake([], manifest())

@@ -1,0 +1,82 @@
+"""A link opens with its own secret only, until it expires."""
+
+from datetime import timedelta
+
+import pytest
+
+from autostop.link import Link, Scope, digest_of, is_secret, parse_workstation
+from tests.build import ID, NOW
+
+SECRET = "A" * 42 + "_"
+SECOND = timedelta(seconds=1)
+
+
+def link(**other: object) -> Link:
+    fields: dict[str, object] = {
+        "workstation": ID,
+        "digest": digest_of(SECRET),
+        "label": "phone",
+        "scopes": (Scope.STATUS, Scope.START),
+        "created_at": NOW,
+    }
+    return Link(**{**fields, **other})  # type: ignore[arg-type]  # each test gives the field's type
+
+
+@pytest.mark.parametrize(
+    ("expires_after", "secret", "opens"),
+    [
+        pytest.param(None, SECRET, True, id="never expires"),
+        pytest.param(SECOND, SECRET, True, id="just before it expires"),
+        pytest.param(SECOND * 0, SECRET, False, id="the moment it expires"),
+        pytest.param(-SECOND, SECRET, False, id="expired"),
+        pytest.param(None, "A" * 43, False, id="another secret"),
+        pytest.param(None, "", False, id="no secret"),
+        pytest.param(None, SECRET.lower(), False, id="other case"),
+        pytest.param(None, digest_of(SECRET), False, id="the stored digest"),
+        pytest.param(None, "Ä" * 43, False, id="not ASCII"),
+    ],
+)
+def test_it_opens(expires_after: timedelta | None, secret: str, *, opens: bool) -> None:
+    expires_at = None if expires_after is None else NOW + expires_after
+
+    assert link(expires_at=expires_at).opens_with(secret, NOW) is opens
+
+
+def test_the_digest_is_the_sha_256() -> None:
+    assert digest_of("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        pytest.param(SECRET, True, id="43 letters of base64url"),
+        pytest.param("A-_9" * 10 + "abc", True, id="all kinds of letters"),
+        pytest.param(SECRET[1:], False, id="one short"),
+        pytest.param(SECRET + "A", False, id="one long"),
+        pytest.param(SECRET + "\n", False, id="a line end"),
+        pytest.param("A" * 42 + "=", False, id="padding"),
+        pytest.param("A" * 42 + "/", False, id="plain base64"),
+        pytest.param("Ä" * 43, False, id="not ASCII"),
+        pytest.param("", False, id="nothing"),
+    ],
+)
+def test_the_shape_of_a_secret(text: str, *, fits: bool) -> None:
+    assert is_secret(text) is fits
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("i-0123456789abcdef0", True),
+        ("i-0123abcd", True),
+        ("i-0123abc", False),
+        ("i-0123456789abcdef01", False),
+        ("i-0123456789ABCDEF0", False),
+        ("vol-0123abcd", False),
+        ("i-0123abcd\n", False),
+        ("i-0123abcd/../x", False),
+        ("", False),
+    ],
+)
+def test_the_shape_of_an_instance_id(text: str, *, fits: bool) -> None:
+    assert parse_workstation(text) == (text if fits else None)

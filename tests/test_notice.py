@@ -1,0 +1,102 @@
+"""What the owner is told, in words that fit on a phone."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from autostop.idle.stop import Cause, Warned
+from autostop.idle.verdict import Verdict, VerdictKind
+from autostop.notice import Notice, NoticeKind, message_of, stops_soon, unknown_for_long
+from tests.build import ID, NOW, instance
+
+URL = f"https://api.example/w/{ID}#{'A' * 43}"
+MINUTE = timedelta(minutes=1)
+STOP = NOW + 10 * MINUTE
+SOON = Notice(NoticeKind.STOPS_SOON, ID, "lab", NOW, "idle for 20 min", STOP, ("processor: quiet", "Jupyter: quiet"))
+UNKNOWN = Notice(NoticeKind.UNKNOWN_FOR_LONG, ID, "lab", NOW, "no answer for 6 h")
+
+
+def test_a_warning_says_when_why_and_how_to_keep_it_awake() -> None:
+    message = message_of(SOON, URL)
+
+    assert message.title == f"Sleeping at {STOP:%H:%M} UTC: lab"
+    assert message.text == (
+        f"lab ({ID}): idle for 20 min\n\n- processor: quiet\n- Jupyter: quiet\n\nKeep it awake: {URL}"
+    )
+    assert message.url == URL
+
+
+def test_what_is_unknown_for_long_is_shown_and_promises_no_stop() -> None:
+    message = message_of(UNKNOWN, URL)
+
+    assert message.title == "Cannot tell whether it is in use: lab"
+    assert message.text == f"lab ({ID}): no answer for 6 h\n\nSee how it stands: {URL}"
+
+
+@pytest.mark.parametrize("name", ["", str(ID)])
+def test_a_workstation_without_a_name_is_called_by_its_id_once(name: str) -> None:
+    message = message_of(replace(SOON, name=name), URL)
+
+    assert message.title.endswith(f": {ID}")
+    assert message.text.startswith(f"{ID}: idle")
+
+
+def test_a_name_can_break_no_line_and_fill_no_screen() -> None:
+    name = "lab\r\nX-Evil: 1\x1b[2J" + "ä" * 300
+
+    message = message_of(replace(UNKNOWN, name=name), URL)
+
+    assert message.title.isprintable()
+    assert len(message.title) < 100
+    assert message.text.splitlines()[0].isprintable()
+
+
+def test_the_longest_message_stays_a_message_for_ntfy() -> None:
+    message = message_of(replace(SOON, name="x" * 300, text="y" * 9000, reasons=("ж" * 9000,) * 90), URL)
+
+    assert len(message.text.encode()) <= 4096
+    assert message.text.endswith(URL)
+
+
+@pytest.mark.parametrize(
+    ("notice", "later", "late"),
+    [
+        pytest.param(SOON, 10 * MINUTE - timedelta(seconds=1), False, id="just before the stop"),
+        pytest.param(SOON, 10 * MINUTE, True, id="at the stop"),
+        pytest.param(SOON, 600 * MINUTE, True, id="hours later"),
+        pytest.param(SOON, -MINUTE, False, id="a clock that is behind"),
+        pytest.param(UNKNOWN, 600 * MINUTE, False, id="a notice of no stop"),
+    ],
+)
+def test_a_warning_is_late_once_its_stop_was_due(notice: Notice, later: timedelta, *, late: bool) -> None:
+    assert notice.is_late(NOW + later) is late
+
+
+def test_the_sweeps_findings_become_notices() -> None:
+    verdict = Verdict(VerdictKind.UNKNOWN, NOW, ("Jupyter: does not answer", "processor: quiet"))
+    warned = Warned(NOW, STOP, Cause.LIMIT, "it stops every day at 22:00")
+
+    soon = stops_soon(instance(), verdict, warned, NOW)
+    unknown = unknown_for_long(instance(), verdict, NOW - timedelta(hours=6), NOW)
+
+    assert (soon.kind, soon.workstation, soon.stop_at) == (NoticeKind.STOPS_SOON, ID, STOP)
+    assert soon.text.startswith("it stops every day at 22:00. ")
+    assert f"{STOP:%H:%M} UTC" in soon.text
+    assert (unknown.kind, unknown.stop_at) == (NoticeKind.UNKNOWN_FOR_LONG, None)
+    assert "for 6 h it could not be told" in unknown.text
+    assert "Jupyter: does not answer" in unknown.text
+    assert soon.reasons == unknown.reasons == verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("cause", "says"),
+    [
+        (Cause.IDLE, "unless somebody works on it or keeps it awake."),
+        (Cause.LIMIT, "UTC, whoever works on it, unless it is kept awake."),
+    ],
+)
+def test_a_warning_says_what_helps(cause: Cause, says: str) -> None:
+    verdict = Verdict(VerdictKind.ACTIVE, NOW, ("quiet", "processor: quiet"))
+
+    assert stops_soon(instance(), verdict, Warned(NOW, STOP, cause, "it is late"), NOW).text.endswith(says)
