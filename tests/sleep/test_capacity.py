@@ -23,7 +23,6 @@ from autostop.sleep.steps import (
     Wait,
 )
 from tests.build import NOW, instance, intent, minutes, seen
-from tests.sleep.paper import Paper
 
 OWN, FIRST, SECOND = "m7g.xlarge", "c7g.xlarge", "r7g.xlarge"
 ARM = ("arm64",)
@@ -243,54 +242,3 @@ def test_types_that_were_not_tried_are_told_when_it_runs() -> None:
     outcome = next_step(seen(instance=running), intent(Wanted.RUN), None, NOW, tried)
 
     assert outcome == Settled("r7g.xlarge is not tried: no ENA.")
-
-
-def run(paper: Paper) -> None:
-    paper.want(Wanted.RUN)
-    assert isinstance(paper.settle(at_most=400), Settled)
-
-
-def test_it_runs_as_another_type_and_at_the_next_start_as_its_own_again() -> None:
-    paper = Paper(1, lacking=frozenset({OWN, FIRST}), other_types=OTHERS)
-    paper.machine = replace(paper.machine, architecture="arm64")
-    paper.want(Wanted.STOP)
-    paper.settle()
-
-    run(paper)
-    assert paper.machine.type == SECOND
-    assert own_type(paper.machine) == OWN
-
-    paper.lacking = frozenset()
-    paper.want(Wanted.SHELVE)
-    paper.settle()
-    run(paper)
-    assert paper.machine.type == OWN
-    assert paper.machine.tags[tags.INSTANCE_TYPE] == ""
-
-
-def test_from_a_crash_after_any_step_its_own_type_is_known() -> None:
-    paper = Paper(1, lacking=frozenset({OWN, FIRST}), other_types=OTHERS)
-    paper.machine = replace(paper.machine, architecture="arm64")
-    paper.want(Wanted.STOP)
-    paper.settle()
-    paper.want(Wanted.RUN)
-    while paper.machine.state is not InstanceState.RUNNING:
-        paper.advance()
-        assert own_type(paper.machine) == OWN
-
-
-def test_with_capacity_nowhere_it_goes_on_waiting_and_starts_when_there_is_some() -> None:
-    paper = Paper(1, lacking=frozenset({OWN, FIRST, SECOND}), other_types=OTHERS)
-    paper.machine = replace(paper.machine, architecture="arm64")
-    paper.want(Wanted.STOP)
-    paper.settle()
-    paper.want(Wanted.RUN)
-    for _ in range(300):
-        paper.advance()
-    rounds = paper.tried.times(OWN)
-    assert 5 < rounds < 12
-    assert paper.tried.times(FIRST) in (rounds, rounds - 1)
-
-    paper.lacking = frozenset()
-    assert isinstance(paper.settle(at_most=100), Settled)
-    assert paper.machine.type == OWN

@@ -18,8 +18,7 @@ from autostop.sleep.steps import (
     StartInstance,
     Wait,
 )
-from tests.build import DATA, NOW, ROOT, detached, intent, manifest, record, restored, seen, snapshots
-from tests.sleep.paper import TICK, Paper
+from tests.build import DATA, NOW, ROOT, detached, intent, manifest, minutes, record, restored, seen, snapshots
 
 BROKEN = detached(restored(DATA), VolumeState.ERROR)
 WHOLE_ROOT = restored(ROOT, delete_on_termination=True)
@@ -95,7 +94,7 @@ def test_a_new_start_tries_again_with_another_request() -> None:
 @pytest.mark.parametrize(
     ("ago", "kind"),
     [
-        pytest.param(LISTS_LAG_FOR - TICK, Wait, id="it may be listed late"),
+        pytest.param(LISTS_LAG_FOR - minutes(1), Wait, id="it may be listed late"),
         pytest.param(LISTS_LAG_FOR, NoteFailedVolume, id="it is not there any more"),
     ],
 )
@@ -134,21 +133,3 @@ def test_one_that_does_not_carry_our_tags_is_left_for_a_person() -> None:
     stranger = replace(BROKEN, tags={key: value for key, value in BROKEN.tags.items() if key != "autostop"})
 
     assert isinstance(step(at(stranger), NOTHING_TRIED), Blocked)
-
-
-@pytest.mark.parametrize("slow", [0, 1, 3])
-@pytest.mark.parametrize("failing", [1, 2, 3, 6])
-def test_a_night_with_failing_volumes_leaves_nothing_over(slow: int, failing: int) -> None:
-    paper = Paper(slow)
-    paper.want(Wanted.SHELVE)
-    assert isinstance(paper.settle(), Settled)
-    paper.failing_volumes = failing
-    paper.want(Wanted.RUN)
-    end = paper.settle(at_most=200)
-    while isinstance(end, Blocked):
-        assert "KMS" in end.reason
-        assert all(each.state is not VolumeState.ERROR for each in paper.volumes.values())
-        paper.want(Wanted.RUN)
-        end = paper.settle(at_most=200)
-    assert paper.runs_on_the_newest()
-    assert len(paper.volumes) == 2
