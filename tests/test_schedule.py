@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autostop.parse import InvalidSettingError
-from autostop.schedule import Schedule, parse_schedule, parse_schedule_or_off
+from autostop.schedule import InvalidScheduleError, Schedule, parse_schedule
 
 MINUTE = timedelta(minutes=1)
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana", "America/Santiago"]
@@ -214,7 +213,7 @@ def test_a_schedule_of_every_minute_covers_every_minute(zone: str, moment: datet
     ],
 )
 def test_what_is_no_schedule_is_refused_with_what_would_do(text: str, why: str) -> None:
-    with pytest.raises(InvalidSettingError, match=why):
+    with pytest.raises(InvalidScheduleError, match=why):
         parse_schedule(text)
 
 
@@ -223,15 +222,13 @@ def test_what_is_no_schedule_is_refused_with_what_would_do(text: str, why: str) 
 def test_no_text_makes_the_parser_fail_otherwise(text: str, zone: str) -> None:
     try:
         schedule = parse_schedule(f"{text} {zone}")
-    except InvalidSettingError:
+    except InvalidScheduleError:
         return
     assert schedule.next_after(utc("2026-01-01T00:00")) is not None
 
 
-def test_spaces_do_not_matter_and_off_is_none() -> None:
+def test_spaces_do_not_matter() -> None:
     assert parse_schedule("  0  22 * * *\tEurope/Berlin ") == Schedule("0 22 * * * Europe/Berlin")
-    assert parse_schedule_or_off(" off ") is None
-    assert parse_schedule_or_off("0 22 * * * UTC") == Schedule("0 22 * * * UTC")
 
 
 def test_zones_are_known_where_the_system_has_no_files_of_them() -> None:

@@ -1,5 +1,6 @@
 """What an owner may type as a setting, and what is said about the rest."""
 
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -7,9 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.parse import InvalidSettingError, parse_duration
 from autostop.schedule import Schedule
-from autostop.settings import Policy, Probe, policy_for, policy_from_environment, words
+from autostop.settings import (
+    SETTINGS,
+    InvalidSettingError,
+    Policy,
+    Probe,
+    Setting,
+    parse_duration,
+    policy_for,
+    policy_from_environment,
+    words,
+)
+from autostop_cli.why import NOT_REPLAYED
 
 
 @pytest.mark.parametrize(
@@ -67,127 +78,110 @@ def test_a_duration_in_words(seconds: float, expected: str) -> None:
     assert words(timedelta(seconds=seconds)) == expected
 
 
-GOOD: list[tuple[str, str, str, object]] = [
-    ("IDLE_AFTER", "idle-after", "45m", timedelta(minutes=45)),
-    ("IDLE_AFTER", "idle-after", "off", None),
-    ("GRACE", "grace", "0", timedelta(0)),
-    ("CPU_CORES", "cpu-cores", "0.5", 0.5),
-    ("CPU_CORES", "cpu-cores", "1024", 1024.0),
-    ("CPU_PERIOD", "cpu-period", "60s", timedelta(seconds=60)),
-    ("SHELVE_AFTER", "shelve-after", "off", None),
-    ("SHELVE_AFTER", "shelve-after", "0", timedelta(0)),
-    ("SHELVE_AFTER", "shelve-after", "1d", timedelta(days=1)),
-    ("KEEP_AWAKE_FOR", "keep-awake-for", "2h", timedelta(hours=2)),
-    ("PROBE", "probe", "https", Probe.HTTPS),
-    ("PROBE", "probe", " none ", Probe.NONE),
-    ("JUPYTER_PORT", "jupyter-port", "1", 1),
-    ("JUPYTER_PORT", "jupyter-port", "65535", 65535),
-    ("INSTANCE_TYPES", "instance-types", "c6i.2xlarge,m5.2xlarge", ("c6i.2xlarge", "m5.2xlarge")),
-    ("INSTANCE_TYPES", "instance-types", " c6i.2xlarge , u-6tb1.metal ", ("c6i.2xlarge", "u-6tb1.metal")),
-    ("INSTANCE_TYPES", "instance-types", "c6i.large,c6i.large,m5.large", ("c6i.large", "m5.large")),
-    ("INSTANCE_TYPES", "instance-types", "off", ()),
-    ("GPU_PERCENT", "gpu-percent", "0.5", 0.5),
-    ("GPU_PERCENT", "gpu-percent", "99", 99.0),
-    ("GPU_PERCENT", "gpu-percent", " off ", None),
-    ("NETWORK_RATE", "network-rate", "100k", 100_000.0),
-    ("NETWORK_RATE", "network-rate", "1.5M", 1_500_000.0),
-    ("NETWORK_RATE", "network-rate", " 1G ", 1_000_000_000.0),
-    ("NETWORK_RATE", "network-rate", "800", 800.0),
-    ("NETWORK_RATE", "network-rate", "off", None),
-    ("WEAK_SIGNALS", "weak-signals", "2h", timedelta(hours=2)),
-    ("WEAK_SIGNALS", "weak-signals", "off", timedelta(0)),
-    ("WEAK_SIGNALS", "weak-signals", "0", timedelta(0)),
-    ("IGNORE_KERNELS_OLDER_THAN", "ignore-kernels-older-than", "3d", timedelta(days=3)),
-    ("IGNORE_KERNELS_OLDER_THAN", "ignore-kernels-older-than", "off", None),
-    ("PROTECTED_HOURS", "protected-hours", "* 9-17 * * mon-fri UTC", Schedule("* 9-17 * * mon-fri UTC")),
-    ("PROTECTED_HOURS", "protected-hours", "off", None),
-    ("STOP_AT", "stop-at", " 0  22 * * * Europe/Berlin", Schedule("0 22 * * * Europe/Berlin")),
-    ("STOP_AT", "stop-at", "off", None),
-    ("MAX_RUN", "max-run", "12h", timedelta(hours=12)),
-    ("MAX_RUN", "max-run", "off", None),
-    ("WARN_BEFORE", "warn-before", "5m", timedelta(minutes=5)),
-    ("WARN_BEFORE", "warn-before", "0", timedelta(0)),
-    ("WARN_BEFORE", "warn-before", "off", timedelta(0)),
-    ("REPORT_UNKNOWN_AFTER", "report-unknown-after", "1d", timedelta(days=1)),
-    ("REPORT_UNKNOWN_AFTER", "report-unknown-after", "off", None),
-]
-BAD = [
-    ("IDLE_AFTER", "idle-after", "0", "must be longer than 0"),
-    ("IDLE_AFTER", "idle-after", "never", "is not a duration"),
-    ("GRACE", "grace", "off", "is not a duration"),
-    ("CPU_CORES", "cpu-cores", "0", "is not a number of processor cores"),
-    ("CPU_CORES", "cpu-cores", "-1", "is not a number of processor cores"),
-    ("CPU_CORES", "cpu-cores", "nan", "is not a number of processor cores"),
-    ("CPU_CORES", "cpu-cores", "inf", "is not a number of processor cores"),
-    ("CPU_CORES", "cpu-cores", "1025", "is not a number of processor cores"),
-    ("CPU_CORES", "cpu-cores", "two", "is not a number of processor cores"),
-    ("CPU_PERIOD", "cpu-period", "0", "must be longer than 0"),
-    ("CPU_PERIOD", "cpu-period", "7s", "is no period of a metric"),
-    ("CPU_PERIOD", "cpu-period", "90s", "is no period of a metric"),
-    ("CPU_PERIOD", "cpu-period", "2d", "is no period of a metric"),
-    ("SHELVE_AFTER", "shelve-after", "", "is not a duration"),
-    ("KEEP_AWAKE_FOR", "keep-awake-for", "0s", "must be longer than 0"),
-    ("PROBE", "probe", "ssh", "is none of ssm, https, none"),
-    ("JUPYTER_PORT", "jupyter-port", "0", "is not a port"),
-    ("JUPYTER_PORT", "jupyter-port", "65536", "is not a port"),
-    ("JUPYTER_PORT", "jupyter-port", "²", "is not a port"),
-    ("JUPYTER_PORT", "jupyter-port", "-1", "is not a port"),
-    ("INSTANCE_TYPES", "instance-types", "", "is no list of instance types"),
-    ("INSTANCE_TYPES", "instance-types", "c6i.2xlarge,", "is no list of instance types"),
-    ("INSTANCE_TYPES", "instance-types", "c6i.*", "is no list of instance types"),
-    ("INSTANCE_TYPES", "instance-types", "C6I.large", "is no list of instance types"),
-    ("INSTANCE_TYPES", "instance-types", "big", "is no list of instance types"),
-    ("INSTANCE_TYPES", "instance-types", "c6i.2xlarge m5.large", "is no list of instance types"),
-    ("INSTANCE_TYPES", "instance-types", ",".join(f"c{n}.large" for n in range(11)), "is longer than 10"),
-    ("GPU_PERCENT", "gpu-percent", "0", "is not a number of percent above 0"),
-    ("GPU_PERCENT", "gpu-percent", "100", "is not a number of percent above 0 and below 100"),
-    ("GPU_PERCENT", "gpu-percent", "nan", "is not a number of percent"),
-    ("GPU_PERCENT", "gpu-percent", "5%", "is not a number of percent"),
-    ("NETWORK_RATE", "network-rate", "0", "is not a number of bytes a second; write it like 100k"),
-    ("NETWORK_RATE", "network-rate", "0.000k", "is not a number of bytes a second"),
-    ("NETWORK_RATE", "network-rate", "100K", "is not a number of bytes a second"),
-    ("NETWORK_RATE", "network-rate", "1e9", "is not a number of bytes a second"),
-    ("NETWORK_RATE", "network-rate", "-1k", "is not a number of bytes a second"),
-    ("NETWORK_RATE", "network-rate", "²k", "is not a number of bytes a second"),
-    ("WEAK_SIGNALS", "weak-signals", "none", "is not a duration"),
-    ("IGNORE_KERNELS_OLDER_THAN", "ignore-kernels-older-than", "0", "must be longer than 0"),
-    ("PROTECTED_HOURS", "protected-hours", "9-17", "is no schedule; write five cron fields and a time zone"),
-    ("PROTECTED_HOURS", "protected-hours", "* 9-17 * * mon-fri CEST", "CEST, which is no time zone; write an IANA"),
-    ("STOP_AT", "stop-at", "22:00 UTC", "is no schedule; write five cron fields and a time zone"),
-    ("STOP_AT", "stop-at", "0 25 * * * UTC", "bad hour"),
-    ("STOP_AT", "stop-at", "", "is no schedule"),
-    ("STOP_AT", "stop-at", "0 22 * * * " + "A" * 250, "is longer than 256 characters"),
-    ("MAX_RUN", "max-run", "0", "must be longer than 0"),
-    ("WARN_BEFORE", "warn-before", "never", "is not a duration"),
-    ("REPORT_UNKNOWN_AFTER", "report-unknown-after", "0", "must be longer than 0"),
-]
+GOOD: dict[str, dict[str, object]] = {
+    "idle-after": {"45m": timedelta(minutes=45), "off": None},
+    "grace": {"0": timedelta(0)},
+    "cpu-cores": {"0.5": 0.5, "1024": 1024.0},
+    "cpu-period": {"60s": timedelta(seconds=60)},
+    "shelve-after": {"off": None, "0": timedelta(0), "1d": timedelta(days=1)},
+    "keep-awake-for": {"2h": timedelta(hours=2)},
+    "probe": {"https": Probe.HTTPS, " none ": Probe.NONE},
+    "jupyter-port": {"1": 1, "65535": 65535},
+    "instance-types": {
+        "c6i.2xlarge,m5.2xlarge": ("c6i.2xlarge", "m5.2xlarge"),
+        " c6i.2xlarge , u-6tb1.metal ": ("c6i.2xlarge", "u-6tb1.metal"),
+        "c6i.large,c6i.large,m5.large": ("c6i.large", "m5.large"),
+        "off": (),
+    },
+    "gpu-percent": {"0.5": 0.5, "99": 99.0, " off ": None},
+    "network-rate": {"100k": 100_000.0, "1.5M": 1_500_000.0, " 1G ": 1_000_000_000.0, "800": 800.0, "off": None},
+    "weak-signals": {"2h": timedelta(hours=2), "off": timedelta(0), "0": timedelta(0)},
+    "ignore-kernels-older-than": {"3d": timedelta(days=3), "off": None},
+    "protected-hours": {"* 9-17 * * mon-fri UTC": Schedule("* 9-17 * * mon-fri UTC"), " off ": None},
+    "stop-at": {" 0  22 * * * Europe/Berlin": Schedule("0 22 * * * Europe/Berlin"), "off": None},
+    "max-run": {"12h": timedelta(hours=12), "off": None},
+    "warn-before": {"5m": timedelta(minutes=5), "0": timedelta(0), "off": timedelta(0)},
+    "report-unknown-after": {"1d": timedelta(days=1), "off": None},
+}
+BAD: dict[str, dict[str, list[str]]] = {
+    "idle-after": {"must be longer than 0": ["0"], "is not a duration": ["never"]},
+    "grace": {"is not a duration": ["off"]},
+    "cpu-cores": {"is not a number of processor cores": ["0", "-1", "nan", "inf", "1025", "two"]},
+    "cpu-period": {"must be longer than 0": ["0"], "is no period of a metric": ["7s", "90s", "2d"]},
+    "shelve-after": {"is not a duration": [""]},
+    "keep-awake-for": {"must be longer than 0": ["0s"]},
+    "probe": {"is none of ssm, https, none": ["ssh"]},
+    "jupyter-port": {"is not a port": ["0", "65536", "²", "-1"]},
+    "instance-types": {
+        "is no list of instance types": ["", "c6i.2xlarge,", "c6i.*", "C6I.large", "big", "c6i.2xlarge m5.large"],
+        "is longer than 10": [",".join(f"c{n}.large" for n in range(11))],
+    },
+    "gpu-percent": {"is not a number of percent above 0 and below 100": ["0", "100", "nan", "5%"]},
+    "network-rate": {
+        "is not a number of bytes a second; write it like 100k": ["0", "0.000k", "100K", "1e9", "-1k", "²k"]
+    },
+    "weak-signals": {"is not a duration": ["none"]},
+    "ignore-kernels-older-than": {"must be longer than 0": ["0"]},
+    "protected-hours": {
+        "is no schedule; write five cron fields and a time zone": ["9-17"],
+        "CEST, which is no time zone; write an IANA": ["* 9-17 * * mon-fri CEST"],
+    },
+    "stop-at": {
+        "is no schedule; write five cron fields and a time zone": ["22:00 UTC"],
+        "bad hour": ["0 25 * * * UTC"],
+        "is no schedule": [""],
+        "is longer than 256 characters": ["0 22 * * * " + "A" * 250],
+    },
+    "max-run": {"must be longer than 0": ["0"]},
+    "warn-before": {"is not a duration": ["never"]},
+    "report-unknown-after": {"must be longer than 0": ["0"]},
+}
+BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
-def field_of(variable: str) -> str:
-    return variable.lower()
+def test_a_setting_has_one_name_in_each_place() -> None:
+    names = {(each.name, each.field, each.variable, each.parameter, each.tag) for each in SETTINGS}
+
+    assert [each.field for each in SETTINGS] == [field.name for field in fields(Policy)]
+    assert ("idle-after", "idle_after", "IDLE_AFTER", "IdleAfter", "autostop:idle-after") in names
+    assert BY_NAME.keys() == GOOD.keys()
+    assert NOT_REPLAYED.keys() < BY_NAME.keys()
 
 
-@pytest.mark.parametrize(("variable", "tag", "text", "value"), GOOD)
-def test_a_setting_is_read_from_the_environment_and_from_a_tag(variable: str, tag: str, text: str, value: Any) -> None:
-    from_environment = policy_from_environment({variable: text})
-    from_tag, problems = policy_for(Policy(), {f"autostop:{tag}": text})
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_a_setting_is_what_its_default_says_and_is_told_in_one_sentence(setting: Setting) -> None:
+    assert getattr(Policy(), setting.field) == setting.parse(setting.default)
+    assert setting.meaning[0].isupper()
+    assert not setting.meaning.endswith(".")
+    assert "|" not in setting.meaning  # it is a cell of a table, too
 
-    assert getattr(from_environment, field_of(variable)) == value
+
+@pytest.mark.parametrize(("name", "text", "value"), [(n, *pair) for n, pairs in GOOD.items() for pair in pairs.items()])
+def test_a_setting_is_read_from_the_environment_and_from_a_tag(name: str, text: str, value: Any) -> None:
+    setting = BY_NAME[name]
+    from_environment = policy_from_environment({setting.variable: text})
+    from_tag, problems = policy_for(Policy(), {setting.tag: text})
+
+    assert getattr(from_environment, setting.field) == value
     assert from_tag == from_environment
     assert problems == ()
 
 
-@pytest.mark.parametrize(("variable", "tag", "text", "why"), BAD)
-def test_a_bad_parameter_fails_by_name_and_a_bad_tag_is_reported(variable: str, tag: str, text: str, why: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [(n, text, why) for n, rows in BAD.items() for why, texts in rows.items() for text in texts],
+)
+def test_a_bad_parameter_fails_by_name_and_a_bad_tag_is_reported(name: str, text: str, why: str) -> None:
+    setting = BY_NAME[name]
     defaults = Policy(idle_after=timedelta(minutes=7), cpu_cores=3, jupyter_port=9000)
 
-    with pytest.raises(InvalidSettingError, match=f"{variable} = .*{why}"):
-        policy_from_environment({variable: text})
-    policy, problems = policy_for(defaults, {f"autostop:{tag}": text})
+    with pytest.raises(InvalidSettingError, match=f"{setting.variable} = .*{why}"):
+        policy_from_environment({setting.variable: text})
+    policy, problems = policy_for(defaults, {setting.tag: text})
 
     assert policy == defaults
     (problem,) = problems
-    assert problem.startswith(f"tag autostop:{tag} = {text!r}")
+    assert problem.startswith(f"tag {setting.tag} = {text!r}")
     assert why in problem
 
 

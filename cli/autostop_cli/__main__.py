@@ -1,6 +1,6 @@
 """The command `autostop`: its words, options and help."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -10,8 +10,7 @@ import click
 from autostop import tags
 from autostop.link import Scope, parse_workstation
 from autostop.model import WorkstationId
-from autostop.parse import InvalidSettingError, parse_duration
-from autostop.settings import Probe, policy_from_environment
+from autostop.settings import SETTINGS, InvalidSettingError, parse_duration
 from autostop_cli.account import Account
 from autostop_cli.adopt import TOKEN_VARIABLE, adopt, given_token
 from autostop_cli.certificate import NotACertificateError, fingerprint
@@ -26,27 +25,6 @@ from autostop_cli.what_if.command import what_if
 
 _LONGEST_LABEL: Final = 40
 _LONGEST_TAG_VALUE: Final = 256
-
-# The options of `adopt` that become tags of the same name; what each takes is the domain's to say.
-_SETTINGS: Final[Mapping[str, str]] = {
-    "idle-after": "How long every sign of work must be quiet before it is stopped, such as 45m; off: never.",
-    "grace": "How long after a start the idle time begins to count, such as 15m.",
-    "cpu-cores": "More processor cores in use than this are work, such as 0.25.",
-    "cpu-period": "How often EC2 publishes its processor metric: 5m, or 1m with detailed monitoring.",
-    "gpu-percent": "A GPU in use for more than this, in percent, is work, such as 5; off: GPUs do not count.",
-    "network-rate": "More traffic than this, in bytes a second, is work, such as 100k or 1M; off: it does not count.",
-    "weak-signals": "By how much idle tabs, connections and editors lengthen that time, such as 30m; off: not at all.",
-    "ignore-kernels-older-than": "A kernel busy for longer keeps nothing awake, such as 3d; off: it is work.",
-    "protected-hours": "When idleness stops nothing: '* 9-17 * * mon-fri Europe/Berlin' (until 17:59); off: never.",
-    "stop-at": "When it is put to sleep even if somebody works: '0 22 * * * Europe/Berlin'; off: never.",
-    "max-run": "How long after a start it is put to sleep even if somebody works, such as 12h; off: never.",
-    "warn-before": "How long before a stop you are told, such as 10m; off: not at all.",
-    "report-unknown-after": "How long it may be unknown whether it is idle until you are told, such as 6h; off: never.",
-    "shelve-after": "How long it keeps its volumes after a stop, such as 12h; 0: shelved at once; off: never.",
-    "keep-awake-for": "What one tap on keep awake promises, such as 1h.",
-    "jupyter-port": "Where Jupyter listens.",
-    "instance-types": "As which types it may start when its own has no capacity: c6i.2xlarge,m5.2xlarge; off: none.",
-}
 
 
 class _Commands(click.Group):
@@ -75,13 +53,14 @@ class _Setting(click.ParamType[str]):
 
     name = "text"
 
+    def __init__(self, parse: Callable[[str], object]) -> None:
+        self._parse = parse
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        variable = (param.name or "" if param else "").upper()
         try:
-            policy_from_environment({variable: value})
+            self._parse(value)
         except InvalidSettingError as error:
-            # click names the option; the variable is the functions' name for it.
-            self.fail(str(error).removeprefix(f"{variable} = "), param, ctx)
+            self.fail(f"{value!r} {error}", param, ctx)
         return str(value).strip()
 
 
@@ -136,8 +115,9 @@ def cli(context: click.Context, region: str | None, profile: str | None, stack: 
 
 
 def _with_settings(command: Any) -> Any:
-    for name, text in reversed(list(_SETTINGS.items())):
-        command = click.option(f"--{name}", type=_Setting(), help=text)(command)
+    for setting in reversed(SETTINGS):
+        option = click.option(f"--{setting.name}", type=_Setting(setting.parse), help=f"{setting.meaning}.")
+        command = option(command)
     return command
 
 
@@ -145,11 +125,6 @@ def _with_settings(command: Any) -> Any:
 @click.argument("instance", type=_Workstation())
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
-@click.option(
-    "--probe",
-    type=click.Choice([each.value for each in Probe]),
-    help="How Jupyter is asked: by Run Command, by its own API over TLS, or not at all.",
-)
 @_with_settings
 @click.option(
     "--jupyter-runtime",
@@ -185,7 +160,7 @@ def adopt_command(
     """
     if token_from_stdin and not (yes or dry_run):
         raise click.UsageError("--token-from-stdin leaves no way to ask you: give --yes or --dry-run too.")
-    chosen = {tags.PREFIX + name.replace("_", "-"): value for name, value in settings.items()}
+    chosen = {setting.tag: settings[setting.field] for setting in SETTINGS}
     chosen |= {tags.JUPYTER_RUNTIME: jupyter_runtime, tags.JUPYTER_CERTIFICATE: certificate}
     given = {key: value for key, value in chosen.items() if value is not None}
     adopt(account, instance, given, token=given_token(from_stdin=token_from_stdin), yes=yes, dry_run=dry_run)

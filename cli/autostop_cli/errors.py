@@ -13,8 +13,8 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from autostop.parse import InvalidSettingError
 from autostop.ports import ConflictError, DeniedError, TransientError
+from autostop.settings import InvalidSettingError
 from autostop_cli.terminal import harmless
 
 EXPECTED = (TransientError, DeniedError, ConflictError, InvalidSettingError, ClientError, BotoCoreError)

@@ -1,6 +1,5 @@
 """The deployed stack: where its page, table and queue are, and what its owner set for every workstation."""
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,12 +7,10 @@ from botocore.exceptions import ClientError
 
 from autostop.aws.errors import aws_errors
 from autostop.ports import DeniedError
-from autostop.settings import Policy, policy_from_environment
+from autostop.settings import SETTINGS, Policy, policy_from_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
-
-_INNER_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 class NoStackError(DeniedError):
@@ -62,14 +59,14 @@ def find_stack(client: "CloudFormationClient", name: str) -> Stack:
             "Wait until it is deployed, or name Autostop's own stack with --stack."
         )
     parameters = {
-        _INNER_CAPITAL.sub("_", each.get("ParameterKey", "")).upper(): each.get("ParameterValue", "")
-        for each in found[0].get("Parameters", [])
+        each.get("ParameterKey", ""): each.get("ParameterValue", "") for each in found[0].get("Parameters", [])
     }
+    variables = {each.variable: parameters[each.parameter] for each in SETTINGS if each.parameter in parameters}
     return Stack(
         name=name,
         api_url=outputs["ApiUrl"].rstrip("/"),
         table=outputs["TableName"],
         queue_url=outputs["QueueUrl"],
-        policy=policy_from_environment(parameters),
+        policy=policy_from_environment(variables),
         dead_letter_url=outputs.get("DeadLetterQueueUrl") or None,
     )

@@ -1,7 +1,6 @@
 """What the template must keep to, whoever changes it."""
 
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 
 from autostop import tags
 from autostop.aws.tell import SOURCE
-from autostop.settings import Policy, policy_from_environment
+from autostop.settings import SETTINGS, Setting
 from tests.handlers.template import PATH, Statement, as_list, load
 
 TEMPLATE = load()
@@ -324,26 +323,21 @@ def test_what_may_be_typed(name: str, typed: str, allowed: bool) -> None:
     assert bool(re.fullmatch(TEMPLATE.parameters[name]["AllowedPattern"], typed)) is allowed
 
 
-def test_the_functions_get_every_setting() -> None:
+def test_the_functions_get_every_setting_and_no_other_parameter() -> None:
     variables = TEMPLATE.body["Globals"]["Function"]["Environment"]["Variables"]
+    theirs = {name: value["Ref"] for name, value in variables.items() if isinstance(value, dict)}
 
+    declared = {each.variable: each.parameter for each in SETTINGS if each.name != "instance-types"}  # a tag only
+    assert theirs == {**declared, "TABLE_NAME": "Table", "QUEUE_URL": "Queue"}
     not_theirs = {"SweepEvery", "LogRetentionDays", "NoticeEmail", "NoticeUrl"}
-    settings = {name for name in TEMPLATE.parameters if name not in not_theirs}
-    assert {value["Ref"] for value in variables.values() if isinstance(value, dict)} == settings | {"Table", "Queue"}
-    for name in settings:
-        assert variables[re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()] == {"Ref": name}
+    assert TEMPLATE.parameters.keys() == {*declared.values(), *not_theirs}
 
 
-def test_what_is_not_typed_is_what_the_code_takes_by_itself() -> None:
-    variables = TEMPLATE.body["Globals"]["Function"]["Environment"]["Variables"]
-    typed = {
-        variable: str(TEMPLATE.parameters[value["Ref"]]["Default"])
-        for variable, value in variables.items()
-        if isinstance(value, dict) and value["Ref"] in TEMPLATE.parameters
-    }
+@pytest.mark.parametrize("setting", [each for each in SETTINGS if each.parameter in TEMPLATE.parameters])
+def test_a_parameter_is_told_and_defaults_as_its_setting_is_declared(setting: Setting) -> None:
+    parameter = TEMPLATE.parameters[setting.parameter]
 
-    assert policy_from_environment(typed) == Policy()
-    assert {field.name.upper() for field in fields(Policy)} - typed.keys() == {"INSTANCE_TYPES"}  # a tag only
+    assert (str(parameter["Default"]), parameter["Description"]) == (setting.default, setting.meaning)
 
 
 def test_nothing_has_a_fixed_name() -> None:

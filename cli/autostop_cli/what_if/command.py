@@ -1,15 +1,13 @@
 """The command `why --what-if`: what other settings would have made of a workstation's last days."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Final
 
 import click
 
 from autostop.model import WorkstationId
-from autostop.parse import InvalidSettingError
-from autostop.settings import Policy, Probe, policy_from_environment, words
+from autostop.settings import SETTINGS, InvalidSettingError, Probe, words
 from autostop_cli.account import Account
 from autostop_cli.show_why import as_text, refuse_unknown, why_of
 from autostop_cli.terminal import harmless, table
@@ -18,7 +16,7 @@ from autostop_cli.what_if.replay import AT_WORK_WITHIN, Replay, Stop
 from autostop_cli.why import NOT_REPLAYED, WhatIf
 
 _HOUR: Final = timedelta(hours=1)
-_NAMES: Final = tuple(field.name.replace("_", "-") for field in fields(Policy))
+_BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 
 
 def what_if(account: Account, workstation: WorkstationId, settings: Sequence[str], days: int, *, as_json: bool) -> None:
@@ -35,22 +33,21 @@ def what_if(account: Account, workstation: WorkstationId, settings: Sequence[str
 def _settings(given: Sequence[str]) -> dict[str, str]:
     """Settings by name, checked as the functions check them. Raises click.BadParameter."""
     settings: dict[str, str] = {}
-    known = ", ".join(name for name in _NAMES if name not in NOT_REPLAYED)
+    known = ", ".join(name for name in _BY_NAME if name not in NOT_REPLAYED)
     for each in given:
         name, equals, text = each.partition("=")
         name, text = name.strip(), text.strip()
-        if not equals or name not in _NAMES:
+        if not equals or name not in _BY_NAME:
             raise _bad(f"{each!r} is no setting; write it like idle-after=15m, with one of {known}")
         if name in settings:
             raise _bad(f"{name} is given twice")
         if name in NOT_REPLAYED:
             raise _bad(f"{name} cannot be replayed: {NOT_REPLAYED[name]}")
-        variable = name.replace("-", "_").upper()
         try:
-            policy = policy_from_environment({variable: text})
+            value = _BY_NAME[name].parse(text)
         except InvalidSettingError as error:
-            raise _bad(f"{name} = {str(error).removeprefix(f'{variable} = ')}") from None
-        if name == "probe" and policy.probe is not Probe.NONE:
+            raise _bad(f"{name} = {text!r} {error}") from None
+        if name == "probe" and value is not Probe.NONE:
             raise _bad("the record has the answers of then; only probe=none can be replayed")
         settings[name] = text
     return settings

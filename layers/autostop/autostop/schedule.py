@@ -11,8 +11,6 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from autostop.parse import InvalidSettingError, is_off
-
 LONGEST_TEXT = 256  # of a tag's value; EC2 allows no more
 _EXAMPLE = "write five cron fields and a time zone, like * 9-17 * * mon-fri Europe/Berlin"
 _MINUTE = timedelta(minutes=1)
@@ -21,11 +19,15 @@ _SECOND = timedelta(seconds=1)
 _SOME_MOMENT = datetime.fromisoformat("2026-01-01")  # wall clock, of no zone
 
 
+class InvalidScheduleError(ValueError):
+    """No schedule; its text says why, and what would do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """The minutes that match `text`: five cron fields and the name of an IANA time zone.
 
-    Raises InvalidSettingError when the text is too long, its fields cannot be read or never come, or no such zone is
+    Raises InvalidScheduleError when the text is too long, its fields cannot be read or never come, or no such zone is
     known. Times given must be aware; times returned are UTC.
     """
 
@@ -34,24 +36,24 @@ class Schedule:
     def __post_init__(self) -> None:
         words = self.text.split()
         if len(self.text) > LONGEST_TEXT:
-            raise InvalidSettingError(f"is longer than {LONGEST_TEXT} characters; {_EXAMPLE}")
+            raise InvalidScheduleError(f"is longer than {LONGEST_TEXT} characters; {_EXAMPLE}")
         if len(words) != 6 or not self.text.isascii():
-            raise InvalidSettingError(f"is no schedule; {_EXAMPLE}")
+            raise InvalidScheduleError(f"is no schedule; {_EXAMPLE}")
         try:
             next(CronSim(self._cron, _SOME_MOMENT))
         except CronSimError as error:
-            raise InvalidSettingError(
+            raise InvalidScheduleError(
                 f"is no schedule ({str(error).lower()}); {_EXAMPLE}; ranges go upwards: sat,sun and not sat-sun"
             ) from None
         except StopIteration:
-            raise InvalidSettingError("is a schedule that never comes; leave days or months out of it") from None
+            raise InvalidScheduleError("is a schedule that never comes; leave days or months out of it") from None
         try:
             # Zone names begin with a capital; "localtime", "posix/..." and "right/..." are files of some systems only.
             known = self._zone_name[0].isupper() and self._zone is not None
         except (LookupError, ValueError, OSError):  # not found; a path that leads elsewhere; a directory
             known = False
         if not known:
-            raise InvalidSettingError(
+            raise InvalidScheduleError(
                 f"ends with {self._zone_name}, which is no time zone; write an IANA name, like Europe/Berlin or UTC"
             )
 
@@ -100,13 +102,5 @@ class Schedule:
 
 
 def parse_schedule(text: str) -> Schedule:
-    """A schedule as an owner types it, `* 9-17 * * mon-fri Europe/Berlin`.
-
-    Raises InvalidSettingError, whose text says what would do.
-    """
+    """A schedule as an owner types it, `* 9-17 * * mon-fri Europe/Berlin`. Raises InvalidScheduleError."""
     return Schedule(" ".join(text.split()))
-
-
-def parse_schedule_or_off(text: str) -> Schedule | None:
-    """The same; None for `off`."""
-    return None if is_off(text) else parse_schedule(text)

@@ -1,26 +1,124 @@
-"""The owner's settings: template parameters, and the same as tags on one workstation."""
+"""The owner's settings: each declared once, set for all by a template parameter and for one workstation by a tag.
 
+To add one, declare it in `Policy` and give `template.yaml` its parameter. Tag, environment variable, option of
+`autostop adopt` and documentation follow from the declaration or are compared with it.
+"""
+
+import math
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import Final, TypeVar
 
-from autostop.parse import (
-    InvalidSettingError,
-    parse_cores,
-    parse_duration,
-    parse_duration_off_is_zero,
-    parse_duration_or_off,
-    parse_instance_types,
-    parse_metric_period,
-    parse_percent_or_off,
-    parse_port,
-    parse_positive_duration,
-    parse_positive_duration_or_off,
-    parse_rate_or_off,
-)
-from autostop.schedule import Schedule, parse_schedule_or_off
+from autostop.schedule import InvalidScheduleError, Schedule, parse_schedule
 from autostop.tags import PREFIX
+
+T = TypeVar("T")
+Off = TypeVar("Off")
+
+_DURATION: Final = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?", re.ASCII)
+_RATE: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([kMG]?)", re.ASCII)
+_BYTES: Final = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+_MOST_CORES: Final = 1024.0
+_HIGHEST_PORT: Final = 65535
+_INSTANCE_TYPE: Final = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", re.ASCII)
+_MOST_INSTANCE_TYPES: Final = 10
+
+
+class InvalidSettingError(ValueError):
+    """A setting that cannot be used; its text says which, why, and what would do."""
+
+
+# -- Parsers: each takes what an owner types and gives the value, or raises InvalidSettingError ------------------------
+
+
+def parse_duration(text: str) -> timedelta:
+    """A duration as an owner types it: `90s`, `30m`, `2h`, `1d`, `1h30m`, or `0`."""
+    text = text.strip()
+    if text == "0":
+        return timedelta(0)
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
+        raise InvalidSettingError("is not a duration; write it like 90s, 30m, 2h or 1h30m")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _positive_duration(text: str) -> timedelta:
+    """A duration longer than 0. "0" is not taken for "off": read as "now" it would stop people at work."""
+    duration = parse_duration(text)
+    if duration <= timedelta(0):
+        raise InvalidSettingError("must be longer than 0")
+    return duration
+
+
+def _metric_period(text: str) -> timedelta:
+    """A period that CloudWatch knows: 1, 5, 10, 20 or 30 seconds, or a multiple of a minute up to a day.
+
+    Source: the CloudWatch API Reference, MetricStat.
+    """
+    period = _positive_duration(text)
+    seconds = period.total_seconds()
+    if seconds not in (1, 5, 10, 20, 30) and (seconds % 60 or seconds > 86400):
+        raise InvalidSettingError("is no period of a metric; write 5m, or 1m where there is detailed monitoring")
+    return period
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _cores(text: str) -> float:
+    cores = _number(text)
+    if not 0 < cores <= _MOST_CORES:
+        raise InvalidSettingError("is not a number of processor cores; write it like 0.25 or 2")
+    return cores
+
+
+def _percent(text: str) -> float:
+    percent = _number(text)
+    # 0 could mean "off" as well as "anything is work"; 100 could never be exceeded.
+    if not 0 < percent < 100:
+        raise InvalidSettingError("is not a number of percent above 0 and below 100; write it like 5, or off")
+    return percent
+
+
+def _rate(text: str) -> float:
+    """Bytes a second, such as `100k` or `1M` (powers of 1000), above 0."""
+    match = _RATE.fullmatch(text.strip())
+    rate = float(match[1]) * _BYTES[match[2]] if match else 0.0
+    if not rate:
+        raise InvalidSettingError("is not a number of bytes a second; write it like 100k or 1M, or off")
+    return rate
+
+
+def _port(text: str) -> int:
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _HIGHEST_PORT):
+        raise InvalidSettingError("is not a port; write a number from 1 to 65535")
+    return int(text)
+
+
+def _instance_types(text: str) -> tuple[str, ...]:
+    """Instance types in the order given, without repetitions."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if not all(_INSTANCE_TYPE.fullmatch(name) for name in names):
+        raise InvalidSettingError("is no list of instance types; write it like c6i.2xlarge,m5.2xlarge, or off")
+    if len(names) > _MOST_INSTANCE_TYPES:
+        raise InvalidSettingError(f"is longer than {_MOST_INSTANCE_TYPES} instance types")
+    return names
+
+
+def _schedule(text: str) -> Schedule:
+    try:
+        return parse_schedule(text)
+    except InvalidScheduleError as error:
+        raise InvalidSettingError(str(error)) from None
 
 
 class Probe(StrEnum):
@@ -31,47 +129,6 @@ class Probe(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What counts as idle on one workstation, and what follows.
-
-    idle_after: how long every signal must be quiet; None: idleness never stops it.
-    grace: how long after a launch the window begins. cpu_cores: cores in use above this are work.
-    cpu_period: the period of the CPUUtilization points EC2 publishes (5 minutes; 1 with detailed monitoring).
-    shelve_after: how long a stopped workstation keeps its volumes; None: it is only stopped, never shelved.
-    keep_awake_for: what one tap on "keep awake" promises.
-    instance_types: as which types it may be started when its own has no capacity, in this order.
-    gpu_percent: a GPU in use for more than this is work; None: GPUs do not count.
-    network_rate: more traffic than this, in and out, in bytes a second, is work; None: traffic does not count.
-    weak_signals: how much longer connections, tabs and open editors make the window; 0: they do not count.
-    ignore_kernels_older_than: a kernel that has been busy for longer is no work; None: it is, however long.
-    protected_hours: minutes in which idleness stops nothing; None: there are none.
-    stop_at: minutes at which it is put to sleep even at work; None: there are none.
-    max_run: how long after its start it is put to sleep even at work; None: never.
-    warn_before: how long before a stop the owner is told; 0: not at all.
-    report_unknown_after: how long it may be unknown whether it is idle before the owner is told; None: for ever.
-    """
-
-    idle_after: timedelta | None = timedelta(minutes=30)
-    grace: timedelta = timedelta(minutes=15)
-    cpu_cores: float = 0.25
-    cpu_period: timedelta = timedelta(minutes=5)
-    shelve_after: timedelta | None = timedelta(0)
-    keep_awake_for: timedelta = timedelta(hours=1)
-    probe: Probe = Probe.SSM
-    jupyter_port: int = 8888
-    instance_types: tuple[str, ...] = ()
-    gpu_percent: float | None = 5.0
-    network_rate: float | None = 100_000.0
-    weak_signals: timedelta = timedelta(minutes=30)
-    ignore_kernels_older_than: timedelta | None = None
-    protected_hours: Schedule | None = None
-    stop_at: Schedule | None = None
-    max_run: timedelta | None = None
-    warn_before: timedelta = timedelta(minutes=10)
-    report_unknown_after: timedelta | None = timedelta(hours=6)
-
-
 def _probe(text: str) -> Probe:
     try:
         return Probe(text.strip())
@@ -79,42 +136,119 @@ def _probe(text: str) -> Probe:
         raise InvalidSettingError(f"is none of {', '.join(Probe)}") from None
 
 
-_PARSERS: dict[str, Callable[[str], object]] = {
-    "idle_after": parse_positive_duration_or_off,
-    "grace": parse_duration,
-    "cpu_cores": parse_cores,
-    "cpu_period": parse_metric_period,
-    "shelve_after": parse_duration_or_off,
-    "keep_awake_for": parse_positive_duration,
-    "probe": _probe,
-    "jupyter_port": parse_port,
-    "instance_types": parse_instance_types,
-    "gpu_percent": parse_percent_or_off,
-    "network_rate": parse_rate_or_off,
-    "weak_signals": parse_duration_off_is_zero,
-    "ignore_kernels_older_than": parse_positive_duration_or_off,
-    "protected_hours": parse_schedule_or_off,
-    "stop_at": parse_schedule_or_off,
-    "max_run": parse_positive_duration_or_off,
-    "warn_before": parse_duration_off_is_zero,
-    "report_unknown_after": parse_positive_duration_or_off,
-}
+def _or_off(parse: Callable[[str], T], off: Off) -> Callable[[str], T | Off]:
+    """A parser that gives `off` for the word off."""
+    return lambda text: off if text.strip() == "off" else parse(text)
+
+
+# -- The settings ------------------------------------------------------------------------------------------------------
+
+
+def _setting(parse: Callable[[str], T], default: str, gentler: str, meaning: str) -> T:
+    """A declared field of Policy. gentler: which way it stops or deletes less, "" for neither; meaning: for the owner.
+
+    The type given is the parser's, so that mypy compares it with the field's, as it does for dataclasses.field.
+    """
+    declared = {"parse": parse, "default": default, "gentler": gentler, "meaning": meaning}
+    return field(default=parse(default), metadata=declared)
+
+
+# fmt: off
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What counts as idle on one workstation, and what follows. None: the setting is off."""
+
+    idle_after: timedelta | None = _setting(_or_off(_positive_duration, None), "30m", "longer, or off",
+        "How long every sign of work must be quiet before a workstation is stopped, such as 45m; "
+        "off: idleness stops nothing")
+    grace: timedelta = _setting(parse_duration, "15m", "longer",
+        "How long after a start the idle time begins to count: time to log in and get going")
+    cpu_cores: float = _setting(_cores, "0.25", "lower",
+        "More processor cores in use than this are work. Cores, not percent: one busy core of 16 is only 6 %")
+    cpu_period: timedelta = _setting(_metric_period, "5m", "",
+        "How often EC2 publishes the processor metric: 5m, or 1m where the instances have detailed monitoring")
+    gpu_percent: float | None = _setting(_or_off(_percent, None), "5", "lower",
+        "A GPU in use for more than this, in percent, is work; off: GPUs do not count")
+    network_rate: float | None = _setting(_or_off(_rate, None), "100k", "lower",
+        "More traffic than this, in and out, in bytes a second, is work, such as 100k or 1M; off: it does not count")
+    weak_signals: timedelta = _setting(_or_off(parse_duration, timedelta(0)), "30m", "longer",
+        "By how much open tabs, connections and editors, where nobody does anything, lengthen the idle time; "
+        "off: not at all")
+    ignore_kernels_older_than: timedelta | None = _setting(_or_off(_positive_duration, None), "off", "longer, or off",
+        "A kernel that has been busy, or asked by a page all the time, for longer, and has computed nothing meanwhile, "
+        "keeps nothing awake, nor does such a job in a terminal, such as 3d; off: it is work, however long")
+    protected_hours: Schedule | None = _setting(_or_off(_schedule, None), "off", "more",
+        "When idleness stops nothing: five cron fields and an IANA time zone, such as "
+        "'* 9-17 * * mon-fri Europe/Berlin', which lasts until 17:59; off: never")
+    stop_at: Schedule | None = _setting(_or_off(_schedule, None), "off", "rarer, or off",
+        "When a workstation is put to sleep even if somebody works, after a warning, such as "
+        "'0 22 * * * Europe/Berlin'; only keep awake puts it off; off: never")
+    max_run: timedelta | None = _setting(_or_off(_positive_duration, None), "off", "longer, or off",
+        "How long after its start a workstation is put to sleep even if somebody works, after a warning, such as 12h; "
+        "only keep awake puts it off; off: never")
+    warn_before: timedelta = _setting(_or_off(parse_duration, timedelta(0)), "10m", "longer",
+        "How long before a stop you are told, with a link to keep it awake; off: not at all")
+    report_unknown_after: timedelta | None = _setting(_or_off(_positive_duration, None), "6h", "",
+        "How long it may be unknown whether a workstation is idle before you are told; off: you are not")
+    shelve_after: timedelta | None = _setting(_or_off(parse_duration, None), "0", "longer, or off",
+        "How long a stopped workstation keeps its volumes before they become snapshots, such as 12h; 0: at once; "
+        "off: it is only stopped")
+    keep_awake_for: timedelta = _setting(_positive_duration, "1h", "longer",
+        "What one tap on keep awake promises")
+    probe: Probe = _setting(_probe, "ssm", "ssm",
+        "How a workstation is asked. ssm: by Run Command, nothing open to the network; https: by Jupyter's own API; "
+        "none: not at all, processor and network alone decide")
+    jupyter_port: int = _setting(_port, "8888", "",
+        "Where Jupyter listens on the workstations")
+    instance_types: tuple[str, ...] = _setting(_or_off(_instance_types, ()), "off", "",
+        "As which types it may start, in this order, when EC2 has no capacity for its own: c6i.2xlarge,m5.2xlarge; "
+        "off: none")
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A declared setting by its names. name: `idle-after`; default: as an owner would type it; meaning: one sentence.
+
+    field: of Policy, `idle_after`; variable: of the environment, `IDLE_AFTER`; parameter: of the template, `IdleAfter`;
+    tag: on an instance, `autostop:idle-after`.
+    """
+
+    name: str
+    parse: Callable[[str], object]
+    default: str
+    gentler: str
+    meaning: str
+
+    @property
+    def field(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        return self.field.upper()
+
+    @property
+    def parameter(self) -> str:
+        return self.name.title().replace("-", "")
+
+    @property
+    def tag(self) -> str:
+        return PREFIX + self.name
+
+
+SETTINGS: Final = tuple(Setting(declared.name.replace("_", "-"), **declared.metadata) for declared in fields(Policy))
 
 
 def policy_from_environment(environment: Mapping[str, str]) -> Policy:
-    """The defaults of this deployment, from variables named like the fields in capitals (`IDLE_AFTER`).
+    """The defaults of this deployment; a missing variable keeps the built-in default.
 
-    A missing variable keeps the built-in default. Raises InvalidSettingError, naming the variable.
+    Raises InvalidSettingError, naming the variable.
     """
-    values: dict[str, object] = {}
-    for field in fields(Policy):
-        variable = field.name.upper()
-        if variable in environment:
-            try:
-                values[field.name] = _PARSERS[field.name](environment[variable])
-            except InvalidSettingError as error:
-                raise InvalidSettingError(f"{variable} = {environment[variable]!r} {error}") from None
-    return replace(Policy(), **values)  # type: ignore[arg-type]  # each parser gives its field's type
+    policy, problems = _with(Policy(), environment, lambda setting: setting.variable)
+    if problems:
+        raise InvalidSettingError(problems[0])
+    return policy
 
 
 def policy_for(defaults: Policy, tags: Mapping[str, str]) -> tuple[Policy, tuple[str, ...]]:
@@ -122,16 +256,21 @@ def policy_for(defaults: Policy, tags: Mapping[str, str]) -> tuple[Policy, tuple
 
     A tag such as `autostop:idle-after = 45m` overrides the default; a bad value is reported and the default used.
     """
-    values: dict[str, object] = {}
-    problems = []
-    for name, parse in _PARSERS.items():
-        tag = PREFIX + name.replace("_", "-")
-        if tag in tags:
+    policy, problems = _with(defaults, tags, lambda setting: setting.tag)
+    return policy, tuple(f"tag {problem}. The default is used." for problem in problems)
+
+
+def _with(defaults: Policy, texts: Mapping[str, str], name_of: Callable[[Setting], str]) -> tuple[Policy, list[str]]:
+    """The policy with every text that can be read in the place of its default, and what is wrong with the others."""
+    values, problems = {}, []
+    for setting in SETTINGS:
+        name = name_of(setting)
+        if name in texts:
             try:
-                values[name] = parse(tags[tag])
+                values[setting.field] = setting.parse(texts[name])
             except InvalidSettingError as error:
-                problems.append(f"tag {tag} = {tags[tag]!r} {error}. The default is used.")
-    return replace(defaults, **values), tuple(problems)  # type: ignore[arg-type]  # as above
+                problems.append(f"{name} = {texts[name]!r} {error}")
+    return replace(defaults, **values), problems  # type: ignore[arg-type]  # each parser gives its field's type
 
 
 def words(duration: timedelta) -> str:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from autostop.parse import InvalidSettingError
-from autostop.settings import Policy, policy_from_environment
+from autostop.settings import InvalidSettingError, Policy, policy_from_environment
 
 
 @dataclass(frozen=True, slots=True)
