@@ -12,8 +12,7 @@ import pytest
 
 from autostop.idle.activity import Activity, Sample, Traffic
 from autostop.idle.history import Trail
-from autostop.idle.reading import Reading, Server
-from autostop.idle.refused_answer import probe_error
+from autostop.idle.reading import GPU_UNREAD, Reading, Server
 from autostop.idle.verdict import Effect, Verdict, VerdictKind, assess
 from autostop.schedule import parse_schedule
 from autostop.settings import Policy
@@ -92,10 +91,8 @@ STRONG = [
     pytest.param(
         {"missing": ("port 8889 hangs",), "typed_at": AGO_10}, ACTIVE, "a key was last", id="one hangs, a person types"
     ),
-    pytest.param({"missing": (probe_error("gpu"),)}, UNKNOWN, "nvidia-smi fails", id="a GPU that cannot be read"),
-    pytest.param(
-        {"missing": (probe_error("gpu"),), "policy": Policy(gpu_percent=None)}, IDLE, "idle for", id="which is off"
-    ),
+    pytest.param({"missing": (GPU_UNREAD,)}, UNKNOWN, "nvidia-smi fails", id="a GPU that cannot be read"),
+    pytest.param({"missing": (GPU_UNREAD,), "policy": Policy(gpu_percent=None)}, IDLE, "idle for", id="which is off"),
     pytest.param({"trail": {"readings": 2}}, ACTIVE, "1 more answer of the workstation", id="two answers in a row"),
     pytest.param({"trail": {"readings": 3}}, IDLE, "idle for", id="three answers in a row"),
 ]

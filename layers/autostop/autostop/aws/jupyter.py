@@ -15,25 +15,11 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote
 
-from autostop.idle.reading import VERSION, Reading, Unread, read_document
+from autostop.idle.reading import VERSION, Reading, Unread, broken_server, read_document
 from autostop.probe.probe import Answer, changed_at, fetch, newest, notebooks, remaining, summarise, unverified_tls
 
 _LIMIT_SECONDS: Final = 3.0
 _MOST_NOTEBOOKS: Final = 8
-
-_WRONG_CERTIFICATE: Final = (
-    "was not asked: the certificate of the Jupyter server is not the pinned one; if you renewed it, run autostop adopt "
-    "again"
-)
-_FORBIDDEN: Final = (
-    "refuses the token: set IdentityProvider.token (a password alone does not do) and put the same token into the SSM "
-    "parameter /autostop/<instance-id>/jupyter-token"
-)
-_UNKNOWN_URL: Final = "does not know the question (HTTP 404): its base_url is another one, or it is another program"
-_TOO_SLOW: Final = "did not answer in time: it hangs, or a security group or firewall does not let Autostop reach it"
-_NO_CONNECTION: Final = "refuses or drops the connection: does it run, and does it listen on that address?"
-_NO_TLS: Final = "failed in the TLS handshake: does it serve https? Look at its certificate and its log"
-_ODD_ANSWER: Final = "gave an answer of an unknown kind: a version of Jupyter that is not known yet, or another program"
 
 
 class _OtherCertificateError(Exception):
@@ -77,9 +63,9 @@ class HttpsJupyter:
             summary = summarise(_decoded(kernels), _decoded(terminals, []), _decoded(status, None))
             summary["saved_at"] = server.saved_at(notebooks(_decoded(sessions, [])))
         except _RefusedError as refused:
-            return _unread(asked_at, port, _refusal(refused.status))
+            return Unread(asked_at, broken_server(port, f"http{refused.status}", over_https=True))
         except (OSError, ValueError, RecursionError, http.client.HTTPException, _OtherCertificateError) as error:
-            return _unread(asked_at, port, _words(error))
+            return Unread(asked_at, broken_server(port, _word_for(error), over_https=True))
         # The kernels' times are by the server's clock, so the moment of asking must be too; it says it in every answer.
         entry = {"port": port, "status": "ok", **summary}
         measured_at = _dated(kernels, asked_at).timestamp()
@@ -190,22 +176,12 @@ def _dated(answer: Answer, otherwise: datetime) -> datetime:
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
-def _unread(at: datetime, port: int, words: str) -> Unread:
-    return Unread(at, f"the Jupyter server on port {port} {words}")
-
-
-def _refusal(status: int) -> str:
-    if status == 403:
-        return _FORBIDDEN
-    return _UNKNOWN_URL if status == 404 else f"answered with HTTP {status}: look at its log"
-
-
-def _words(error: Exception) -> str:
+def _word_for(error: Exception) -> str:
     """Why there is no answer; nothing of the error's own text, which may repeat what was sent or received."""
     if isinstance(error, _OtherCertificateError):
-        return _WRONG_CERTIFICATE
+        return "certificate"
     if isinstance(error, TimeoutError):
-        return _TOO_SLOW
+        return "timeout"
     if isinstance(error, ssl.SSLError):
-        return _NO_TLS
-    return _NO_CONNECTION if isinstance(error, OSError) else _ODD_ANSWER
+        return "tls"
+    return "refused" if isinstance(error, OSError) else "bad"

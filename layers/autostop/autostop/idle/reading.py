@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from autostop.idle.refused_answer import broken_server, probe_error
+T = TypeVar("T")
 
 VERSION: Final = 2
 
@@ -32,11 +32,49 @@ _MOST_CPU_SECONDS: Final = 4e10
 _BOOT: Final = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
 _PROGRAM: Final = re.compile(r"[A-Za-z0-9._+-]{0,15}", re.ASCII)
 _MOST_SERVERS: Final = 16
+_HTTP: Final = re.compile(r"http([1-9][0-9]{2})", re.ASCII)
 
 _UNKNOWN_ANSWER: Final = (
     "the workstation's answer was not understood; if it stays so, run the probe there by hand and look "
     "at what it prints"
 )
+# What went wrong with a server, by the probe's word for it, and what helps; after the server's name. Nothing of an
+# answer is repeated in these texts but a port number and an HTTP status, so nothing hostile reaches a page or a log.
+_SERVER_ERRORS: Final = {
+    "http403": "refuses the question: set IdentityProvider.token beside the password",
+    "http404": "does not know the question (HTTP 404): is another program listening there, or is its base_url wrong?",
+    "timeout": "did not answer in time: it hangs or is overloaded; restart it if it stays so",
+    "refused": "refuses or drops the connection: does it run in a container or a network namespace of its own?",
+    "tls": "failed in the TLS handshake: look at its certificate and its log",
+    "bad": "gave an answer of an unknown kind: a version of Jupyter that is not known yet, or another program",
+}
+# The same where Autostop asks over the network, and something else helps.
+_SERVER_ERRORS_OVER_HTTPS: Final = _SERVER_ERRORS | {
+    "http403": "refuses the token: set IdentityProvider.token (a password alone does not do) and put the same token "
+    "into the SSM parameter /autostop/<instance-id>/jupyter-token",
+    "http404": "does not know the question (HTTP 404): its base_url is another one, or it is another program",
+    "timeout": "did not answer in time: it hangs, or a security group or firewall does not let Autostop reach it",
+    "refused": "refuses or drops the connection: does it run, and does it listen on that address?",
+    "tls": "failed in the TLS handshake: does it serve https? Look at its certificate and its log",
+    "certificate": "was not asked: the certificate of the Jupyter server is not the pinned one; if you renewed it, "
+    "run autostop adopt again",
+}
+_NO_RUNTIME_FILE: Final = (
+    "a Jupyter server runs whose runtime file cannot be found or trusted: restart it, or name its runtime directory in "
+    "the tag autostop:jupyter-runtime; a server in a container cannot be asked"
+)
+GPU_UNREAD: Final = "nvidia-smi fails or hangs, so nothing is known of the GPU: run it there and look at what it says"
+# Why the probe as a whole could not look everywhere.
+_PROBE_ERRORS: Final = {
+    "notroot": "the probe does not run as root, so it cannot see the Jupyter servers of all users",
+    "denied": "the probe may not read a directory in which Jupyter keeps its runtime files; name a readable one in the "
+    "tag autostop:jupyter-runtime",
+    "missing": "the directory named in the tag autostop:jupyter-runtime is not there; correct the tag",
+    "gpu": GPU_UNREAD,
+    "many": "there are more Jupyter runtime files than the probe reads; remove those of servers that are gone",
+    "deadline": "the probe did not finish in time: the workstation or one of its file systems hangs",
+}
+_UNKNOWN_PROBE_ERROR: Final = "the probe failed on the workstation; run it there by hand and look at what it prints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +150,23 @@ class Unread:
     reason: str
 
 
+def broken_server(port: int, error: str, *, over_https: bool = False) -> str:
+    """Why a server gave no counts, and what helps. port: 0 for one on a Unix socket, or whose port is not known.
+
+    error: the probe's word: `http` and the status, `timeout`, `refused`, `tls`, `bad`, `nofile`; over HTTPS also
+    `certificate`.
+    """
+    if error == "nofile":
+        return _NO_RUNTIME_FILE
+    server = f"the Jupyter server on port {port}" if port else "a Jupyter server on a Unix socket"
+    texts = _SERVER_ERRORS_OVER_HTTPS if over_https else _SERVER_ERRORS
+    if error in texts:
+        return f"{server} {texts[error]}"
+    if status := _HTTP.fullmatch(error):
+        return f"{server} answered with HTTP {status[1]}: look at its log"
+    return f"{server} could not be asked, for a reason that this version does not know"
+
+
 class _UnknownShapeError(Exception):
     """The answer has a shape that the probe never gives, or contradicts itself."""
 
@@ -154,10 +209,8 @@ def read_document(document: object, received_at: datetime) -> Reading | Unread:
 
 
 def _only_line(text: str) -> str:
-    if len(text) > _LONGEST_ANSWER:
-        raise _UnknownShapeError
     line, _, rest = text.strip().partition("\n")
-    if rest.strip() and not rest.lstrip().startswith(_STANDARD_ERROR):
+    if len(text) > _LONGEST_ANSWER or (rest.strip() and not rest.lstrip().startswith(_STANDARD_ERROR)):
         raise _UnknownShapeError
     return line
 
@@ -170,26 +223,23 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _read(document: object, received_at: datetime) -> Reading:
-    fields = _object(document)
-    if _whole(fields.get("v"), VERSION) != VERSION:
+    line = _a(dict, document)
+    if _whole(line.get("v"), VERSION) != VERSION:
         raise _UnknownShapeError
-    entries, errors = _list(fields.get("servers")), _list(fields.get("errors"))
-    if len(entries) > _MOST_SERVERS:
+    servers = [_a(dict, server) for server in _a(list, line.get("servers"))]
+    if len(servers) > _MOST_SERVERS:
         raise _UnknownShapeError
-    reasons = [probe_error(_word(error)) for error in errors]
-    servers = [_object(entry) for entry in entries]
-    reasons += [broken_server(_port(server), _word(server.get("status"))) for server in servers if not _ok(server)]
-    answered = [server for server in servers if _ok(server)]
+    errors = [_a(str, error) for error in _a(list, line.get("errors"))]
+    reasons = [_PROBE_ERRORS.get(error, _UNKNOWN_PROBE_ERROR) for error in errors]
+    broken = [server for server in servers if server.get("status") != "ok"]
+    reasons += [broken_server(_port(server), _a(str, server.get("status"))) for server in broken]
     # A probe that could not look has no machine to tell of; and then nothing is known.
-    if reasons and (not answered and fields.get("machine") is None):
+    if reasons and len(broken) == len(servers) and line.get("machine") is None:
         raise _RefusedError("; ".join(_few(reasons)))
-    clock = _Clock(_stamp(fields.get("at")), received_at)
-    return Reading(
-        clock.at,
-        tuple(_server(server, clock) for server in answered),
-        _machine(fields.get("machine"), clock),
-        _few(reasons),
-    )
+    clock = _Clock(_stamp(line.get("at")), received_at)
+    answered = tuple(_server(server, clock) for server in servers if server.get("status") == "ok")
+    machine = _machine(_a(dict, line["machine"]), clock) if line.get("machine") is not None else None
+    return Reading(clock.at, answered, machine, _few(reasons))
 
 
 class _Clock:
@@ -220,23 +270,23 @@ def _few(reasons: list[str]) -> tuple[str, ...]:
     return (*different[:2], *([f"and {more} more"] if more > 0 else []))
 
 
-def _server(entry: Mapping[str, object], clock: _Clock) -> Server:
-    busy, idle, starting, other = (_count(entry.get(state)) for state in ("busy", "idle", "starting", "other"))
-    terminals = _count(entry.get("terminals"))
+def _server(told: Mapping[str, object], clock: _Clock) -> Server:
+    busy, idle, starting, other = (_count(told.get(state)) for state in ("busy", "idle", "starting", "other"))
+    terminals = _count(told.get("terminals"))
     return Server(
-        port=_port(entry),
+        port=_port(told),
         busy=busy,
         idle=idle,
         starting=starting,
         other=other,
-        kernel_active_at=_active_at(entry.get("kernel_at"), busy + idle + starting + other, clock),
+        kernel_active_at=_active_at(told.get("kernel_at"), busy + idle + starting + other, clock),
         terminals=terminals,
-        terminal_active_at=_active_at(entry.get("terminal_at"), terminals, clock),
-        busy_active_at=_active_at(entry.get("busy_at"), busy, clock),
-        together=bool(_whole(entry.get("together"), 1)),
-        connections=_count(entry.get("connections")),
-        server_active_at=clock.moment(entry.get("server_at")),
-        saved_at=clock.moment(entry.get("saved_at")),
+        terminal_active_at=_active_at(told.get("terminal_at"), terminals, clock),
+        busy_active_at=_active_at(told.get("busy_at"), busy, clock),
+        together=bool(_whole(told.get("together"), 1)),
+        connections=_count(told.get("connections")),
+        server_active_at=clock.moment(told.get("server_at")),
+        saved_at=clock.moment(told.get("saved_at")),
     )
 
 
@@ -248,79 +298,61 @@ def _active_at(stamp: object, how_many: int, clock: _Clock) -> datetime | None:
     return clock.moment(stamp)
 
 
-def _machine(value: object, clock: _Clock) -> Machine | None:
-    if value is None:
-        return None
-    fields = _object(value)
+def _machine(told: Mapping[str, object], clock: _Clock) -> Machine:
     return Machine(
-        boot=_matching(fields.get("boot"), _BOOT),
-        cpu_seconds=_number(fields.get("cpu"), _MOST_CPU_SECONDS),
-        typed_at=clock.moment(fields.get("typed_at")),
-        jobs=_count(fields.get("jobs")),
-        job=_matching(fields.get("job"), _PROGRAM),
-        gpu_percent=None if fields.get("gpu") is None else _number(fields.get("gpu"), 100.0),
-        logins=_count(fields.get("logins")),
-        editors=_count(fields.get("editors")),
-        edited_at=clock.moment(fields.get("edited_at")),
-        multiplexers=_count(fields.get("muxes")),
-        kernels=_count(fields.get("kernels")),
-        held=bool(_whole(fields.get("held"), 1)),
+        boot=_matching(told.get("boot"), _BOOT),
+        cpu_seconds=_number(told.get("cpu"), 0.0, _MOST_CPU_SECONDS),
+        typed_at=clock.moment(told.get("typed_at")),
+        jobs=_count(told.get("jobs")),
+        job=_matching(told.get("job"), _PROGRAM),
+        gpu_percent=None if told.get("gpu") is None else _number(told.get("gpu"), 0.0, 100.0),
+        logins=_count(told.get("logins")),
+        editors=_count(told.get("editors")),
+        edited_at=clock.moment(told.get("edited_at")),
+        multiplexers=_count(told.get("muxes")),
+        kernels=_count(told.get("kernels")),
+        held=bool(_whole(told.get("held"), 1)),
     )
 
 
-def _object(value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise _UnknownShapeError
-    return value
+# --- values of the line, each checked --------------------------------------------------------------------------------
 
 
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise _UnknownShapeError
-    return value
-
-
-def _word(value: object) -> str:
-    if not isinstance(value, str):
+def _a(kind: type[T], value: Any) -> T:
+    # True is an int in Python, and would count as one.
+    if not isinstance(value, kind) or isinstance(value, bool):
         raise _UnknownShapeError
     return value
 
 
 def _matching(value: object, pattern: re.Pattern[str]) -> str:
-    word = _word(value)
+    word = _a(str, value)
     if not pattern.fullmatch(word):
         raise _UnknownShapeError
     return word
 
 
-def _number(value: object, highest: float) -> float:
-    # NaN is in no range; True is a number in Python.
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= highest:
+def _number(value: object, lowest: float, highest: float) -> float:
+    # Compared before it is converted: an integer of a thousand digits is no float. NaN is in no range.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not lowest <= value <= highest:
         raise _UnknownShapeError
     return float(value)
 
 
 def _whole(value: object, highest: int) -> int:
-    # True is an int in Python, and would count as one.
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
+    number = _a(int, value)
+    if not 0 <= number <= highest:
         raise _UnknownShapeError
-    return value
+    return number
 
 
 def _count(value: object) -> int:
     return _whole(value, _HIGHEST_COUNT)
 
 
-def _port(entry: Mapping[str, object]) -> int:
-    return _whole(entry.get("port"), 65535)
-
-
-def _ok(entry: Mapping[str, object]) -> bool:
-    return entry.get("status") == "ok"
+def _port(server: Mapping[str, object]) -> int:
+    return _whole(server.get("port"), 65535)
 
 
 def _stamp(value: object) -> float:
-    # Compared before it is converted: an integer of a thousand digits is no float. NaN is in no range, and True is 1.
-    if not isinstance(value, int | float) or not _EARLIEST <= value <= _LATEST:
-        raise _UnknownShapeError
-    return float(value)
+    return _number(value, _EARLIEST, _LATEST)

@@ -11,8 +11,7 @@ from typing import Final
 
 from autostop.idle.activity import ANSWER_VALID_FOR, METRIC_DELAY, Activity
 from autostop.idle.history import CPU_SECONDS_A_MINUTE, is_polled, signs_of_a_person
-from autostop.idle.reading import Machine, Reading, Unread
-from autostop.idle.refused_answer import probe_error
+from autostop.idle.reading import GPU_UNREAD, Machine, Reading, Unread
 from autostop.settings import Policy, words
 
 # Points come once a period; a longer distance between two of them means that one is missing.
@@ -122,7 +121,7 @@ def _answered(answer: Reading | Unread, activity: Activity, policy: Policy, now:
         yield Sign("answer", f"asked: the last answer is from {answer.at:%H:%M} UTC", "too old", "", None, now)
         return
     # Whoever does not want GPUs to count need not mend one that cannot be read.
-    unimportant = {probe_error("gpu")} if policy.gpu_percent is None else set()
+    unimportant = {GPU_UNREAD} if policy.gpu_percent is None else set()
     for what in answer.missing:
         if what in unimportant:
             continue
