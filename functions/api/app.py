@@ -1,11 +1,11 @@
 """The phone page and its JSON calls."""
 
 import os
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging import correlation_paths
 
 from autostop.app.owner import Owner
 from autostop.aws import clients
@@ -14,14 +14,13 @@ from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
-from autostop.http_api import HttpApi
+from autostop.http_api import HttpApi, page_answer
 
-logger = Logger()
+logger = Logger(use_rfc3339=True)
 
 
-@cache
 def wire() -> HttpApi:
-    """The API, made once for each execution environment."""
+    """The API with its clients and its page, which reach out to nothing until they are asked."""
     environment = read_environment(os.environ)
     ec2 = clients.ec2()
     owner = Owner(
@@ -32,12 +31,18 @@ def wire() -> HttpApi:
         environment.policy,
         utc_now,
     )
-    return HttpApi(owner, (Path(__file__).parent / "page" / "index.html").read_text(encoding="utf-8"))
+    page = Path(__file__).parent / "page" / "index.html"
+    return HttpApi(owner, page_answer(page.read_text(encoding="utf-8")))
 
 
+api = wire()  # while Lambda starts it, a function has a whole processor
+
+
+# Whole events, which hold the secret of a link, stay out of the log, whatever the environment says.
+@logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP, clear_state=True, log_event=False)
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """One request. What is logged names neither the secret nor any header."""
-    answer = wire().answer(event)
+    answer = api.answer(event)
     request = event["requestContext"]["http"]
     logger.info(
         "answered", extra={"method": request["method"], "path": event["rawPath"], "status": answer["statusCode"]}

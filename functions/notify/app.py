@@ -2,7 +2,6 @@
 
 import os
 import time
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -16,12 +15,11 @@ from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import notice_in
 from autostop.ports import Channel
 
-logger = Logger()
+logger = Logger(use_rfc3339=True)
 
 
-@cache
 def wire() -> tuple[DynamoLedger, list[Channel], NotifyEnvironment]:
-    """The adapters, made once for each execution environment."""
+    """The adapters, which reach out to nothing until they are asked."""
     environment = read_notify_environment(os.environ)
     channels: list[Channel] = [SnsTopic(clients.sns(), environment.topic)]
     if environment.notice_url is not None:
@@ -29,9 +27,12 @@ def wire() -> tuple[DynamoLedger, list[Channel], NotifyEnvironment]:
     return DynamoLedger(clients.dynamodb(), environment.table), channels, environment
 
 
+ledger, channels, environment = wire()  # while Lambda starts it, a function has a whole processor
+
+
+@logger.inject_lambda_context(log_event=False)
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """One notice. What is logged names neither the link nor the owner's URL."""
-    ledger, channels, environment = wire()
     notice = notice_in(event)
     told = notify(notice, ledger, channels, environment.api_url, utc_now())
     log = logger.error if told.failed else logger.info

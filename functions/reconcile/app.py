@@ -4,10 +4,10 @@ import os
 import random
 import time
 from datetime import timedelta
-from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from autostop.app.reconcile import KEPT_BACK, Reconciler
 from autostop.aws import clients
@@ -21,20 +21,11 @@ from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
 from autostop.messages import workstations_in
 
-logger = Logger()
+logger = Logger(use_rfc3339=True)
 
 
-class Context(Protocol):
-    """What is used of Lambda's context."""
-
-    aws_request_id: str
-
-    def get_remaining_time_in_millis(self) -> int: ...
-
-
-@cache
 def wire() -> Reconciler:
-    """The reconciler, made once for each execution environment."""
+    """The reconciler with its clients, which reach out to nothing until they are asked."""
     environment, ec2 = read_environment(os.environ), clients.ec2()
     metrics, asker = CloudWatchMetrics(clients.cloudwatch()), Askers(clients.ssm(), HttpsJupyter(utc_now))
     ledger, queue = DynamoLedger(clients.dynamodb(), environment.table), SqsQueue(clients.sqs(), environment.queue_url)
@@ -43,9 +34,12 @@ def wire() -> Reconciler:
     return Reconciler(*ports, policy, utc_now, time.sleep, random.random)
 
 
-def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:
+reconciler = wire()  # while Lambda starts it, a function has a whole processor
+
+
+@logger.inject_lambda_context(log_event=False)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
     """Each message by itself: one that fails is delivered again and keeps no other from its work."""
-    reconciler = wire()
     until = utc_now() + timedelta(milliseconds=context.get_remaining_time_in_millis()) - KEPT_BACK
     failed = []
     for record in event["Records"]:

@@ -1,7 +1,6 @@
 """On a schedule: look at every workstation once and want what follows."""
 
 import os
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -17,12 +16,11 @@ from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import EventBridgeAnnouncer
 
-logger = Logger()
+logger = Logger(use_rfc3339=True)
 
 
-@cache
 def wire() -> Sweeper:
-    """The use case with its adapters, made once for each execution environment."""
+    """The use case with its clients, which reach out to nothing until they are asked."""
     environment = read_environment(os.environ)
     return Sweeper(
         Ec2Instances(clients.ec2()),
@@ -35,9 +33,13 @@ def wire() -> Sweeper:
     )
 
 
+sweeper = wire()  # while Lambda starts it, a function has a whole processor
+
+
+@logger.inject_lambda_context(log_event=False)
 def handler(_event: dict[str, Any], _context: object) -> dict[str, dict[str, str]]:
     """One sweep; the next one, some minutes later, is the retry."""
-    swept = wire().sweep(utc_now()).as_log()
+    swept = sweeper.sweep(utc_now()).as_log()
     if swept["intents"] or swept["skipped"] or swept["told"]:
         logger.info("swept", extra=swept)
     else:

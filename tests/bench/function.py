@@ -20,7 +20,7 @@ from typing import Any
 from unittest.mock import patch
 
 from autostop.aws import clients
-from tests.handlers.functions import load
+from tests.handlers.functions import CONTEXT, load
 
 _STATUS = Path("/proc/self/status")
 
@@ -87,16 +87,15 @@ def main() -> None:
         service, operation = event_name.split(".")[1:]
         calls[f"{service.replace('monitoring', 'cloudwatch')} {operation}"] += 1
 
-    clients._session().events.register("before-send", count)
+    clients.session().register("before-send", count)
     app, moments = load("sweep"), deque[datetime](maxlen=1)
     with patch.object(app, "utc_now", lambda: moments[0]):
-        app.wire()
         before = _peak_mib()
         for line in sys.stdin:
             moments.append(datetime.fromisoformat(line.strip()))
             calls.clear()
             began, used = time.perf_counter(), time.process_time()
-            swept = app.handler({}, None)
+            swept = app.handler({}, CONTEXT)
             told = {
                 "calls": dict(calls),
                 "seconds": time.perf_counter() - began,

@@ -4,16 +4,24 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = "i-0123456789abcdef0"
 EXAMPLE_SECRET = "bWFkZS11cC1zZWNyZXQtZm9yLWV4YW1wbGVzLW9ubHk"
+# What is used of Lambda's context, by the handlers and by their logger.
+CONTEXT = SimpleNamespace(
+    aws_request_id="request",
+    function_name="autostop",
+    memory_limit_in_mb=256,
+    invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:autostop",
+    get_remaining_time_in_millis=lambda: 60_000,
+)
 
 
 def load(name: str) -> ModuleType:
-    """functions/<name>/app.py, fresh."""
+    """functions/<name>/app.py, fresh: its clients are made anew."""
     path = ROOT / "functions" / name / "app.py"
     spec = importlib.util.spec_from_file_location(f"{name}_app", path)
     assert spec is not None

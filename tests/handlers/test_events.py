@@ -20,10 +20,9 @@ from autostop.ports import State
 from autostop.sleep.intent import By, Wanted, following
 from autostop_local.world import Timings, WallClock, World
 from tests.aws.receiver import Receiver, receiving
-from tests.handlers.functions import EXAMPLE_SECRET, ROOT, event, load
+from tests.handlers.functions import CONTEXT, EXAMPLE_SECRET, ROOT, event, load
 from tests.handlers.table import TABLE, make_table
 
-CONTEXT = SimpleNamespace(aws_request_id="request", get_remaining_time_in_millis=lambda: 60_000)
 EVENTS = {path.stem for path in (ROOT / "events").glob("*.json")}
 RECONCILED = {name for name in EVENTS if name.startswith("reconcile-")}
 TAPPED = {
@@ -42,9 +41,7 @@ class Deployed:
     ids: dict[str, str]
 
     def call(self, name: str, example: Any = None) -> Any:
-        app = load(name.split("-", maxsplit=1)[0])
-        app.wire.cache_clear()
-        return app.handler(example or event(name, **self.ids), CONTEXT)
+        return load(name.split("-", maxsplit=1)[0]).handler(example or event(name, **self.ids), CONTEXT)
 
     def woken(self) -> list[str]:
         messages = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages", [])

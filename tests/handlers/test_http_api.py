@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from autostop.http_api import HttpApi, content_policy
+from autostop.http_api import HttpApi, content_policy, page_answer
 from autostop.link import Scope
 from autostop.model import WorkstationId
 from tests.app.autostop_at_work import SECRET, AtWork, at_work
@@ -36,7 +36,7 @@ def workstation(lab: AtWork) -> WorkstationId:
 
 @pytest.fixture
 def api(lab: AtWork) -> HttpApi:
-    return HttpApi(lab.owner, PAGE)
+    return HttpApi(lab.owner, page_answer(PAGE))
 
 
 def path_of(workstation: str, verb: str = "") -> str:

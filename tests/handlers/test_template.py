@@ -82,6 +82,12 @@ def test_a_function_has_a_handler_and_needs_no_build(name: str) -> None:
     assert FUNCTIONS[name]["Metadata"] == {"SkipBuild": True}
 
 
+def test_the_layer_is_built_for_the_python_that_runs_it() -> None:
+    makefile = (PATH.parent / "layers/autostop/Makefile").read_text(encoding="utf-8")
+    [built_for] = re.findall(r"^RUNTIME := (.*)$", makefile, re.MULTILINE)
+    assert TEMPLATE.body["Globals"]["Function"]["Runtime"] == f"python{built_for}"
+
+
 def test_what_fails_for_good_is_kept_for_a_person() -> None:
     queue = TEMPLATE.resources["Queue"]["Properties"]
 

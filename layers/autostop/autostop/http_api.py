@@ -22,6 +22,12 @@ _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Strict-Transport-Security": "max-age=31536000",
 }
+# Each is the name of its scope, too.
+_VERBS: Mapping[str, Callable[[Owner, WorkstationId, str], None]] = {
+    "start": Owner.start,
+    "stop": Owner.stop,
+    "keep-awake": Owner.keep_awake,
+}
 
 Answer = dict[str, Any]
 
@@ -37,10 +43,10 @@ class HttpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HttpApi:
-    """The phone page and its JSON calls. page: the static HTML."""
+    """The phone page and its JSON calls. page: its whole answer, of `page_answer`."""
 
     owner: Owner
-    page: str
+    page: Answer
 
     def answer(self, request: Mapping[str, Any]) -> Answer:
         """The answer to one request; every error is one too."""
@@ -56,26 +62,16 @@ class HttpApi:
             return _json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": str(error), "next": "Look at the function's log."})
 
     def _route(self, request: Mapping[str, Any]) -> Answer:
-        method = request["requestContext"]["http"]["method"]
-        match request["rawPath"].strip("/").split("/"):
-            case ["w", _] if method == "GET":
-                return self._page()
-            case ["api", "workstations", text] if method == "GET":
-                link = self._allowed(request, text, Scope.STATUS)
-                return self._status(link, HTTPStatus.OK)
-            case ["api", "workstations", text, verb] if method == "POST" and verb in self._verbs():
-                scope, act = self._verbs()[verb]
-                link = self._allowed(request, text, scope)
-                act(link.workstation, f"the link “{link.label}”")
+        match request["requestContext"]["http"]["method"], request["rawPath"].strip("/").split("/"):
+            case "GET", ["w", _]:
+                return self.page
+            case "GET", ["api", "workstations", text]:
+                return self._status(self._allowed(request, text, Scope.STATUS), HTTPStatus.OK)
+            case "POST", ["api", "workstations", text, verb] if verb in _VERBS:
+                link = self._allowed(request, text, Scope(verb))
+                _VERBS[verb](self.owner, link.workstation, f"the link “{link.label}”")
                 return self._status(link, HTTPStatus.ACCEPTED)
         raise HttpError(HTTPStatus.NOT_FOUND, "There is nothing here.", _ASK_FOR_A_LINK)
-
-    def _verbs(self) -> Mapping[str, tuple[Scope, Callable[[WorkstationId, str], None]]]:
-        return {
-            "start": (Scope.START, self.owner.start),
-            "stop": (Scope.STOP, self.owner.stop),
-            "keep-awake": (Scope.KEEP_AWAKE, self.owner.keep_awake),
-        }
 
     def _allowed(self, request: Mapping[str, Any], text: str, scope: Scope) -> Link:
         """The link of the request. An unknown workstation, a wrong secret and an expired link all look the same."""
@@ -95,9 +91,10 @@ class HttpApi:
     def _status(self, link: Link, status: HTTPStatus) -> Answer:
         return _json(status, self.owner.status(link.workstation, link.scopes).as_json())
 
-    def _page(self) -> Answer:
-        headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": content_policy(self.page)}
-        return {"statusCode": HTTPStatus.OK.value, "headers": headers | _SECURITY_HEADERS, "body": self.page}
+
+def page_answer(page: str) -> Answer:
+    """The answer that is the static page, the same for everybody: made once, and no client has a part in it."""
+    return _answer(HTTPStatus.OK, "text/html; charset=utf-8", page, **{"Content-Security-Policy": content_policy(page)})
 
 
 def content_policy(page: str) -> str:
@@ -115,5 +112,8 @@ def content_policy(page: str) -> str:
 
 
 def _json(status: HTTPStatus, body: Mapping[str, object]) -> Answer:
-    headers = {"Content-Type": "application/json"} | _SECURITY_HEADERS
-    return {"statusCode": status.value, "headers": headers, "body": json.dumps(body)}
+    return _answer(status, "application/json", json.dumps(body))
+
+
+def _answer(status: HTTPStatus, kind: str, body: str, **headers: str) -> Answer:
+    return {"statusCode": status.value, "headers": {"Content-Type": kind, **headers, **_SECURITY_HEADERS}, "body": body}

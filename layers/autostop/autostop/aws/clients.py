@@ -1,10 +1,12 @@
-"""Makes boto3 clients: time limits and retries in one place."""
+"""Makes boto3's clients: time limits and retries in one place.
+
+By botocore alone, as boto3 does: importing boto3 itself takes a tenth of a function's cold start, for nothing.
+"""
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.utils import parse_timestamp
@@ -38,42 +40,43 @@ def moment(value: str | float) -> datetime:
 
 
 @cache
-def _session() -> boto3.Session:
-    session = botocore.session.get_session()
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
-    return boto3.Session(botocore_session=session)
+def session() -> botocore.session.Session:
+    """The one session of all clients."""
+    made = botocore.session.get_session()
+    made.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
+    return made
 
 
 def ec2() -> "EC2Client":
     """EC2 and EBS."""
-    return _session().client("ec2", config=_CONFIG)
+    return cast("EC2Client", session().create_client("ec2", config=_CONFIG))
 
 
 def cloudwatch() -> "CloudWatchClient":
     """CloudWatch."""
-    return _session().client("cloudwatch", config=_CONFIG)
+    return cast("CloudWatchClient", session().create_client("cloudwatch", config=_CONFIG))
 
 
 def ssm() -> "SSMClient":
     """Systems Manager."""
-    return _session().client("ssm", config=_CONFIG)
+    return cast("SSMClient", session().create_client("ssm", config=_CONFIG))
 
 
 def sqs() -> "SQSClient":
     """SQS."""
-    return _session().client("sqs", config=_CONFIG)
+    return cast("SQSClient", session().create_client("sqs", config=_CONFIG))
 
 
 def dynamodb() -> "DynamoDBClient":
     """DynamoDB."""
-    return _session().client("dynamodb", config=_CONFIG)
+    return cast("DynamoDBClient", session().create_client("dynamodb", config=_CONFIG))
 
 
 def events() -> "EventBridgeClient":
     """EventBridge."""
-    return _session().client("events", config=_CONFIG)
+    return cast("EventBridgeClient", session().create_client("events", config=_CONFIG))
 
 
 def sns() -> "SNSClient":
     """SNS."""
-    return _session().client("sns", config=_CONFIG)
+    return cast("SNSClient", session().create_client("sns", config=_CONFIG))
