@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autostop.aws import clients
-from autostop.parse import InvalidSettingError
+from autostop.settings import InvalidSettingError
 from tests.handlers.functions import CONTEXT, ROOT, event, load
 
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
