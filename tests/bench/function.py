@@ -83,8 +83,8 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr
     calls: Counter[str] = Counter()
 
-    def count(event_name: str, **_: Any) -> None:
-        service, operation = event_name.split(".")[1:]
+    def count(**told: Any) -> None:
+        service, operation = told["event_name"].split(".")[1:]
         calls[f"{service.replace('monitoring', 'cloudwatch')} {operation}"] += 1
 
     clients.session().register("before-send", count)

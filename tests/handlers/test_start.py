@@ -48,7 +48,7 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_is_wired_when_it_is_imported_without_network(name: str, reached: list[Any]) -> None:
     made: list[str] = []
-    clients.session().register("creating-client-class.*", lambda event_name, **_: made.append(event_name))
+    clients.session().register("creating-client-class.*", lambda **told: made.append(told["event_name"]))
 
     load(name)
 
