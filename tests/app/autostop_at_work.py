@@ -14,22 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from unittest.mock import patch
 
 import boto3
 
 from autostop import tags
-from autostop.app.owner import Owner
-from autostop.app.reconcile import Reconciler
-from autostop.app.sweep import Sweeper, Swept
-from autostop.aws.ebs import EbsDisks
-from autostop.aws.ec2 import Ec2Instances
-from autostop.aws.jupyter import HttpsJupyter
-from autostop.aws.metrics import CloudWatchMetrics
-from autostop.aws.probes import Askers
-from autostop.aws.queue import SqsQueue
-from autostop.aws.table import DynamoLedger
+from autostop.app.sweep import Swept
+from autostop.aws.tell import notice_in
 from autostop.idle.record import Seen
 from autostop.idle.verdict import Verdict
 from autostop.link import Link, Scope, digest_of
@@ -37,10 +29,14 @@ from autostop.messages import workstations_in
 from autostop.model import WorkstationId
 from autostop.notice import Notice
 from autostop.ports import State
-from autostop.settings import Policy
 from autostop.sleep.intent import Wanted
 from autostop_local.world import Outcome, Timings, VirtualClock, VirtualMachines, World
-from tests.handlers.table import TABLE, make_table
+from autostop_local.world.errors import AwsError
+from autostop_local.world.wire import Asked
+from tests.direct import SERVICES, client_error, clients, without_none
+from tests.handlers.table import make_table
+from tests.product import Product
+from tests.simulation.table import Table
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 EVERY = timedelta(minutes=5)
@@ -106,10 +102,13 @@ class Told:
     fails: bool = False
     deaf: set[WorkstationId] = field(default_factory=set)
 
-    def announce(self, notices: Sequence[Notice]) -> Mapping[Notice, str]:
-        refused = {each: "EventBridge refused it" for each in notices if self.fails or each.workstation in self.deaf}
-        self.notices += [each for each in notices if each not in refused]
-        return refused
+    def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> dict[str, Any]:  # noqa: N803 - AWS's names
+        """As EventBridge takes them: it tells of each entry in its order."""
+        notices = [notice_in({"source": each["Source"], "detail": json.loads(each["Detail"])}) for each in Entries]
+        refused = [self.fails or each.workstation in self.deaf for each in notices]
+        self.notices += [each for each, no in zip(notices, refused, strict=True) if not no]
+        answers = [{"ErrorCode": "InternalFailure", "ErrorMessage": "not now"} if no else {} for no in refused]
+        return {"FailedEntryCount": sum(refused), "Entries": answers}
 
 
 @dataclass
@@ -122,17 +121,18 @@ class Losses:
 
 
 @dataclass
-class AtWork:
+class AtWork(Product):
     """Autostop in a world. `pass_time` lets hours go by, with sweeps on their schedule and messages when due.
 
-    late_by: by how much every message comes later than it should.
+    over_http: whether its calls go through boto3's HTTP to moto and the world, or straight to the world and a table in
+    memory, which takes a tenth of the time. late_by: by how much every message comes later than it should.
     """
 
     world: World
     clock: VirtualClock
     machines: VirtualMachines
     losses: Losses = field(default_factory=Losses)
-    defaults: Policy = field(default_factory=Policy)
+    over_http: bool = True
 
     def __post_init__(self) -> None:
         self.answers: dict[str, Answers] = {}
@@ -144,26 +144,28 @@ class AtWork:
         self.late_by = timedelta(0)
         self.said: list[str] = []
         self.swept: list[Swept] = []
-        self.ec2 = SESSION.client("ec2")
-        self.cloudwatch, self.ssm = SESSION.client("cloudwatch"), SESSION.client("ssm")
-        self.instances, self.disks = Ec2Instances(self.ec2), EbsDisks(self.ec2)
-        self.metrics = CloudWatchMetrics(self.cloudwatch)
-        self.asker = Askers(self.ssm, HttpsJupyter(self.clock))
-        self.ledger = DynamoLedger(make_table(SESSION.client("dynamodb")), TABLE)
-        self.queue = SqsQueue(cast("Any", SimpleNamespace(send_message=self._send_message)), "queue")
         self.told = Told()
-        self.owner = Owner(self.instances, self.disks, self.ledger, self.queue, self.defaults, self.ticking)
-        self.reconciler = Reconciler(
-            self.instances,
-            self.disks,
-            self.metrics,
-            self.asker,
-            self.ledger,
-            self.queue,
-            self.defaults,
-            self.ticking,
-            lambda seconds: self.clock.advance(timedelta(seconds=seconds)),
-            chance=lambda: 1.0,
+        self._acts: list[tuple[str, Callable[[], object]]] = []
+        if self.over_http:
+            made: Any = SESSION.client
+            self.clients: Any = SimpleNamespace(**{name: made(name) for name in SERVICES[:4]})
+            make_table(self.clients.dynamodb)
+            for client in vars(self.clients).values():
+                client.meta.events.register("before-call", lambda model, **_: self._happens(f"before {model.name}"))
+                client.meta.events.register("after-call", lambda model, **_: self._happens(model.name))
+            self.clients.sqs = SimpleNamespace(send_message=self._send_message)
+            self.clients.events = SimpleNamespace(put_events=self.told.put_events)
+        else:
+            self.clients, self.table = clients(), Table(self.clock)
+            self.clients.account = self
+        self.ec2, self.cloudwatch, self.ssm = self.clients.ec2, self.clients.cloudwatch, self.clients.ssm
+        self.work_with()
+
+    def work_with(self, ec2: Any = None, chance: float = 1.0) -> None:
+        """Wire it anew, with another client of EC2, or with another luck in its waits."""
+        self.clients.ec2 = ec2 or self.clients.ec2
+        self.wire(
+            self.clients, self.ticking, lambda seconds: self.clock.advance(timedelta(seconds=seconds)), lambda: chance
         )
 
     def ticking(self) -> datetime:
@@ -209,10 +211,8 @@ class AtWork:
         return instance
 
     def sweep(self) -> Swept:
-        ports = (self.instances, self.metrics, self.asker, self.ledger, self.queue, self.told)
-        swept = Sweeper(*ports, self.defaults).sweep(self.ticking())
-        self.swept.append(swept)
-        return swept
+        self.swept.append(self.sweeper.sweep(self.ticking()))
+        return self.swept[-1]
 
     def pass_time(self, how_long: timedelta, until: Callable[[], bool] = lambda: False) -> bool:
         """Let time go by; True as soon as `until` holds."""
@@ -240,16 +240,39 @@ class AtWork:
             for _ in range(self.losses.copies):
                 self._put(json.dumps(event), timedelta(0))
 
-    def after(self, operation: str, act: Callable[[], object], service: str = "ec2", nth: int = 1) -> None:
-        """Do something once, right after the nth call of an operation had its effect."""
-        client = {"ec2": self.ec2, "cloudwatch": self.cloudwatch, "ssm": self.ssm}[service]
-        seen = itertools.count(1)
+    def after(self, operation: str, act: Callable[[], object], nth: int = 1) -> None:
+        """Do something once, right after the nth call of an operation had its effect; `before X`: right before it."""
+        self._acts += [(operation, lambda: None)] * (nth - 1) + [(operation, act)]
 
-        def answered(**_: object) -> None:
-            if next(seen) == nth:
-                act()
+    def _happens(self, moment: str) -> None:
+        act = next((each for each in self._acts if each[0] == moment), None)
+        if act is not None:
+            self._acts.remove(act)
+            act[1]()
 
-        client.meta.events.register(f"after-call.{service}.{operation}", answered)
+    def call(self, service: str, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """A call that goes without HTTP."""
+        self._happens(f"before {operation}")
+        try:
+            reply = self._answer(service, operation, parameters)
+        except AwsError as error:
+            raise client_error(error, operation) from error
+        finally:
+            self._happens(operation)
+        return reply
+
+    def _answer(self, service: str, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        match service:
+            case "dynamodb":
+                return self.table.operations[operation](parameters)
+            case "sqs":
+                self._send_message(**parameters)
+                return {}
+            case "events":
+                return self.told.put_events(**parameters)
+            case _:
+                plain: dict[str, Any] = without_none(self.world.call(Asked(service, operation, parameters)))
+                return plain
 
     def crash(self) -> None:
         self.crashes += 1
@@ -340,7 +363,9 @@ class AtWork:
 
 
 @contextmanager
-def at_work(root: Path, *, losses: Losses | None = None, **timings: timedelta) -> Generator[AtWork, None, None]:
+def at_work(
+    root: Path, *, losses: Losses | None = None, over_http: bool = True, **timings: timedelta
+) -> Generator[AtWork, None, None]:
     """Autostop in a new world whose snapshots take 4 minutes and whose metrics come 2 minutes late."""
     clock, machines = VirtualClock(START), VirtualMachines()
     receivers: list[Callable[[Mapping[str, Any]], None]] = []
@@ -351,10 +376,10 @@ def at_work(root: Path, *, losses: Losses | None = None, **timings: timedelta) -
         for receive in receivers:
             receive(event)
 
-    with (
-        patch.dict(os.environ, credentials),
-        World(root, clock=clock, timings=Timings(**(usual | timings)), machines=machines, send=send) as world,
-    ):
-        running = AtWork(world, clock, machines, losses or Losses())
+    world = World(
+        root, clock=clock, timings=Timings(**(usual | timings)), machines=machines, send=send, in_process=over_http
+    )
+    with patch.dict(os.environ, credentials), world:
+        running = AtWork(world, clock, machines, losses or Losses(), over_http)
         receivers.append(running.take_event)
         yield running

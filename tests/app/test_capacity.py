@@ -1,6 +1,5 @@
 """Nights on which EC2 has no room for the workstation as it is."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -9,16 +8,9 @@ from autostop import tags
 from autostop.model import Instance, WorkstationId
 from autostop.sleep.capacity import own_type
 from tests.app.autostop_at_work import AtWork
-from tests.app.patience import patient
 
 OWN, FIRST, SECOND = "t3.xlarge", "c6i.2xlarge", "m5.2xlarge"
 LIST = {"instance-types": f"{FIRST},{SECOND}"}
-
-
-@pytest.fixture(autouse=True)
-def _patient(lab: AtWork) -> Iterator[None]:
-    with patient(lab):
-        yield
 
 
 def instance_of(lab: AtWork, workstation: WorkstationId) -> Instance:

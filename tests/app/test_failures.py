@@ -1,16 +1,14 @@
 """Nights on which AWS fails: keys that may not be used, snapshots that come to nothing, lists that lag, storms."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from autostop.app.reconcile import KEPT_BACK, Reconciler
+from autostop.app.reconcile import KEPT_BACK
 from autostop.aws.clients import ec2 as ec2_of_the_functions
-from autostop.aws.ebs import EbsDisks
-from autostop.aws.ec2 import Ec2Instances
 from autostop.model import SnapshotState, VolumeState, WorkstationId
 from autostop.sleep.intent import Wanted
 from tests.app.autostop_at_work import FUNCTION_RUNS_FOR, AtWork
@@ -184,11 +182,7 @@ def test_a_lost_answer_makes_no_second_set_however_late_the_first_is_listed(lab:
 def test_a_set_that_was_noted_and_never_asked_for_is_made_after_a_while(lab: AtWork) -> None:
     workstation = lab.workstation()
 
-    def die(**_: Any) -> None:
-        lab.ec2.meta.events.unregister("before-call.ec2.CreateSnapshots", die)
-        lab.crash()
-
-    lab.ec2.meta.events.register("before-call.ec2.CreateSnapshots", die)
+    lab.after("before CreateSnapshots", lab.crash)
     lab.asleep(workstation)
     assert lab.crashes == 1
     assert lab.calls("CreateSnapshots") == ["CreateSnapshots"]
@@ -226,11 +220,6 @@ def waits(lab: AtWork, workstation: WorkstationId, count: int) -> list[int]:
     return found
 
 
-def spread(lab: AtWork, chance: Callable[[], float]) -> None:
-    fields = {name: getattr(lab.reconciler, name) for name in Reconciler.__slots__}
-    lab.reconciler = Reconciler(**{**fields, "chance": chance})
-
-
 @pytest.mark.parametrize(
     ("chance", "expected"),
     [(1.0, [10, 20, 40, 80, 160, 320, 640, 900, 900]), (0.0, [5, 10, 20, 40, 80, 160, 320, 450, 450])],
@@ -238,7 +227,7 @@ def spread(lab: AtWork, chance: Callable[[], float]) -> None:
 def test_an_error_that_goes_on_is_waited_for_longer_each_time(lab: AtWork, chance: float, expected: list[int]) -> None:
     workstation = lab.workstation()
     lab.pass_time(timedelta(minutes=1))
-    spread(lab, lambda: chance)
+    lab.work_with(chance=chance)
     lab.world.fail_next("StopInstances", "IncorrectInstanceState", times=len(expected))
     lab.owner.stop(workstation, "the test")
     assert waits(lab, workstation, len(expected)) == expected
@@ -302,9 +291,7 @@ STEPS = (
 def storm(lab: AtWork) -> Generator[list[timedelta], None, None]:
     """Every call of EC2 is throttled twice before it succeeds; gives how long each function took."""
     client = ec2_of_the_functions()
-    lab.instances, lab.disks = Ec2Instances(client), EbsDisks(client)
-    fields = {name: getattr(lab.reconciler, name) for name in Reconciler.__slots__}
-    lab.reconciler = Reconciler(**{**fields, "instances": lab.instances, "disks": lab.disks})
+    lab.work_with(ec2=client)
 
     def rage(operation: str) -> None:
         lab.world.fail_next(operation, "RequestLimitExceeded", times=2)
@@ -325,7 +312,8 @@ def storm(lab: AtWork) -> Generator[list[timedelta], None, None]:
         yield took
 
 
-def test_with_every_call_throttled_no_function_is_ended_by_its_time(lab: AtWork) -> None:
+def test_with_every_call_throttled_no_function_is_ended_by_its_time(lab_over_http: AtWork) -> None:
+    lab = lab_over_http
     workstation = lab.workstation()
     before = lab.shape(workstation)
     lab.pass_time(timedelta(minutes=1))
@@ -370,6 +358,7 @@ def test_out_of_time_it_goes_on_at_once_with_another_message(lab: AtWork) -> Non
     assert lab.reached(workstation, Wanted.STOP)
 
 
-def test_the_functions_ask_no_more_often_than_they_reckon_with(lab: AtWork) -> None:
+def test_the_functions_ask_no_more_often_than_they_reckon_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     config: Any = ec2_of_the_functions().meta.config
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}

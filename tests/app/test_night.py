@@ -136,7 +136,7 @@ def test_keep_awake_holds_it_as_long_as_promised(lab: AtWork) -> None:
 def test_the_owners_tap_between_the_sweeps_look_and_its_write_wins(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.pass_time(timedelta(hours=3), lambda: _is_due(lab, workstation))
-    lab.after("GetMetricData", lambda: lab.owner.keep_awake(workstation, "the test"), "cloudwatch")
+    lab.after("GetMetricData", lambda: lab.owner.keep_awake(workstation, "the test"))
     swept = lab.sweep()
     assert (swept.intents, swept.skipped) == ({}, {})
     assert lab.state(workstation).intent is None

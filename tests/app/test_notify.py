@@ -56,7 +56,7 @@ def test_the_secret_is_kept_nowhere(lab: AtWork) -> None:
     told = notify(NOTICE, lab.ledger, [phone], API, lab.clock())
 
     secret = secret_in(phone.got[0])
-    [item] = lab.ledger.client.scan(TableName=lab.ledger.table)["Items"]
+    [item] = lab.table.items.values()
     assert secret not in str(item)
     assert secret not in str(told.as_log())
     # The table lets go of it once it has expired.
@@ -87,7 +87,7 @@ def test_a_warning_that_comes_after_its_stop_is_not_sent_and_makes_no_link(lab: 
 
     assert told == Told(late=True)
     assert not phone.got
-    assert lab.ledger.client.scan(TableName=lab.ledger.table)["Items"] == []
+    assert lab.table.items == {}
 
 
 def test_an_event_that_came_twice_is_sent_twice_with_a_link_each(lab: AtWork) -> None:

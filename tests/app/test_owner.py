@@ -108,26 +108,18 @@ def test_keep_awake_is_refused_to_what_was_asked_to_sleep(
 
 
 def test_a_write_that_was_overtaken_is_decided_again(lab: AtWork, workstation: WorkstationId) -> None:
-    def sweep_writes() -> None:
-        lab.ledger.save(lab.ledger.load(workstation))
-
-    overtaken = iter([True, False])
-    lab.ledger.client.meta.events.register(
-        "after-call.dynamodb.GetItem", lambda **_: sweep_writes() if next(overtaken, False) else None
-    )
+    lab.after("GetItem", lambda: lab.ledger.save(lab.ledger.load(workstation)))
     lab.owner.start(workstation, "the phone")
     assert numbered(lab, workstation) == 1
 
 
 def test_who_is_overtaken_for_ever_is_told_so(lab: AtWork, workstation: WorkstationId) -> None:
-    depth = iter(range(100))
+    def another_writes() -> None:
+        state = lab.ledger.load(workstation)
+        lab.after("GetItem", another_writes)
+        lab.ledger.save(state)
 
-    def another_writes(**_: object) -> None:
-        # Its own look is answered here too.
-        if next(depth) % 2 == 0:
-            lab.ledger.save(lab.ledger.load(workstation))
-
-    lab.ledger.client.meta.events.register("after-call.dynamodb.GetItem", another_writes)
+    lab.after("GetItem", another_writes)
     with pytest.raises(TransientError, match="changes too fast"):
         lab.owner.start(workstation, "the phone")
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
-import boto3
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ReadTimeoutError
 
 from autostop_local.world import World
 from autostop_local.world.errors import AwsError
 from autostop_local.world.resources import Resource
 from autostop_local.world.wire import Asked
+from tests.direct import client_error, without_none
 from tests.simulation.hub import Hub
 from tests.simulation.table import Table
 
@@ -99,7 +99,7 @@ class Account:
                 return self._attempt(service, operation, parameters)
             except AwsError as error:
                 if error.code not in RETRIED or attempt == ATTEMPTS:
-                    raise _client_error(error, operation) from error
+                    raise client_error(error, operation) from error
             except ReadTimeoutError:
                 if attempt == ATTEMPTS:
                     raise
@@ -141,7 +141,7 @@ class Account:
         reply = self.world.call(Asked(call.service, call.operation, call.parameters))
         if reply is None:
             raise AwsError("InvalidAction", f"the world has no {call.operation}")
-        plain: dict[str, Any] = _without_none(reply)
+        plain: dict[str, Any] = without_none(reply)
         return plain
 
     def _allowed(self, call: Call) -> None:
@@ -168,45 +168,3 @@ def touched(call: Call) -> list[str]:
     ids = [asked[key] for key in ("VolumeId", "SnapshotId", "InstanceId") if asked.get(key)]
     ids += [*asked.get("InstanceIds", ()), *asked.get("Resources", ())]
     return ids + ([asked["InstanceSpecification"]["InstanceId"]] if "InstanceSpecification" in asked else [])
-
-
-class Clients:
-    """boto3 clients, made once in a process; their calls go to whichever account is the present one."""
-
-    def __init__(self) -> None:
-        self.account: Account | None = None
-        session = boto3.Session("simulated", "simulated", region_name="us-east-1")
-        self.ec2 = self._made(session, "ec2")
-        self.cloudwatch = self._made(session, "cloudwatch")
-        self.ssm = self._made(session, "ssm")
-        self.dynamodb = self._made(session, "dynamodb")
-        self.sqs = self._made(session, "sqs")
-        self.events = self._made(session, "events")
-
-    def _made(self, session: boto3.Session, service: Any) -> Any:
-        client = session.client(service)
-
-        def make_api_call(operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-            if self.account is None:
-                raise RuntimeError("no history is running")
-            return self.account.call(service, operation, parameters)
-
-        # botocore's own seam between a client's methods and its HTTP; paginators come through here too.
-        client._make_api_call = make_api_call
-        return client
-
-
-def _client_error(error: AwsError, operation: str) -> ClientError:
-    shown = {"Error": {"Code": error.code, "Message": error.message}}
-    return ClientError(shown | {"ResponseMetadata": {"HTTPStatusCode": error.status}}, operation)  # type: ignore[arg-type]  # as little as is read
-
-
-def _without_none(value: Any) -> Any:
-    """As it would come over the wire: nothing where there is nothing."""
-    if isinstance(value, dict):
-        return {
-            key: _without_none(each) if isinstance(each, dict | list) else each
-            for key, each in value.items()
-            if each is not None
-        }
-    return [_without_none(each) for each in value] if isinstance(value, list) else value

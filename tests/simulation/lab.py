@@ -5,33 +5,25 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
 from autostop import tags
-from autostop.app.owner import Owner, RefusedError
-from autostop.app.reconcile import Reconciler
-from autostop.app.sweep import Sweeper
-from autostop.aws.ebs import EbsDisks
-from autostop.aws.ec2 import Ec2Instances
-from autostop.aws.jupyter import HttpsJupyter
-from autostop.aws.metrics import CloudWatchMetrics
-from autostop.aws.probes import Askers
-from autostop.aws.queue import SqsQueue
+from autostop.app.owner import RefusedError
 from autostop.aws.table import DynamoLedger
-from autostop.aws.tell import EventBridgeAnnouncer
 from autostop.messages import workstations_in
 from autostop.model import WorkstationId
 from autostop.ports import ConflictError, DeniedError, State, TransientError
-from autostop.settings import Policy
 from autostop.sleep.intent import Wanted
 from autostop_local.world import MemoryContent, Timings, VirtualClock, VirtualMachines, World
 from autostop_local.world.errors import AwsError
 from autostop_local.world.resources import Volume
 from autostop_local.world.wire import Asked
 from tests.app.autostop_at_work import Answers
-from tests.simulation.account import Account, Call, Clients
+from tests.direct import clients
+from tests.handlers.table import TABLE
+from tests.product import Product
+from tests.simulation.account import Account, Call
 from tests.simulation.hub import Hub, Task
 from tests.simulation.messages import Disorder, Message, Messages
 from tests.simulation.oracle import Activity, Oracle
@@ -48,12 +40,6 @@ _EXPECTED = (TransientError, DeniedError, ConflictError, RefusedError)
 Disks = Mapping[str, Mapping[str, Any]]
 
 
-@cache
-def clients() -> Clients:
-    """One set for the process: making them reads the services' models from disk."""
-    return Clients()
-
-
 @dataclass
 class Usual:
     """How long things take; each history has its own."""
@@ -68,7 +54,7 @@ class Usual:
     deleting: timedelta = timedelta(seconds=5)
 
 
-class Lab:
+class Lab(Product):
     """One account with one workstation, Autostop, and a neighbour who never heard of it."""
 
     def __init__(
@@ -110,8 +96,14 @@ class Lab:
         self._state_read = State(WorkstationId(""))
         self._own = clients()
         self._own.account = self.account
-        self.defaults = Policy()
-        self._wire()
+        read = SimpleNamespace(get_item=lambda **asked: self.table.operations["GetItem"](asked))
+        self._reader = DynamoLedger(cast("Any", read), TABLE)
+        self.wire(
+            self._own,
+            self.function_clock,
+            lambda seconds: self.hub.pause(timedelta(seconds=seconds)),
+            self._own_chance().random,
+        )
         self.running: set[Task] = set()
         self.unexpected: list[str] = []
         self.tell: Callable[[str], None] | None = None
@@ -142,28 +134,6 @@ class Lab:
 
     def _own_chance(self) -> random.Random:
         return random.Random(self.chance.getrandbits(64))  # noqa: S311 - as above
-
-    def _wire(self) -> None:
-        own = self._own
-        self.instances, self.disks = Ec2Instances(own.ec2), EbsDisks(own.ec2)
-        self.metrics, self.announcer = CloudWatchMetrics(own.cloudwatch), EventBridgeAnnouncer(own.events)
-        self.asker = Askers(own.ssm, HttpsJupyter(self.function_clock))
-        read = SimpleNamespace(get_item=lambda **asked: self.table.operations["GetItem"](asked))
-        self._reader = DynamoLedger(cast("Any", read), "autostop")
-        self.ledger, self.queue = DynamoLedger(own.dynamodb, "autostop"), SqsQueue(own.sqs, "queue")
-        self.owner = Owner(self.instances, self.disks, self.ledger, self.queue, self.defaults, self.function_clock)
-        self.reconciler = Reconciler(
-            self.instances,
-            self.disks,
-            self.metrics,
-            self.asker,
-            self.ledger,
-            self.queue,
-            self.defaults,
-            self.function_clock,
-            lambda seconds: self.hub.pause(timedelta(seconds=seconds)),
-            chance=self._own_chance().random,
-        )
 
     def close(self) -> None:
         self.hub.close()
@@ -263,8 +233,7 @@ class Lab:
     def _sweep_at(self, due: datetime) -> None:
         def begin() -> None:
             self._sweep_at(due + EVERY)
-            ports = (self.instances, self.metrics, self.asker, self.ledger, self.queue, self.announcer)
-            self._run("sweep", lambda: Sweeper(*ports, self.defaults).sweep(self.function_clock()))
+            self._run("sweep", lambda: self.sweeper.sweep(self.function_clock()))
 
         self.hub.at(due, begin)
 

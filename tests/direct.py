@@ -1,0 +1,70 @@
+"""boto3 clients without HTTP: their calls go straight to an account in this process, as parameters and replies.
+
+A call costs microseconds so, against milliseconds through moto; what the wire does to a call is for tests/aws and
+tests/local to try.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Protocol
+
+import boto3
+from botocore.exceptions import ClientError
+
+from autostop_local.world.errors import AwsError
+
+SERVICES = ("ec2", "cloudwatch", "ssm", "dynamodb", "sqs", "events")
+
+
+class Account(Protocol):
+    """Whatever answers the calls."""
+
+    def call(self, service: str, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """May raise what boto3 raises."""
+        ...
+
+
+class Clients:
+    """A client of each service; their calls go to whichever account is the present one."""
+
+    def __init__(self) -> None:
+        self.account: Account | None = None
+        session = boto3.Session("simulated", "simulated", region_name="us-east-1")
+        self.ec2, self.cloudwatch, self.ssm, self.dynamodb, self.sqs, self.events = (
+            self._made(session, service) for service in SERVICES
+        )
+
+    def _made(self, session: boto3.Session, service: Any) -> Any:
+        client = session.client(service)
+
+        def make_api_call(operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+            if self.account is None:
+                raise RuntimeError("no account is present")
+            return self.account.call(service, operation, parameters)
+
+        # botocore's own seam between a client's methods and its HTTP; paginators come through here too.
+        client._make_api_call = make_api_call
+        return client
+
+
+@cache
+def clients() -> Clients:
+    """One set for the process: making them reads the services' models from disk."""
+    return Clients()
+
+
+def client_error(error: AwsError, operation: str) -> ClientError:
+    """As boto3 raises it."""
+    shown = {"Error": {"Code": error.code, "Message": error.message}}
+    return ClientError(shown | {"ResponseMetadata": {"HTTPStatusCode": error.status}}, operation)  # type: ignore[arg-type]  # as little as is read
+
+
+def without_none(value: Any) -> Any:
+    """A reply as it would come over the wire: nothing where there is nothing."""
+    if isinstance(value, Mapping):
+        return {
+            key: without_none(each) if isinstance(each, dict | list) else each
+            for key, each in value.items()
+            if each is not None
+        }
+    return [without_none(each) for each in value] if isinstance(value, list) else value
