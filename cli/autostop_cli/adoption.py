@@ -17,7 +17,7 @@ from autostop.model import (
     WorkstationId,
 )
 from autostop.settings import Policy, Probe, policy_for, words
-from autostop.sleep.refusals import why_never_shelve, why_never_stop
+from autostop.sleep.law import why_never_shelve, why_never_stop
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -8,21 +8,19 @@ import pytest
 
 from autostop import tags
 from autostop.model import LISTS_LAG_FOR, Instance, InstanceState, OtherType, SpotKind
-from autostop.sleep.attempts import NOTHING_TRIED, NoCapacity, Tried
+from autostop.sleep.attempts import NO_ATTEMPTS, Attempts, NoCapacity
 from autostop.sleep.capacity import fallback_in_words, next_start, own_type
 from autostop.sleep.intent import Wanted
 from autostop.sleep.next_step import next_step
 from autostop.sleep.steps import (
     Blocked,
-    ChangeType,
-    NoteNoCapacity,
-    NoteType,
     Outcome,
     Settled,
-    StartInstance,
+    Situation,
     Wait,
 )
 from tests.build import NOW, instance, intent, minutes, seen
+from tests.sleep.expect import change_type, note_no_capacity, note_type, start_instance
 
 OWN, FIRST, SECOND = "m7g.xlarge", "c7g.xlarge", "r7g.xlarge"
 ARM = ("arm64",)
@@ -35,14 +33,15 @@ def workstation(type_: str = OWN, note: str | None = None, **other: Any) -> Inst
     return instance(type=type_, architecture="arm64", tags={tags.AUTOSTOP: tags.ON, **noted}, **other)
 
 
-def lacked(at_ago: float = 0, **times: int) -> Tried:
+def lacked(at_ago: float = 0, **times: int) -> Attempts:
     """What had no capacity and how often; the last of them so many minutes ago."""
     types = {"own": OWN, "first": FIRST, "second": SECOND}
-    return Tried(tuple(NoCapacity(types[name], NOW - minutes(at_ago), count) for name, count in times.items()))
+    return Attempts(tuple(NoCapacity(types[name], NOW - minutes(at_ago), count) for name, count in times.items()))
 
 
-def start(what: Instance, tried: Tried, others: tuple[OtherType, ...] = OTHERS) -> Outcome:
-    return next_start(seen(instance=what, other_types=others), what, tried, NOW)
+def start(what: Instance, tried: Attempts, others: tuple[OtherType, ...] = OTHERS) -> Outcome:
+    observed = seen(instance=what, other_types=others)
+    return next_start(Situation(observed, what, intent(Wanted.RUN), None, tried, NOW))
 
 
 NOTED, AS_FIRST = f"{OWN} {FIRST}", workstation(FIRST, f"{OWN} {FIRST}")
@@ -51,40 +50,41 @@ NOTED, AS_FIRST = f"{OWN} {FIRST}", workstation(FIRST, f"{OWN} {FIRST}")
 @pytest.mark.parametrize(
     ("what", "tried", "expected"),
     [
-        pytest.param(workstation(), NOTHING_TRIED, StartInstance(), id="nothing tried"),
-        pytest.param(AS_FIRST, NOTHING_TRIED, ChangeType(OWN), id="a new start: its own type again first"),
+        pytest.param(workstation(), NO_ATTEMPTS, start_instance(), id="nothing tried"),
+        pytest.param(AS_FIRST, NO_ATTEMPTS, change_type(OWN), id="a new start: its own type again first"),
+        pytest.param(workstation(OWN, NOTED), NO_ATTEMPTS, start_instance(), id="its own type again, the note is left"),
+        pytest.param(workstation(SECOND, NOTED), NO_ATTEMPTS, start_instance(), id="a person changed the type"),
+        pytest.param(workstation(), lacked(own=1), note_type(NOTED), id="no capacity: noted before it is changed"),
+        pytest.param(workstation(OWN, NOTED), lacked(own=1), change_type(FIRST, f"{OWN} {FIRST}"), id="noted: changed"),
         pytest.param(
-            workstation(OWN, NOTED), NOTHING_TRIED, StartInstance(), id="its own type again, the note is left"
+            workstation(OWN, f"{OWN} {SECOND}"), lacked(own=1), note_type(NOTED), id="an older note: noted anew"
         ),
-        pytest.param(workstation(SECOND, NOTED), NOTHING_TRIED, StartInstance(), id="a person changed the type"),
-        pytest.param(workstation(), lacked(own=1), NoteType(NOTED), id="no capacity: noted before it is changed"),
-        pytest.param(workstation(OWN, NOTED), lacked(own=1), ChangeType(FIRST, f"{OWN} {FIRST}"), id="noted: changed"),
+        pytest.param(AS_FIRST, lacked(own=1), start_instance(), id="changed: started"),
+        pytest.param(AS_FIRST, lacked(own=1, first=1), change_type(OWN), id="to the second by way of its own"),
         pytest.param(
-            workstation(OWN, f"{OWN} {SECOND}"), lacked(own=1), NoteType(NOTED), id="an older note: noted anew"
-        ),
-        pytest.param(AS_FIRST, lacked(own=1), StartInstance(), id="changed: started"),
-        pytest.param(AS_FIRST, lacked(own=1, first=1), ChangeType(OWN), id="to the second by way of its own"),
-        pytest.param(
-            workstation(OWN, NOTED), lacked(own=1, first=1), NoteType(f"{OWN} {SECOND}"), id="the second is noted"
+            workstation(OWN, NOTED), lacked(own=1, first=1), note_type(f"{OWN} {SECOND}"), id="the second is noted"
         ),
         pytest.param(
-            workstation(SECOND, f"{OWN} {SECOND}"), lacked(own=1, first=1), StartInstance(), id="the second is started"
+            workstation(SECOND, f"{OWN} {SECOND}"), lacked(own=1, first=1), start_instance(), id="the second is started"
         ),
         pytest.param(
             workstation(SECOND, f"{OWN} {SECOND}"),
             lacked(1, own=1, first=1, second=1),
-            ChangeType(OWN),
+            change_type(OWN),
             id="the next round begins with its own, after a minute",
         ),
         pytest.param(
-            workstation(), lacked(1, own=1, first=1, second=1), StartInstance(), id="its own in the second round"
+            workstation(), lacked(1, own=1, first=1, second=1), start_instance(), id="its own in the second round"
         ),
         pytest.param(
-            workstation(), lacked(own=2, first=1, second=1), NoteType(NOTED), id="then the others, with no wait between"
+            workstation(),
+            lacked(own=2, first=1, second=1),
+            note_type(NOTED),
+            id="then the others, without a wait",
         ),
     ],
 )
-def test_the_next_step_toward_a_start(what: Instance, tried: Tried, expected: Outcome) -> None:
+def test_the_next_step_toward_a_start(what: Instance, tried: Attempts, expected: Outcome) -> None:
     assert start(what, tried) == expected
 
 
@@ -100,7 +100,7 @@ def test_the_wait_between_rounds_grows_up_to_a_quarter_of_an_hour(rounds: int, w
     shortly = start(workstation(), just_before)
     assert isinstance(shortly, Wait)
     assert timedelta(0) < shortly.at_most <= A_SECOND
-    assert start(workstation(), lacked(wait, own=rounds, first=rounds, second=rounds)) == StartInstance()
+    assert start(workstation(), lacked(wait, own=rounds, first=rounds, second=rounds)) == start_instance()
 
 
 def test_the_wait_says_which_types_in_which_zone_and_when_it_goes_on() -> None:
@@ -139,20 +139,20 @@ def test_a_type_that_does_not_fit_is_never_tried_and_the_reason_is_told(
 def test_after_a_type_that_does_not_fit_comes_the_next() -> None:
     others = (OtherType("c7g.large"), OtherType(SECOND, ARM))
 
-    assert start(workstation(), lacked(own=1), others) == NoteType(f"{OWN} {SECOND}")
+    assert start(workstation(), lacked(own=1), others) == note_type(f"{OWN} {SECOND}")
 
 
 def test_a_type_that_ec2_refuses_is_left_out_and_told() -> None:
     tried = lacked(own=1).refusing(FIRST, "no ENA")
 
-    assert start(workstation(), tried) == NoteType(f"{OWN} {SECOND}")
+    assert start(workstation(), tried) == note_type(f"{OWN} {SECOND}")
     waiting = start(workstation(), lacked(own=1, second=1).refusing(FIRST, "no ENA"))
     assert isinstance(waiting, Wait)
     assert "c7g.xlarge is not tried: no ENA." in waiting.why
 
 
 def test_what_is_refused_as_every_type_is_blocked() -> None:
-    outcome = start(workstation(), Tried().refusing(OWN, "no"), others=())
+    outcome = start(workstation(), Attempts().refusing(OWN, "no"), others=())
 
     assert isinstance(outcome, Blocked)
     assert "m7g.xlarge is not tried: no." in outcome.reason
@@ -179,7 +179,7 @@ def test_its_own_type_is_told_by_the_note_as_long_as_it_holds(what: Instance, ow
 
 BEFORE = instance().launched_at
 FELL = instance(architecture="arm64", launched_at=NOW, state_reason="Client.InternalError: Client error on launch")
-ASKED = NOTHING_TRIED.starting(BEFORE, NOW)
+ASKED = NO_ATTEMPTS.starting(BEFORE, NOW)
 
 
 @pytest.mark.parametrize(
@@ -188,32 +188,32 @@ ASKED = NOTHING_TRIED.starting(BEFORE, NOW)
         pytest.param(instance(), ASKED, "EC2 does not show the start yet", id="accepted, not to be seen yet"),
         pytest.param(
             instance(),
-            NOTHING_TRIED.starting(BEFORE, NOW - LISTS_LAG_FOR + A_SECOND),
+            NO_ATTEMPTS.starting(BEFORE, NOW - LISTS_LAG_FOR + A_SECOND),
             "EC2 does not show the start yet",
             id="just before the lists must be right",
         ),
         pytest.param(
-            instance(), NOTHING_TRIED.starting(BEFORE, NOW - LISTS_LAG_FOR), StartInstance(), id="never begun: again"
+            instance(), NO_ATTEMPTS.starting(BEFORE, NOW - LISTS_LAG_FOR), start_instance(), id="never begun: again"
         ),
         pytest.param(FELL, ASKED, "Client error on launch", id="begun and fallen back: told"),
         pytest.param(
-            FELL, NOTHING_TRIED.starting(BEFORE, NOW - minutes(1)), StartInstance(), id="fallen back: again in a minute"
+            FELL, NO_ATTEMPTS.starting(BEFORE, NOW - minutes(1)), start_instance(), id="fallen back: again in a minute"
         ),
         pytest.param(
             FELL,
-            NOTHING_TRIED.starting(BEFORE, LAST := NOW - minutes(9)).starting(LAST, NOW - minutes(1)),
+            NO_ATTEMPTS.starting(BEFORE, LAST := NOW - minutes(9)).starting(LAST, NOW - minutes(1)),
             "tried again",
             id="fallen back twice: in two minutes",
         ),
         pytest.param(
             replace(FELL, state_reason="Server.InsufficientInstanceCapacity: no room"),
             ASKED,
-            NoteNoCapacity(OWN),
+            note_no_capacity(OWN),
             id="fallen back for want of capacity",
         ),
     ],
 )
-def test_a_start_that_ec2_accepted(what: Instance, tried: Tried, expected: Outcome | str) -> None:
+def test_a_start_that_ec2_accepted(what: Instance, tried: Attempts, expected: Outcome | str) -> None:
     outcome = start(what, tried)
 
     if isinstance(expected, str):
@@ -224,7 +224,7 @@ def test_a_start_that_ec2_accepted(what: Instance, tried: Tried, expected: Outco
 
 
 def test_three_starts_that_fell_back_are_blocked_with_the_reason() -> None:
-    tried = NOTHING_TRIED
+    tried = NO_ATTEMPTS
     for _ in range(3):
         tried = tried.starting(BEFORE, NOW - minutes(60))
 

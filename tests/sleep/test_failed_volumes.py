@@ -5,24 +5,23 @@ from dataclasses import replace
 import pytest
 
 from autostop.model import LISTS_LAG_FOR, Observation, VolumeId, VolumeState
-from autostop.sleep.attempts import NOTHING_TRIED, Tried
+from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.intent import Wanted
 from autostop.sleep.next_step import next_step
 from autostop.sleep.steps import (
     Blocked,
-    CreateVolume,
-    DeleteFailedVolume,
-    NoteFailedVolume,
+    Call,
     Outcome,
     Settled,
-    StartInstance,
+    Step,
     Wait,
 )
 from tests.build import DATA, NOW, ROOT, detached, intent, manifest, minutes, record, restored, seen, snapshots
+from tests.sleep.expect import create_volume, delete_failed_volume, held, makes, start_instance
 
 BROKEN = detached(restored(DATA), VolumeState.ERROR)
 WHOLE_ROOT = restored(ROOT, delete_on_termination=True)
-NOTED = NOTHING_TRIED.failing(DATA, BROKEN.id)
+NOTED = NO_ATTEMPTS.failing(DATA, BROKEN.id)
 MADE = VolumeId("vol-new")
 
 
@@ -30,44 +29,45 @@ def at(*volumes: object) -> Observation:
     return seen(volumes=(WHOLE_ROOT, *volumes), snapshots=snapshots())
 
 
-def step(what: Observation, tried: Tried, restore: int = 1, wanted: Wanted = Wanted.RUN) -> Outcome:
+def step(what: Observation, tried: Attempts, restore: int = 1, wanted: Wanted = Wanted.RUN) -> Outcome:
     known = manifest(volumes=(record(ROOT), record(DATA, restore=restore)))
     return next_step(what, intent(wanted), known, NOW, tried)
 
 
-def failures(count: int) -> Tried:
-    tried = NOTHING_TRIED
+def failures(count: int) -> Attempts:
+    tried = NO_ATTEMPTS
     for number in range(count):
         tried = tried.failing(DATA, VolumeId(f"vol-failed-{number}"))
     return tried
 
 
 def test_it_is_written_down_before_it_is_deleted() -> None:
-    outcome = step(at(BROKEN), NOTHING_TRIED)
+    outcome = step(at(BROKEN), NO_ATTEMPTS)
 
-    assert isinstance(outcome, NoteFailedVolume)
-    assert (outcome.device, outcome.volume) == (DATA, BROKEN.id)
-    assert [each.restore for each in outcome.manifest.volumes] == [1, 2]
+    note = makes(outcome, None).first
+    assert note is not None
+    assert note.attempts == NOTED
+    assert [each.restore for each in held(outcome).volumes] == [1, 2]
 
 
 def test_noted_again_for_a_later_intent_it_takes_no_further_attempt() -> None:
-    outcome = step(at(BROKEN), NOTHING_TRIED, restore=2)
+    outcome = step(at(BROKEN), NO_ATTEMPTS, restore=2)
 
-    assert isinstance(outcome, NoteFailedVolume)
-    assert [each.restore for each in outcome.manifest.volumes] == [1, 2]
+    makes(outcome, None)
+    assert [each.restore for each in held(outcome).volumes] == [1, 2]
 
 
 def test_written_down_it_is_deleted_with_its_reason() -> None:
     outcome = step(at(BROKEN), NOTED, restore=2)
 
-    assert outcome == DeleteFailedVolume(BROKEN.id, "EBS could not create it. May Autostop use its KMS key?")
+    assert outcome == delete_failed_volume(BROKEN.id, "EBS could not create it. May Autostop use its KMS key?")
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_then_another_one_is_asked_for(count: int) -> None:
     anew = manifest(volumes=(record(ROOT), record(DATA, restore=count + 1)))
 
-    assert step(at(), failures(count), restore=count + 1) == CreateVolume(anew, anew.volumes[1])
+    assert step(at(), failures(count), restore=count + 1) == create_volume(anew, anew.volumes[1])
 
 
 def test_after_three_a_person_is_asked() -> None:
@@ -81,55 +81,54 @@ def test_after_three_a_person_is_asked() -> None:
 def test_failures_of_one_device_count_for_that_one_alone() -> None:
     tried = failures(2).failing(ROOT, VolumeId("vol-r")).failing(ROOT, VolumeId("vol-s"))
 
-    assert isinstance(step(at(), tried, restore=3), CreateVolume)
+    makes(step(at(), tried, restore=3), Call.CREATE_VOLUME)
 
 
 def test_a_new_start_tries_again_with_another_request() -> None:
-    outcome = step(at(), NOTHING_TRIED, restore=4)
+    outcome = step(at(), NO_ATTEMPTS, restore=4)
 
-    assert isinstance(outcome, CreateVolume)
-    assert outcome.record.restore == 4
+    assert makes(outcome, Call.CREATE_VOLUME).args[1].restore == 4
 
 
 @pytest.mark.parametrize(
     ("ago", "kind"),
     [
         pytest.param(LISTS_LAG_FOR - minutes(1), Wait, id="it may be listed late"),
-        pytest.param(LISTS_LAG_FOR, NoteFailedVolume, id="it is not there any more"),
+        pytest.param(LISTS_LAG_FOR, Step, id="it is not there any more"),
     ],
 )
 def test_one_that_ebs_says_it_makes_and_that_is_not_listed(ago: object, kind: type) -> None:
-    outcome = step(at(), NOTHING_TRIED.restoring(DATA, MADE, NOW - ago))  # type: ignore[operator]  # a timedelta
+    outcome = step(at(), NO_ATTEMPTS.restoring(DATA, MADE, NOW - ago))  # type: ignore[operator]  # a timedelta
 
     assert isinstance(outcome, kind)
-    if isinstance(outcome, NoteFailedVolume):
-        assert outcome.volume == MADE
-        assert [each.restore for each in outcome.manifest.volumes] == [1, 2]
+    if isinstance(outcome, Step):
+        assert f"{MADE} for {DATA} came to nothing" in outcome.said
+        assert [each.restore for each in held(outcome).volumes] == [1, 2]
 
 
 def test_once_noted_as_gone_it_is_not_waited_for_any_more() -> None:
-    tried = NOTHING_TRIED.restoring(DATA, MADE, NOW).failing(DATA, MADE)
+    tried = NO_ATTEMPTS.restoring(DATA, MADE, NOW).failing(DATA, MADE)
 
-    assert isinstance(step(at(), tried, restore=2), CreateVolume)
+    makes(step(at(), tried, restore=2), Call.CREATE_VOLUME)
 
 
 def test_a_failed_copy_goes_even_where_the_volume_is_there() -> None:
     whole = at(restored(DATA, id=VolumeId("vol-good")), BROKEN)
 
-    assert isinstance(step(whole, NOTHING_TRIED), NoteFailedVolume)
-    assert isinstance(step(whole, NOTED), DeleteFailedVolume)
-    assert step(at(restored(DATA, id=VolumeId("vol-good"))), NOTED) == StartInstance()
+    makes(step(whole, NO_ATTEMPTS), None)
+    makes(step(whole, NOTED), Call.DELETE_VOLUME)
+    assert step(at(restored(DATA, id=VolumeId("vol-good"))), NOTED) == start_instance()
 
 
 def test_shelved_again_meanwhile_it_goes_too() -> None:
     only_broken = seen(volumes=(BROKEN,), snapshots=snapshots())
 
-    assert isinstance(step(only_broken, NOTHING_TRIED, wanted=Wanted.SHELVE), NoteFailedVolume)
-    assert isinstance(step(only_broken, NOTED, wanted=Wanted.SHELVE), DeleteFailedVolume)
+    makes(step(only_broken, NO_ATTEMPTS, wanted=Wanted.SHELVE), None)
+    makes(step(only_broken, NOTED, wanted=Wanted.SHELVE), Call.DELETE_VOLUME)
     assert step(seen(volumes=(), snapshots=snapshots()), NOTED, wanted=Wanted.SHELVE) == Settled()
 
 
 def test_one_that_does_not_carry_our_tags_is_left_for_a_person() -> None:
     stranger = replace(BROKEN, tags={key: value for key, value in BROKEN.tags.items() if key != "autostop"})
 
-    assert isinstance(step(at(stranger), NOTHING_TRIED), Blocked)
+    assert isinstance(step(at(stranger), NO_ATTEMPTS), Blocked)

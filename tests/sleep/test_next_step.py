@@ -26,25 +26,12 @@ from autostop.sleep.intent import By, Wanted
 from autostop.sleep.manifest import Manifest
 from autostop.sleep.next_step import JUPYTER_ANSWERS_WITHIN, next_step
 from autostop.sleep.steps import (
-    AttachVolume,
     Blocked,
-    ChangeIntent,
-    CreateSnapshots,
-    CreateVolume,
-    DeleteFailedSnapshot,
-    DeleteSnapshot,
-    DeleteVolume,
-    DetachVolume,
-    NoteFailedVolume,
-    NoteType,
     Outcome,
-    SetDeleteOnTermination,
     Settled,
-    StartInstance,
-    StopInstance,
-    TagSnapshot,
+    Step,
     Wait,
-    WriteManifest,
+    write_down,
 )
 from tests.build import (
     DATA,
@@ -71,6 +58,23 @@ from tests.build import (
     unknown_snapshots,
     volume,
 )
+from tests.sleep.expect import (
+    Does,
+    attach_volume,
+    create_snapshots,
+    create_volume,
+    delete_failed_snapshot,
+    delete_snapshot,
+    delete_volume,
+    detach_volume,
+    held,
+    makes,
+    note_type,
+    set_delete_on_termination,
+    start_instance,
+    stop_instance,
+    tag_snapshot,
+)
 
 RUNNING, PENDING, STOPPING = InstanceState.RUNNING, InstanceState.PENDING, InstanceState.STOPPING
 SECOND = timedelta(seconds=1)
@@ -79,7 +83,7 @@ VOL_ROOT, VOL_DATA = VolumeId("vol-root"), VolumeId("vol-data")
 OUTDATED = manifest(launched_at=LAUNCHED - minutes(60))
 # The same manifest as the tags tell it.
 FROM_TAGS = manifest(volumes=(record(DATA), record(ROOT)))
-TOLD = WriteManifest(FROM_TAGS, "the table had lost it, its snapshots' tags had not")
+TOLD = write_down(FROM_TAGS, "the table had lost it, its snapshots' tags had not")
 THIRD = manifest(attempt=3)
 EARLIER = manifest(attempt=3, intent=0)
 JUST_WRITTEN = manifest(written_at=NOW - LISTS_LAG_FOR + SECOND)
@@ -91,7 +95,7 @@ FAILED = snapshot(DATA, id=SnapshotId("snap-failed"), state=SnapshotState.ERROR)
 class Says:
     """An outcome of a kind whose words hold a text."""
 
-    kind: type[Wait | Blocked | Settled | WriteManifest | NoteFailedVolume | ChangeIntent]
+    kind: type[Wait | Blocked | Settled | Step]
     text: str
 
     def fits(self, outcome: Outcome) -> bool:
@@ -107,11 +111,11 @@ class NewCycle:
 
     def fits(self, outcome: Outcome) -> bool:
         return (
-            isinstance(outcome, WriteManifest)
-            and (outcome.manifest.cycle, outcome.manifest.attempt) == (self.cycle, 1)
-            and {each.device: each.volume for each in outcome.manifest.volumes} == self.volumes
-            and all(each.snapshot is None for each in outcome.manifest.volumes)
-            and outcome.manifest.written_at == NOW
+            isinstance(outcome, Step)
+            and (held(outcome).cycle, held(outcome).attempt) == (self.cycle, 1)
+            and {each.device: each.volume for each in held(outcome).volumes} == self.volumes
+            and all(each.snapshot is None for each in held(outcome).volumes)
+            and held(outcome).written_at == NOW
         )
 
 
@@ -123,14 +127,14 @@ class NextAttempt:
 
     def fits(self, outcome: Outcome) -> bool:
         return (
-            isinstance(outcome, WriteManifest)
-            and (outcome.manifest.cycle, outcome.manifest.attempt) == (1, self.attempt)
-            and all(each.snapshot is None for each in outcome.manifest.volumes)
-            and outcome.manifest.written_at == NOW
+            isinstance(outcome, Step)
+            and (held(outcome).cycle, held(outcome).attempt) == (1, self.attempt)
+            and all(each.snapshot is None for each in held(outcome).volumes)
+            and held(outcome).written_at == NOW
         )
 
 
-Expected = Outcome | Says | NewCycle | NextAttempt
+Expected = Outcome | Says | NewCycle | NextAttempt | Does
 
 ORIGINALS = {ROOT: "vol-root", DATA: "vol-data"}
 
@@ -164,16 +168,16 @@ def marked(state: SnapshotState, **other: Any) -> tuple[Any, Any]:
 
 
 TOWARD_STOP = [
-    row("running: asked to stop", seen(instance=instance(RUNNING)), StopInstance()),
+    row("running: asked to stop", seen(instance=instance(RUNNING)), stop_instance()),
     row("pending: waits", seen(instance=instance(PENDING)), Says(Wait, "starting")),
     row("stopping: waits", seen(instance=instance(STOPPING)), Says(Wait, "stopping")),
     row("stopped: settled", seen(), Settled()),
     row("volumes elsewhere do not matter", seen(volumes=()), Settled()),
     row("one-time Spot", seen(instance=instance(RUNNING, spot=SpotKind.ONE_TIME)), Says(Blocked, "one-time Spot")),
-    row("persistent Spot", seen(instance=instance(RUNNING, spot=SpotKind.PERSISTENT)), StopInstance()),
+    row("persistent Spot", seen(instance=instance(RUNNING, spot=SpotKind.PERSISTENT)), stop_instance()),
     row("hibernation", seen(instance=instance(RUNNING, hibernation=True)), Says(Blocked, "hibernation")),
     row("stop protection", seen(instance=instance(RUNNING, stop_protected=True)), Says(Blocked, "stop protection")),
-    row("marketplace is stopped", seen(instance=instance(RUNNING, marketplace=True)), StopInstance()),
+    row("marketplace is stopped", seen(instance=instance(RUNNING, marketplace=True)), stop_instance()),
 ]
 
 
@@ -188,17 +192,17 @@ STRANGER = volume("/dev/sdg", id=VolumeId("vol-extra"))
 LATER = STOPPED + minutes(3)
 
 SHELVE_STOPS = [
-    row("running: asked to stop", seen(instance=instance(RUNNING)), StopInstance()),
+    row("running: asked to stop", seen(instance=instance(RUNNING)), stop_instance()),
     row("pending: waits", seen(instance=instance(PENDING)), Says(Wait, "starting")),
     row("stopping: waits", seen(instance=instance(STOPPING)), Says(Wait, "stopping")),
     row("stop protection", seen(instance=instance(RUNNING, stop_protected=True)), Says(Blocked, "stop protection")),
     row("one-time Spot", seen(instance=instance(RUNNING, spot=SpotKind.ONE_TIME)), Says(Blocked, "one-time Spot")),
-    row("Spot is stopped", seen(instance=instance(RUNNING, spot=SpotKind.PERSISTENT)), StopInstance()),
+    row("Spot is stopped", seen(instance=instance(RUNNING, spot=SpotKind.PERSISTENT)), stop_instance()),
     row("Spot is not shelved", seen(instance=instance(spot=SpotKind.PERSISTENT)), Says(Settled, "Spot")),
     row(
         "Spot with a marketplace root is stopped all the same",
         seen(instance=instance(RUNNING, spot=SpotKind.PERSISTENT, marketplace=True)),
-        StopInstance(),
+        stop_instance(),
     ),
     row(
         "marketplace: not even stopped",
@@ -225,16 +229,16 @@ SHELVE_STOPS = [
     row(
         "started by a person since it was seen stopped: yields",
         seen(instance=instance(RUNNING, launched_at=NOW)),
-        Says(ChangeIntent, "started outside Autostop"),
+        Says(Step, "started outside Autostop"),
         manifest(),
     ),
     row(
         "started before this intent: no reason to yield",
         seen(instance=instance(RUNNING, launched_at=NOW)),
-        StopInstance(),
+        stop_instance(),
         manifest(intent=0),
     ),
-    row("running on as before: no reason to yield", seen(instance=instance(RUNNING)), StopInstance(), manifest()),
+    row("running on as before: no reason to yield", seen(instance=instance(RUNNING)), stop_instance(), manifest()),
     row(
         "a person's start is not yielded to before it runs",
         seen(instance=instance(PENDING, launched_at=NOW)),
@@ -252,16 +256,16 @@ SHELVE_STOPS = [
 SHELVE_SNAPSHOTS = [
     row("stopped: the manifest first", seen(), NewCycle(1, ORIGINALS)),
     row("manifest of an older stop", seen(snapshots=snapshots(OUTDATED)), NewCycle(2, ORIGINALS), OUTDATED),
-    row("manifest written: snapshots of all", seen(), CreateSnapshots(unknown_snapshots()), unknown_snapshots()),
+    row("manifest written: snapshots of all", seen(), create_snapshots(unknown_snapshots()), unknown_snapshots()),
     row(
         "an own volume stands detached before the first cycle",
         seen(volumes=(root(), detached(data()))),
-        AttachVolume(VOL_DATA, DATA),
+        attach_volume(VOL_DATA, DATA),
     ),
     row(
         "an own volume was detached before the snapshots",
         seen(volumes=(root(), detached(data()))),
-        AttachVolume(VOL_DATA, DATA),
+        attach_volume(VOL_DATA, DATA),
         unknown_snapshots(),
     ),
     row(
@@ -286,31 +290,31 @@ SHELVE_SNAPSHOTS = [
     row(
         "the answer was lost: the set is found by its tags",
         seen(snapshots=snapshots(unknown_snapshots(), state=SnapshotState.PENDING)),
-        WriteManifest(manifest(), "its snapshots are known"),
+        write_down(manifest(), "its snapshots are known"),
         unknown_snapshots(),
     ),
     row(
         "snapshots of another attempt are not this set",
         seen(snapshots=snapshots()),
-        CreateSnapshots(unknown_snapshots(attempt=2)),
+        create_snapshots(unknown_snapshots(attempt=2)),
         unknown_snapshots(attempt=2),
     ),
     row(
         "snapshots of another cycle are not this set",
         seen(snapshots=snapshots()),
-        CreateSnapshots(unknown_snapshots(cycle=2)),
+        create_snapshots(unknown_snapshots(cycle=2)),
         unknown_snapshots(cycle=2),
     ),
     row(
         "snapshots of an earlier launch with the same number are not this set",
         seen(snapshots=snapshots(OUTDATED)),
-        CreateSnapshots(unknown_snapshots()),
+        create_snapshots(unknown_snapshots()),
         unknown_snapshots(),
     ),
     row(
         "snapshots of other volumes are not this set",
         seen(snapshots=(snapshot(ROOT, volume=VolumeId("vol-x")), snapshot(DATA, volume=VolumeId("vol-y")))),
-        CreateSnapshots(unknown_snapshots()),
+        create_snapshots(unknown_snapshots()),
         unknown_snapshots(),
     ),
     row(
@@ -334,7 +338,7 @@ SHELVE_SNAPSHOTS = [
     row(
         "asked for, none listed for too long: again",
         seen(),
-        CreateSnapshots(unknown_snapshots(asked_at=NOW - LISTS_LAG_FOR)),
+        create_snapshots(unknown_snapshots(asked_at=NOW - LISTS_LAG_FOR)),
         unknown_snapshots(asked_at=NOW - LISTS_LAG_FOR),
     ),
     row(
@@ -346,7 +350,7 @@ SHELVE_SNAPSHOTS = [
                 snapshot(DATA),
             )
         ),
-        WriteManifest(manifest(), "its snapshots are known"),
+        write_down(manifest(), "its snapshots are known"),
         unknown_snapshots(),
     ),
     row(
@@ -371,13 +375,13 @@ SHELVE_SNAPSHOTS = [
     row(
         "pending, its manifest not on it yet",
         seen(snapshots=(snapshot(ROOT, state=SnapshotState.PENDING, tags=manifest().set_tags()), snapshot(DATA))),
-        TagSnapshot(SnapshotId("snap-root"), manifest().snapshot_tags(record(ROOT))),
+        tag_snapshot(SnapshotId("snap-root"), manifest().snapshot_tags(record(ROOT))),
         manifest(),
     ),
     row(
         "complete, its manifest not on it yet",
         seen(snapshots=(snapshot(ROOT), snapshot(DATA, tags=manifest().set_tags()))),
-        TagSnapshot(SnapshotId("snap-data"), manifest().snapshot_tags(record(DATA))),
+        tag_snapshot(SnapshotId("snap-data"), manifest().snapshot_tags(record(DATA))),
         manifest(),
     ),
     row(
@@ -459,19 +463,19 @@ SHELVE_REMOVES = [
     row(
         "complete, attached: the root is detached first",
         seen(snapshots=snapshots()),
-        DetachVolume(VOL_ROOT, ROOT),
+        detach_volume(VOL_ROOT, ROOT),
         manifest(),
     ),
     row(
         "root on its way: the data volume is detached beside it",
         seen(volumes=(root(attachment=AttachmentState.DETACHING), data()), snapshots=snapshots()),
-        DetachVolume(VOL_DATA, DATA),
+        detach_volume(VOL_DATA, DATA),
         manifest(),
     ),
     row(
         "one detached, one attached: none is deleted before all are detached",
         seen(volumes=(detached(root()), data()), snapshots=snapshots()),
-        DetachVolume(VOL_DATA, DATA),
+        detach_volume(VOL_DATA, DATA),
         manifest(),
     ),
     row(
@@ -495,13 +499,13 @@ SHELVE_REMOVES = [
     row(
         "all detached: deleted",
         seen(volumes=both_detached(), snapshots=snapshots()),
-        DeleteVolume(VOL_ROOT, SnapshotId("snap-root")),
+        delete_volume(VOL_ROOT, SnapshotId("snap-root")),
         manifest(),
     ),
     row(
         "half deleted: goes on",
         seen(volumes=(gone(root()), detached(data())), snapshots=snapshots()),
-        DeleteVolume(VOL_DATA, SnapshotId("snap-data")),
+        delete_volume(VOL_DATA, SnapshotId("snap-data")),
         manifest(),
     ),
     row(
@@ -511,7 +515,7 @@ SHELVE_REMOVES = [
     row(
         "nothing is left but a snapshot that failed: deleted",
         seen(volumes=(), snapshots=(FAILED, *snapshots())),
-        DeleteFailedSnapshot(SnapshotId("snap-failed")),
+        delete_failed_snapshot(SnapshotId("snap-failed")),
         manifest(),
     ),
     row(
@@ -523,7 +527,7 @@ SHELVE_REMOVES = [
     row(
         "launched since: attached again, not deleted",
         seen(instance=instance(launched_at=LATER), volumes=both_detached(), snapshots=snapshots()),
-        AttachVolume(VOL_DATA, DATA),
+        attach_volume(VOL_DATA, DATA),
         manifest(),
     ),
     row(
@@ -547,13 +551,13 @@ SHELVE_REMOVES = [
     row(
         "and before that set everything is attached again",
         seen(volumes=both_detached(), snapshots=(snapshot(ROOT),)),
-        AttachVolume(VOL_DATA, DATA),
+        attach_volume(VOL_DATA, DATA),
         unknown_snapshots(attempt=2),
     ),
     row(
         "half deleted, the snapshot of what is left was lost: what is gone is restored first",
         seen(volumes=(detached(data()),), snapshots=(snapshot(ROOT),)),
-        CreateVolume(manifest(), record(ROOT)),
+        create_volume(manifest(), record(ROOT)),
         manifest(),
     ),
     row(
@@ -583,7 +587,7 @@ SHELVE_REMOVES = [
     row(
         "half restored by a tap, then shelved again: made whole first",
         seen(volumes=(restored(ROOT),), snapshots=snapshots()),
-        CreateVolume(manifest(), record(DATA)),
+        create_volume(manifest(), record(DATA)),
         manifest(),
     ),
     row(
@@ -595,13 +599,13 @@ SHELVE_REMOVES = [
     row(
         "restored and never started: delete-on-termination is put back before it is written down",
         seen(volumes=(restored(ROOT), restored(DATA)), snapshots=snapshots()),
-        SetDeleteOnTermination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
+        set_delete_on_termination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
         manifest(),
     ),
     row(
         "half deleted, and what is left grew: made whole, then a new cycle",
         seen(volumes=(replace(detached(data()), size_gib=600),), snapshots=snapshots()),
-        CreateVolume(manifest(), record(ROOT)),
+        create_volume(manifest(), record(ROOT)),
         manifest(),
     ),
 ]
@@ -620,17 +624,17 @@ AGAIN = instance(launched_at=LATER)
 RUN_STARTS = [
     row("pending: waits", seen(instance=instance(PENDING)), Says(Wait, "starting")),
     row("stopping: waits, then starts", seen(instance=instance(STOPPING)), Says(Wait, "right after")),
-    row("stopped, all attached, never shelved", seen(), StartInstance()),
-    row("stopped, all attached, manifest outdated", seen(snapshots=snapshots(OUTDATED)), StartInstance(), OUTDATED),
-    row("manifest written, no snapshots yet: just start", seen(), StartInstance(), unknown_snapshots()),
+    row("stopped, all attached, never shelved", seen(), start_instance()),
+    row("stopped, all attached, manifest outdated", seen(snapshots=snapshots(OUTDATED)), start_instance(), OUTDATED),
+    row("manifest written, no snapshots yet: just start", seen(), start_instance(), unknown_snapshots()),
     row(
         "snapshots pending: just start",
         seen(snapshots=snapshots(state=SnapshotState.PENDING)),
-        StartInstance(),
+        start_instance(),
         manifest(),
     ),
-    row("snapshots failed: just start", seen(snapshots=marked(SnapshotState.ERROR)), StartInstance(), manifest()),
-    row("snapshots lost, volumes there: just start", seen(), StartInstance(), manifest()),
+    row("snapshots failed: just start", seen(snapshots=marked(SnapshotState.ERROR)), start_instance(), manifest()),
+    row("snapshots lost, volumes there: just start", seen(), start_instance(), manifest()),
     row(
         "detaching: waits",
         seen(volumes=(root(), data(attachment=AttachmentState.DETACHING)), snapshots=snapshots()),
@@ -640,19 +644,19 @@ RUN_STARTS = [
     row(
         "detached: attach, the root last",
         seen(volumes=both_detached(), snapshots=snapshots()),
-        AttachVolume(VOL_DATA, DATA),
+        attach_volume(VOL_DATA, DATA),
         manifest(),
     ),
     row(
         "detached while snapshots are pending: attach",
         seen(volumes=(root(), detached(data())), snapshots=snapshots(state=SnapshotState.PENDING)),
-        AttachVolume(VOL_DATA, DATA),
+        attach_volume(VOL_DATA, DATA),
         manifest(),
     ),
     row(
         "attaching and detached: attach the other beside it",
         seen(volumes=(detached(root()), data(attachment=AttachmentState.ATTACHING)), snapshots=snapshots()),
-        AttachVolume(VOL_ROOT, ROOT),
+        attach_volume(VOL_ROOT, ROOT),
         manifest(),
     ),
     row(
@@ -664,19 +668,19 @@ RUN_STARTS = [
     row(
         "all deleted: restore",
         seen(volumes=(), snapshots=snapshots()),
-        CreateVolume(manifest(), record(DATA)),
+        create_volume(manifest(), record(DATA)),
         manifest(),
     ),
     row(
         "half deleted: restore before the other is attached",
         seen(volumes=(gone(root()), detached(data())), snapshots=snapshots()),
-        CreateVolume(manifest(), record(ROOT)),
+        create_volume(manifest(), record(ROOT)),
         manifest(),
     ),
     row(
         "half restored: the rest is created beside it",
         seen(volumes=(detached(restored(DATA), VolumeState.CREATING),), snapshots=snapshots()),
-        CreateVolume(manifest(), record(ROOT)),
+        create_volume(manifest(), record(ROOT)),
         manifest(),
     ),
     row(
@@ -688,7 +692,7 @@ RUN_STARTS = [
     row(
         "created: attach",
         seen(volumes=(restored(ROOT), detached(restored(DATA))), snapshots=snapshots()),
-        AttachVolume(VolumeId("vol-data-2"), DATA),
+        attach_volume(VolumeId("vol-data-2"), DATA),
         manifest(),
     ),
     row(
@@ -700,7 +704,7 @@ RUN_STARTS = [
     row(
         "one that only the tags know, detached before the manifest was written: attach",
         seen(volumes=(WHOLE_ROOT, detached(data())), snapshots=(snapshot(ROOT, ROOT_ALONE),)),
-        AttachVolume(VOL_DATA, DATA),
+        attach_volume(VOL_DATA, DATA),
         ROOT_ALONE,
     ),
     row(
@@ -712,49 +716,49 @@ RUN_STARTS = [
     row(
         "one was detached long ago, and attached again: start",
         seen(volumes=both(), snapshots=snapshots()),
-        StartInstance(),
+        start_instance(),
         manifest(detached_at=NOW - LISTS_LAG_FOR),
     ),
     row(
         "both were detached a moment ago, deleted and restored: start",
         seen(volumes=(WHOLE_ROOT, restored(DATA)), snapshots=snapshots()),
-        StartInstance(),
+        start_instance(),
         manifest(detached_at=NOW),
     ),
     row(
         "detached a moment ago for a stop before the last start: start",
         seen(volumes=both(), snapshots=snapshots(OUTDATED)),
-        StartInstance(),
+        start_instance(),
         replace(OUTDATED, detached_at=NOW),
     ),
     row(
         "restored and attached: start",
         seen(volumes=(WHOLE_ROOT, restored(DATA)), snapshots=snapshots()),
-        StartInstance(),
+        start_instance(),
         manifest(),
     ),
     row(
         "restored and attached, which reset delete-on-termination: put back",
         seen(volumes=(restored(ROOT), restored(DATA)), snapshots=snapshots()),
-        SetDeleteOnTermination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
+        set_delete_on_termination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
         manifest(),
     ),
     row(
         "attached again, which reset delete-on-termination: put back",
         seen(volumes=(root(delete_on_termination=False), data()), snapshots=snapshots()),
-        SetDeleteOnTermination(VOL_ROOT, ROOT, delete_on_termination=True),
+        set_delete_on_termination(VOL_ROOT, ROOT, delete_on_termination=True),
         manifest(),
     ),
     row(
         "put back while another is still attaching",
         seen(volumes=(restored(ROOT), restored(DATA, attachment=AttachmentState.ATTACHING)), snapshots=snapshots()),
-        SetDeleteOnTermination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
+        set_delete_on_termination(VolumeId("vol-root-2"), ROOT, delete_on_termination=True),
         manifest(),
     ),
     row(
         "put back only after the other is being attached",
         seen(volumes=(restored(ROOT), detached(restored(DATA))), snapshots=snapshots()),
-        AttachVolume(VolumeId("vol-data-2"), DATA),
+        attach_volume(VolumeId("vol-data-2"), DATA),
         manifest(),
     ),
     row(
@@ -766,19 +770,19 @@ RUN_STARTS = [
     row(
         "the flag of a volume whose manifest is outdated is the owner's",
         seen(volumes=(root(delete_on_termination=False), data()), snapshots=snapshots(OUTDATED)),
-        StartInstance(),
+        start_instance(),
         OUTDATED,
     ),
     row(
         "one as it was, one restored: start",
         seen(volumes=(root(), restored(DATA)), snapshots=snapshots()),
-        StartInstance(),
+        start_instance(),
         manifest(),
     ),
     row(
         "EBS could not create it: written down",
         seen(volumes=(restored(ROOT), detached(restored(DATA), VolumeState.ERROR)), snapshots=snapshots()),
-        Says(NoteFailedVolume, "KMS"),
+        Says(Step, "KMS"),
         manifest(),
     ),
     row(
@@ -800,7 +804,7 @@ RUN_STARTS = [
             ),
             snapshots=snapshots(),
         ),
-        Says(NoteFailedVolume, "vol-data-2"),
+        Says(Step, "vol-data-2"),
         manifest(),
     ),
     row(
@@ -848,7 +852,7 @@ RUN_STARTS = [
     row(
         "a further volume does no harm",
         seen(volumes=(*both(), STRANGER), snapshots=snapshots()),
-        StartInstance(),
+        start_instance(),
         manifest(),
     ),
     row(
@@ -887,34 +891,34 @@ RUN_STARTS = [
     row(
         "manifest outdated, the data volume gone: it runs without, and nothing is restored by guess",
         seen(instance=AGAIN, volumes=(root(),), snapshots=snapshots()),
-        StartInstance(),
+        start_instance(),
         manifest(),
     ),
     row("root missing, data there", seen(volumes=(data(),)), Says(Blocked, "root device /dev/xvda")),
-    row("no manifest, own volumes detached", seen(volumes=both_detached()), AttachVolume(VOL_DATA, DATA)),
-    row("no manifest, the root detached", seen(volumes=(detached(root()), data())), AttachVolume(VOL_ROOT, ROOT)),
+    row("no manifest, own volumes detached", seen(volumes=both_detached()), attach_volume(VOL_DATA, DATA)),
+    row("no manifest, the root detached", seen(volumes=(detached(root()), data())), attach_volume(VOL_ROOT, ROOT)),
     row(
         "manifest outdated, own volume detached",
         seen(volumes=(root(), detached(data())), snapshots=snapshots(OUTDATED)),
-        AttachVolume(VOL_DATA, DATA),
+        attach_volume(VOL_DATA, DATA),
         OUTDATED,
     ),
     row(
         "no manifest, a detached volume that is not ours",
         seen(volumes=(root(), detached(UNADOPTED), detached(OTHERS))),
-        StartInstance(),
+        start_instance(),
     ),
     row(
         "no manifest, a detached volume of another workstation for this device",
         seen(volumes=(root(), replace(detached(data()), tags={**data().tags, tags.WORKSTATION: str(ELSEWHERE)}))),
-        StartInstance(),
+        start_instance(),
     ),
     row(
         "no manifest, a detached volume that is not ours any more",
         seen(volumes=(root(), replace(detached(data()), tags={**data().tags, tags.AUTOSTOP: "off"}))),
-        StartInstance(),
+        start_instance(),
     ),
-    row("no manifest, an own volume is deleted", seen(volumes=(root(), gone(data()))), StartInstance()),
+    row("no manifest, an own volume is deleted", seen(volumes=(root(), gone(data()))), start_instance()),
     row(
         "no manifest, an own volume is being created: waits",
         seen(volumes=(root(), detached(data(), VolumeState.CREATING))),
@@ -923,22 +927,22 @@ RUN_STARTS = [
     row(
         "no manifest, an own volume is being created, the root is detached: attach it meanwhile",
         seen(volumes=(detached(root()), detached(data(), VolumeState.CREATING))),
-        AttachVolume(VOL_ROOT, ROOT),
+        attach_volume(VOL_ROOT, ROOT),
     ),
     row(
         "no manifest, its device is taken while it is being created",
         seen(volumes=(root(), FOREIGN, detached(data(), VolumeState.CREATING))),
-        StartInstance(),
+        start_instance(),
     ),
     row(
         "no manifest, own volume detached without its device",
         seen(volumes=(root(), replace(detached(data()), tags=OURS))),
-        StartInstance(),
+        start_instance(),
     ),
     row(
         "no manifest, its device is taken",
         seen(volumes=(root(), FOREIGN, detached(data()))),
-        StartInstance(),
+        start_instance(),
     ),
     row(
         "no manifest, two volumes for one device",
@@ -1033,19 +1037,19 @@ RUN_FINISHES = [
     row(
         "a snapshot that failed goes as soon as it runs",
         up(snapshots=(FAILED, *snapshots()), jupyter=None),
-        DeleteFailedSnapshot(SnapshotId("snap-failed")),
+        delete_failed_snapshot(SnapshotId("snap-failed")),
         manifest(),
     ),
     row(
         "and so does one that the manifest of before the start names",
         up(volumes=both(), snapshots=marked(SnapshotState.ERROR)),
-        DeleteFailedSnapshot(SnapshotId("snap-data")),
+        delete_failed_snapshot(SnapshotId("snap-data")),
         manifest(),
     ),
     row(
         "a note on its type that holds no more is taken back",
         up(instance=instance(RUNNING, launched_at=STARTED, tags={**OURS, tags.INSTANCE_TYPE: "m7g.xlarge c7g.xlarge"})),
-        NoteType(""),
+        note_type(""),
         manifest(),
     ),
     row(
@@ -1054,7 +1058,7 @@ RUN_FINISHES = [
         Settled(),
         manifest(),
     ),
-    row("ready: an older cycle is retired", up_from_second(), DeleteSnapshot(SnapshotId("snap-old"), 1), SECOND_CYCLE),
+    row("ready: an older cycle is retired", up_from_second(), delete_snapshot(SnapshotId("snap-old"), 1), SECOND_CYCLE),
     row("not ready: it is kept", up_from_second(checks=Checks.INITIALIZING), Says(Wait, ""), SECOND_CYCLE),
     row(
         "Jupyter silent: it is kept for good",
@@ -1066,7 +1070,7 @@ RUN_FINISHES = [
     row(
         "a server in the list, no Jupyter in time: it is retired",
         up_from_second(jupyter=NO_SERVERS),
-        DeleteSnapshot(SnapshotId("snap-old"), 1),
+        delete_snapshot(SnapshotId("snap-old"), 1),
         SECOND_CYCLE,
         IN_TIME,
     ),
@@ -1119,15 +1123,17 @@ def test_a_person_who_starts_it_is_who_wanted_it() -> None:
 
     outcome = next_step(started, intent(Wanted.SHELVE), manifest(), NOW)
 
-    assert isinstance(outcome, ChangeIntent)
-    assert (outcome.wanted, outcome.by) == (Wanted.RUN, By.FOUND)
+    note = makes(outcome, None).first
+    assert note is not None
+    assert note.intent is not None
+    assert (note.intent.wanted, note.intent.by) == (Wanted.RUN, By.FOUND)
 
 
 def test_a_manifest_says_everything_about_its_volumes() -> None:
     outcome = next_step(seen(), intent(Wanted.SHELVE, number=7), None, NOW)
 
-    assert isinstance(outcome, WriteManifest)
-    assert outcome.manifest == unknown_snapshots(intent=7, written_at=NOW, volumes=(record(DATA), record(ROOT)))
+    assert isinstance(outcome, Step)
+    assert held(outcome) == unknown_snapshots(intent=7, written_at=NOW, volumes=(record(DATA), record(ROOT)))
 
 
 @pytest.mark.parametrize("wanted", Wanted)

@@ -21,8 +21,8 @@ from autostop.model import (
     WorkstationId,
 )
 from autostop.sleep.intent import Intent, Wanted
+from autostop.sleep.law import why_never_shelve, why_never_stop, why_not_ours
 from autostop.sleep.manifest import Manifest, VolumeRecord
-from autostop.sleep.refusals import why_never_shelve, why_never_stop, why_not_ours
 
 _GONE = frozenset({InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED})
 

@@ -21,7 +21,7 @@ from autostop.model import (
 )
 from autostop.notice import Message, Notice
 from autostop.settings import Policy
-from autostop.sleep.attempts import NOTHING_TRIED, Tried
+from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.intent import By, Intent
 from autostop.sleep.manifest import Manifest, VolumeRecord
 
@@ -85,7 +85,7 @@ class State:
     note: str = ""
     look_at: datetime | None = None
     problems: tuple[str, ...] = ()
-    tried: Tried = NOTHING_TRIED
+    tried: Attempts = NO_ATTEMPTS
     worked_at: datetime | None = None
 
     @property
@@ -104,7 +104,7 @@ class State:
 
         An intent by idleness forgets the answers too: before the stop, the workstation is asked once more.
         """
-        state = replace(self, intent=intent, waiting_for=None, blocked=None, note="", tried=NOTHING_TRIED)
+        state = replace(self, intent=intent, waiting_for=None, blocked=None, note="", tried=NO_ATTEMPTS)
         if intent.by is By.IDLE:
             return replace(state, reading=None, unread=None, asked=None)
         return state

@@ -64,6 +64,11 @@ def is_ours(tags: Mapping[str, str]) -> bool:
     return tags.get(AUTOSTOP) == ON
 
 
+def are_of(tags: Mapping[str, str], workstation: str) -> bool:
+    """True when the tags of a volume or snapshot are ours and name this workstation."""
+    return is_ours(tags) and tags.get(WORKSTATION) == workstation
+
+
 def own(tags: Mapping[str, str]) -> dict[str, str]:
     """The owner's own tags: without Autostop's, and without AWS's, which nobody else may set."""
     return {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from autostop.app.execute import Actor
+from autostop.app.execute import Executor, table_of_calls
 from autostop.app.measure import Heard, Subject, consult, judge, remembered
 from autostop.idle.history import follow
 from autostop.idle.reading import Reading, Unread
@@ -26,7 +26,7 @@ from autostop.ports import (
 from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.next_step import next_step
-from autostop.sleep.steps import Blocked, ChangeIntent, Outcome, Settled, Step, StopInstance, Wait
+from autostop.sleep.steps import Blocked, Call, Outcome, Settled, Step, Wait, want
 from autostop.tags import is_ours
 
 # What a function keeps back from its time: for the call under way, and for message, state and lease at the end. Each
@@ -143,10 +143,10 @@ class Reconciler:
         try:
             state, seen = self._observe(state, intent, until)
             outcome = next_step(seen, intent, state.manifest, self.clock(), state.tried)
-            if isinstance(outcome, StopInstance) and seen.instance is not None and intent.by is By.IDLE:
-                state, outcome = self._look_once_more(state, seen.instance, intent)
+            if _stops(outcome) and seen.instance is not None and intent.by is By.IDLE:
+                state, outcome = self._look_once_more(state, seen.instance, intent, outcome)
             self._in_time(until)
-            return self._carry_out(state, intent, seen, outcome, last, until)
+            return self._carry_out(state, intent, outcome, last, until)
         except TransientError as error:
             return self._hindered(state.workstation, intent, error)
         except DeniedError as error:
@@ -192,7 +192,7 @@ class Reconciler:
             return state, subject
         return self.ledger.save(state.hearing(asked.heard.answer, asked.heard.asked)), asked
 
-    def _look_once_more(self, state: State, instance: Instance, intent: Intent) -> tuple[State, Step | Wait]:
+    def _look_once_more(self, state: State, instance: Instance, intent: Intent, stop: Outcome) -> tuple[State, Outcome]:
         """Before a stop for idleness: minutes may have passed since the verdict, so measure and ask again."""
         now = self.clock()
         policy, _ = policy_for(self.defaults, instance.tags)
@@ -208,10 +208,10 @@ class Reconciler:
                 return state, Wait("asking the workstation once more before the stop", _BRIEF)
         verdict = judge(replace(subject, heard=self._remember(state, instance, policy)), self.metrics, now)
         if verdict.kind is VerdictKind.IDLE:
-            return state, StopInstance()
+            return state, stop
         # No sweep may have seen it: who logs out right after takes along what showed it.
         seen = replace(state, worked_at=verdict.worked_at)
-        return seen, ChangeIntent(Wanted.RUN, By.FOUND, f"it is not put to sleep: {verdict.headline}")
+        return seen, want(intent, Wanted.RUN, By.FOUND, f"it is not put to sleep: {verdict.headline}", self.clock())
 
     def _remember(self, state: State, instance: Instance, policy: Policy) -> Heard:
         """What sweeps heard up to now, with the answer of this state added."""
@@ -223,9 +223,7 @@ class Reconciler:
             heard = replace(heard, trail=follow(heard.trail, state.answer, policy))
         return heard
 
-    def _carry_out(
-        self, state: State, intent: Intent, seen: Observation, outcome: Outcome, last: _Last, until: datetime
-    ) -> str | None:
+    def _carry_out(self, state: State, intent: Intent, outcome: Outcome, last: _Last, until: datetime) -> str | None:
         now = self.clock()
         match outcome:
             case Wait() if outcome.at_most <= _BRIEF and now + outcome.at_most < until:
@@ -241,11 +239,12 @@ class Reconciler:
                 self.ledger.save(replace(settled, look_at=None))
                 self._record(state, intent, f"done: {_REACHED[intent.wanted]}. {note}".strip())
                 return f"{intent.wanted} is reached"
-            case _ if outcome == last.step and last.at is not None and now - last.at < _BRIEF:
+            case Step() if outcome.repeats(last.step) and last.at is not None and now - last.at < _BRIEF:
                 # The lists do not show yet what was done.
                 self.sleep(_NAP.total_seconds())
-            case _:
-                Actor(self.instances, self.disks, self.ledger, self.clock).take(state, intent, seen, outcome)
+            case Step():
+                calls = table_of_calls(self.instances, self.disks)
+                Executor(calls, self.ledger, self.clock).execute(state, intent.number, outcome)
                 last.step, last.at = outcome, self.clock()
         return None
 
@@ -285,6 +284,10 @@ class Reconciler:
 
     def _record(self, state: State, intent: Intent, text: str) -> None:
         self.ledger.record(state.workstation, Happened(self.clock(), intent.number, text))
+
+
+def _stops(outcome: Outcome) -> bool:
+    return isinstance(outcome, Step) and outcome.call is Call.STOP
 
 
 def _is_fresh(answer: Reading | Unread | None, now: datetime, holds_for: timedelta) -> bool:

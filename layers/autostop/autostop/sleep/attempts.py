@@ -58,7 +58,7 @@ class FailedVolume:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class Attempts:
     """All of it. errors: how many passing errors there were in a row."""
 
     no_capacity: tuple[NoCapacity, ...] = ()
@@ -68,7 +68,7 @@ class Tried:
     failed_volumes: tuple[FailedVolume, ...] = ()
     errors: int = 0
 
-    def lacking(self, type_: str, now: datetime) -> "Tried":
+    def lacking(self, type_: str, now: datetime) -> "Attempts":
         """After EC2 had no capacity for a type; no start is under way then."""
         others = tuple(each for each in self.no_capacity if each.type != type_)
         return replace(self, no_capacity=(*others, NoCapacity(type_, now, self.times(type_) + 1)), start=None)
@@ -77,7 +77,7 @@ class Tried:
         """How often EC2 had no capacity for a type."""
         return sum(each.times for each in self.no_capacity if each.type == type_)
 
-    def refusing(self, type_: str, why: str) -> "Tried":
+    def refusing(self, type_: str, why: str) -> "Attempts":
         """After EC2 refused a type."""
         others = tuple(each for each in self.refused_types if each.type != type_)
         return replace(self, refused_types=(*others, RefusedType(type_, why)))
@@ -86,11 +86,11 @@ class Tried:
         """Why EC2 refused a type; None when it did not."""
         return next((each.why for each in self.refused_types if each.type == type_), None)
 
-    def starting(self, launched_at: datetime, now: datetime) -> "Tried":
+    def starting(self, launched_at: datetime, now: datetime) -> "Attempts":
         """After EC2 accepted a start of the instance that was last launched then."""
         return replace(self, start=AskedStart(now, launched_at, self.start.number + 1 if self.start else 1))
 
-    def restoring(self, device: str, volume: VolumeId, now: datetime) -> "Tried":
+    def restoring(self, device: str, volume: VolumeId, now: datetime) -> "Attempts":
         """After EBS said that it makes a volume. Said again of the same, it counts from the first time."""
         if any(each.volume == volume for each in self.restored):
             return self
@@ -103,7 +103,7 @@ class Tried:
             (each for each in self.restored if each.device == device and not self.has_failed(each.volume)), None
         )
 
-    def failing(self, device: str, volume: VolumeId) -> "Tried":
+    def failing(self, device: str, volume: VolumeId) -> "Attempts":
         """After a restored volume came to nothing."""
         return replace(self, failed_volumes=(*self.failed_volumes, FailedVolume(device, volume)))
 
@@ -116,4 +116,4 @@ class Tried:
         return sum(each.device == device for each in self.failed_volumes)
 
 
-NOTHING_TRIED: Final = Tried()
+NO_ATTEMPTS: Final = Attempts()

@@ -4,18 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from autostop import tags
-from autostop.model import LISTS_LAG_FOR, Instance, Observation
-from autostop.sleep.attempts import MOST_ATTEMPTS, AskedStart, Tried
-from autostop.sleep.refusals import why_never_become
-from autostop.sleep.steps import (
-    SECONDS,
-    Blocked,
-    ChangeType,
-    NoteNoCapacity,
-    NoteType,
-    StartInstance,
-    Wait,
-)
+from autostop.model import LISTS_LAG_FOR, Instance
+from autostop.sleep.attempts import MOST_ATTEMPTS, AskedStart, Attempts
+from autostop.sleep.law import why_never_become
+from autostop.sleep.steps import SECONDS, Blocked, Call, Note, Outcome, Situation, Step, Wait
 
 _LONGEST_WAIT = timedelta(minutes=15)
 # What EC2 writes as the reason when a start that it accepted comes to nothing for that (botocore, `StateReason`).
@@ -40,53 +32,52 @@ def fallback_in_words(instance: Instance) -> str | None:
     return f"It runs as {instance.type}: {own} had no capacity. The next start tries {own} first."
 
 
-def outdated_note(instance: Instance) -> bool:
-    """True when the instance carries a note on its type that holds no more."""
-    return own_type(instance) == instance.type and bool(instance.tags.get(tags.INSTANCE_TYPE))
+def note_of_own_type(it: Situation) -> Step | None:
+    """Take a note on the type back that holds no more: later it would make a fall-back of a person's own change."""
+    if own_type(it.instance) != it.instance.type or not it.instance.tags.get(tags.INSTANCE_TYPE):
+        return None
+    return Step("noted that it is its own type", Call.NOTE_TYPE, (it.instance.id, ""))
 
 
-def unusable_types(seen: Observation, instance: Instance, tried: Tried) -> str:
+def unusable_types(it: Situation) -> str:
     """Which types are not tried for want of capacity, and why, in a sentence each; empty when all may be."""
-    reasons = {each.type: each.why for each in tried.refused_types}
-    for other in seen.other_types:
-        if (reason := why_never_become(instance, other)) is not None:
+    reasons = {each.type: each.why for each in it.attempts.refused_types}
+    for other in it.seen.other_types:
+        if (reason := why_never_become(it.instance, other)) is not None:
             reasons[other.name] = reason
     return " ".join(f"{name} is not tried: {reason.rstrip('.')}." for name, reason in reasons.items())
 
 
-def next_start(
-    seen: Observation, instance: Instance, tried: Tried, now: datetime
-) -> StartInstance | NoteType | ChangeType | NoteNoCapacity | Wait | Blocked:
+def next_start(it: Situation) -> Outcome:
     """The next step toward a start of a stopped instance that is whole. Pure."""
-    if tried.start is not None:
-        fallen = _fallen_back(instance, tried.start, now)
-        if fallen is not None:
-            return fallen
+    instance, now = it.instance, it.now
+    if it.attempts.start is not None and (fallen := _fallen_back(it, it.attempts.start)) is not None:
+        return fallen
     own = own_type(instance)
-    named = [other.name for other in seen.other_types if why_never_become(instance, other) is None]
-    order = [type_ for type_ in dict.fromkeys([own, *named]) if tried.why_refused(type_) is None]
+    named = [other.name for other in it.seen.other_types if why_never_become(instance, other) is None]
+    order = [type_ for type_ in dict.fromkeys([own, *named]) if it.attempts.why_refused(type_) is None]
     if not order:
-        return Blocked(f"EC2 starts it as no type. {unusable_types(seen, instance, tried)}")
-    turn, due = _turn(order, tried, now)
+        return Blocked(f"EC2 starts it as no type. {unusable_types(it)}")
+    turn, due = _turn(order, it.attempts, now)
     if due is not None:
         why = (
             f"EC2 has no capacity in {instance.zone} for {_listed(order)}. It is tried again at {due:%H:%M:%S} UTC. "
-            f"{unusable_types(seen, instance, tried)}"
+            f"{unusable_types(it)}"
         )
         return Wait(why.strip(), due - now)
-    return _become(instance, own, turn) or StartInstance()
+    return _become(it, own, turn) or _start(it, own)
 
 
-def _turn(order: Sequence[str], tried: Tried, now: datetime) -> tuple[str, datetime | None]:
+def _turn(order: Sequence[str], attempts: Attempts, now: datetime) -> tuple[str, datetime | None]:
     """Which type is next in its round; with the moment to wait for when a round is over."""
     first = order[0]
-    rounds = tried.times(first)
-    behind = next((type_ for type_ in order[1:] if tried.times(type_) < rounds), None)
+    rounds = attempts.times(first)
+    behind = next((type_ for type_ in order[1:] if attempts.times(type_) < rounds), None)
     if behind is not None:
         return behind, None
     if not rounds:
         return first, None
-    due = max(each.at for each in tried.no_capacity if each.type in order) + _backoff(rounds)
+    due = max(each.at for each in attempts.no_capacity if each.type in order) + _backoff(rounds)
     return first, due if now < due else None
 
 
@@ -95,26 +86,63 @@ def _backoff(times: int) -> timedelta:
     return min(_LONGEST_WAIT, timedelta(minutes=2 ** min(times - 1, 4)))
 
 
-def _become(instance: Instance, own: str, wanted: str) -> NoteType | ChangeType | None:
+def _start(it: Situation, own: str) -> Step:
+    instance = it.instance
+    started = Note(attempts=it.attempts.starting(instance.launched_at, it.now))
+    said = "asked EC2 to start the instance"
+    # A refusal of the fall-back leaves the others; a refusal of its own type is for a person.
+    fallback = instance.type if instance.type != own else None
+    return _step(it, said, Call.START, (instance.id,), about=fallback, then=started)
+
+
+def _become(it: Situation, own: str, wanted: str) -> Step | None:
     """What makes the instance the wanted type; None when it is.
 
     From one fall-back to the next it goes by way of its own type: so at every moment the note and the present type
     together tell the own one, whatever call is the last before a crash.
     """
+    instance = it.instance
     if instance.type == wanted:
         return None
     if wanted == own or instance.type != own:
-        return ChangeType(own)
+        return _step(it, f"changed its type to {own}", Call.CHANGE_TYPE, (instance.id, own, ""), about=own)
     note = f"{own} {wanted}"
-    return ChangeType(wanted, note) if instance.tags.get(tags.INSTANCE_TYPE) == note else NoteType(note)
+    if instance.tags.get(tags.INSTANCE_TYPE) != note:
+        said = f"noted that {own} becomes {wanted} for now"
+        return _step(it, said, Call.NOTE_TYPE, (instance.id, note), about=wanted)
+    # The note goes with the change once more: the list that showed it may have been an old one.
+    return _step(it, f"changed its type to {wanted}", Call.CHANGE_TYPE, (instance.id, wanted, note), about=wanted)
 
 
-def _fallen_back(instance: Instance, start: AskedStart, now: datetime) -> NoteNoCapacity | Wait | Blocked | None:
+def _step(
+    it: Situation, said: str, call: Call, args: tuple[str, ...], about: str | None, then: Note | None = None
+) -> Step:
+    """A step toward a start. about: the type that a refusal of it rules out; None where it blocks the workstation."""
+    instance, attempts = it.instance, it.attempts
+    return Step(
+        said,
+        call,
+        args,
+        then=None if then is None else lambda _: then,
+        lacking=_lacks(instance, attempts, it.now, f"EC2 has no capacity for {instance.type} in {instance.zone}"),
+        refused=None
+        if about is None
+        else lambda error: Note(attempts=attempts.refusing(about, error), said=f"{about} is refused: {error}"),
+    )
+
+
+def _lacks(instance: Instance, attempts: Attempts, now: datetime, said: str) -> Note:
+    return Note(attempts=attempts.lacking(instance.type, now), said=said)
+
+
+def _fallen_back(it: Situation, start: AskedStart) -> Outcome | None:
     """What follows from a start that EC2 accepted, of an instance that is stopped; None: it is asked for again."""
+    instance, now = it.instance, it.now
     if instance.launched_at == start.launched_at:
         return Wait("EC2 does not show the start yet", SECONDS) if now - start.at < LISTS_LAG_FOR else None
     if _NO_CAPACITY in instance.state_reason:
-        return NoteNoCapacity(instance.type)
+        said = f"EC2 had no capacity for {instance.type}"
+        return Step(said, first=_lacks(instance, it.attempts, now, said))
     fell = f"it was started and stopped again at once ({instance.state_reason or 'EC2 does not say why'})"
     if start.number >= MOST_ATTEMPTS:
         return Blocked(

@@ -3,8 +3,20 @@
 Each question is answered with the reason for "no", or None for "yes". Pure.
 """
 
+from collections.abc import Sequence
+
 from autostop import tags
-from autostop.model import InstanceState, Observation, Snapshot, SnapshotState, Volume, VolumeState
+from autostop.model import (
+    Instance,
+    InstanceState,
+    Observation,
+    OtherType,
+    Snapshot,
+    SnapshotState,
+    SpotKind,
+    Volume,
+    VolumeState,
+)
 from autostop.sleep.manifest import Manifest, VolumeRecord
 
 
@@ -154,6 +166,65 @@ def why_not_start(seen: Observation, manifest: Manifest | None) -> str | None:
     return None
 
 
+# --- what Autostop never takes on, in the owner's words ---------------------------------------------------------------
+
+
+def why_never_stop(instance: Instance) -> str | None:
+    """Why this instance must not be stopped at all; None when it may be."""
+    if not instance.root_is_ebs:
+        return "its root device is an instance store, which cannot be stopped. Move it to an EBS root volume."
+    if instance.spot is SpotKind.ONE_TIME:
+        return "it is a one-time Spot instance, which EC2 cannot stop. Use On-Demand or a persistent Spot request."
+    if group := instance.tags.get(tags.AUTO_SCALING_GROUP):
+        return f"it belongs to the Auto Scaling group {group}, which would replace it. Take it out of the group."
+    if instance.hibernation:
+        return "it is enabled for hibernation, and snapshots of such volumes may not start. Launch it without."
+    if instance.stop_protected:
+        return "its stop protection is on. Turn off `disableApiStop` if Autostop may stop it."
+    if instance.instance_store:
+        return f"type {instance.type} has instance-store disks, and a stop empties them. Use a type without."
+    return None
+
+
+def why_never_shelve(instance: Instance, volumes: Sequence[Volume]) -> str | None:
+    """Why this workstation's volumes must not be deleted; None when they may be. Spot is only stopped."""
+    if instance.marketplace:
+        return "its root volume has a Marketplace product code, and such volumes may not come back."
+    for volume in volumes:
+        if volume.multi_attach:
+            return f"volume {volume.id} can be attached to several instances. Turn multi-attach off or remove it."
+        most = tags.MOST_OWN_TAGS_OF_ROOT if volume.device == instance.root_device else tags.MOST_OWN_TAGS
+        if len(tags.own(volume.tags)) > most:
+            return (
+                f"volume {volume.id} has more than {most} tags, and its snapshot has no room for "
+                "what Autostop must write. Remove some."
+            )
+    if len(tags.device_names(volume.device or "" for volume in volumes)) > tags.LONGEST_VALUE:
+        return f"the names of its {len(volumes)} devices do not fit into one tag. Detach some of its volumes."
+    return None
+
+
+def why_not_ours(seen: Sequence[Volume], workstation: str) -> str | None:
+    """Which attached volume Autostop may not touch because nobody adopted it; None when all are adopted."""
+    for volume in seen:
+        if not tags.are_of(volume.tags, workstation):
+            return f"volume {volume.id} at {volume.device} is not adopted. Run `autostop adopt {workstation}` again."
+    return None
+
+
+def why_never_become(instance: Instance, other: OtherType) -> str | None:
+    """Why this instance must not be changed to another type for want of capacity; None when it may be."""
+    if instance.spot is not None:
+        return "the type of a Spot instance cannot be changed."
+    if not other.architectures:
+        return "EC2 does not know it in this Region."
+    if instance.architecture not in other.architectures:
+        return f"it is for {' and '.join(other.architectures)}, and the workstation is {instance.architecture}."
+    if other.instance_store:
+        return "it has instance-store disks, and a stop empties them."
+    return None
+
+
 def _was_made_by_a_cycle(snapshot: Snapshot, seen: Observation) -> bool:
     """True for our own snapshots. A backup that copies a volume's tags copies ours too, but no volume has these."""
     return _is_of_this_workstation(snapshot, seen) and tags.LAUNCHED_AT in snapshot.tags
@@ -170,4 +241,4 @@ def _is_a_double(snapshot: Snapshot, manifest: Manifest) -> bool:
 
 
 def _is_of_this_workstation(thing: Volume | Snapshot, seen: Observation) -> bool:
-    return tags.is_ours(thing.tags) and thing.tags.get(tags.WORKSTATION) == seen.workstation
+    return tags.are_of(thing.tags, seen.workstation)

@@ -151,6 +151,16 @@ class Manifest:
             and volume.tags.get(tags.DEVICE) == record.device
         )
 
+    def restored_in(self, seen: Observation) -> bool:
+        """True when a volume that was made from this cycle's snapshots exists."""
+        return any(
+            each.exists and any(self.is_restored(each, record) for record in self.volumes) for each in seen.volumes
+        )
+
+    def remaining_in(self, seen: Observation) -> list[Volume]:
+        """Its volumes that still exist."""
+        return [volume for record in self.volumes if (volume := seen.volume(record.volume))]
+
     def made(self, snapshot: Snapshot) -> bool:
         """True when the snapshot belongs to the present attempt of this cycle, made after this very stop."""
         return (

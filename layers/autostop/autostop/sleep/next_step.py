@@ -4,31 +4,44 @@ Pure: no clock, no network, no environment. The step is computed from what *is*,
 or doubled event, a tap in the middle and a person in the console are all the same case.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from autostop import tags
 from autostop.idle.reading import Reading
-from autostop.model import LISTS_LAG_FOR, Checks, Instance, InstanceState, Observation
+from autostop.model import (
+    LISTS_LAG_FOR,
+    AttachmentState,
+    Checks,
+    InstanceState,
+    Observation,
+    Snapshot,
+    SnapshotState,
+    VolumeId,
+    VolumeState,
+)
 from autostop.settings import words
 from autostop.sleep import law
-from autostop.sleep.attempts import NOTHING_TRIED, Tried
-from autostop.sleep.capacity import next_start, outdated_note, unusable_types
+from autostop.sleep.attempts import MOST_ATTEMPTS, NO_ATTEMPTS, Attempts
+from autostop.sleep.capacity import next_start, note_of_own_type, unusable_types
+from autostop.sleep.from_tags import found_again
 from autostop.sleep.intent import By, Intent, Wanted
-from autostop.sleep.leftovers import failed_snapshot, replaced_snapshot
-from autostop.sleep.manifest import Manifest
-from autostop.sleep.refusals import why_never_shelve, why_never_stop, why_not_ours
-from autostop.sleep.restore import bring_whole
-from autostop.sleep.shelving import shelve_stopped
+from autostop.sleep.manifest import Manifest, write_manifest
+from autostop.sleep.restore import whole
 from autostop.sleep.steps import (
     A_MINUTE,
+    A_MOMENT,
     SECONDS,
     Blocked,
-    ChangeIntent,
-    NoteType,
+    Call,
+    Note,
     Outcome,
     Settled,
-    StopInstance,
+    Situation,
+    Step,
     Wait,
+    want,
+    write_down,
 )
 
 # How long Jupyter may take to answer after a launch before the start counts as done without it.
@@ -36,11 +49,12 @@ JUPYTER_ANSWERS_WITHIN = timedelta(minutes=10)
 
 
 def next_step(
-    seen: Observation, intent: Intent, manifest: Manifest | None, now: datetime, tried: Tried = NOTHING_TRIED
+    seen: Observation, intent: Intent, manifest: Manifest | None, now: datetime, attempts: Attempts = NO_ATTEMPTS
 ) -> Outcome:
     """The next step of a workstation toward its intent. Pure.
 
-    manifest: of the latest cycle, as it is kept in the table; None before the first. tried: for this intent.
+    The first link of a chain that is not None is the answer; a link is None once its part is done.
+    manifest: of the latest cycle, as it is kept in the table; None before the first. attempts: for this intent.
     """
     if intent.settled:
         return Settled()
@@ -52,106 +66,292 @@ def next_step(
         )
     if not tags.is_ours(instance.tags):
         return Blocked(f"it does not carry the tag `autostop = on`. Run `autostop adopt {seen.workstation}` again.")
-    match intent.wanted:
-        case Wanted.RUN:
-            return _toward_run(seen, instance, manifest, tried, now)
-        case Wanted.STOP:
-            return _toward_stop(instance)
-        case Wanted.SHELVE:
-            return _toward_shelve(seen, instance, intent, manifest, tried, now)
-
-
-def _toward_stop(instance: Instance) -> Outcome:
-    match instance.state:
-        case InstanceState.STOPPED:
-            return Settled()
-        case InstanceState.STOPPING:
-            return Wait("EC2 is stopping the instance", A_MINUTE)
-        case InstanceState.PENDING:
-            return Wait("EC2 is starting the instance; it can be stopped then", SECONDS)
-        case _:
-            reason = why_never_stop(instance)
-            return Blocked(f"it is not stopped: {reason}") if reason else StopInstance()
-
-
-def _toward_shelve(
-    seen: Observation, instance: Instance, intent: Intent, manifest: Manifest | None, tried: Tried, now: datetime
-) -> Outcome:
-    if instance.state is not InstanceState.STOPPED:
-        if instance.state is InstanceState.RUNNING and _started_by_a_person(instance, intent, manifest):
-            return ChangeIntent(Wanted.RUN, By.FOUND, "it was started outside Autostop while it was being shelved")
-        # Spot is only stopped, and whatever may not be shelved is refused before it is half done.
-        reason = why_never_shelve(instance, seen.attached()) if instance.spot is None else None
-        return Blocked(f"it is not shelved: {reason}") if reason else _toward_stop(instance)
-    if instance.spot is not None:
-        return Settled("A Spot instance is only stopped: EC2 may end one whose root volume is gone.")
-    # It may have been stopped by others: hibernated in the console, or set aside by its Auto Scaling group.
-    reason = (
-        why_never_stop(instance)
-        or why_never_shelve(instance, seen.attached())
-        or why_not_ours(seen.attached(), seen.workstation)
-    )
-    if reason:
-        return Blocked(f"it is stopped, and its volumes stay: {reason}")
-    return shelve_stopped(seen, instance, intent, manifest, tried, now)
-
-
-def _started_by_a_person(instance: Instance, intent: Intent, manifest: Manifest | None) -> bool:
-    """True when it was seen stopped under this very intent and runs again: a start is a later wish than the intent."""
-    return manifest is not None and manifest.intent == intent.number and not manifest.holds_since(instance)
-
-
-def _toward_run(
-    seen: Observation, instance: Instance, manifest: Manifest | None, tried: Tried, now: datetime
-) -> Outcome:
-    match instance.state:
-        case InstanceState.RUNNING:
-            return _finish_start(seen, instance, manifest, tried, now)
-        case InstanceState.PENDING:
-            return Wait("EC2 is starting the instance", SECONDS)
-        case InstanceState.STOPPING:
+    it = Situation(seen, instance, intent, manifest, attempts, now)
+    match intent.wanted, instance.state:
+        case Wanted.RUN, InstanceState.STOPPED:
+            return whole(it) or lists_show_it(it) or law_allows_a_start(it) or next_start(it)
+        case Wanted.RUN, InstanceState.STOPPING:
             return Wait("EC2 is still stopping the instance; it is started right after", SECONDS)
-        case _:
-            missing = bring_whole(seen, instance, manifest, tried, now)
-            if missing is not None:
-                return missing
-            if manifest is not None and _was_just_detached(seen, instance, manifest, now):
-                return Wait("EC2's lists may not show yet what was detached a moment ago", SECONDS)
-            refusal = law.why_not_start(seen, manifest)
-            return Blocked(f"it is not started: {refusal}.") if refusal else next_start(seen, instance, tried, now)
+        case Wanted.RUN, InstanceState.PENDING:
+            return Wait("EC2 is starting the instance", SECONDS)
+        case Wanted.RUN, _:
+            return (
+                checks_pass(it)
+                or note_of_own_type(it)
+                or failed_snapshot(it)
+                or jupyter_answers(it)
+                or replaced_snapshot(it)
+                or Settled(unusable_types(it))
+            )
+        case Wanted.STOP, _:
+            return stop(it)
+        case Wanted.SHELVE, InstanceState.STOPPED if instance.spot is not None:
+            return Settled("A Spot instance is only stopped: EC2 may end one whose root volume is gone.")
+        case Wanted.SHELVE, InstanceState.STOPPED:
+            return (
+                may_be_shelved(it)
+                or manifest_of_this_stop(it)
+                or snapshots_asked_for(it)
+                or snapshots_complete(it)
+                or volumes_detached(it)
+                or volumes_deleted(it)
+                or failed_snapshot(it)
+                or Settled()
+            )
+        case Wanted.SHELVE, _:
+            return started_by_a_person(it) or will_be_shelved(it) or stop(it)
 
 
-def _was_just_detached(seen: Observation, instance: Instance, manifest: Manifest, now: datetime) -> bool:
-    """True while a volume that was never away by the lists may be away by EC2: a start would go without it."""
-    lately = manifest.detached_at is not None and now - manifest.detached_at < LISTS_LAG_FOR
-    by_the_lists = {(volume.id, volume.device) for volume in seen.attached()}
-    never_away = any((record.volume, record.device) in by_the_lists for record in manifest.volumes)
-    return lately and manifest.holds_since(instance) and never_away
+# --- toward run -------------------------------------------------------------------------------------------------------
 
 
-def _finish_start(
-    seen: Observation, instance: Instance, manifest: Manifest | None, tried: Tried, now: datetime
-) -> Outcome:
-    """Wait until it works, then let go of what it replaced."""
-    if seen.checks is Checks.IMPAIRED:
+def lists_show_it(it: Situation) -> Wait | None:
+    """Wait while a volume that was never away by the lists may be away by EC2: a start would go without it."""
+    manifest = it.cycle
+    if manifest is None or manifest.detached_at is None or it.now - manifest.detached_at >= LISTS_LAG_FOR:
+        return None
+    by_the_lists = {(volume.id, volume.device) for volume in it.seen.attached()}
+    if any((record.volume, record.device) in by_the_lists for record in manifest.volumes):
+        return Wait("EC2's lists may not show yet what was detached a moment ago", SECONDS)
+    return None
+
+
+def law_allows_a_start(it: Situation) -> Blocked | None:
+    """Every volume is in its place, and no other in its stead."""
+    refusal = law.why_not_start(it.seen, it.manifest)
+    return Blocked(f"it is not started: {refusal}.") if refusal else None
+
+
+def checks_pass(it: Situation) -> Wait | None:
+    """EC2's status checks say that it works; Jupyter may answer minutes before, and the page shows it then."""
+    if it.seen.checks is Checks.IMPAIRED:
         return Wait("the instance runs, but EC2's status checks fail", A_MINUTE)
-    answered = isinstance(seen.jupyter, Reading)
-    serving = isinstance(seen.jupyter, Reading) and bool(seen.jupyter.servers)
-    # An answering Jupyter is seen minutes before EC2's checks are through; the page shows it then.
-    if seen.checks is not Checks.OK:
-        why = "Jupyter answers; EC2's status checks are running" if serving else "the instance is booting"
+    if it.seen.checks is not Checks.OK:
+        why = "Jupyter answers; EC2's status checks are running" if _serves(it) else "the instance is booting"
         return Wait(why, SECONDS)
-    if outdated_note(instance):
-        # Left there, a person's later change to that very type would be taken for a fall-back.
-        return NoteType("")
-    if (failed := failed_snapshot(seen, manifest)) is not None:
-        return failed
-    note = unusable_types(seen, instance, tried)
-    if seen.asks_jupyter and not serving:
-        if now - instance.launched_at < JUPYTER_ANSWERS_WITHIN:
-            return Wait("the instance runs; Jupyter does not answer yet", SECONDS)
-        if not answered:
-            within = words(JUPYTER_ANSWERS_WITHIN)
-            silent = f"It runs, but nothing was heard of Jupyter for {within}. Older snapshots are kept."
-            return Settled(f"{silent} {note}".strip())
-    return replaced_snapshot(seen, manifest) or Settled(note)
+    return None
+
+
+def jupyter_answers(it: Situation) -> Wait | Settled | None:
+    """A Jupyter server answers; or none runs there, or time is up."""
+    if not it.seen.asks_jupyter or _serves(it):
+        return None
+    if it.now - it.instance.launched_at < JUPYTER_ANSWERS_WITHIN:
+        return Wait("the instance runs; Jupyter does not answer yet", SECONDS)
+    if isinstance(it.seen.jupyter, Reading):
+        return None
+    silent = f"It runs, but nothing was heard of Jupyter for {words(JUPYTER_ANSWERS_WITHIN)}. Older snapshots are kept."
+    return Settled(f"{silent} {unusable_types(it)}".strip())
+
+
+def _serves(it: Situation) -> bool:
+    return isinstance(it.seen.jupyter, Reading) and bool(it.seen.jupyter.servers)
+
+
+def replaced_snapshot(it: Situation) -> Step | None:
+    """Delete the next snapshot that the cycle has replaced from which it was started, and works."""
+    for snapshot in it.seen.snapshots:
+        if it.manifest is not None and law.why_not_delete_snapshot(snapshot, it.seen, it.manifest) is None:
+            said = f"deleted {snapshot.id} of cycle {snapshot.cycle}, replaced by another"
+            return Step(said, Call.DELETE_SNAPSHOT, (snapshot.id,))
+    return None
+
+
+def failed_snapshot(it: Situation) -> Step | None:
+    """Delete the next snapshot that EBS could not make, once nothing waits for it any more."""
+    for snapshot in it.seen.snapshots:
+        if law.why_not_delete_failed_snapshot(snapshot, it.seen, it.manifest) is None:
+            said = f"deleted {snapshot.id}, which failed and holds nothing"
+            return Step(said, Call.DELETE_SNAPSHOT, (snapshot.id,))
+    return None
+
+
+# --- toward stop ------------------------------------------------------------------------------------------------------
+
+
+def started_by_a_person(it: Situation) -> Step | None:
+    """It was seen stopped under this very intent and runs again: a start is a later wish than the intent."""
+    manifest = it.manifest
+    if it.instance.state is not InstanceState.RUNNING or manifest is None or manifest.intent != it.intent.number:
+        return None
+    why = "it was started outside Autostop while it was being shelved"
+    return None if it.cycle is not None else want(it.intent, Wanted.RUN, By.FOUND, why, it.now)
+
+
+def will_be_shelved(it: Situation) -> Blocked | None:
+    """What may not be shelved is refused before it is half done. Spot is only stopped."""
+    reason = law.why_never_shelve(it.instance, it.seen.attached()) if it.instance.spot is None else None
+    return Blocked(f"it is not shelved: {reason}") if reason else None
+
+
+def stop(it: Situation) -> Outcome:
+    """Stop it, when its state allows that and nothing forbids it."""
+    if it.instance.state is InstanceState.STOPPED:
+        return Settled()
+    if it.instance.state is InstanceState.STOPPING:
+        return Wait("EC2 is stopping the instance", A_MINUTE)
+    if it.instance.state is InstanceState.PENDING:
+        return Wait("EC2 is starting the instance; it can be stopped then", SECONDS)
+    if (reason := law.why_never_stop(it.instance)) is not None:
+        return Blocked(f"it is not stopped: {reason}")
+    # Written before the call: the write is refused when the owner tapped since the state was read.
+    asked = Note(waiting_for="EC2 is asked to stop the instance")
+    return Step("asked EC2 to stop the instance", Call.STOP, (it.instance.id,), first=asked)
+
+
+# --- toward shelve ----------------------------------------------------------------------------------------------------
+
+
+def may_be_shelved(it: Situation) -> Blocked | None:
+    """It may have been stopped by others: hibernated in the console, or set aside by its Auto Scaling group."""
+    attached = it.seen.attached()
+    reason = (
+        law.why_never_stop(it.instance)
+        or law.why_never_shelve(it.instance, attached)
+        or law.why_not_ours(attached, it.seen.workstation)
+    )
+    return Blocked(f"it is stopped, and its volumes stay: {reason}") if reason else None
+
+
+def manifest_of_this_stop(it: Situation) -> Outcome | None:
+    """Begin a cycle, unless the one of this very stop describes what is attached."""
+    if (found := found_again(it.seen, it.manifest, it.instance)) is not None:
+        # It goes on for this intent: so a start in the console is told from one before it.
+        return write_down(replace(found, intent=it.intent.number), "the table had lost it, its snapshots' tags had not")
+    if it.cycle is None:
+        return _begin_cycle(it, "a new cycle begins")
+    others = any(it.cycle.record_of(volume.id) is None for volume in it.seen.attached())
+    if others or it.cycle.restored_in(it.seen):
+        # Restored and never started, or attached in the console: such a volume has no snapshot of its own.
+        return _begin_cycle(it, "other volumes are attached now: a new cycle begins")
+    return None
+
+
+def _begin_cycle(it: Situation, why: str) -> Outcome:
+    """Begin a cycle, with every volume in its place: what is not attached would be in no snapshot."""
+    if (missing := whole(it)) is not None:
+        return missing
+    if not it.seen.attached():
+        return Blocked(
+            "it has no volume, and the table does not say from which snapshots they could be restored. "
+            f"Run `autostop recover {it.seen.workstation}`."
+        )
+    last = it.manifest.cycle if it.manifest is not None else 0
+    return write_down(write_manifest(it.seen, it.instance, it.intent.number, it.now, after=last), why)
+
+
+def snapshots_asked_for(it: Situation) -> Outcome | None:
+    """Find the set by its tags, or make it. A set whose answer was lost is found, not made twice."""
+    manifest = it.this_cycle
+    if all(record.snapshot is not None for record in manifest.volumes):
+        return None
+    listed: dict[VolumeId, Snapshot] = {}
+    # A set that was made twice all the same may have failed once.
+    for snapshot in sorted(it.seen.snapshots, key=lambda each: each.state is SnapshotState.ERROR):
+        if manifest.made(snapshot):
+            listed.setdefault(snapshot.volume, snapshot)
+    if len(listed) == len(manifest.volumes):
+        known = {volume: snapshot.id for volume, snapshot in listed.items()}
+        return write_down(manifest.with_snapshots(known), "its snapshots are known")
+    # A set that is listed in part was asked for, whoever noted it.
+    asked_at = manifest.asked_at or (manifest.written_at if listed else None)
+    if asked_at is not None and it.now - asked_at < LISTS_LAG_FOR:
+        what = "only some of the snapshots yet" if listed else "no snapshots yet that may have been made"
+        return Wait(f"EC2 lists {what}", SECONDS if listed else A_MINUTE)
+    if listed:
+        return _try_again(it, manifest, "EC2 lists only some of its snapshots")
+    return whole(it) or _create_snapshots(manifest, it.now)
+
+
+def _create_snapshots(manifest: Manifest, now: datetime) -> Step:
+    # Noted before the call: a set whose answer is lost may be listed late, and must not be made twice meanwhile.
+    asking = manifest.asking(now)
+    return Step(
+        f"cycle {manifest.cycle}: began {len(manifest.volumes)} snapshots",
+        Call.CREATE_SNAPSHOTS,
+        (manifest,),
+        first=Note(manifest=asking),
+        then=lambda known: Note(
+            manifest=asking.with_snapshots(known), said=f"cycle {manifest.cycle}: began {len(known)} snapshots"
+        ),
+        refused=lambda _: Note(manifest=manifest.asking(None)),
+    )
+
+
+def snapshots_complete(it: Situation) -> Outcome | None:
+    """Wait for the whole set, and write its manifest on it."""
+    manifest = it.this_cycle
+    pending: list[Snapshot] = []
+    asked_at = manifest.asked_at or manifest.written_at
+    for record in manifest.volumes:
+        snapshot = it.seen.snapshot(record.snapshot)
+        if snapshot is None:
+            if it.now - asked_at < LISTS_LAG_FOR:
+                return Wait("EC2 does not list the snapshots yet", SECONDS)
+            return _replace_set(it, manifest, f"the snapshot {record.snapshot} was deleted")
+        if snapshot.state not in (SnapshotState.PENDING, SnapshotState.COMPLETED):
+            return _replace_set(it, manifest, f"EBS failed the snapshot {snapshot.id}: {snapshot.message}")
+        wanted = manifest.snapshot_tags(record)
+        if any(snapshot.tags.get(key) != value for key, value in wanted.items()):
+            said = f"wrote the manifest of {record.device} on {snapshot.id}"
+            return Step(said, Call.TAG_SNAPSHOT, (snapshot.id, wanted))
+        if snapshot.state is SnapshotState.PENDING:
+            pending.append(snapshot)
+    percent = min((snapshot.progress for snapshot in pending), default=100)
+    return Wait(f"snapshots: {percent} %", A_MINUTE) if pending else None
+
+
+def _replace_set(it: Situation, manifest: Manifest, why: str) -> Outcome:
+    """Make the set again after one of its snapshots was lost."""
+    if any(it.seen.volume(record.volume) is None for record in manifest.volumes):
+        # Another attempt would forget the snapshots that are the only copy of the volumes deleted already: those
+        # are restored first. Blocked there when it is a deleted volume's own snapshot that was lost.
+        return _begin_cycle(it, f"{why}: a new cycle begins")
+    return _try_again(it, manifest, why)
+
+
+def _try_again(it: Situation, manifest: Manifest, why: str) -> Outcome:
+    if manifest.intent != it.intent.number:
+        # What failed for an earlier intent counts no more: this one has all its attempts.
+        return _begin_cycle(it, f"{why}: a new cycle begins")
+    if manifest.attempt >= MOST_ATTEMPTS:
+        return Blocked(
+            f"{why}. {MOST_ATTEMPTS} snapshot sets failed; its volumes stay. Ask for a start or a stop to go on."
+        )
+    return write_down(manifest.next_attempt(it.now), f"{why}; they are made again")
+
+
+def volumes_detached(it: Situation) -> Outcome | None:
+    """Detach all, each only as long as the law allows its deletion at that moment."""
+    manifest = it.this_cycle
+    remaining = manifest.remaining_in(it.seen)
+    for volume in remaining:
+        if (refusal := law.why_not_detach(volume, it.seen, manifest)) is not None:
+            return _begin_cycle(it, f"{refusal}: a new cycle begins")
+    # The root first: a start in the console is then refused by EC2, not made with half of the volumes.
+    for volume in sorted(remaining, key=lambda each: each.device != it.instance.root_device):
+        if volume.attached_to not in (None, it.instance.id):
+            return Blocked(f"{volume.id} is attached to {volume.attached_to}. Detach it there, or start this one.")
+        if volume.attachment is AttachmentState.ATTACHED and volume.device:
+            # Noted before the call: lists may go on to show it attached. And who tapped meanwhile keeps it.
+            noted = Note(manifest=manifest.detaching(it.now))
+            said = f"detaching {volume.id} from {volume.device}"
+            return Step(said, Call.DETACH, (volume.id, it.instance.id, volume.device), first=noted)
+    return None
+
+
+def volumes_deleted(it: Situation) -> Outcome | None:
+    """Delete all that are detached, each only as long as the law allows it at that moment."""
+    manifest = it.this_cycle
+    for volume in manifest.remaining_in(it.seen):
+        if volume.attached_to is not None or volume.state is not VolumeState.AVAILABLE:
+            return Wait(f"EBS is detaching {volume.id}", A_MOMENT)
+        if (refusal := law.why_not_delete_volume(volume, it.seen, manifest)) is not None:
+            return Blocked(f"{refusal}, so the volumes stay. Run `autostop adopt {it.seen.workstation}` again.")
+        record = manifest.record_of(volume.id)
+        said = f"deleted {volume.id}; {record and record.snapshot} holds its data"
+        return Step(said, Call.DELETE_VOLUME, (volume.id,))
+    ids = {record.volume for record in manifest.volumes}
+    if any(volume.id in ids and volume.state is VolumeState.DELETING for volume in it.seen.volumes):
+        return Wait("EBS is deleting the volumes", SECONDS)
+    return None

@@ -1,11 +1,15 @@
-"""What a look may call for: one step, a wait, or an end. Plain values; nothing here is done."""
+"""What a workstation is in, and what can come of looking at it: one step, a wait, the goal, or a person's turn."""
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
 
-from autostop.model import SnapshotId, VolumeId
-from autostop.sleep.intent import By, Wanted
-from autostop.sleep.manifest import Manifest, VolumeRecord
+from autostop.model import Instance, Observation
+from autostop.sleep.attempts import Attempts
+from autostop.sleep.intent import By, Intent, Wanted, following
+from autostop.sleep.manifest import Manifest
 
 # EBS attaches and detaches in a second or two, EC2 boots in a minute or two.
 A_MOMENT = timedelta(seconds=1)
@@ -13,164 +17,65 @@ SECONDS = timedelta(seconds=5)
 A_MINUTE = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True)
-class StopInstance:
-    """Ask EC2 to stop the instance, letting its system shut down."""
+class Call(StrEnum):
+    """The calls that a step can make, by EC2's names; `app/execute.py` has the table of them."""
+
+    STOP = "StopInstances"
+    START = "StartInstances"
+    NOTE_TYPE = "CreateTags on the instance"
+    CHANGE_TYPE = "ModifyInstanceAttribute InstanceType"
+    SET_DELETE_ON_TERMINATION = "ModifyInstanceAttribute DeleteOnTermination"
+    CREATE_SNAPSHOTS = "CreateSnapshots"
+    TAG_SNAPSHOT = "CreateTags on a snapshot"
+    DELETE_SNAPSHOT = "DeleteSnapshot"
+    CREATE_VOLUME = "CreateVolume"
+    ATTACH = "AttachVolume"
+    DETACH = "DetachVolume"
+    DELETE_VOLUME = "DeleteVolume"
 
 
 @dataclass(frozen=True, slots=True)
-class StartInstance:
-    """Ask EC2 to start the instance."""
+class Note:
+    """What the table must hold; what is None stays as it is. said: where it is not the step's sentence."""
+
+    manifest: Manifest | None = None
+    attempts: Attempts | None = None
+    intent: Intent | None = None
+    waiting_for: str | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class NoteType:
-    """Write on the instance from which type to which it is changed; an empty note takes the old one back."""
+class Step:
+    """One call at most, and what the table must hold before and after it.
 
-    note: str
+    said: the sentence for the owner. call: None where only the table changes. first: held before the call, so that
+    it is known of a call whose answer is lost. then: what follows from the answer. lacking: when EC2 has no
+    capacity. refused: what follows from a refusal, in EC2's words; None where the refusal blocks the workstation.
+    """
+
+    said: str
+    call: Call | None = None
+    args: tuple[Any, ...] = ()
+    first: Note | None = None
+    then: Callable[[Any], Note] | None = field(default=None, compare=False)
+    lacking: Note | None = None
+    refused: Callable[[str], Note] | None = field(default=None, compare=False)
+
+    def repeats(self, other: "Step | None") -> bool:
+        """True when it makes the very call of the other."""
+        return self.call is not None and other is not None and (self.call, self.args) == (other.call, other.args)
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeType:
-    """Make the stopped instance another type. note: what must be on it before; empty when it becomes its own type."""
-
-    type: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NoteNoCapacity:
-    """Keep that EC2 had no capacity for a type, though it had taken the start."""
-
-    type: str
-
-
-@dataclass(frozen=True, slots=True)
-class WriteManifest:
+def write_down(manifest: Manifest, why: str) -> Step:
     """Keep this manifest as the workstation's latest."""
-
-    manifest: Manifest
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class CreateSnapshots:
-    """Snapshot all attached volumes together."""
-
-    manifest: Manifest
+    said = f"cycle {manifest.cycle}: wrote down {len(manifest.volumes)} volumes ({why})"
+    return Step(said, first=Note(manifest=manifest))
 
 
-@dataclass(frozen=True, slots=True)
-class TagSnapshot:
-    """Write the manifest of one volume on its snapshot."""
-
-    snapshot: SnapshotId
-    tags: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class DetachVolume:
-    """Detach a volume from the stopped instance."""
-
-    volume: VolumeId
-    device: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteVolume:
-    """Delete a volume whose data the snapshot holds."""
-
-    volume: VolumeId
-    snapshot: SnapshotId
-
-
-@dataclass(frozen=True, slots=True)
-class CreateVolume:
-    """Restore a volume from its snapshot."""
-
-    manifest: Manifest
-    record: VolumeRecord
-
-
-@dataclass(frozen=True, slots=True)
-class NoteFailedVolume:
-    """Keep that a restored volume came to nothing, with the manifest by which the next one is another."""
-
-    manifest: Manifest
-    device: str
-    volume: VolumeId
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteFailedVolume:
-    """Delete a volume that EBS could not restore; it holds nothing."""
-
-    volume: VolumeId
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class AttachVolume:
-    """Attach a volume at its device."""
-
-    volume: VolumeId
-    device: str
-
-
-@dataclass(frozen=True, slots=True)
-class SetDeleteOnTermination:
-    """Put back what an attachment has reset: whether the volume goes with its instance."""
-
-    volume: VolumeId
-    device: str
-    delete_on_termination: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteSnapshot:
-    """Delete a snapshot that another has replaced."""
-
-    snapshot: SnapshotId
-    cycle: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteFailedSnapshot:
-    """Delete a snapshot that EBS could not make; it holds nothing."""
-
-    snapshot: SnapshotId
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeIntent:
-    """Yield to what a person did meanwhile."""
-
-    wanted: Wanted
-    by: By
-    why: str
-
-
-Step = (
-    StopInstance
-    | StartInstance
-    | NoteType
-    | ChangeType
-    | NoteNoCapacity
-    | WriteManifest
-    | CreateSnapshots
-    | TagSnapshot
-    | DetachVolume
-    | DeleteVolume
-    | CreateVolume
-    | NoteFailedVolume
-    | DeleteFailedVolume
-    | AttachVolume
-    | SetDeleteOnTermination
-    | DeleteSnapshot
-    | DeleteFailedSnapshot
-    | ChangeIntent
-)
+def want(intent: Intent, wanted: Wanted, by: By, why: str, now: datetime) -> Step:
+    """Yield to something else than the present intent."""
+    return Step(why, first=Note(intent=following(intent, wanted, by, why, now)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,3 +101,30 @@ class Blocked:
 
 
 Outcome = Step | Wait | Settled | Blocked
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is, what is wanted, and what was tried for it.
+
+    manifest: of the latest cycle, as it is kept in the table; None before the first.
+    """
+
+    seen: Observation
+    instance: Instance
+    intent: Intent
+    manifest: Manifest | None
+    attempts: Attempts
+    now: datetime
+
+    @property
+    def cycle(self) -> Manifest | None:
+        """The manifest, while the instance was not started since it was written; None otherwise."""
+        return self.manifest if self.manifest is not None and self.manifest.holds_since(self.instance) else None
+
+    @property
+    def this_cycle(self) -> Manifest:
+        """The same, where the chain has come by `manifest_of_this_stop`. Raises LookupError where it has not."""
+        if self.cycle is None:
+            raise LookupError("no manifest of this stop")
+        return self.cycle
