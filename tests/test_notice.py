@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from autostop.idle.stop import Cause, Warned
+from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.notice import Notice, NoticeKind, message_of, stops_soon, unknown_for_long
+from autostop.sleep.intent import By
 from tests.build import ID, NOW, instance
 
 URL = f"https://api.example/w/{ID}#{'A' * 43}"
@@ -75,7 +76,7 @@ def test_a_warning_is_late_once_its_stop_was_due(notice: Notice, later: timedelt
 
 def test_the_sweeps_findings_become_notices() -> None:
     verdict = Verdict(VerdictKind.UNKNOWN, NOW, ("Jupyter: does not answer", "processor: quiet"))
-    warned = Warned(NOW, STOP, Cause.LIMIT, "it stops every day at 22:00")
+    warned = Warned(NOW, STOP, By.LIMIT, "it stops every day at 22:00")
 
     soon = stops_soon(instance(), verdict, warned, NOW)
     unknown = unknown_for_long(instance(), verdict, NOW - timedelta(hours=6), NOW)
@@ -92,11 +93,11 @@ def test_the_sweeps_findings_become_notices() -> None:
 @pytest.mark.parametrize(
     ("cause", "says"),
     [
-        (Cause.IDLE, "unless somebody works on it or keeps it awake."),
-        (Cause.LIMIT, "UTC, whoever works on it, unless it is kept awake."),
+        (By.IDLE, "unless somebody works on it or keeps it awake."),
+        (By.LIMIT, "UTC, whoever works on it, unless it is kept awake."),
     ],
 )
-def test_a_warning_says_what_helps(cause: Cause, says: str) -> None:
+def test_a_warning_says_what_helps(cause: By, says: str) -> None:
     verdict = Verdict(VerdictKind.ACTIVE, NOW, ("quiet", "processor: quiet"))
 
     assert stops_soon(instance(), verdict, Warned(NOW, STOP, cause, "it is late"), NOW).text.endswith(says)

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import click
 
-from autostop.idle.record import Seen
-from autostop.idle.verdict import Effect, Signal
+from autostop.idle.record import SweepRecord
+from autostop.idle.signs import Effect, Sign
 from autostop.model import WorkstationId
 from autostop.ports import DamagedError
 from autostop.settings import words
@@ -71,30 +71,30 @@ def _told(explanation: Explanation, now: datetime) -> list[str]:
     lines += ["", f"As seen at {told(seen.at, now)}: {seen.verdict.kind}"]
     if seen.warned is not None:
         lines.append(f"The warning before the stop was sent at {told(seen.warned.at, now)}.")
-    if not seen.verdict.signals:
+    if not seen.verdict.signs:
         return [*lines, "What was measured did not matter then."]
     rows = [
         ("SIGNAL", "EFFECT", "VALUE", "THRESHOLD", "LAST WORK"),
-        *(_row(each, seen) for each in seen.verdict.signals),
+        *(_row(each, seen) for each in seen.verdict.signs),
     ]
     return [*lines, "", *table(rows), *_why_unknown(seen)]
 
 
-def _row(signal: Signal, seen: Seen) -> Sequence[str]:
-    return (signal.name, signal.effect.value, signal.value, signal.threshold, _last_work(signal, seen.at))
+def _row(sign: Sign, seen: SweepRecord) -> Sequence[str]:
+    return (sign.name, sign.effect.value, sign.value, sign.threshold, _last_work(sign, seen.at))
 
 
-def _last_work(signal: Signal, seen_at: datetime) -> str:
-    if signal.effect is Effect.WORK:
+def _last_work(sign: Sign, seen_at: datetime) -> str:
+    if sign.effect is Effect.WORK:
         return "now"
-    if signal.at is None:
-        return "-" if signal.effect in (Effect.UNKNOWN, Effect.WEAK) else "never since the start"
-    return f"{words(seen_at - signal.at)} ago ({signal.at:%H:%M} UTC)"
+    if sign.at is None:
+        return "-" if sign.effect in (Effect.UNKNOWN, Effect.WEAK) else "never since the start"
+    return f"{words(seen_at - sign.at)} ago ({sign.at:%H:%M} UTC)"
 
 
-def _why_unknown(seen: Seen) -> list[str]:
+def _why_unknown(seen: SweepRecord) -> list[str]:
     """The reasons of what could not be read, which no cell of a table holds."""
-    names = {signal.name for signal in seen.verdict.signals if signal.effect is Effect.UNKNOWN}
+    names = {sign.name for sign in seen.verdict.signs if sign.effect is Effect.UNKNOWN}
     prefixes = tuple(f"{name}: " for name in names) + (("asked: ",) if "answer" in names else ())
     found = [reason for reason in seen.verdict.reasons if reason.startswith(prefixes)] if prefixes else []
     return ["", *(harmless(reason) for reason in found)] if found else []

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from autostop.app.status import verdict_as_json
-from autostop.idle.record import Seen
-from autostop.idle.stop import Cause
-from autostop.idle.verdict import Effect, VerdictKind
+from autostop.idle.record import SweepRecord
+from autostop.idle.signs import Effect
+from autostop.idle.verdict import VerdictKind
 from autostop.model import Instance, InstanceState, WorkstationId
 from autostop.ports import Instances, Ledger, State
 from autostop.settings import Policy, policy_for, words
@@ -53,7 +53,7 @@ class Explanation:
     name: str
     at: datetime
     sentence: str
-    seen: Seen | None = None
+    seen: SweepRecord | None = None
     intent: Intent | None = None
 
     def as_json(self) -> dict[str, object]:
@@ -145,14 +145,14 @@ class Why:
             since,
             now,
             settings,
-            as_it_was(record),
+            as_it_was(record, in_force),
             replay(record, policy, in_force),
         )
 
-    def _last(self, workstation: WorkstationId, since: datetime, until: datetime) -> Seen | None:
+    def _last(self, workstation: WorkstationId, since: datetime, until: datetime) -> SweepRecord | None:
         return max(self.ledger.seen(workstation, since, until), key=lambda seen: seen.at, default=None)
 
-    def _up(self, seen: Seen, moment: datetime, *, was: bool) -> str:
+    def _up(self, seen: SweepRecord, moment: datetime, *, was: bool) -> str:
         """Why it is up at a moment, or was, by the record that speaks for it."""
         verdict, at = seen.verdict, self.written
         said = _plain(verdict.headline)
@@ -169,7 +169,7 @@ class Why:
                 unless = "worked on it or kept it awake" if was else "works on it or keeps it awake"
                 return f"It {is_} {said}; it {sleeps} at {at(stop)} unless somebody {unless}."
             case VerdictKind.ACTIVE:
-                if stop is not None and seen.stop_cause is Cause.LIMIT:
+                if stop is not None and seen.stop_cause is By.LIMIT:
                     ahead = f"a limit is set: it {sleeps} at {at(stop)}, whoever works"
                 elif stop is not None:
                     late = stop <= moment and not was
@@ -208,7 +208,7 @@ class Why:
             "Nothing is recorded while it is stopped, wakes up or falls asleep."
         )
 
-    def _brief(self, seen: Seen) -> str:
+    def _brief(self, seen: SweepRecord) -> str:
         return f"{self.written(seen.at)} ({seen.verdict.kind}: {seen.verdict.headline})"
 
 
@@ -218,8 +218,8 @@ def _stopped_at(instance: Instance | None, intent: Intent | None) -> datetime | 
     return intent.at if intent is not None and intent.wanted is not Wanted.RUN else None
 
 
-def _cause(seen: Seen, said: str, sees: str) -> str:
-    effects = {signal.effect for signal in seen.verdict.signals}
+def _cause(seen: SweepRecord, said: str, sees: str) -> str:
+    effects = {sign.effect for sign in seen.verdict.signs}
     if Effect.WORK in effects:
         return f"work {sees} on it ({said})"
     return f"its window is not over ({said})" if effects else said

@@ -22,7 +22,7 @@ import boto3
 from autostop import tags
 from autostop.app.sweep import Swept
 from autostop.aws.tell import notice_in
-from autostop.idle.record import Seen
+from autostop.idle.record import SweepRecord
 from autostop.idle.verdict import Verdict
 from autostop.link import Link, Scope, digest_of
 from autostop.messages import workstations_in
@@ -285,7 +285,7 @@ class AtWork(Product):
         """Of the newest sweep."""
         return self.seen(workstation).verdict
 
-    def seen(self, workstation: WorkstationId) -> Seen:
+    def seen(self, workstation: WorkstationId) -> SweepRecord:
         """What the newest sweep saw of it."""
         return self.ledger.latest_sweep(self.clock())[workstation]
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,17 +11,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop.aws.codec import from_plain, to_plain
+from autostop.idle.history import History
 from autostop.idle.reading import Reading, Server, Unread
-from autostop.idle.record import Seen
-from autostop.idle.verdict import Verdict
+from autostop.idle.record import SweepRecord
+from autostop.idle.signs import Effect, Sign
+from autostop.idle.stop import Warned
+from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.link import Link
 from autostop.model import WorkstationId
 from autostop.ports import Asked, Happened, State
-from autostop.sleep.intent import Intent
+from autostop.sleep.intent import By, Intent
 from autostop.sleep.manifest import Manifest, VolumeRecord
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))
-DATACLASSES = (Intent, Link, VolumeRecord, Manifest, Server, Reading, Unread, Verdict, Asked, Happened, State, Seen)
+DATACLASSES = (
+    Intent,
+    Link,
+    VolumeRecord,
+    Manifest,
+    Server,
+    Reading,
+    Unread,
+    Verdict,
+    Asked,
+    Happened,
+    State,
+    SweepRecord,
+)
 
 
 def values_of(kind: type[Any]) -> st.SearchStrategy[Any]:
@@ -36,9 +52,9 @@ def test_every_state_comes_back_as_it_was(state: State) -> None:
     assert from_plain(State, json.loads(json.dumps(to_plain(state)))) == state
 
 
-@given(values_of(Seen))
-def test_every_record_of_the_journal_comes_back_as_it_was(seen: Seen) -> None:
-    assert from_plain(Seen, json.loads(json.dumps(to_plain(seen)))) == seen
+@given(values_of(SweepRecord))
+def test_every_record_of_the_journal_comes_back_as_it_was(seen: SweepRecord) -> None:
+    assert from_plain(SweepRecord, json.loads(json.dumps(to_plain(seen)))) == seen
 
 
 @given(values_of(Link))
@@ -145,3 +161,51 @@ def test_a_whole_number_is_a_float_where_one_is_declared_and_a_yes_is_none() -> 
     for wrong in (True, "3", None):
         with pytest.raises(ValueError, match="not a House"):
             from_plain(House, {"pet": None, "size": wrong})
+
+
+@dataclass(frozen=True)
+class Dish:
+    contents: str = field(default="", metadata={"stored": "food"})
+    smell: str = field(default="", metadata={"stored": None})
+
+
+def test_a_field_is_stored_under_the_name_that_it_had_once_or_not_at_all() -> None:
+    assert to_plain(Dish("fish", "strong")) == {"food": "fish"}
+    assert from_plain(Dish, {"food": "fish", "contents": "?", "smell": "?"}) == Dish("fish")
+
+
+def test_a_record_of_the_version_before_is_read() -> None:
+    at = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+    stamp = at.isoformat()
+    sign = {"name": "processor", "effect": "quiet", "value": "0.01 cores", "threshold": "0.25 cores", "at": None}
+    trail = {"boot": "b007", "since": stamp, "readings": 3, "at": stamp, "cpu_seconds": 4, "reconnects": 1}
+    told = {"at": stamp, "stop_at": stamp, "cause": "limit", "why": "max-run is 9 h"}
+    old = {
+        "workstation": "i-1",
+        "at": stamp,
+        "launched_at": stamp,
+        "verdict": {"kind": "active", "at": stamp, "reasons": ["quiet"], "signals": [sign], "worked_at": stamp},
+        "answer": {"Unread": {"at": stamp, "reason": "no agent"}},
+        "trail": trail,
+        "warned": told,
+        "stop_at": stamp,
+        "stop_cause": "limit",
+    }
+
+    assert from_plain(SweepRecord, old) == SweepRecord(
+        WorkstationId("i-1"),
+        at,
+        at,
+        Verdict(
+            VerdictKind.ACTIVE,
+            at,
+            ("quiet",),
+            signs=(Sign("processor", Effect.QUIET, "0.01 cores", "0.25 cores"),),
+            worked_at=at,
+        ),
+        answer=Unread(at, "no agent"),
+        history=History("b007", at, 3, at, 4.0, reconnects=1),
+        warned=Warned(at, at, By.LIMIT, "max-run is 9 h"),
+        stop_at=at,
+        stop_cause=By.LIMIT,
+    )

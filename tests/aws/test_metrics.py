@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from autostop.aws.metrics import CloudWatchMetrics
-from autostop.idle.activity import Sample, Traffic
+from autostop.idle.signs import Sample, Traffic
 from autostop.model import Instance, InstanceState, WorkstationId
 from autostop.ports import TransientError
 from tests.app.autostop_at_work import START, AtWork

@@ -15,12 +15,12 @@ from moto import mock_aws
 
 from autostop.aws.journal import key_of
 from autostop.aws.table import DynamoLedger
-from autostop.idle.activity import Sample, Traffic
-from autostop.idle.history import Trail
+from autostop.idle.history import History
 from autostop.idle.reading import Machine, Reading, Server, Unread
-from autostop.idle.record import Seen
-from autostop.idle.stop import Cause, Warned
-from autostop.idle.verdict import Effect, Signal, Verdict, VerdictKind
+from autostop.idle.record import SweepRecord
+from autostop.idle.signs import Effect, Sample, Sign, Traffic
+from autostop.idle.stop import Warned
+from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.link import Link, Scope, digest_of
 from autostop.model import WorkstationId
 from autostop.ports import Brief, ConflictError, DeniedError, Happened, State, TransientError
@@ -55,29 +55,29 @@ def damage(ledger: DynamoLedger, workstation: WorkstationId, **fields: dict[str,
 MANY = [WorkstationId(f"i-{number:017x}") for number in range(1_000)]
 
 
-def record(workstation: WorkstationId, at: datetime = NOW) -> Seen:
+def record(workstation: WorkstationId, at: datetime = NOW) -> SweepRecord:
     """A record with something everywhere, a bit different for each workstation."""
     moved = at - timedelta(seconds=int(workstation[-3:], 16))
     server = Server(8888, 0, 2, 0, 0, moved, 1, moved, None, True, 3, moved, moved)
     machine = Machine("deadbeef", int(workstation[-3:], 16) / 7, moved, 1, "train", 0.0, 1, 1, moved, 1, 0, False)
-    signals = tuple(
-        Signal(name, Effect.QUIET, f"{moved:%H:%M}", "at most 0.25 cores", moved)
+    signs = tuple(
+        Sign(name, Effect.QUIET, f"{moved:%H:%M}", "at most 0.25 cores", moved)
         for name in ("processor", "kernels", "terminal", "jobs", "network", "gpu", "connections", "keep-awake")
     )
-    return Seen(
+    return SweepRecord(
         workstation,
         at,
         at - timedelta(hours=5),
-        Verdict(VerdictKind.IDLE, at, (f"idle since {moved:%H:%M} UTC",), moved, None, signals=signals),
+        Verdict(VerdictKind.IDLE, at, (f"idle since {moved:%H:%M} UTC",), moved, None, signs=signs),
         (Sample(moved, 0.031),),
         (Traffic(moved, 812.5),),
         Reading(moved, (server,), machine),
         f"{int(workstation[-3:], 16) * 7919:032x}",
         at,
-        Trail("deadbeef", moved, 12, moved, 40.5, moved, 0.25, moved),
+        History("deadbeef", moved, 12, moved, 40.5, moved, 0.25, moved),
         at,
         moved,
-        Warned(at, at + A_MINUTE, Cause.IDLE, "idle"),
+        Warned(at, at + A_MINUTE, By.IDLE, "idle"),
         at + A_MINUTE,
     )
 

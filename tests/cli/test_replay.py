@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from autostop.idle.record import Seen
-from autostop.idle.stop import Cause
+from autostop.idle.record import SweepRecord
 from autostop.idle.verdict import VerdictKind
 from autostop.schedule import Schedule
 from autostop.settings import Policy, Probe
+from autostop.sleep.intent import By
 from autostop_cli.what_if.replay import Replay, as_it_was, replay
 from tests.build import minutes
 from tests.idle.recorded import MORNING, POLICY, Run
@@ -26,14 +26,14 @@ def but(**changes: Any) -> Policy:
     return replace(POLICY, **changes)
 
 
-def told(record: Sequence[Seen], **changes: Any) -> Replay:
+def told(record: Sequence[SweepRecord], **changes: Any) -> Replay:
     return replay(record, but(**changes), POLICY)
 
 
 def test_the_same_policy_stops_when_it_really_stopped() -> None:
     record = Run(computes=[(0, 60)]).recorded()
-    real, same = as_it_was(record), told(record)
-    assert [(stop.at, stop.cause) for stop in real.stops] == [(record[-1].at, Cause.IDLE)]
+    real, same = as_it_was(record, POLICY), told(record)
+    assert [(stop.at, stop.cause) for stop in real.stops] == [(record[-1].at, By.IDLE)]
     assert same.stops == real.stops
     assert (same.saved, same.longer, same.up) == (timedelta(0), timedelta(0), real.up)
 
@@ -56,7 +56,7 @@ def test_the_same_policy_stops_when_it_really_stopped() -> None:
 )
 def test_a_record_replayed_under_its_own_policy_gives_the_same_stop(run: Run) -> None:
     record = run.recorded()
-    same, real = replay(record, run.policy, run.policy), as_it_was(record)
+    same, real = replay(record, run.policy, run.policy), as_it_was(record, run.policy)
     assert [(stop.at, stop.cause, stop.why) for stop in same.stops] == [
         (stop.at, stop.cause, stop.why) for stop in real.stops
     ]
@@ -72,7 +72,7 @@ def test_a_shorter_window_stops_sooner_and_saves_the_rest_of_the_run() -> None:
     assert stop.until == record[-1].at
     # In so short a window the owner is told later, so that nobody at work is told again and again.
     assert shorter.saved == record[-1].at - stop.at == minutes(10)
-    assert shorter.up == as_it_was(record).up - minutes(10)
+    assert shorter.up == as_it_was(record, POLICY).up - minutes(10)
     assert not stop.at_work
 
 
@@ -81,7 +81,7 @@ def test_a_longer_window_would_have_run_on() -> None:
     longer = told(record, idle_after=hours(1))
     assert longer.stops == ()
     assert longer.longer == minutes(30)
-    assert longer.up == as_it_was(record).up + minutes(30)
+    assert longer.up == as_it_was(record, POLICY).up + minutes(30)
 
 
 def test_a_longer_window_runs_on_to_the_next_start_at_most() -> None:
@@ -131,14 +131,14 @@ def test_an_owner_who_starts_it_again_at_once_was_at_work() -> None:
     first = Run(computes=[(0, 60)]).recorded()
     soon = Run(began=first[-1].at + minutes(20), lasts=30).recorded()
     late = Run(began=first[-1].at + hours(12), lasts=30).recorded()
-    assert as_it_was([*first, *soon]).at_work == 1
-    assert as_it_was([*first, *late]).at_work == 0
+    assert as_it_was([*first, *soon], POLICY).at_work == 1
+    assert as_it_was([*first, *late], POLICY).at_work == 0
     assert told([*first, *soon]).at_work == 1
 
 
 def test_a_run_that_its_owner_ended_was_ended_by_no_policy() -> None:
     record = Run(computes=[(0, 60)], lasts=65).recorded()
-    assert as_it_was(record).stops == ()
+    assert as_it_was(record, POLICY).stops == ()
     longer = told(record, idle_after=hours(3))
     assert (longer.stops, longer.longer, longer.open_ended) == ((), timedelta(0), 0)
 
@@ -149,18 +149,18 @@ def test_a_higher_cpu_threshold_is_unknown_where_nobody_was_asked() -> None:
     higher = told(record, cpu_cores=1.0)
     assert all(stop.at > MORNING + minutes(180) for stop in higher.stops)
     assert higher.unknown > hours(1.5)
-    assert as_it_was(record).unknown == timedelta(0)
+    assert as_it_was(record, POLICY).unknown == timedelta(0)
 
 
 def test_a_lower_cpu_threshold_finds_more_work() -> None:
     record = Run(computes=[(20, 60)], cores=0.2, lasts=90).recorded()
-    assert as_it_was(record).stops
+    assert as_it_was(record, POLICY).stops
     assert told(record, cpu_cores=0.1).stops == ()
 
 
 def test_the_network_that_was_never_measured_is_unknown_and_not_quiet() -> None:
     record = Run(policy=but(network_rate=None)).recorded()
-    assert as_it_was(record).stops
+    assert as_it_was(record, POLICY).stops
     measured = told(record)
     assert measured.stops == ()
     assert measured.open_ended == 1
@@ -181,7 +181,7 @@ def test_a_limit_stops_at_work_and_says_so() -> None:
     record = Run(computes=[(0, 300)]).recorded()
     limited = told(record, max_run=hours(2))
     [first, *_] = limited.stops
-    assert first.cause is Cause.LIMIT
+    assert first.cause is By.LIMIT
     assert first.at_work
     evening = told(record, stop_at=Schedule("0 11 * * * UTC"))
     assert evening.stops[0].at == MORNING + hours(3)
@@ -196,7 +196,7 @@ def test_a_limit_in_the_last_record_stops_at_work_too() -> None:
 
 def test_an_answer_is_judged_by_the_other_policy_and_not_by_what_was_made_of_it() -> None:
     record = Run(gpu_percent=3.0).recorded()
-    assert as_it_was(record).stops
+    assert as_it_was(record, POLICY).stops
     assert told(record, gpu_percent=2.0).stops == ()
 
 
@@ -225,13 +225,13 @@ def test_no_answer_in_a_moment_is_taken_from_a_later_one() -> None:
 def test_a_hole_in_the_record_is_unknown() -> None:
     record = Run(cells=[(0, 300)]).recorded()
     with_hole = [seen for seen in record if not minutes(60) < seen.at - MORNING < minutes(180)]
-    assert as_it_was(with_hole).unknown == hours(2)
+    assert as_it_was(with_hole, POLICY).unknown == hours(2)
     assert told(with_hole).unknown >= hours(2)
     assert told(with_hole, idle_after=minutes(10)).stops[0].at > MORNING + hours(5)
 
 
 def test_nothing_recorded_is_nothing_told() -> None:
-    assert replay([], POLICY, POLICY) == as_it_was([]) == Replay((), timedelta(0))
+    assert replay([], POLICY, POLICY) == as_it_was([], POLICY) == Replay((), timedelta(0))
 
 
 def test_an_unknown_verdict_stops_nothing() -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from datetime import timedelta
 
-from autostop.idle.record import Seen
+from autostop.idle.record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import WorkstationId
 from autostop.ports import Happened, State
@@ -43,7 +43,7 @@ def test_one_in_full(at: Desk) -> None:
     verdict = Verdict(kind=VerdictKind.IDLE, at=START, since=START, reasons=reasons)
     instance = at.account.instances.find(lab)
     assert instance is not None
-    seen = Seen(lab, START, instance.launched_at, verdict, stop_at=START + timedelta(minutes=10))
+    seen = SweepRecord(lab, START, instance.launched_at, verdict, stop_at=START + timedelta(minutes=10))
     at.account.ledger.write_journal([seen], START)
     at.account.ledger.save(State(lab, intent=intent, waiting_for="snapshots: 40 %"))
     at.account.ledger.record(lab, Happened(START, 1, "asked EC2 to stop the instance"))

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from autostop.idle.record import Seen
-from autostop.idle.stop import Cause, Warned
-from autostop.idle.verdict import Effect, Signal, Verdict, VerdictKind
+from autostop.idle.record import SweepRecord
+from autostop.idle.signs import Effect, Sign
+from autostop.idle.stop import Warned
+from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import WorkstationId
 from autostop.ports import State
 from autostop.sleep.intent import By, Intent, Wanted
@@ -22,10 +23,10 @@ from tests.idle.recorded import Run
 
 MINUTE = timedelta(minutes=1)
 BOOTED = timedelta(minutes=10)
-BUSY = Signal("kernels", Effect.WORK, "1 of 1 busy", "none busy")
-LATELY = Signal("processor", Effect.RECENT, "0.02 cores", "0.25 cores", START - 20 * MINUTE)
-QUIET = Signal("keyboard", Effect.QUIET, "nothing", "")
-UNREAD = Signal("answer", Effect.UNKNOWN, "no answer", "")
+BUSY = Sign("kernels", Effect.WORK, "1 of 1 busy", "none busy")
+LATELY = Sign("processor", Effect.RECENT, "0.02 cores", "0.25 cores", START - 20 * MINUTE)
+QUIET = Sign("keyboard", Effect.QUIET, "nothing", "")
+UNREAD = Sign("answer", Effect.UNKNOWN, "no answer", "")
 
 
 @pytest.fixture
@@ -62,17 +63,17 @@ def launched_at(at: Desk, lab: WorkstationId) -> datetime:
     return found.launched_at
 
 
-def seen(at: Desk, lab: WorkstationId, verdict: Verdict, when: datetime = START, **fields: Any) -> Seen:
-    record = Seen(lab, when, launched_at(at, lab), verdict, **fields)
+def seen(at: Desk, lab: WorkstationId, verdict: Verdict, when: datetime = START, **fields: Any) -> SweepRecord:
+    record = SweepRecord(lab, when, launched_at(at, lab), verdict, **fields)
     at.account.ledger.write_journal([record], when)
     return record
 
 
-def active(*signals: Signal, headline: str = "Jupyter: 1 busy kernel", when: datetime = START) -> Verdict:
-    return Verdict(VerdictKind.ACTIVE, when, (headline,), signals=signals)
+def active(*signs: Sign, headline: str = "Jupyter: 1 busy kernel", when: datetime = START) -> Verdict:
+    return Verdict(VerdictKind.ACTIVE, when, (headline,), signs=signs)
 
 
-def write(at: Desk, records: Sequence[Seen]) -> None:
+def write(at: Desk, records: Sequence[SweepRecord]) -> None:
     for record in records:
         at.account.ledger.write_journal([record], record.at)
 
@@ -104,8 +105,8 @@ def test_a_window_that_is_not_over_says_when_it_sleeps(at: Desk, lab: Workstatio
 
 def test_idle_and_warned(at: Desk, lab: WorkstationId) -> None:
     stop_at = START + 10 * MINUTE
-    verdict = Verdict(VerdictKind.IDLE, START, ("idle for 30 min (since 08:30 UTC)",), signals=(QUIET,))
-    seen(at, lab, verdict, stop_at=stop_at, warned=Warned(START, stop_at, Cause.IDLE, "idle"))
+    verdict = Verdict(VerdictKind.IDLE, START, ("idle for 30 min (since 08:30 UTC)",), signs=(QUIET,))
+    seen(at, lab, verdict, stop_at=stop_at, warned=Warned(START, stop_at, By.IDLE, "idle"))
     output = why(at, lab)
     assert "It is idle for 30 min (since 08:30 UTC); it sleeps at 09:10 UTC unless somebody works on it" in output
     assert "The warning before the stop was sent at 09:00 UTC." in output
@@ -113,7 +114,7 @@ def test_idle_and_warned(at: Desk, lab: WorkstationId) -> None:
 
 def test_unknown_says_what_could_not_be_read(at: Desk, lab: WorkstationId) -> None:
     reasons = ("asked: the SSM agent is silent: start it", "processor: at most 0.25 cores since 08:00 UTC")
-    seen(at, lab, Verdict(VerdictKind.UNKNOWN, START, reasons, signals=(UNREAD, QUIET)))
+    seen(at, lab, Verdict(VerdictKind.UNKNOWN, START, reasons, signs=(UNREAD, QUIET)))
     output = why(at, lab)
     assert "unknown: asked: the SSM agent is silent: start it. Not knowing is not idle, so it stays up." in output
     assert output.endswith("\nasked: the SSM agent is silent: start it\n")
@@ -136,7 +137,7 @@ def test_nobody_has_looked_since_the_start(at: Desk, lab: WorkstationId) -> None
 
 
 def test_a_stopped_workstation_says_why_and_what_was_seen_then(at: Desk, lab: WorkstationId) -> None:
-    verdict = Verdict(VerdictKind.IDLE, START, ("idle for 30 min (since 08:30 UTC)",), signals=(QUIET,))
+    verdict = Verdict(VerdictKind.IDLE, START, ("idle for 30 min (since 08:30 UTC)",), signs=(QUIET,))
     seen(at, lab, verdict, stop_at=START)
     intent = Intent(1, Wanted.SHELVE, By.IDLE, START, verdict.headline, settled_at=START + 5 * MINUTE)
     at.account.ledger.save(State(lab, intent=intent))
@@ -224,8 +225,8 @@ def test_json_has_the_verdict_as_the_page_has_it(at: Desk, lab: WorkstationId) -
 
 def test_hostile_strings_are_harmless(at: Desk) -> None:
     lab = adopted(at, "\x9b2J\u202ename\nsecond")
-    hostile = Signal("jobs\x1b[2J", Effect.UNKNOWN, "1 (\x07)", "\u202e", None)
-    seen(at, lab, Verdict(VerdictKind.UNKNOWN, START, ("jobs\x1b[2J: \x1b]0;x\x07",), signals=(hostile,)))
+    hostile = Sign("jobs\x1b[2J", Effect.UNKNOWN, "1 (\x07)", "\u202e", None)
+    seen(at, lab, Verdict(VerdictKind.UNKNOWN, START, ("jobs\x1b[2J: \x1b]0;x\x07",), signs=(hostile,)))
     for words in ([], ["--at", "09:00"], ["--json"], ["--what-if", "idle-after=15m"]):
         output = why(at, lab, *words)
         assert not any(each in output for each in "\x1b\x9b\x07\u202e")

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from autostop.idle.activity import METRIC_DELAY, Activity, Sample, Traffic
-from autostop.idle.history import Trail, follow
+from autostop.idle.history import History, follow
 from autostop.idle.reading import Machine, Reading, Server, Unread
-from autostop.idle.record import Seen
-from autostop.idle.stop import foresee
+from autostop.idle.record import SweepRecord
+from autostop.idle.signs import METRIC_DELAY, Activity, Sample, Traffic
+from autostop.idle.stop import plan_stop
 from autostop.idle.verdict import assess
 from autostop.model import WorkstationId
 from autostop.settings import Policy, Probe
@@ -43,10 +43,10 @@ class Run:
     kept_awake: tuple[float, float] | None = None
     unread: Sequence[tuple[float, float]] = ()
     gpu_percent: float | None = None
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[SweepRecord] = field(default_factory=list)
 
-    def recorded(self) -> list[Seen]:
-        trail: Trail | None = None
+    def recorded(self) -> list[SweepRecord]:
+        history: History | None = None
         answer: Reading | Unread | None = None
         warned = worked_at = None
         at = self.began + EVERY
@@ -55,20 +55,20 @@ class Run:
             traffic = None
             if (samples and samples[-1].cores <= self.policy.cpu_cores) or not samples:
                 answer = self._answer(at)
-                trail = follow(trail, answer, self.policy) if isinstance(answer, Reading) else trail
+                history = follow(history, answer, self.policy) if isinstance(answer, Reading) else history
                 traffic = self._traffic(at) if self.policy.network_rate is not None else None
             kept = None
             if self.kept_awake is not None and at >= self.began + minutes(self.kept_awake[0]):
                 kept = self.began + minutes(self.kept_awake[1])
             told = None if self.policy.probe is Probe.NONE else answer or Unread(at, "asked")
-            activity = Activity(self.began, samples, told, traffic, trail, kept, worked_at=worked_at)
+            activity = Activity(self.began, samples, told, traffic, history, kept, worked_at=worked_at)
             verdict = assess(activity, self.policy, at)
             worked_at = verdict.worked_at or worked_at
-            outlook = foresee(verdict, self.policy, self.began, kept, warned, at)
-            warned = outlook.warned
+            plan = plan_stop(verdict, self.policy, self.began, kept, warned, at)
+            warned = plan.warned
             lately = self.seen[-1].at - METRIC_DELAY - EVERY if self.seen else self.began
             self.seen.append(
-                Seen(
+                SweepRecord(
                     workstation=self.workstation,
                     at=at,
                     launched_at=self.began,
@@ -76,14 +76,14 @@ class Run:
                     processor=tuple(each for each in samples if each.at >= lately),
                     network=None if traffic is None else tuple(each for each in traffic if each.at >= lately),
                     answer=None if self.policy.probe is Probe.NONE else answer,
-                    trail=trail,
+                    history=history,
                     worked_at=worked_at,
                     kept_awake_until=kept,
-                    warned=outlook.warned,
-                    stop_at=outlook.stop_at,
+                    warned=plan.warned,
+                    stop_at=plan.stop_at,
                 )
             )
-            if outlook.due:
+            if plan.due:
                 break
             at += EVERY
         return self.seen

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autostop.idle.history import RECONNECTS_BELIEVED, Trail, follow
+from autostop.idle.history import RECONNECTS_BELIEVED, History, follow
 from autostop.idle.reading import Reading
 from autostop.settings import Policy
 from tests.build import machine, minutes, server
@@ -23,18 +23,18 @@ def answer(minute: float, cpu: float = 100.0, kernels: dict[str, Any] | None = N
     return Reading(at, servers, machine(cpu_seconds=cpu, **seen))
 
 
-def trail_of(*answers: Reading, policy: Policy = POLICY) -> Trail:
-    trail: Trail | None = None
+def history_of(*answers: Reading, policy: Policy = POLICY) -> History:
+    history: History | None = None
     for each in answers:
-        trail = follow(trail, each, policy)
-    assert trail is not None
-    return trail
+        history = follow(history, each, policy)
+    assert history is not None
+    return history
 
 
 def test_the_first_answer_tells_no_rate() -> None:
-    trail = trail_of(answer(0, cpu=5000.0))
+    history = history_of(answer(0, cpu=5000.0))
 
-    assert (trail.readings, trail.cpu_rate, trail.cpu_at) == (1, None, None)
+    assert (history.readings, history.cpu_rate, history.cpu_at) == (1, None, None)
 
 
 @pytest.mark.parametrize(
@@ -51,15 +51,15 @@ def test_the_first_answer_tells_no_rate() -> None:
     ],
 )
 def test_work_is_more_than_a_second_a_minute_or_a_fall(later: float, seconds: float, worked: bool) -> None:
-    trail = trail_of(answer(0), answer(later, cpu=100.0 + seconds))
+    history = history_of(answer(0), answer(later, cpu=100.0 + seconds))
 
-    assert trail.cpu_at == (BEGIN + minutes(later) if worked else None)
+    assert history.cpu_at == (BEGIN + minutes(later) if worked else None)
 
 
 def test_work_is_remembered_when_it_is_over() -> None:
-    trail = trail_of(answer(0), answer(5, cpu=400.0), answer(10, cpu=400.0), answer(15, cpu=400.0))
+    history = history_of(answer(0), answer(5, cpu=400.0), answer(10, cpu=400.0), answer(15, cpu=400.0))
 
-    assert (trail.readings, trail.cpu_rate, trail.cpu_at) == (4, 0.0, BEGIN + minutes(5))
+    assert (history.readings, history.cpu_rate, history.cpu_at) == (4, 0.0, BEGIN + minutes(5))
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_work_is_remembered_when_it_is_over() -> None:
     ],
 )
 def test_what_leaves_no_moment_behind_was_last_there_when_it_was_seen(seen: dict[str, Any], remembered: str) -> None:
-    trail = trail_of(answer(0), answer(5, **seen), answer(10))
+    history = history_of(answer(0), answer(5, **seen), answer(10))
 
-    moments = {name: getattr(trail, name) for name in ("job_at", "held_at", "gpu_at", "busy_at")}
+    moments = {name: getattr(history, name) for name in ("job_at", "held_at", "gpu_at", "busy_at")}
     assert {name for name, at in moments.items() if at is not None} == ({remembered} - {""})
     assert set(moments.values()) <= {None, BEGIN + minutes(5)}
 
@@ -82,24 +82,24 @@ def test_what_leaves_no_moment_behind_was_last_there_when_it_was_seen(seen: dict
 def test_a_busy_kernel_is_remembered_after_its_server_was_killed() -> None:
     busy = {"busy": 1, "kernel_active_at": BEGIN, "busy_active_at": BEGIN}
 
-    assert trail_of(answer(0, kernels=busy), answer(5)).busy_at == BEGIN
+    assert history_of(answer(0, kernels=busy), answer(5)).busy_at == BEGIN
 
 
 @pytest.mark.parametrize(("percent", "limit", "computes"), [(5.0, 5.0, False), (5.1, 5.0, True), (99.0, None, False)])
 def test_a_gpu_computes_above_the_owners_limit(percent: float, limit: float | None, computes: bool) -> None:
-    trail = trail_of(answer(0, gpu_percent=percent), policy=Policy(gpu_percent=limit))
+    history = history_of(answer(0, gpu_percent=percent), policy=Policy(gpu_percent=limit))
 
-    assert (trail.gpu_at is not None) is computes
+    assert (history.gpu_at is not None) is computes
 
 
 def test_what_was_used_while_the_processor_was_seen_at_work_counts_for_no_later_moment() -> None:
-    before = replace(trail_of(answer(0), answer(5)), interrupted=True)
+    before = replace(history_of(answer(0), answer(5)), interrupted=True)
 
-    trail = follow(before, answer(15, cpu=700.0), POLICY)
+    history = follow(before, answer(15, cpu=700.0), POLICY)
 
-    assert trail is not None
-    assert (trail.cpu_rate, trail.cpu_at, trail.readings) == (None, None, 3)
-    later = follow(trail, answer(20, cpu=900.0), POLICY)
+    assert history is not None
+    assert (history.cpu_rate, history.cpu_at, history.readings) == (None, None, 3)
+    later = follow(history, answer(20, cpu=900.0), POLICY)
     assert later is not None
     assert later.cpu_at == BEGIN + minutes(20)
 
@@ -107,9 +107,9 @@ def test_what_was_used_while_the_processor_was_seen_at_work_counts_for_no_later_
 def test_a_job_is_known_since_the_first_answer_of_an_unbroken_row() -> None:
     with_job: dict[str, Any] = {"jobs": 1, "job": "train"}
 
-    trail = trail_of(answer(0, **with_job), answer(5), answer(10, **with_job), answer(15, **with_job))
+    history = history_of(answer(0, **with_job), answer(5), answer(10, **with_job), answer(15, **with_job))
 
-    assert trail.job_since == BEGIN + minutes(10)
+    assert history.job_since == BEGIN + minutes(10)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_a_job_is_known_since_the_first_answer_of_an_unbroken_row() -> None:
     ],
 )
 def test_a_new_row_begins_after(later: Reading) -> None:
-    trail = trail_of(answer(0, jobs=1, job="train"), later)
+    history = history_of(answer(0, jobs=1, job="train"), later)
 
-    assert (trail.readings, trail.since, trail.job_at) == (1, later.at, None)
+    assert (history.readings, history.since, history.job_at) == (1, later.at, None)
 
 
 @pytest.mark.parametrize(
@@ -134,25 +134,25 @@ def test_a_new_row_begins_after(later: Reading) -> None:
     ],
 )
 def test_what_nobody_saw_counts_as_work_until_it_is_seen_again(later: Reading, interrupted: bool, counts: bool) -> None:
-    trail = follow(replace(trail_of(answer(0)), interrupted=interrupted), later, POLICY)
+    history = follow(replace(history_of(answer(0)), interrupted=interrupted), later, POLICY)
 
-    assert trail is not None
-    assert (trail.cpu_at == later.at) is counts
+    assert history is not None
+    assert (history.cpu_at == later.at) is counts
 
 
 def test_a_short_gap_goes_on() -> None:
-    assert trail_of(answer(0), answer(20)).readings == 2
+    assert history_of(answer(0), answer(20)).readings == 2
 
 
 @pytest.mark.parametrize("minute", [0, -5])
 def test_an_answer_that_is_not_newer_changes_nothing(minute: float) -> None:
-    trail = trail_of(answer(0))
+    history = history_of(answer(0))
 
-    assert follow(trail, answer(minute, cpu=900.0), POLICY) == trail
+    assert follow(history, answer(minute, cpu=900.0), POLICY) == history
 
 
 def test_over_the_network_there_is_nothing_to_follow() -> None:
-    assert follow(trail_of(answer(0)), Reading(BEGIN + minutes(5), ()), POLICY) is None
+    assert follow(history_of(answer(0)), Reading(BEGIN + minutes(5), ()), POLICY) is None
 
 
 def asleep(minute: float) -> Reading:
@@ -173,8 +173,8 @@ def wakes(times: int, **seen: Any) -> list[Reading]:
 
 
 def test_a_browser_that_reconnects_again_and_again_is_no_person() -> None:
-    assert not trail_of(*wakes(RECONNECTS_BELIEVED)).only_reconnected
-    assert trail_of(*wakes(RECONNECTS_BELIEVED + 1)).only_reconnected
+    assert not history_of(*wakes(RECONNECTS_BELIEVED)).only_reconnected
+    assert history_of(*wakes(RECONNECTS_BELIEVED + 1)).only_reconnected
 
 
 @pytest.mark.parametrize(
@@ -188,12 +188,12 @@ def test_a_browser_that_reconnects_again_and_again_is_no_person() -> None:
     ],
 )
 def test_any_other_sign_shows_that_a_person_may_be_behind_it(sign: dict[str, Any]) -> None:
-    assert trail_of(*wakes(3)).only_reconnected
-    assert not trail_of(*wakes(3), reconnected(40, **sign)).only_reconnected
+    assert history_of(*wakes(3)).only_reconnected
+    assert not history_of(*wakes(3), reconnected(40, **sign)).only_reconnected
 
 
 def test_who_works_moves_the_kernels_again_and_again() -> None:
-    assert not trail_of(*wakes(3), reconnected(40), reconnected(45)).only_reconnected
+    assert not history_of(*wakes(3), reconnected(40), reconnected(45)).only_reconnected
 
 
 @pytest.mark.parametrize(("tab_at_first", "person"), [(True, True), (False, False)])
@@ -204,17 +204,17 @@ def test_a_tab_that_stays_open_and_awake_may_have_a_person_before_it(tab_at_firs
         before = replace(before, servers=(replace(before.servers[0], server_active_at=before.at - seconds),))
     now = reconnected(40, kernels={"server_active_at": BEGIN + minutes(40) - seconds})
 
-    assert trail_of(*wakes(3), before, now).only_reconnected is not person
+    assert history_of(*wakes(3), before, now).only_reconnected is not person
 
 
 def test_a_reconnect_that_has_ended_when_the_machine_is_asked_is_one_too() -> None:
-    assert trail_of(*wakes(3, kernels={"connections": 0, "together": False})).only_reconnected
+    assert history_of(*wakes(3, kernels={"connections": 0, "together": False})).only_reconnected
 
 
 def test_a_cell_that_came_to_its_end_is_no_reconnect() -> None:
     busy = {"busy": 1, "idle": 1, "kernel_active_at": BEGIN + minutes(29), "busy_active_at": BEGIN + minutes(29)}
 
-    assert not trail_of(*wakes(3), answer(39, kernels=busy), reconnected(40)).only_reconnected
+    assert not history_of(*wakes(3), answer(39, kernels=busy), reconnected(40)).only_reconnected
 
 
 def steady(minute: float, **seen: Any) -> Reading:
@@ -224,7 +224,7 @@ def steady(minute: float, **seen: Any) -> Reading:
 
 
 def test_a_kernel_that_is_asked_all_the_time_is_known_since_when() -> None:
-    assert trail_of(steady(0), steady(5), steady(10)).steady_since == BEGIN
+    assert history_of(steady(0), steady(5), steady(10)).steady_since == BEGIN
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,8 @@ def test_a_kernel_that_is_asked_all_the_time_is_known_since_when() -> None:
     ],
 )
 def test_any_other_sign_or_a_pause_begins_it_anew(between: Reading) -> None:
-    assert trail_of(steady(0), steady(5), between).steady_since is None
-    again = trail_of(
+    assert history_of(steady(0), steady(5), between).steady_since is None
+    again = history_of(
         steady(0), steady(5), between, steady(15, cpu=between.machine.cpu_seconds if between.machine else 0)
     )
     assert again.steady_since == BEGIN + minutes(10)
@@ -252,11 +252,11 @@ rows = st.lists(
 @given(rows)
 def test_a_trail_never_remembers_a_moment_outside_its_row(steps: list[tuple[int, float, bool, str]]) -> None:
     at, cpu = BEGIN, 1000.0
-    trail: Trail | None = None
+    history: History | None = None
     for gap, seconds, job, boot in steps:
         at, cpu = at + timedelta(minutes=gap), max(0.0, cpu + seconds)
-        trail = follow(trail, Reading(at, (), machine(cpu_seconds=cpu, jobs=int(job), boot=boot)), POLICY)
-        assert trail is not None
-        assert trail.at == at
-        assert trail.boot == boot
-        assert all(trail.since <= each <= at for each in (trail.cpu_at, trail.job_at, trail.job_since) if each)
+        history = follow(history, Reading(at, (), machine(cpu_seconds=cpu, jobs=int(job), boot=boot)), POLICY)
+        assert history is not None
+        assert history.at == at
+        assert history.boot == boot
+        assert all(history.since <= each <= at for each in (history.cpu_at, history.job_at, history.job_since) if each)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from autostop.idle.activity import Activity, Sample, Traffic
-from autostop.idle.history import Trail
+from autostop.idle.history import History
 from autostop.idle.reading import GPU_UNREAD, Reading, Server
-from autostop.idle.verdict import Effect, Verdict, VerdictKind, assess
+from autostop.idle.signs import Activity, Effect, Sample, Traffic
+from autostop.idle.verdict import Verdict, VerdictKind, assess
 from autostop.schedule import parse_schedule
 from autostop.settings import Policy
 from tests.build import machine, minutes, server
@@ -24,7 +24,7 @@ POLICY = Policy()
 PERIOD = POLICY.cpu_period
 ACTIVE, IDLE, UNKNOWN = VerdictKind.ACTIVE, VerdictKind.IDLE, VerdictKind.UNKNOWN
 STARTS = [LAUNCHED + PERIOD * n for n in range((NOW - LAUNCHED) // PERIOD)]
-QUIET_TRAIL = Trail("b007b007", LAUNCHED + minutes(20), 40, NOW, 100.0, cpu_rate=0.01)
+QUIET_HISTORY = History("b007b007", LAUNCHED + minutes(20), 40, NOW, 100.0, cpu_rate=0.01)
 
 
 def traffic(*, busy: Sequence[datetime] = (), rate: float = 5e6) -> list[Traffic]:
@@ -34,7 +34,7 @@ def traffic(*, busy: Sequence[datetime] = (), rate: float = 5e6) -> list[Traffic
 def judge(
     servers: Sequence[Server] = (server(),),
     *,
-    trail: dict[str, Any] | None = None,
+    history: dict[str, Any] | None = None,
     network: Sequence[Traffic] | None = None,
     policy: Policy = POLICY,
     missing: tuple[str, ...] = (),
@@ -47,7 +47,7 @@ def judge(
         [Sample(at, 0.01) for at in STARTS],
         Reading(NOW, tuple(servers), machine(**seen), missing),
         traffic() if network is None else network,
-        replace(QUIET_TRAIL, **(trail or {})),
+        replace(QUIET_HISTORY, **(history or {})),
         kept_awake_until,
     )
     return assess(activity, policy, NOW)
@@ -62,22 +62,22 @@ STRONG = [
     pytest.param({"servers": [server(saved_at=AGO_10)]}, ACTIVE, "a notebook or file was last saved", id="autosave"),
     pytest.param({"servers": [server(saved_at=AGO_40)]}, IDLE, "idle for 40 min", id="an autosave long ago"),
     pytest.param(
-        {"trail": {"cpu_rate": 60.0, "cpu_at": NOW}}, ACTIVE, "work under Jupyter, logins and tmux: 60.00", id="CPU"
+        {"history": {"cpu_rate": 60.0, "cpu_at": NOW}}, ACTIVE, "work under Jupyter, logins and tmux: 60.00", id="CPU"
     ),
-    pytest.param({"trail": {"cpu_at": AGO_10}}, ACTIVE, "work: last at 11:50", id="CPU ten minutes ago"),
-    pytest.param({"trail": {"cpu_at": AGO_40}}, IDLE, "idle for 40 min", id="CPU long ago"),
+    pytest.param({"history": {"cpu_at": AGO_10}}, ACTIVE, "work: last at 11:50", id="CPU ten minutes ago"),
+    pytest.param({"history": {"cpu_at": AGO_40}}, IDLE, "idle for 40 min", id="CPU long ago"),
     pytest.param(
-        {"jobs": 1, "job": "python3", "trail": {"job_at": NOW, "job_since": AGO_40}},
+        {"jobs": 1, "job": "python3", "history": {"job_at": NOW, "job_since": AGO_40}},
         ACTIVE,
         "jobs in terminals: 1 (python3)",
         id="a job",
     ),
-    pytest.param({"trail": {"job_at": AGO_10}}, ACTIVE, "jobs: last at 11:50", id="a job ended"),
-    pytest.param({"gpu_percent": 80.0, "trail": {"gpu_at": NOW}}, ACTIVE, "GPU: 80 % in use", id="a GPU"),
-    pytest.param({"gpu_percent": 0.0, "trail": {"gpu_at": AGO_10}}, ACTIVE, "GPU: last at 11:50", id="a GPU before"),
+    pytest.param({"history": {"job_at": AGO_10}}, ACTIVE, "jobs: last at 11:50", id="a job ended"),
+    pytest.param({"gpu_percent": 80.0, "history": {"gpu_at": NOW}}, ACTIVE, "GPU: 80 % in use", id="a GPU"),
+    pytest.param({"gpu_percent": 0.0, "history": {"gpu_at": AGO_10}}, ACTIVE, "GPU: last at 11:50", id="a GPU before"),
     pytest.param({"gpu_percent": 0.0}, IDLE, "idle for", id="memory held on a GPU that does nothing"),
-    pytest.param({"held": True, "trail": {"held_at": NOW}}, ACTIVE, "holds the keep-awake lock", id="the lock"),
-    pytest.param({"trail": {"held_at": AGO_10}}, ACTIVE, "lock: last at 11:50", id="the lock was given back"),
+    pytest.param({"held": True, "history": {"held_at": NOW}}, ACTIVE, "holds the keep-awake lock", id="the lock"),
+    pytest.param({"history": {"held_at": AGO_10}}, ACTIVE, "lock: last at 11:50", id="the lock was given back"),
     pytest.param({"network": traffic(busy=[STARTS[-1]])}, ACTIVE, "network: 5000 kB/s moved", id="a download"),
     pytest.param({"network": traffic(busy=[STARTS[-3]])}, ACTIVE, "network: last above 100 kB/s", id="one before"),
     pytest.param({"network": traffic(busy=[STARTS[-1]], rate=100e3)}, IDLE, "idle for", id="at the network's limit"),
@@ -86,15 +86,15 @@ STRONG = [
     pytest.param(
         {"servers": [server(busy=1, kernel_active_at=AGO_40, busy_active_at=AGO_40)]}, ACTIVE, "1 busy", id="busy"
     ),
-    pytest.param({"trail": {"busy_at": AGO_10}}, ACTIVE, "last used at 11:50", id="a busy kernel went away"),
+    pytest.param({"history": {"busy_at": AGO_10}}, ACTIVE, "last used at 11:50", id="a busy kernel went away"),
     pytest.param({"missing": ("port 8889 hangs",)}, UNKNOWN, "asked: port 8889 hangs", id="one server of two hangs"),
     pytest.param(
         {"missing": ("port 8889 hangs",), "typed_at": AGO_10}, ACTIVE, "a key was last", id="one hangs, a person types"
     ),
     pytest.param({"missing": (GPU_UNREAD,)}, UNKNOWN, "nvidia-smi fails", id="a GPU that cannot be read"),
     pytest.param({"missing": (GPU_UNREAD,), "policy": Policy(gpu_percent=None)}, IDLE, "idle for", id="which is off"),
-    pytest.param({"trail": {"readings": 2}}, ACTIVE, "1 more answer of the workstation", id="two answers in a row"),
-    pytest.param({"trail": {"readings": 3}}, IDLE, "idle for", id="three answers in a row"),
+    pytest.param({"history": {"readings": 2}}, ACTIVE, "1 more answer of the workstation", id="two answers in a row"),
+    pytest.param({"history": {"readings": 3}}, IDLE, "idle for", id="three answers in a row"),
 ]
 
 
@@ -117,24 +117,30 @@ STUCK = server(busy=1, kernel_active_at=LONG_AGO, busy_active_at=LONG_AGO)
     [
         pytest.param({"servers": [STUCK]}, ACTIVE, id="a cell that waits for input counts"),
         pytest.param({"servers": [STUCK], "policy": OLD}, IDLE, id="until the owner says for how long"),
-        pytest.param({"servers": [STUCK], "policy": OLD, "trail": {"cpu_at": AGO_40}}, ACTIVE, id="it computed since"),
-        pytest.param({"servers": [STUCK], "policy": OLD, "trail": {"gpu_at": AGO_40}}, ACTIVE, id="its GPU did"),
+        pytest.param(
+            {"servers": [STUCK], "policy": OLD, "history": {"cpu_at": AGO_40}}, ACTIVE, id="it computed since"
+        ),
+        pytest.param({"servers": [STUCK], "policy": OLD, "history": {"gpu_at": AGO_40}}, ACTIVE, id="its GPU did"),
         pytest.param(
             {"servers": [replace(STUCK, busy_active_at=AGO_40)], "policy": OLD}, ACTIVE, id="it has said something"
         ),
-        pytest.param({"servers": [POLLED], "trail": {"steady_since": LONG_AGO}}, ACTIVE, id="a page that polls counts"),
         pytest.param(
-            {"servers": [POLLED], "trail": {"steady_since": LONG_AGO}, "policy": OLD}, IDLE, id="it is forgotten too"
+            {"servers": [POLLED], "history": {"steady_since": LONG_AGO}}, ACTIVE, id="a page that polls counts"
         ),
         pytest.param(
-            {"servers": [POLLED], "trail": {"steady_since": AGO_40}, "policy": OLD}, ACTIVE, id="not so soon either"
-        ),
-        pytest.param({"jobs": 1, "trail": {"job_at": NOW, "job_since": LONG_AGO}}, ACTIVE, id="a job counts"),
-        pytest.param(
-            {"jobs": 1, "trail": {"job_at": NOW, "job_since": LONG_AGO}, "policy": OLD}, IDLE, id="and is forgotten too"
+            {"servers": [POLLED], "history": {"steady_since": LONG_AGO}, "policy": OLD}, IDLE, id="it is forgotten too"
         ),
         pytest.param(
-            {"jobs": 1, "trail": {"job_at": NOW, "job_since": AGO_40}, "policy": OLD}, ACTIVE, id="not so soon"
+            {"servers": [POLLED], "history": {"steady_since": AGO_40}, "policy": OLD}, ACTIVE, id="not so soon either"
+        ),
+        pytest.param({"jobs": 1, "history": {"job_at": NOW, "job_since": LONG_AGO}}, ACTIVE, id="a job counts"),
+        pytest.param(
+            {"jobs": 1, "history": {"job_at": NOW, "job_since": LONG_AGO}, "policy": OLD},
+            IDLE,
+            id="and is forgotten too",
+        ),
+        pytest.param(
+            {"jobs": 1, "history": {"job_at": NOW, "job_since": AGO_40}, "policy": OLD}, ACTIVE, id="not so soon"
         ),
     ],
 )
@@ -155,15 +161,15 @@ WEAK: list[Any] = [
 
 @pytest.mark.parametrize(("what", "name"), WEAK)
 def test_a_weak_sign_only_lengthens_the_window(what: dict[str, Any], name: str) -> None:
-    worked = {"cpu_at": AGO_40, **what.pop("trail", {})}
+    worked = {"cpu_at": AGO_40, **what.pop("history", {})}
 
-    lengthened = judge(**what, trail=worked)
-    at_the_limit = judge(**what, trail=worked | {"cpu_at": NOW - minutes(60)})
-    ignored = judge(**what, trail=worked, policy=Policy(weak_signals=timedelta(0)))
+    lengthened = judge(**what, history=worked)
+    at_the_limit = judge(**what, history=worked | {"cpu_at": NOW - minutes(60)})
+    ignored = judge(**what, history=worked, policy=Policy(weak_signals=timedelta(0)))
 
     assert lengthened.kind is ACTIVE
     assert "quiet for 40 min of 1 h" in lengthened.headline
-    assert {signal.effect for signal in lengthened.signals if signal.name == name} == {Effect.WEAK}
+    assert {sign.effect for sign in lengthened.signs if sign.name == name} == {Effect.WEAK}
     assert at_the_limit.kind is IDLE
     assert ignored.kind is IDLE
 
@@ -171,14 +177,14 @@ def test_a_weak_sign_only_lengthens_the_window(what: dict[str, Any], name: str) 
 def test_a_tab_that_was_closed_a_minute_ago_lengthens_nothing() -> None:
     closed = server(server_active_at=NOW - timedelta(seconds=60))
 
-    assert judge([closed], trail={"cpu_at": AGO_40}).kind is IDLE
+    assert judge([closed], history={"cpu_at": AGO_40}).kind is IDLE
 
 
 def test_reconnects_alone_are_no_use_of_a_kernel() -> None:
     moved = server(idle=1, kernel_active_at=AGO_10, connections=1, together=True)
 
-    assert judge([moved], trail={"reconnects": 2}).kind is ACTIVE
-    assert judge([moved], trail={"reconnects": 3}).kind is IDLE
+    assert judge([moved], history={"reconnects": 2}).kind is ACTIVE
+    assert judge([moved], history={"reconnects": 3}).kind is IDLE
 
 
 @pytest.mark.parametrize(
@@ -200,7 +206,7 @@ def test_work_is_remembered_whatever_holds_the_workstation(held: str) -> None:
 def test_every_signal_is_told_with_value_threshold_and_moment() -> None:
     verdict = judge(typed_at=AGO_10, logins=1, gpu_percent=3.0, network=traffic(busy=[STARTS[-3]]))
 
-    told = {signal.name: signal for signal in verdict.signals}
+    told = {sign.name: sign for sign in verdict.signs}
     assert (told["processor"].effect, told["processor"].value, told["processor"].threshold) == (
         Effect.QUIET,
         "0.01 cores",
@@ -230,7 +236,7 @@ def test_every_signal_is_told_with_value_threshold_and_moment() -> None:
         pytest.param({}, NOW, id="idle: now"),
         pytest.param({"typed_at": AGO_10}, NOW + minutes(20), id="quiet: at the window's end"),
         pytest.param({"typed_at": AGO_10, "logins": 1}, NOW + minutes(50), id="with a weak sign: later"),
-        pytest.param({"jobs": 1, "trail": {"job_at": NOW}}, None, id="at work: not in sight"),
+        pytest.param({"jobs": 1, "history": {"job_at": NOW}}, None, id="at work: not in sight"),
         pytest.param({"missing": ("it hangs",)}, None, id="unknown: never"),
         pytest.param({"missing": ("it hangs",), "typed_at": AGO_10}, None, id="it will be unknown then"),
     ],

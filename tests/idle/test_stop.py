@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autostop.idle.stop import Cause, Outlook, Warned, foresee
+from autostop.idle.stop import StopPlan, Warned, plan_stop
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.schedule import parse_schedule
 from autostop.settings import Policy
+from autostop.sleep.intent import By
 from tests.build import minutes
 
 NOW = datetime(2026, 3, 2, 18, 30, tzinfo=UTC)
@@ -27,7 +28,7 @@ def verdict(stop_at: datetime | None, kind: VerdictKind = VerdictKind.ACTIVE, si
     return Verdict(kind, NOW, ("quiet for a while",), since if stop_at else None, stop_at=stop_at)
 
 
-def told(at: datetime, stop_at: datetime, cause: Cause = Cause.IDLE) -> Warned:
+def told(at: datetime, stop_at: datetime, cause: By = By.IDLE) -> Warned:
     return Warned(at, stop_at, cause, "quiet for a while")
 
 
@@ -37,34 +38,34 @@ def ahead(
     policy: Policy = POLICY,
     kind: VerdictKind = VerdictKind.ACTIVE,
     kept_awake_until: datetime | None = None,
-) -> Outlook:
-    return foresee(verdict(stop_at, kind), policy, BEGAN, kept_awake_until, warned, NOW)
+) -> StopPlan:
+    return plan_stop(verdict(stop_at, kind), policy, BEGAN, kept_awake_until, warned, NOW)
 
 
 def test_while_no_stop_is_in_sight_nothing_is_told() -> None:
-    assert ahead(None) == Outlook()
+    assert ahead(None) == StopPlan()
 
 
 def test_a_stop_far_ahead_is_shown_and_not_told_yet() -> None:
-    outlook = ahead(NOW + WARN + EVERY + minutes(1))
+    plan = ahead(NOW + WARN + EVERY + minutes(1))
 
-    assert (outlook.stop_at, outlook.warned, outlook.due) == (NOW + minutes(16), None, False)
+    assert (plan.stop_at, plan.warned, plan.due) == (NOW + minutes(16), None, False)
 
 
 def test_a_stop_is_told_at_the_last_look_that_is_early_enough() -> None:
-    outlook = ahead(NOW + WARN + EVERY)
+    plan = ahead(NOW + WARN + EVERY)
 
-    assert outlook.is_new
-    assert outlook.warned == told(NOW, NOW + minutes(15))
-    assert not outlook.due
+    assert plan.is_new
+    assert plan.warned == told(NOW, NOW + minutes(15))
+    assert not plan.due
 
 
 def test_a_stop_that_is_due_already_still_gives_the_whole_time() -> None:
-    outlook = ahead(NOW, kind=VerdictKind.IDLE)
+    plan = ahead(NOW, kind=VerdictKind.IDLE)
 
-    assert outlook.is_new
-    assert outlook.warned == told(NOW, NOW + WARN)
-    assert (outlook.stop_at, outlook.due) == (NOW + WARN, False)
+    assert plan.is_new
+    assert plan.warned == told(NOW, NOW + WARN)
+    assert (plan.stop_at, plan.due) == (NOW + WARN, False)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +78,9 @@ def test_a_stop_that_is_due_already_still_gives_the_whole_time() -> None:
     ],
 )
 def test_it_is_due_when_the_owner_had_the_whole_time(warned_ago: timedelta, due: bool) -> None:
-    outlook = ahead(NOW, told(NOW - warned_ago, NOW), kind=VerdictKind.IDLE)
+    plan = ahead(NOW, told(NOW - warned_ago, NOW), kind=VerdictKind.IDLE)
 
-    assert (outlook.due, outlook.is_new) == (due, False)
+    assert (plan.due, plan.is_new) == (due, False)
 
 
 def test_it_is_not_due_before_its_moment_however_long_ago_it_was_told() -> None:
@@ -91,25 +92,25 @@ def test_work_takes_the_warning_back() -> None:
     at_work = Verdict(VerdictKind.ACTIVE, NOW, ("a busy kernel",))
     worked = verdict(NOW + minutes(27), since=NOW - minutes(3))
 
-    assert foresee(at_work, POLICY, BEGAN, None, warned, NOW).warned is None
-    assert foresee(worked, POLICY, BEGAN, None, warned, NOW).warned is None
+    assert plan_stop(at_work, POLICY, BEGAN, None, warned, NOW).warned is None
+    assert plan_stop(worked, POLICY, BEGAN, None, warned, NOW).warned is None
 
 
 @pytest.mark.parametrize("later", [25, 3])
 def test_what_only_puts_the_stop_off_takes_the_warning_not_back(later: float) -> None:
     warned = told(NOW - minutes(15), NOW - minutes(5))
 
-    outlook = ahead(NOW + minutes(later), warned)
+    plan = ahead(NOW + minutes(later), warned)
 
-    assert (outlook.warned, outlook.is_new, outlook.due) == (warned, False, False)
+    assert (plan.warned, plan.is_new, plan.due) == (warned, False, False)
 
 
 @pytest.mark.parametrize(("ahead_by", "told_now"), [(7.5, True), (8, False)])
 def test_in_a_short_window_the_owner_is_told_in_its_second_half(ahead_by: float, told_now: bool) -> None:
-    outlook = ahead(NOW + minutes(ahead_by), policy=replace(POLICY, idle_after=minutes(15)))
+    plan = ahead(NOW + minutes(ahead_by), policy=replace(POLICY, idle_after=minutes(15)))
 
-    assert outlook.is_new is told_now
-    assert outlook.warned is None or outlook.warned.stop_at == NOW + WARN
+    assert plan.is_new is told_now
+    assert plan.warned is None or plan.warned.stop_at == NOW + WARN
 
 
 @pytest.mark.parametrize(("after_the_warning", "anew"), [(1, True), (0, False), (-300, False)])
@@ -117,21 +118,21 @@ def test_after_work_in_a_short_window_the_next_stop_is_told_anew(after_the_warni
     warned = told(NOW - minutes(11), NOW - minutes(1))
     worked = verdict(NOW + minutes(14), since=warned.at + timedelta(seconds=after_the_warning))
 
-    assert foresee(worked, POLICY, BEGAN, None, warned, NOW).is_new is anew
+    assert plan_stop(worked, POLICY, BEGAN, None, warned, NOW).is_new is anew
 
 
 def test_a_stop_that_moved_because_metrics_are_late_is_not_told_twice() -> None:
-    outlook = ahead(NOW + minutes(14), told(NOW - minutes(11), NOW - minutes(1)))
+    plan = ahead(NOW + minutes(14), told(NOW - minutes(11), NOW - minutes(1)))
 
-    assert not outlook.is_new
-    assert outlook.warned == told(NOW - minutes(11), NOW - minutes(1))
+    assert not plan.is_new
+    assert plan.warned == told(NOW - minutes(11), NOW - minutes(1))
 
 
 def test_without_warning_it_is_due_at_its_moment() -> None:
     quiet = replace(POLICY, warn_before=timedelta(0))
 
-    assert ahead(NOW, policy=quiet, kind=VerdictKind.IDLE) == Outlook(
-        NOW, Cause.IDLE, "quiet for a while", None, is_new=False, due=True
+    assert ahead(NOW, policy=quiet, kind=VerdictKind.IDLE) == StopPlan(
+        NOW, By.IDLE, "quiet for a while", None, is_new=False, due=True
     )
     assert not ahead(NOW + timedelta(seconds=1), policy=quiet).due
 
@@ -143,36 +144,36 @@ LIMITED = replace(POLICY, max_run=timedelta(hours=9))
 def test_at_the_owners_limit_it_stops_whoever_works(kind: VerdictKind) -> None:
     stop_at = NOW if kind is VerdictKind.IDLE else None
 
-    outlook = ahead(stop_at, told(NOW - WARN, NOW, Cause.LIMIT), LIMITED, kind)
+    plan = ahead(stop_at, told(NOW - WARN, NOW, By.LIMIT), LIMITED, kind)
 
-    assert (outlook.cause, outlook.due) == (Cause.LIMIT, True)
+    assert (plan.cause, plan.due) == (By.LIMIT, True)
 
 
 def test_a_promise_puts_the_limit_off() -> None:
-    promised = ahead(None, told(NOW - WARN, NOW, Cause.LIMIT), LIMITED, kept_awake_until=NOW + timedelta(hours=1))
+    promised = ahead(None, told(NOW - WARN, NOW, By.LIMIT), LIMITED, kept_awake_until=NOW + timedelta(hours=1))
 
     assert (promised.stop_at, promised.due, promised.warned) == (NOW + timedelta(hours=1), False, None)
 
 
 def test_being_told_of_idleness_is_not_being_told_of_the_limit() -> None:
-    outlook = ahead(None, told(NOW - WARN, NOW, Cause.IDLE), LIMITED)
+    plan = ahead(None, told(NOW - WARN, NOW, By.IDLE), LIMITED)
 
-    assert outlook.is_new
-    assert not outlook.due
+    assert plan.is_new
+    assert not plan.due
 
 
 def test_the_nearer_of_two_stops_is_told() -> None:
     tonight = replace(POLICY, stop_at=parse_schedule("40 18 * * * UTC"))
 
-    assert ahead(NOW + minutes(5), policy=tonight).cause is Cause.IDLE
-    assert ahead(NOW + minutes(12), policy=tonight).cause is Cause.LIMIT
+    assert ahead(NOW + minutes(5), policy=tonight).cause is By.IDLE
+    assert ahead(NOW + minutes(12), policy=tonight).cause is By.LIMIT
 
 
 def test_an_unknown_verdict_never_stops_anything_by_itself() -> None:
     warned = told(NOW - WARN, NOW)
 
     # And what was told still holds, for when it is known again: nobody is told twice because an answer failed.
-    assert ahead(NOW, warned, kind=VerdictKind.UNKNOWN) == Outlook(warned=warned)
+    assert ahead(NOW, warned, kind=VerdictKind.UNKNOWN) == StopPlan(warned=warned)
 
 
 @pytest.mark.parametrize(("ago", "anew"), [(minutes(60), False), (minutes(61), True)])
@@ -180,13 +181,13 @@ def test_a_stop_that_was_put_off_for_long_is_told_anew(ago: timedelta, anew: boo
     warned = told(NOW - ago - WARN, NOW - ago)
     idle = verdict(NOW, VerdictKind.IDLE, since=warned.at - minutes(30))
 
-    outlook = foresee(idle, POLICY, BEGAN, None, warned, NOW)
+    plan = plan_stop(idle, POLICY, BEGAN, None, warned, NOW)
 
-    assert (outlook.is_new, outlook.due) == (anew, not anew)
+    assert (plan.is_new, plan.due) == (anew, not anew)
 
 
 offsets = st.integers(-60, 60).map(lambda count: NOW + timedelta(minutes=count))
-warnings = st.none() | st.builds(told, offsets.filter(lambda at: at <= NOW), offsets, st.sampled_from(Cause))
+warnings = st.none() | st.builds(told, offsets.filter(lambda at: at <= NOW), offsets, st.sampled_from(By))
 
 
 @settings(max_examples=200, deadline=None)
@@ -194,14 +195,14 @@ warnings = st.none() | st.builds(told, offsets.filter(lambda at: at <= NOW), off
 def test_nobody_is_stopped_who_was_not_told_in_time(
     stop_at: datetime | None, warned: Warned | None, kind: VerdictKind, policy: Policy
 ) -> None:
-    outlook = ahead(stop_at, warned, policy, kind)
+    plan = ahead(stop_at, warned, policy, kind)
 
-    if outlook.due:
-        assert not outlook.is_new
-        assert outlook.warned is not None
-        assert outlook.warned.at + WARN <= NOW + minutes(1)
-        assert outlook.warned.cause is outlook.cause
-    if outlook.is_new:
-        assert outlook.warned is not None
-        assert outlook.stop_at is not None
-        assert outlook.stop_at >= outlook.warned.at + WARN
+    if plan.due:
+        assert not plan.is_new
+        assert plan.warned is not None
+        assert plan.warned.at + WARN <= NOW + minutes(1)
+        assert plan.warned.cause is plan.cause
+    if plan.is_new:
+        assert plan.warned is not None
+        assert plan.stop_at is not None
+        assert plan.stop_at >= plan.warned.at + WARN

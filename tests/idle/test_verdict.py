@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autostop.idle.activity import ANSWER_VALID_FOR, METRIC_DELAY, Activity, Sample
 from autostop.idle.reading import Reading, Server, Unread
+from autostop.idle.signs import ANSWER_VALID_FOR, METRIC_DELAY, Activity, Sample
 from autostop.idle.verdict import VerdictKind, assess
 from autostop.settings import Policy
 from tests.build import minutes, reading, server

@@ -1,4 +1,4 @@
-"""The whole chain on what a workstation answers: read the line, follow the trail, give the verdict.
+"""The whole chain on what a workstation answers: read the line, follow the history, give the verdict.
 
 Only CloudWatch is made up: its processor is quiet all the time, so that whatever is seen at work is seen by asking.
 """
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from autostop.idle.activity import Activity, Sample
-from autostop.idle.history import Trail, follow
+from autostop.idle.history import History, follow
 from autostop.idle.reading import Machine, Reading, Unread, parse_reading
+from autostop.idle.signs import Activity, Sample
 from autostop.idle.verdict import Verdict, VerdictKind, assess
 from autostop.settings import Policy
 from tests.person.workstation import Workstation
@@ -37,16 +37,16 @@ class Judge:
     launched_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     verdicts: list[Verdict] = field(default_factory=list)
     answers: list[Reading | Unread] = field(default_factory=list)
-    trail: Trail | None = None
+    history: History | None = None
 
     def look(self) -> Verdict:
         answer = self.ask()
         if isinstance(answer, Reading):
-            self.trail = follow(self.trail, answer, self.policy)
+            self.history = follow(self.history, answer, self.policy)
         now = datetime.now(UTC)
         periods = (now - self.launched_at) // self.policy.cpu_period
         quiet = [Sample(now - self.policy.cpu_period * back, 0.01) for back in range(periods, 0, -1)]
-        verdict = assess(Activity(self.launched_at, quiet, answer, trail=self.trail), self.policy, now)
+        verdict = assess(Activity(self.launched_at, quiet, answer, history=self.history), self.policy, now)
         self.verdicts.append(verdict)
         self.answers.append(answer)
         return verdict

@@ -14,9 +14,9 @@ from typing import Final, cast
 from autostop import tags
 from autostop.app.measure import Subject, consult, judge, remembered
 from autostop.app.sweep import Sweeper
-from autostop.idle.activity import Sample, Traffic
 from autostop.idle.reading import Reading, Unread, parse_reading, read_document
-from autostop.idle.record import Seen
+from autostop.idle.record import SweepRecord
+from autostop.idle.signs import Sample, Traffic
 from autostop.idle.verdict import VerdictKind
 from autostop.model import Instance, InstanceState, WorkstationId
 from autostop.notice import Notice
@@ -38,7 +38,7 @@ class Played:
 
     stops: tuple[float, ...]
     notices: tuple[Notice, ...]
-    verdicts: tuple[Seen, ...]
+    verdicts: tuple[SweepRecord, ...]
 
 
 def play(trace: Trace) -> Played:
@@ -55,7 +55,7 @@ class _Night:
     launched: float | None = None
     stops: list[float] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
-    journal: list[Seen] = field(default_factory=list)
+    journal: list[SweepRecord] = field(default_factory=list)
     state: State = field(default_factory=lambda: State(ID))
     _taps: int = 0
 
@@ -208,11 +208,11 @@ class _Night:
     def record(self, workstation: WorkstationId, happened: Happened) -> None:
         pass
 
-    def latest_sweep(self, now: datetime) -> Mapping[WorkstationId, Seen]:
+    def latest_sweep(self, now: datetime) -> Mapping[WorkstationId, SweepRecord]:
         lately = [each for each in self.journal[-1:] if now - each.at <= 60 * MINUTE]
         return {ID: lately[0]} if lately else {}
 
-    def write_journal(self, seen: Sequence[Seen], at: datetime) -> None:
+    def write_journal(self, seen: Sequence[SweepRecord], at: datetime) -> None:
         self.journal += seen
 
     # --- queue and bus -----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 from unittest.mock import patch
 
-from autostop.idle import history as trail
+from autostop.idle import history
 from autostop.idle.reading import Reading, Unread, parse_reading
 from autostop.model import Instance
 from tests.traces import play as playing
@@ -147,7 +147,7 @@ SABOTAGES: Final = (
     Sabotage("broken answers are unknown", "broken-answers", replace, (playing, "parse_reading", _broken_is_quiet)),
     Sabotage("a server that does not answer is unknown", "jupyter-hangs", _documents(_only_who_answers)),
     Sabotage("a GPU that cannot be read is unknown", "gpu-cannot-be-read", _documents(_only_who_answers)),
-    Sabotage("reconnects", "laptop-asleep-wakes-and-reconnects", replace, (trail, "RECONNECTS_BELIEVED", 10**6)),
+    Sabotage("reconnects", "laptop-asleep-wakes-and-reconnects", replace, (history, "RECONNECTS_BELIEVED", 10**6)),
     Sabotage(
         "the last look before a stop",
         "back-a-minute-before-the-stop",

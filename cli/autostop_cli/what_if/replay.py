@@ -17,22 +17,20 @@ from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 from typing import Final, TypeVar
 
-from autostop.idle.activity import Activity, Sample, Traffic
-from autostop.idle.history import Trail, follow
+from autostop.idle.history import History, follow
 from autostop.idle.reading import Reading, Unread
-from autostop.idle.record import Seen
-from autostop.idle.signs import signs
-from autostop.idle.stop import Cause, Outlook, Warned, foresee
-from autostop.idle.verdict import Effect, Verdict, VerdictKind, assess
+from autostop.idle.record import SweepRecord
+from autostop.idle.signs import Activity, Effect, Sample, Traffic, signs
+from autostop.idle.stop import StopPlan, Warned, plan_stop, punctual
+from autostop.idle.verdict import Verdict, VerdictKind, assess
 from autostop.settings import Policy, Probe
+from autostop.sleep.intent import By
 
 # Who comes back this soon after a stop was not done for the day.
 AT_WORK_WITHIN: Final = timedelta(hours=2)
 # A sweep remembers nothing of one that is older; and what nobody looked at for so long is not known.
 _MEMORY: Final = timedelta(hours=1)
 _LOOKED_AT: Final = timedelta(minutes=15)
-# A stop that is due but for seconds is not put off by a sweep.
-_PUNCTUAL: Final = timedelta(minutes=1)
 _ZERO: Final = timedelta(0)
 Point = TypeVar("Point", Sample, Traffic)
 
@@ -48,7 +46,7 @@ class Stop:
     """
 
     at: datetime
-    cause: Cause
+    cause: By
     why: str
     until: datetime
     work_at: datetime | None = None
@@ -94,18 +92,18 @@ class Replay:
         return sum(stop.at_work for stop in self.stops)
 
 
-def as_it_was(record: Sequence[Seen]) -> Replay:
-    """What really happened: the runs that a sweep ended. record: of one workstation, oldest first."""
+def as_it_was(record: Sequence[SweepRecord], in_force: Policy) -> Replay:
+    """What really happened: the runs that a sweep ended. Arguments as for `replay`."""
     stops, unknown, recorded = [], _ZERO, _ZERO
     for run, next_start in _runs(record):
         recorded += run[-1].at - run[0].at
         unknown += sum((time for seen, time in _times(run) if _is_unknown(seen.verdict, time)), _ZERO)
-        if (ended := _really_ended(run[-1])) is not None:
+        if (ended := _really_ended(run[-1], in_force)) is not None:
             stops.append(replace(ended, work_at=next_start))
     return Replay(tuple(stops), recorded, unknown=unknown)
 
 
-def replay(record: Sequence[Seen], policy: Policy, in_force: Policy) -> Replay:
+def replay(record: Sequence[SweepRecord], policy: Policy, in_force: Policy) -> Replay:
     """What would have happened under a policy. record: of one workstation, oldest first, over any number of starts.
 
     in_force: the policy by which the record tells what was work.
@@ -120,14 +118,14 @@ def replay(record: Sequence[Seen], policy: Policy, in_force: Policy) -> Replay:
     )
 
 
-def _runs(record: Sequence[Seen]) -> Iterator[tuple[list[Seen], datetime | None]]:
+def _runs(record: Sequence[SweepRecord]) -> Iterator[tuple[list[SweepRecord], datetime | None]]:
     """The records of each run, with the start of the next one."""
     runs = [list(group) for _, group in groupby(record, key=lambda seen: seen.launched_at)]
     starts: list[datetime | None] = [run[0].launched_at for run in runs]
     return zip(runs, [*starts[1:], None], strict=False)
 
 
-def _times(run: Sequence[Seen]) -> Iterator[tuple[Seen, timedelta]]:
+def _times(run: Sequence[SweepRecord]) -> Iterator[tuple[SweepRecord, timedelta]]:
     """Each record with the time until the next one of its run; 0 for the last."""
     return ((seen, after.at - seen.at) for seen, after in pairwise([*run, run[-1]]))
 
@@ -137,22 +135,22 @@ def _is_unknown(verdict: Verdict, time: timedelta) -> bool:
     return verdict.kind is VerdictKind.UNKNOWN or time > _LOOKED_AT
 
 
-def _really_ended(last: Seen) -> Stop | None:
+def _really_ended(last: SweepRecord, in_force: Policy) -> Stop | None:
     """The stop that the last record of a run led to; None when the run was ended otherwise."""
-    if last.stop_at is None or last.stop_at > last.at + _PUNCTUAL:
+    if last.stop_at is None or last.stop_at > last.at + punctual(in_force):
         return None
     warned = last.warned
-    is_idle = last.verdict.kind is VerdictKind.IDLE if warned is None else warned.cause is Cause.IDLE
+    is_idle = last.verdict.kind is VerdictKind.IDLE if warned is None else warned.cause is By.IDLE
     if is_idle:
-        return Stop(last.at, Cause.IDLE, last.verdict.headline, last.at)
-    return Stop(last.at, Cause.LIMIT, warned.why if warned is not None else "a limit of its owner", last.at)
+        return Stop(last.at, By.IDLE, last.verdict.headline, last.at)
+    return Stop(last.at, By.LIMIT, warned.why if warned is not None else "a limit of its owner", last.at)
 
 
-def _replay_run(run: Sequence[Seen], next_start: datetime | None, policy: Policy, in_force: Policy) -> Replay:
+def _replay_run(run: Sequence[SweepRecord], next_start: datetime | None, policy: Policy, in_force: Policy) -> Replay:
     walk = _Walk(policy)
     stops: list[Stop] = []
     stop: Stop | None = None
-    outlook, unknown = Outlook(), _ZERO
+    plan, unknown = StopPlan(), _ZERO
     for seen, time in _times(run):
         walk.hear(seen)
         if stop is not None:
@@ -162,17 +160,17 @@ def _replay_run(run: Sequence[Seen], next_start: datetime | None, policy: Policy
             stops.append(replace(stop, until=max(work_at, stop.at), work_at=work_at))
             stop = None
             walk.start_again(seen.at)
-        verdict, outlook = walk.judge(seen)
+        verdict, plan = walk.judge(seen)
         unknown += time if _is_unknown(verdict, time) else _ZERO
-        if outlook.due and outlook.cause is not None:
-            busy = any(signal.effect is Effect.WORK for signal in verdict.signals)
-            stop = Stop(seen.at, outlook.cause, outlook.why, run[-1].at, seen.at if busy else None)
+        if plan.due and plan.cause is not None:
+            busy = any(sign.effect is Effect.WORK for sign in verdict.signs)
+            stop = Stop(seen.at, plan.cause, plan.why, run[-1].at, seen.at if busy else None)
     longer, open_ended = _ZERO, 0
     if stop is not None:
         stops.append(replace(stop, work_at=stop.work_at or next_start))
-    elif _really_ended(run[-1]) is not None and outlook.stop_at is not None:
-        longer = max(min(outlook.stop_at, next_start or outlook.stop_at) - run[-1].at, _ZERO)
-    elif _really_ended(run[-1]) is not None:
+    elif _really_ended(run[-1], in_force) is not None and plan.stop_at is not None:
+        longer = max(min(plan.stop_at, next_start or plan.stop_at) - run[-1].at, _ZERO)
+    elif _really_ended(run[-1], in_force) is not None:
         open_ended = 1
     return Replay(tuple(stops), run[-1].at - run[0].at, longer, unknown, open_ended)
 
@@ -187,16 +185,16 @@ class _Walk:
     policy: Policy
     processor: dict[datetime, Sample] = field(default_factory=dict)
     network: dict[datetime, Traffic] = field(default_factory=dict)
-    trail: Trail | None = None
+    history: History | None = None
     worked_at: datetime | None = None
     warned: Warned | None = None
     again_at: datetime | None = None
     looked_at: datetime | None = None
 
-    def hear(self, seen: Seen) -> None:
+    def hear(self, seen: SweepRecord) -> None:
         """Add what a record brought."""
         if self.looked_at is not None and seen.at - self.looked_at > _MEMORY:
-            self.trail = self.warned = self.worked_at = None
+            self.history = self.warned = self.worked_at = None
         self.looked_at = seen.at
         # A point that comes anew replaces the one that was measured before its period was over.
         self.processor |= {each.at: each for each in seen.processor}
@@ -204,30 +202,30 @@ class _Walk:
         for points in (self.processor, self.network):
             _forget(points, seen.at - self._reach)
         if isinstance(seen.answer, Reading):
-            self.trail = follow(self.trail, seen.answer, self.policy)
-        if self.trail is not None and seen.trail is not None and seen.trail.interrupted:
-            self.trail = replace(self.trail, interrupted=True)
+            self.history = follow(self.history, seen.answer, self.policy)
+        if self.history is not None and seen.history is not None and seen.history.interrupted:
+            self.history = replace(self.history, interrupted=True)
 
     def start_again(self, now: datetime) -> None:
         """Its owner would have been back by now."""
         self.again_at, self.warned = now, None
 
-    def judge(self, seen: Seen) -> tuple[Verdict, Outlook]:
+    def judge(self, seen: SweepRecord) -> tuple[Verdict, StopPlan]:
         """What a sweep under the policy would have said at a record."""
         activity = self._activity(seen)
         verdict = assess(activity, self.policy, seen.at)
         self.worked_at = verdict.worked_at or self.worked_at
         until = seen.kept_awake_until
-        outlook = foresee(verdict, self.policy, activity.begins_at, until, self.warned, seen.at, seen.kept_awake_from)
-        self.warned = outlook.warned
-        return verdict, outlook
+        plan = plan_stop(verdict, self.policy, activity.begins_at, until, self.warned, seen.at, seen.kept_awake_from)
+        self.warned = plan.warned
+        return verdict, plan
 
     @property
     def _reach(self) -> timedelta:
         """How far back points tell anything."""
         return 2 * ((self.policy.idle_after or _ZERO) + self.policy.weak_signals) + _MEMORY
 
-    def _activity(self, seen: Seen) -> Activity:
+    def _activity(self, seen: SweepRecord) -> Activity:
         answer: Reading | Unread | None = None
         if self.policy.probe is not Probe.NONE:
             answer = seen.answer or Unread(seen.at, "the record has no answer of it")
@@ -237,7 +235,7 @@ class _Walk:
             processor=_in_order(self.processor),
             answer=answer,
             network=self._traffic(),
-            trail=self.trail,
+            history=self.history,
             kept_awake_until=seen.kept_awake_until,
             started_at=max(started, default=None),
             worked_at=self.worked_at,
@@ -262,7 +260,7 @@ def _in_order(points: Mapping[datetime, Point]) -> list[Point]:
     return [points[at] for at in sorted(points)]
 
 
-def _work_after(seen: Seen, since: datetime, policy: Policy) -> datetime | None:
+def _work_after(seen: SweepRecord, since: datetime, policy: Policy) -> datetime | None:
     """The first work after a moment that a record shows, or its owner's wish for it to run; None without any."""
     found = [each.at for each in seen.processor if each.cores > policy.cpu_cores]
     if policy.network_rate is not None:
@@ -270,8 +268,8 @@ def _work_after(seen: Seen, since: datetime, policy: Policy) -> datetime | None:
     found += [seen.started_at] if seen.started_at is not None else []
     if seen.kept_awake_until is not None and seen.kept_awake_until > seen.at:
         found.append(seen.at)
-    activity = Activity(seen.launched_at, (), seen.answer, trail=seen.trail)
+    activity = Activity(seen.launched_at, (), seen.answer, history=seen.history)
     for sign in signs(activity, policy, seen.at):
-        if sign.name not in _METERS and not sign.weak:
-            found += [sign.seen_until] if sign.busy else [at for at in [sign.quiet_since] if at is not None]
+        if sign.name not in _METERS and (at := sign.seen_until if sign.effect is Effect.WORK else sign.at) is not None:
+            found.append(at)
     return min((at for at in found if at > since), default=None)

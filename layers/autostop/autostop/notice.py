@@ -5,10 +5,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, assert_never
 
-from autostop.idle.stop import Cause, Warned
+from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict
 from autostop.model import Instance, WorkstationId
 from autostop.settings import words
+from autostop.sleep.intent import By
 
 # SNS takes less than 100 characters as a mail's subject (botocore, `Publish`), and a phone shows fewer.
 _LONGEST_NAME: Final = 50
@@ -63,8 +64,8 @@ class Notice:
 
 def stops_soon(instance: Instance, verdict: Verdict, warned: Warned, now: datetime) -> Notice:
     """The warning before a stop, for idleness or at a limit of the owner's."""
-    helps = "somebody works on it or keeps it awake" if warned.cause is Cause.IDLE else "it is kept awake"
-    whoever = "" if warned.cause is Cause.IDLE else ", whoever works on it,"
+    helps = "somebody works on it or keeps it awake" if warned.cause is By.IDLE else "it is kept awake"
+    whoever = "" if warned.cause is By.IDLE else ", whoever works on it,"
     text = f"{warned.why}. It stops at {warned.stop_at:%H:%M} UTC{whoever} unless {helps}."
     return _notice(NoticeKind.STOPS_SOON, instance, verdict, text, warned.stop_at, now)
 

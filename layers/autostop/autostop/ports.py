@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from autostop.idle.activity import Sample, Traffic
 from autostop.idle.reading import Reading, Unread
-from autostop.idle.record import Seen
+from autostop.idle.record import SweepRecord
+from autostop.idle.signs import Sample, Traffic
 from autostop.link import Link
 from autostop.model import (
     Checks,
@@ -299,15 +299,15 @@ class Ledger(Protocol):
         """Store a state; gives it with its new version. Raises ConflictError when the stored version is another."""
         ...
 
-    def write_journal(self, seen: Sequence[Seen], at: datetime) -> None:
+    def write_journal(self, seen: Sequence[SweepRecord], at: datetime) -> None:
         """Keep what one sweep saw of all running workstations."""
         ...
 
-    def latest_sweep(self, now: datetime) -> Mapping[WorkstationId, Seen]:
+    def latest_sweep(self, now: datetime) -> Mapping[WorkstationId, SweepRecord]:
         """What the newest sweep of the last hour saw; what of it is damaged is left out."""
         ...
 
-    def seen(self, workstation: WorkstationId, since: datetime, until: datetime) -> Sequence[Seen]:
+    def seen(self, workstation: WorkstationId, since: datetime, until: datetime) -> Sequence[SweepRecord]:
         """What sweeps saw of a workstation between two moments, both included, oldest first."""
         ...
 

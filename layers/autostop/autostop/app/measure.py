@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from autostop.idle.activity import METRIC_DELAY, Activity, Sample, Traffic
-from autostop.idle.history import Trail, follow
+from autostop.idle.history import History, follow
 from autostop.idle.reading import Reading, Unread
-from autostop.idle.record import Seen
+from autostop.idle.record import SweepRecord
+from autostop.idle.signs import METRIC_DELAY, Activity, Sample, Traffic
 from autostop.idle.verdict import Verdict, assess
 from autostop.model import Instance, WorkstationId
 from autostop.ports import Asked, Asker, Metrics
@@ -24,13 +24,13 @@ _LOOK_BACK = timedelta(minutes=30)
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a workstation answered so far: the newest answer, the trail of all, and the question under way.
+    """What a workstation answered so far: the newest answer, the history of all, and the question under way.
 
     worked_at: the last work that any look saw since the launch.
     """
 
     answer: Reading | Unread | None = None
-    trail: Trail | None = None
+    history: History | None = None
     asked: Asked | None = None
     worked_at: datetime | None = None
 
@@ -62,12 +62,12 @@ class Looked:
     verdict: Verdict
 
 
-def remembered(seen: Seen | None, instance: Instance) -> Heard:
+def remembered(seen: SweepRecord | None, instance: Instance) -> Heard:
     """What the sweep before heard, unless the instance was started since."""
     if seen is None or seen.launched_at != instance.launched_at:
         return Heard()
     asked = Asked(seen.asked_command, seen.asked_at) if seen.asked_at is not None else None
-    return Heard(seen.answer, seen.trail, asked, seen.worked_at)
+    return Heard(seen.answer, seen.history, asked, seen.worked_at)
 
 
 def look(subjects: Sequence[Subject], metrics: Metrics, asker: Asker, now: datetime) -> list[Looked]:
@@ -88,9 +88,9 @@ def look(subjects: Sequence[Subject], metrics: Metrics, asker: Asker, now: datet
 
 def _at_work(subject: Subject) -> Subject:
     """What is under way is of no use any more; what is used until the next answer, the processor tells."""
-    trail = subject.heard.trail
-    trail = replace(trail, interrupted=True) if trail is not None else None
-    return replace(subject, heard=replace(subject.heard, asked=None, trail=trail))
+    history = subject.heard.history
+    history = replace(history, interrupted=True) if history is not None else None
+    return replace(subject, heard=replace(subject.heard, asked=None, history=history))
 
 
 def judge(subject: Subject, metrics: Metrics, now: datetime) -> Verdict:
@@ -122,8 +122,8 @@ def _with(subject: Subject, answer: Reading | Unread | Asked | None) -> Subject:
         case Unread():
             return replace(subject, heard=replace(heard, answer=answer, asked=None))
         case Reading():
-            trail = follow(heard.trail, answer, subject.policy)
-            return replace(subject, heard=replace(heard, answer=answer, trail=trail, asked=None))
+            history = follow(heard.history, answer, subject.policy)
+            return replace(subject, heard=replace(heard, answer=answer, history=history, asked=None))
 
 
 def _still_under_way(asked: Asked | None, now: datetime) -> bool:
@@ -182,7 +182,7 @@ def _judged(subject: Subject, samples: Sequence[Sample], traffic: Sequence[Traff
         samples,
         answer,
         traffic,
-        subject.heard.trail,
+        subject.heard.history,
         subject.kept_awake_until,
         subject.started_at,
         subject.heard.worked_at,
@@ -190,13 +190,13 @@ def _judged(subject: Subject, samples: Sequence[Sample], traffic: Sequence[Traff
     return Looked(subject, activity, assess(activity, subject.policy, now))
 
 
-def recorded(looked: Looked, before: Seen | None, now: datetime) -> Seen:
+def recorded(looked: Looked, before: SweepRecord | None, now: datetime) -> SweepRecord:
     """The journal's record of a look, without what lies ahead."""
     subject, activity = looked.subject, looked.activity
     # A point may arrive late, so a little more is kept than what is new.
     lately = before.at - METRIC_DELAY - subject.policy.cpu_period if before is not None else activity.launched_at
     asked = subject.heard.asked
-    return Seen(
+    return SweepRecord(
         workstation=subject.instance.id,
         at=now,
         launched_at=activity.launched_at,
@@ -206,7 +206,7 @@ def recorded(looked: Looked, before: Seen | None, now: datetime) -> Seen:
         answer=subject.heard.answer,
         asked_command=asked.command if asked is not None else "",
         asked_at=asked.at if asked is not None else None,
-        trail=subject.heard.trail,
+        history=subject.heard.history,
         worked_at=looked.verdict.worked_at or activity.worked_at,
         kept_awake_until=activity.kept_awake_until,
         started_at=activity.started_at,

@@ -220,7 +220,7 @@ class Reconciler:
         records = self.ledger.seen(state.workstation, now - _REMEMBERED_FOR, now)
         heard = replace(remembered(records[-1] if records else None, instance), answer=state.answer, asked=None)
         if isinstance(state.answer, Reading):
-            heard = replace(heard, trail=follow(heard.trail, state.answer, policy))
+            heard = replace(heard, history=follow(heard.history, state.answer, policy))
         return heard
 
     def _carry_out(self, state: State, intent: Intent, outcome: Outcome, last: _Last, until: datetime) -> str | None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from autostop.cost import cost_awake, cost_now
 from autostop.idle.reading import Reading
-from autostop.idle.record import Seen
+from autostop.idle.record import SweepRecord
 from autostop.link import Scope
 from autostop.model import Instance, InstanceState, Snapshot, Volume
 from autostop.ports import Happened, State
@@ -35,7 +35,7 @@ class Status:
     """
 
     state: State
-    seen: Seen | None
+    seen: SweepRecord | None
     name: str
     now: datetime
     phase: Phase
@@ -79,7 +79,7 @@ class Status:
         }
 
 
-def verdict_as_json(seen: Seen) -> dict[str, object]:
+def verdict_as_json(seen: SweepRecord) -> dict[str, object]:
     """What a sweep saw, as plain data for JSON; moments in ISO 8601, UTC.
 
     stop_at: the earliest stop in sight if nothing new is seen. stop_cause: `idle`, or `limit` for one that the owner
@@ -96,20 +96,20 @@ def verdict_as_json(seen: Seen) -> dict[str, object]:
         "reasons": list(verdict.reasons),
         "signals": [
             {
-                "name": signal.name,
-                "effect": signal.effect.value,
-                "value": signal.value,
-                "threshold": signal.threshold,
-                "at": _iso(signal.at),
+                "name": sign.name,
+                "effect": sign.effect.value,
+                "value": sign.value,
+                "threshold": sign.threshold,
+                "at": _iso(sign.at),
             }
-            for signal in verdict.signals
+            for sign in verdict.signs
         ],
     }
 
 
 def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing once
     state: State,
-    seen: Seen | None,
+    seen: SweepRecord | None,
     instance: Instance | None,
     volumes: Sequence[Volume],
     snapshots: Sequence[Snapshot],
@@ -168,7 +168,7 @@ def _phase(state: State, instance: Instance | None) -> Phase:
             return Phase.BLOCKED
 
 
-def _headline(state: State, seen: Seen | None, instance: Instance | None, phase: Phase) -> str:
+def _headline(state: State, seen: SweepRecord | None, instance: Instance | None, phase: Phase) -> str:
     intent = state.intent
     match phase:
         case Phase.BLOCKED:
@@ -190,7 +190,7 @@ def _headline(state: State, seen: Seen | None, instance: Instance | None, phase:
             return "Nothing is known of this workstation yet. Was it adopted?"
 
 
-def _jupyter_url(state: State, seen: Seen | None, instance: Instance | None, policy: Policy) -> str | None:
+def _jupyter_url(state: State, seen: SweepRecord | None, instance: Instance | None, policy: Policy) -> str | None:
     """Where Jupyter answered since the launch; None when it did not."""
     if instance is None or instance.state is not InstanceState.RUNNING or instance.address is None:
         return None

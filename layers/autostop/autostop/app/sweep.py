@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from autostop.app.measure import Looked, Subject, look, recorded, remembered
-from autostop.idle.record import Seen
-from autostop.idle.stop import Cause, Outlook, foresee
+from autostop.idle.record import SweepRecord
+from autostop.idle.stop import StopPlan, plan_stop
 from autostop.idle.verdict import VerdictKind
 from autostop.model import Instance, InstanceState, WorkstationId
 from autostop.notice import Notice, NoticeKind, stops_soon, unknown_for_long
@@ -62,7 +62,7 @@ class _Found:
     policy: Policy
     problems: tuple[str, ...]
     brief: Brief | None
-    before: Seen | None
+    before: SweepRecord | None
 
     @property
     def intent(self) -> Intent | None:
@@ -91,8 +91,8 @@ class _Found:
 class _Judged:
     """What was seen of one workstation, what lies ahead of it, and what its owner is to be told."""
 
-    seen: Seen
-    outlook: Outlook
+    seen: SweepRecord
+    plan: StopPlan
     notices: tuple[Notice, ...]
 
 
@@ -145,7 +145,7 @@ class Sweeper:
             {key: "; ".join(notice.text for notice in each.notices) for key, each in judged.items() if each.notices},
         )
 
-    def _found(self, instance: Instance, brief: Brief | None, before: Seen | None, now: datetime) -> _Found:
+    def _found(self, instance: Instance, brief: Brief | None, before: SweepRecord | None, now: datetime) -> _Found:
         policy, problems = policy_for(self.defaults, instance.tags)
         if before is None and brief is not None and _turned_back(brief, now):
             # While it was being stopped no sweep judged it; what it was told before still holds.
@@ -162,16 +162,16 @@ class Sweeper:
 
     def _conclude(self, found: _Found, judged: _Judged | None, now: datetime, *, is_written: bool) -> str | None:
         """Want what follows; the new intent in words, or None. is_written: the state is new to the index."""
-        outlook = judged.outlook if judged is not None else None
+        plan = judged.plan if judged is not None else None
         brief, instance = found.brief, found.instance
         told = brief.problems if brief is not None else briefly(found.problems)
-        if is_written or told != briefly(found.problems) or self._follows(found, brief, outlook, now):
+        if is_written or told != briefly(found.problems) or self._follows(found, brief, plan, now):
             state = self.ledger.load(instance.id)
             known = replace(state, problems=found.problems)
             # The index lags: what was judged by an older state than this waits for the next sweep.
             if state.version != (brief.version if brief is not None else 0):
-                outlook = None
-            intent = self._follows(found, known, outlook, now)
+                plan = None
+            intent = self._follows(found, known, plan, now)
             if intent is not None:
                 return self._want(known, intent, now)
             if is_written or known != state:
@@ -189,26 +189,26 @@ class Sweeper:
         return f"{intent.wanted}: {intent.why}"
 
     def _follows(
-        self, found: _Found, known: State | Brief | None, outlook: Outlook | None, now: datetime
+        self, found: _Found, known: State | Brief | None, plan: StopPlan | None, now: datetime
     ) -> Intent | None:
         stop = None
-        if outlook is not None and outlook.due:
-            stop = (By.IDLE if outlook.cause is Cause.IDLE else By.LIMIT, outlook.why)
+        if plan is not None and plan.due:
+            stop = (By.IDLE if plan.cause is By.IDLE else By.LIMIT, plan.why)
         intent, kept_awake_until = (known.intent, known.kept_awake_until) if known is not None else (None, None)
         return reconsider(found.instance, intent, stop, found.policy, kept_awake_until, now)
 
 
-def _judge(looked: Looked, before: Seen | None, now: datetime) -> _Judged:
+def _judge(looked: Looked, before: SweepRecord | None, now: datetime) -> _Judged:
     """What lies ahead, and what the owner is to be told. Pure."""
     subject, activity, verdict = looked.subject, looked.activity, looked.verdict
     warned = before.warned if before is not None else None
     until, made_at = activity.kept_awake_until, subject.kept_awake_from
-    outlook = foresee(verdict, subject.policy, activity.begins_at, until, warned, now, made_at)
+    plan = plan_stop(verdict, subject.policy, activity.begins_at, until, warned, now, made_at)
     seen = recorded(looked, before, now)
-    seen = replace(seen, warned=outlook.warned, stop_at=outlook.stop_at, stop_cause=outlook.cause)
+    seen = replace(seen, warned=plan.warned, stop_at=plan.stop_at, stop_cause=plan.cause)
     notices: Sequence[Notice] = ()
-    if outlook.is_new and outlook.warned is not None:
-        notices = [stops_soon(subject.instance, verdict, outlook.warned, now)]
+    if plan.is_new and plan.warned is not None:
+        notices = [stops_soon(subject.instance, verdict, plan.warned, now)]
     if verdict.kind is VerdictKind.UNKNOWN:
         since = (before.unknown_since if before is not None else None) or now
         told = before is not None and before.told_unknown and before.unknown_since is not None
@@ -217,7 +217,7 @@ def _judge(looked: Looked, before: Seen | None, now: datetime) -> _Judged:
         if long_enough and not told:
             notices = [*notices, unknown_for_long(subject.instance, verdict, since, now)]
         seen = replace(seen, unknown_since=since, told_unknown=told or long_enough)
-    return _Judged(seen, outlook, tuple(notices))
+    return _Judged(seen, plan, tuple(notices))
 
 
 def _turned_back(brief: Brief, now: datetime) -> bool:
@@ -230,7 +230,7 @@ def _turned_back(brief: Brief, now: datetime) -> bool:
 def _untold(judged: _Judged) -> _Judged:
     if not judged.notices:
         return judged
-    outlook = replace(judged.outlook, warned=None, due=False) if judged.outlook.is_new else judged.outlook
+    plan = replace(judged.plan, warned=None, due=False) if judged.plan.is_new else judged.plan
     tried = any(notice.kind is NoticeKind.UNKNOWN_FOR_LONG for notice in judged.notices)
     told_unknown = judged.seen.told_unknown and not tried
-    return _Judged(replace(judged.seen, warned=outlook.warned, told_unknown=told_unknown), outlook, ())
+    return _Judged(replace(judged.seen, warned=plan.warned, told_unknown=told_unknown), plan, ())

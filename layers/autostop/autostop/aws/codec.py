@@ -15,7 +15,8 @@ def to_plain(value: object) -> Any:
     """Plain data for JSON: dataclasses as objects, moments in ISO 8601, tuples as lists.
 
     Where the declared type of a field leaves a choice between dataclasses, the value is an object with one key, the
-    name of the chosen one: the fields alone need not tell which it was.
+    name of the chosen one: the fields alone need not tell which it was. A field is written under its own name, or the
+    one that its metadata gives as `stored`, which is the name it had once; None there leaves it out.
     """
     return _writer(cast("Any", type(value)))(value)
 
@@ -65,8 +66,14 @@ def _choice_writer(alternatives: list[Any]) -> Callable[[Any], Any]:
 
 def _dataclass_writer(kind: Any) -> Callable[[Any], Any]:
     hints = get_type_hints(kind)
-    writers = [(field.name, _writer(hints[field.name])) for field in fields(kind)]
-    return lambda value: {name: write(getattr(value, name)) for name, write in writers}
+    writers = [(stored, name, _writer(hints[name])) for stored, name in _stored_fields(kind)]
+    return lambda value: {stored: write(getattr(value, name)) for stored, name, write in writers}
+
+
+def _stored_fields(kind: Any) -> list[tuple[str, str]]:
+    """The names of a dataclass's fields, each with the one it is stored under."""
+    named = [(field.metadata.get("stored", field.name), field.name) for field in fields(kind)]
+    return [(stored, name) for stored, name in named if stored is not None]
 
 
 @cache
@@ -110,11 +117,12 @@ def _choice_reader(alternatives: list[Any]) -> Callable[[Any], Any]:
 
 
 def _dataclass_reader(kind: Any) -> Callable[[Any], Any]:
-    readers = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+    hints = get_type_hints(kind)
+    readers = {stored: (name, _reader(hints[name])) for stored, name in _stored_fields(kind)}
 
     def read(data: Any) -> Any:
-        given = _checked(data, dict).items()
-        return kind(**{name: readers[name](each) for name, each in given if name in readers})
+        given = [(*readers[stored], each) for stored, each in _checked(data, dict).items() if stored in readers]
+        return kind(**{name: read_field(each) for name, read_field, each in given})
 
     return read
 

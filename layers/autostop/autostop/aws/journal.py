@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autostop.aws.codec import from_plain, to_plain
-from autostop.idle.record import Seen
+from autostop.idle.record import SweepRecord
 from autostop.model import WorkstationId
 
 # An item holds 400 KB at most (DynamoDB, "Service, account, and table quotas"), its names and ids included.
@@ -23,7 +23,7 @@ def key_of(at: datetime, part: int) -> str:
     return f"{at.astimezone(UTC).isoformat(timespec='microseconds')}#{part:04d}"
 
 
-def packed(seen: Sequence[Seen], at: datetime) -> list[Item]:
+def packed(seen: Sequence[SweepRecord], at: datetime) -> list[Item]:
     """What one sweep saw, as attributes of items; each knows of how many parts it is one.
 
     first, last: the ids between which a part's workstations lie; they are in order.
@@ -43,13 +43,13 @@ def packed(seen: Sequence[Seen], at: datetime) -> list[Item]:
     ]
 
 
-def records(item: Item) -> list[Seen]:
+def records(item: Item) -> list[SweepRecord]:
     """All records of a part; those that cannot be read are left out."""
     read = [_record(line) for line in _lines(item)]
     return [record for record in read if record is not None]
 
 
-def record_of(item: Item, workstation: WorkstationId) -> Seen | None:
+def record_of(item: Item, workstation: WorkstationId) -> SweepRecord | None:
     """One workstation's record in a part, without reading the others; None when there is none to be read."""
     begin = _begin(workstation)
     return next((_record(line) for line in _lines(item) if line.startswith(begin)), None)
@@ -66,7 +66,7 @@ def _parts(lines: Sequence[_Line]) -> Iterator[tuple[list[WorkstationId], bytes]
     yield from _parts(lines[middle:])
 
 
-def _line(record: Seen) -> bytes:
+def _line(record: SweepRecord) -> bytes:
     # The id goes before the JSON, so that one workstation's line is found without reading 499 others. JSON has no line
     # breaks.
     return _begin(record.workstation) + json.dumps(to_plain(record), separators=(",", ":")).encode()
@@ -83,8 +83,8 @@ def _lines(item: Item) -> list[bytes]:
         return []
 
 
-def _record(line: bytes) -> Seen | None:
+def _record(line: bytes) -> SweepRecord | None:
     try:
-        return from_plain(Seen, json.loads(line.partition(b" ")[2]))
+        return from_plain(SweepRecord, json.loads(line.partition(b" ")[2]))
     except ValueError:
         return None

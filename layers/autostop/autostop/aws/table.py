@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autostop.aws.codec import from_plain, to_plain
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.aws.journal import Item, key_of, packed, record_of, records
-from autostop.idle.record import Seen
+from autostop.idle.record import SweepRecord
 from autostop.link import Link, digest_of
 from autostop.model import WorkstationId
 from autostop.ports import Brief, ConflictError, DamagedError, Happened, State
@@ -93,12 +93,12 @@ class DynamoLedger:
             raise ConflictError(state.workstation)
         return saved
 
-    def write_journal(self, seen: Sequence[Seen], at: datetime) -> None:
+    def write_journal(self, seen: Sequence[SweepRecord], at: datetime) -> None:
         """Items that expire, each for up to 500 workstations."""
         for part in packed(seen, at):
             self._put({"workstation": {"S": _SWEEP}, **part, "expires_at": _expiry(at, _KEPT_FOR)})
 
-    def latest_sweep(self, now: datetime) -> Mapping[WorkstationId, Seen]:
+    def latest_sweep(self, now: datetime) -> Mapping[WorkstationId, SweepRecord]:
         """The newest item says of how many parts its sweep is one; only then the others are read."""
         with aws_errors():
             parts: list[Item] = self.client.query(
@@ -113,7 +113,7 @@ class DynamoLedger:
             parts = list(self._pages(**_sweeps(f"{sweep}#", f"{sweep}#{_LAST_PART}"), ConsistentRead=True))
         return {record.workstation: record for part in parts for record in records(part)}
 
-    def seen(self, workstation: WorkstationId, since: datetime, until: datetime) -> Sequence[Seen]:
+    def seen(self, workstation: WorkstationId, since: datetime, until: datetime) -> Sequence[SweepRecord]:
         """Every page; the parts without the workstation are left out by DynamoDB, who reads them all the same."""
         # DynamoDB refuses to look between a moment and an earlier one.
         if until < since:

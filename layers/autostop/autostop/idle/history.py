@@ -25,7 +25,7 @@ RECONNECTS_BELIEVED: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class History:
     """A row of answers since one boot without a long gap.
 
     since: the first of the row; readings: how many. at, cpu_seconds, kernel_active_at: of the newest.
@@ -63,86 +63,86 @@ class Trail:
         return self.reconnects > RECONNECTS_BELIEVED
 
 
-def follow(trail: Trail | None, reading: Reading, policy: Policy) -> Trail | None:
-    """The trail with one more answer; a new one after a boot or a long gap. The same when the answer is not newer.
+def follow(history: History | None, reading: Reading, policy: Policy) -> History | None:
+    """The history with one more answer; a new one after a boot or a long gap. The same when the answer is not newer.
 
     None without a machine to follow: over the network only Jupyter is seen.
     """
     machine = reading.machine
     if machine is None:
         return None
-    if trail is not None and reading.at <= trail.at:
-        return trail
-    if trail is None or trail.boot != machine.boot or reading.at - trail.at > _LONGEST_GAP:
-        # Somebody boots a machine; and what went on while it was silent is not known. After a time in which the
-        # processor was at work, that tells more.
-        unseen = trail is not None and (trail.boot != machine.boot or not trail.interrupted)
-        cpu_at = reading.at if unseen else None
-        begun = Trail(machine.boot, reading.at, 0, reading.at, machine.cpu_seconds, cpu_at=cpu_at)
-        return _seen(begun, reading, machine, policy)
-    minutes = max(reading.at - trail.at, _SHORTEST) / timedelta(minutes=1)
-    moved = replace(trail, interrupted=False, cpu_rate=None)
+    if history is not None and reading.at <= history.at:
+        return history
+    if history is None or history.boot != machine.boot or reading.at - history.at > _LONGEST_GAP:
+        going_on = _begun(history, reading, machine)
+    else:
+        going_on = _with_kernels(_with_processor(history, reading, machine), reading, machine)
+    return _with_what_is_there(going_on, reading, machine, policy)
+
+
+def _begun(before: History | None, reading: Reading, machine: Machine) -> History:
+    # Somebody boots a machine; and what went on while it was silent is not known. After a time in which the processor
+    # was at work, that tells more.
+    unseen = before is not None and (before.boot != machine.boot or not before.interrupted)
+    return History(machine.boot, reading.at, 0, reading.at, machine.cpu_seconds, cpu_at=reading.at if unseen else None)
+
+
+def _with_processor(history: History, reading: Reading, machine: Machine) -> History:
     # What was used while the processor was seen at work is known already; it would count for the moment of the answer.
-    if not trail.interrupted:
-        # When a kernel goes away its seconds go too: a change, and not idleness.
-        fell = machine.cpu_seconds < trail.cpu_seconds
-        rate = (machine.cpu_seconds - trail.cpu_seconds) / minutes
-        worked = fell or rate > CPU_SECONDS_A_MINUTE
-        moved = replace(moved, cpu_rate=max(rate, 0.0), cpu_at=reading.at if worked else trail.cpu_at)
-    person = _shows_a_person(moved, reading, machine)
-    used, before = _kernels_used(reading), trail.kernel_active_at
-    kernels_moved = used is not None and before is not None and used - before >= timedelta(seconds=1)
+    if history.interrupted:
+        return replace(history, interrupted=False, cpu_rate=None)
+    seconds = machine.cpu_seconds - history.cpu_seconds
+    rate = seconds / (max(reading.at - history.at, _SHORTEST) / timedelta(minutes=1))
+    # When a kernel goes away its seconds go too: a change, and not idleness.
+    worked = seconds < 0 or rate > CPU_SECONDS_A_MINUTE
+    return replace(history, cpu_rate=max(rate, 0.0), cpu_at=reading.at if worked else history.cpu_at)
+
+
+def _with_kernels(history: History, reading: Reading, machine: Machine) -> History:
+    """Whether kernels were used since the answer before, and whether that takes a person."""
+    # Somebody types, saves or computes: whatever else moves then, a person may be behind it.
+    moments = (*signs_of_a_person(reading, machine), history.cpu_at)
+    person = any(at is not None and at > history.at for at in moments)
+    used, before = _kernels_used(reading), history.kernel_active_at
+    moved = used is not None and before is not None and used - before >= timedelta(seconds=1)
     polled = any(is_polled(server, reading) for server in reading.servers)
     steady = not person and used is not None and reading.at - used < _STEADY
-    reconnects = trail.reconnects
-    if person or (kernels_moved and not _is_reconnect(trail, reading, polled)):
+    reconnects = history.reconnects
+    if person or (moved and not _is_reconnect(history, reading, polled)):
         reconnects = 0
-    elif kernels_moved:
+    elif moved:
         reconnects += 1
-    counted = replace(
-        moved,
-        moved=kernels_moved,
-        polled=polled,
-        reconnects=reconnects,
-        steady_since=(trail.steady_since or trail.at) if steady else None,
-    )
-    return _seen(counted, reading, machine, policy)
+    steady_since = (history.steady_since or history.at) if steady else None
+    return replace(history, moved=moved, polled=polled, reconnects=reconnects, steady_since=steady_since)
 
 
-def _seen(trail: Trail, reading: Reading, machine: Machine, policy: Policy) -> Trail:
-    at = reading.at
-    gpu = machine.gpu_percent is not None and policy.gpu_percent is not None
-    computes = gpu and (machine.gpu_percent or 0.0) > (policy.gpu_percent or 0.0)
+def _with_what_is_there(history: History, reading: Reading, machine: Machine, policy: Policy) -> History:
+    at, gpu, limit = reading.at, machine.gpu_percent, policy.gpu_percent
+    computes = gpu is not None and limit is not None and gpu > limit
     return replace(
-        trail,
-        readings=trail.readings + 1,
+        history,
+        readings=history.readings + 1,
         at=at,
         cpu_seconds=machine.cpu_seconds,
         kernel_active_at=_kernels_used(reading),
-        gpu_at=at if computes else trail.gpu_at,
-        busy_at=at if any(server.busy for server in reading.servers) else trail.busy_at,
-        job_at=at if machine.jobs else trail.job_at,
-        job_since=(trail.job_since or at) if machine.jobs else None,
-        held_at=at if machine.held else trail.held_at,
+        gpu_at=at if computes else history.gpu_at,
+        busy_at=at if any(server.busy for server in reading.servers) else history.busy_at,
+        job_at=at if machine.jobs else history.job_at,
+        job_since=(history.job_since or at) if machine.jobs else None,
+        held_at=at if machine.held else history.held_at,
     )
 
 
-def _shows_a_person(trail: Trail, reading: Reading, machine: Machine) -> bool:
-    """Somebody types, saves or computes: whatever else moves then, a person may be behind it."""
-    moments = (*signs_of_a_person(reading, machine), trail.cpu_at)
-    return any(at is not None and at > trail.at for at in moments)
-
-
-def _is_reconnect(trail: Trail, reading: Reading, polled: bool) -> bool:
+def _is_reconnect(history: History, reading: Reading, polled: bool) -> bool:
     """Whether what moved the kernels looks like a browser on a laptop that woke for a minute, with nobody there."""
     # A cell that came to its end moves its kernel too.
-    if trail.busy_at == trail.at:
+    if history.busy_at == history.at:
         return False
     # Who works moves them again and again; a laptop wakes, and sleeps for longer than from one answer to the next.
-    if trail.moved:
+    if history.moved:
         return False
     # A tab that asks its server all the time is on a laptop that is awake: who sits there may well have moved them.
-    if polled and trail.polled:
+    if polled and history.polled:
         return False
     return all(server.together for server in reading.servers if server.connections)
 

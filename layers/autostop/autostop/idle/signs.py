@@ -1,49 +1,124 @@
-"""What each sign of work says, taken by itself.
+"""What was measured of a running workstation, and what each sign of work in it says, taken by itself.
 
 Pure. A strong sign ends the quiet; a weak one (an open tab, a connection, an editor's server) is there with nobody
 present too, and only lengthens the window. What was not seen is told as such, and never as quiet.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
-from autostop.idle.activity import ANSWER_VALID_FOR, METRIC_DELAY, Activity
-from autostop.idle.history import CPU_SECONDS_A_MINUTE, is_polled, signs_of_a_person
+from autostop.idle.history import CPU_SECONDS_A_MINUTE, History, follow, is_polled, signs_of_a_person
 from autostop.idle.reading import GPU_UNREAD, Machine, Reading, Unread
 from autostop.settings import Policy, words
 
+# CloudWatch publishes no figure for its delay; vendors plan for up to 10 minutes. What is older than one
+# period and this tells nothing about now.
+METRIC_DELAY: Final = timedelta(minutes=10)
+# An answer of Run Command is read at the next sweep; an answer older than this is no answer about now.
+ANSWER_VALID_FOR: Final = timedelta(minutes=12)
 # Points come once a period; a longer distance between two of them means that one is missing.
 _GAP_PERIODS: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
-    """One sign: seen quiet from `quiet_since` to `seen_until`; None for `quiet_since` when it cannot be read.
+class Sample:
+    """Processor cores in use on average over one period that began at `at`."""
 
-    reason: in a sentence. value, threshold: for the table. busy: it shows work at this moment. weak: it is there
-    without anybody being present; quiet_since and busy say nothing then.
+    at: datetime
+    cores: float
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes a second that came and went over the network, on average over one period that began at `at`."""
+
+    at: datetime
+    bytes_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What was measured of a running workstation: everything that a verdict rests on.
+
+    processor, network: oldest first, one for each `Policy.cpu_period`; periods without data are absent. network: None
+    when it was not measured, because the processor was at work.
+    answer: the newest of the workstation itself; None only when the owner chose that nobody asks.
+    history: what that answer and those before it tell together.
+    kept_awake_until: the owner's promise of work, UTC; None without one.
+    started_at: when the owner last asked for it to run, UTC; None when something else was asked for since. Whoever
+    asks is there, even if it ran already.
+    worked_at: the last work that was seen since the launch, also of what has left no trace by now; None for none.
+    """
+
+    launched_at: datetime
+    processor: Sequence[Sample]
+    answer: Reading | Unread | None
+    network: Sequence[Traffic] | None = None
+    history: History | None = None
+    kept_awake_until: datetime | None = None
+    started_at: datetime | None = None
+    worked_at: datetime | None = None
+
+    @property
+    def begins_at(self) -> datetime:
+        """Its last start, or the owner's wish for one: nothing is idle before people had time to arrive."""
+        return max(self.launched_at, self.started_at or self.launched_at)
+
+
+class Effect(StrEnum):
+    """What a sign does to the verdict: work now, work inside the window, nothing, a longer window, not known."""
+
+    WORK = "work"
+    RECENT = "recent"
+    QUIET = "quiet"
+    WEAK = "weak"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One sign of work: its value, what that is compared with, and when it last showed work (UTC).
+
+    at: None when it shows work now, or has not since the launch. reason: the same in a sentence; seen_until: up to when
+    it was seen. Both are for the verdict, and not kept in records.
     """
 
     name: str
-    reason: str
+    effect: Effect
     value: str
     threshold: str
-    quiet_since: datetime | None
-    seen_until: datetime
-    busy: bool = False
-    weak: bool = False
+    at: datetime | None = None
+    reason: str = field(default="", compare=False, metadata={"stored": None})
+    seen_until: datetime | None = field(default=None, compare=False, metadata={"stored": None})
 
 
 def signs(activity: Activity, policy: Policy, now: datetime) -> tuple[Sign, ...]:
     """All signs, the processor first. Those that the owner switched off are left out."""
-    found = [_processor(activity, policy, now)]
+    read = [_processor(activity, policy, now)]
     if activity.network is not None and policy.network_rate is not None:
-        found.append(_network(activity, policy.network_rate, policy, now))
+        read.append(_network(activity, policy.network_rate, policy, now))
     if activity.answer is not None:
-        found += _answered(activity.answer, activity, policy, now)
-    return tuple(found)
+        read += _answered(activity.answer, activity, policy, now)
+    window = window_of(read, policy)
+    return tuple(_in_time(sign, activity.launched_at, now - window) for sign in read)
+
+
+def window_of(read: Iterable[Sign], policy: Policy) -> timedelta:
+    """For how long it must be quiet to be idle."""
+    weak = any(sign.effect is Effect.WEAK for sign in read)
+    return (policy.idle_after or timedelta(0)) + (policy.weak_signals if weak else timedelta(0))
+
+
+def _in_time(sign: Sign, launched_at: datetime, window_from: datetime) -> Sign:
+    """The sign with nothing from before the launch, and recent if it showed work inside the window."""
+    if sign.at is None:
+        return sign
+    if sign.at <= launched_at:
+        return replace(sign, at=None)
+    return replace(sign, effect=Effect.RECENT) if sign.at > window_from else sign
 
 
 # --- CloudWatch's points ---------------------------------------------------------------------------------------------
@@ -77,20 +152,20 @@ class _Meter:
             if at >= activity.launched_at and (at + policy.cpu_period <= now or level > self.threshold)
         ]
         if not points:
-            return self._sign("CloudWatch has no data since the start", "no data", None, now)
+            return self._sign(Effect.UNKNOWN, "CloudWatch has no data since the start", "no data", now)
         newest, level = points[-1]
         seen_until = newest + policy.cpu_period
         value = f"{level:.{self.decimals}f} {self.unit}"
         if now - seen_until > policy.cpu_period + METRIC_DELAY:
-            return self._sign(f"CloudWatch has no data since {seen_until:%H:%M} UTC", "no data", None, now)
+            return self._sign(Effect.UNKNOWN, f"CloudWatch has no data since {seen_until:%H:%M} UTC", "no data", now)
         if level > self.threshold:
-            said = f"{level:.{self.decimals}f} {self.doing}, more than {self.threshold:g}"
-            return self._sign(said, value, None, seen_until, busy=True)
+            reason = f"{level:.{self.decimals}f} {self.doing}, more than {self.threshold:g}"
+            return self._sign(Effect.WORK, reason, value, seen_until)
         quiet_since = newest
         for at, earlier in reversed(points[:-1]):
             if earlier > self.threshold:
-                said = f"last above {self.threshold:g} {self.unit} at {quiet_since:%H:%M} UTC"
-                return self._sign(said, value, quiet_since, seen_until)
+                reason = f"last above {self.threshold:g} {self.unit} at {quiet_since:%H:%M} UTC"
+                return self._sign(Effect.QUIET, reason, value, seen_until, quiet_since)
             if quiet_since - at > policy.cpu_period * _GAP_PERIODS:
                 break
             quiet_since = at
@@ -99,15 +174,13 @@ class _Meter:
         window = policy.idle_after or timedelta(0)
         window_from = max(activity.begins_at + policy.grace, now - window)
         if quiet_since > window_from + policy.cpu_period and seen_until - quiet_since < window:
-            return self._sign(f"CloudWatch has a gap before {quiet_since:%H:%M} UTC", value, None, now)
-        said = f"at most {self.threshold:g} {self.unit} since {quiet_since:%H:%M} UTC"
-        return self._sign(said, value, quiet_since, seen_until)
+            return self._sign(Effect.UNKNOWN, f"CloudWatch has a gap before {quiet_since:%H:%M} UTC", value, now)
+        reason = f"at most {self.threshold:g} {self.unit} since {quiet_since:%H:%M} UTC"
+        return self._sign(Effect.QUIET, reason, value, seen_until, quiet_since)
 
-    def _sign(
-        self, said: str, value: str, quiet_since: datetime | None, seen_until: datetime, *, busy: bool = False
-    ) -> Sign:
-        threshold = f"{self.threshold:g} {self.unit}"
-        return Sign(self.name, f"{self.name}: {said}", value, threshold, quiet_since, seen_until, busy)
+    def _sign(self, effect: Effect, reason: str, value: str, seen_until: datetime, at: datetime | None = None) -> Sign:
+        limit = f"{self.threshold:g} {self.unit}"
+        return Sign(self.name, effect, value, limit, at, f"{self.name}: {reason}", seen_until)
 
 
 # --- the workstation's own answer ------------------------------------------------------------------------------------
@@ -115,24 +188,28 @@ class _Meter:
 
 def _answered(answer: Reading | Unread, activity: Activity, policy: Policy, now: datetime) -> Iterator[Sign]:
     if isinstance(answer, Unread):
-        yield Sign("answer", f"asked: {answer.reason}", "no answer", "", None, now)
+        yield _unknown(f"asked: {answer.reason}", "no answer", now)
         return
     if answer.at < activity.launched_at or now - answer.at > ANSWER_VALID_FOR:
-        yield Sign("answer", f"asked: the last answer is from {answer.at:%H:%M} UTC", "too old", "", None, now)
+        yield _unknown(f"asked: the last answer is from {answer.at:%H:%M} UTC", "too old", now)
         return
-    # Whoever does not want GPUs to count need not mend one that cannot be read.
-    unimportant = {GPU_UNREAD} if policy.gpu_percent is None else set()
     for what in answer.missing:
-        if what in unimportant:
-            continue
-        yield Sign("answer", f"asked: {what}", "in part", "", None, answer.at)
+        # Whoever does not want GPUs to count need not mend one that cannot be read.
+        if what != GPU_UNREAD or policy.gpu_percent is not None:
+            yield _unknown(f"asked: {what}", "in part", answer.at)
     yield _kernels(answer, activity, policy)
     yield from _person(answer, activity)
-    if answer.machine is not None:
-        yield from _machine_at_work(answer, answer.machine, activity, policy)
+    history = activity.history or follow(None, answer, policy)
+    if answer.machine is not None and history is not None:
+        yield from _machine_at_work(answer, answer.machine, history, activity, policy)
     else:
-        yield from _terminals_alone(answer, activity)
+        # Over the network nothing else tells of work in a terminal than that something was shown there.
+        yield _last("terminals", "something was last shown in one", _shown_at(answer), answer, activity)
     yield from _weak(answer, answer.machine, policy)
+
+
+def _unknown(reason: str, value: str, seen_until: datetime) -> Sign:
+    return Sign("answer", Effect.UNKNOWN, value, "", None, reason, seen_until)
 
 
 def _kernels(answer: Reading, activity: Activity, policy: Policy) -> Sign:
@@ -144,18 +221,16 @@ def _kernels(answer: Reading, activity: Activity, policy: Policy) -> Sign:
     # ever connected, or it crashed) is not work.
     if busy and not _forgotten(_newest(server.busy_active_at for server in answer.servers), answer, activity, policy):
         reason = f"Jupyter: {busy} busy kernel{'s' if busy > 1 else ''}"
-        return Sign("kernels", reason, value, "none busy", None, answer.at, busy=True)
-    trail = activity.trail
+        return Sign("kernels", Effect.WORK, value, "none busy", None, reason, answer.at)
+    history = activity.history
     used = [server.kernel_active_at for server in answer.servers]
-    polled_since = trail.steady_since if trail is not None else None
-    if trail is not None and (trail.only_reconnected or _forgotten(polled_since, answer, activity, policy)):
+    polled_since = history.steady_since if history is not None else None
+    if history is not None and (history.only_reconnected or _forgotten(polled_since, answer, activity, policy)):
         used = []
-    last = _newest([*used, trail.busy_at if trail is not None and not busy else None])
-    if last is None:
-        reason = "Jupyter: no kernel was used"
-        return Sign("kernels", reason, value, "none busy", activity.launched_at, answer.at)
-    since = max(last, activity.launched_at)
-    return Sign("kernels", f"Jupyter: last used at {since:%H:%M} UTC", value, "none busy", since, answer.at)
+    last = _newest([*used, history.busy_at if history is not None and not busy else None])
+    at = max(last or activity.launched_at, activity.launched_at)
+    reason = "Jupyter: no kernel was used" if last is None else f"Jupyter: last used at {at:%H:%M} UTC"
+    return Sign("kernels", Effect.QUIET, value, "none busy", at, reason, answer.at)
 
 
 def _forgotten(since: datetime | None, answer: Reading, activity: Activity, policy: Policy) -> bool:
@@ -163,8 +238,8 @@ def _forgotten(since: datetime | None, answer: Reading, activity: Activity, poli
     limit = policy.ignore_kernels_older_than
     if limit is None or since is None or answer.at - since <= limit:
         return False
-    trail = activity.trail
-    computed = [at for at in (trail.cpu_at, trail.gpu_at) if at is not None] if trail is not None else []
+    history = activity.history
+    computed = [at for at in (history.cpu_at, history.gpu_at) if at is not None] if history is not None else []
     return all(answer.at - at > limit for at in computed)
 
 
@@ -179,57 +254,48 @@ def _person(answer: Reading, activity: Activity) -> Iterator[Sign]:
 
 def _last(name: str, what: str, at: datetime | None, answer: Reading, activity: Activity) -> Sign:
     if at is None or at <= activity.launched_at:
-        return Sign(name, f"{name}: nothing since the start", "nothing", "", activity.launched_at, answer.at)
-    return Sign(name, f"{name}: {what} at {at:%H:%M} UTC", f"at {at:%H:%M} UTC", "", at, answer.at)
+        reason = f"{name}: nothing since the start"
+        return Sign(name, Effect.QUIET, "nothing", "", activity.launched_at, reason, answer.at)
+    return Sign(name, Effect.QUIET, f"at {at:%H:%M} UTC", "", at, f"{name}: {what} at {at:%H:%M} UTC", answer.at)
 
 
-def _machine_at_work(answer: Reading, machine: Machine, activity: Activity, policy: Policy) -> Iterator[Sign]:
-    """What computes, runs or is held on the machine, by the trail of its answers."""
-    trail, at = activity.trail, answer.at
-    rate = trail.cpu_rate if trail is not None else None
-    limit = f"{CPU_SECONDS_A_MINUTE:g} CPU s/min"
+def _machine_at_work(
+    answer: Reading, machine: Machine, history: History, activity: Activity, policy: Policy
+) -> Iterator[Sign]:
+    """What computes, runs or is held on the machine, by the history of its answers."""
+    rate = history.cpu_rate
     value = "not known yet" if rate is None else f"{rate:.2f} CPU s/min"
-    what = "work under Jupyter, logins and tmux"
-    yield _seen("work", f"{what}: {value}", value, limit, trail.cpu_at if trail else None, answer, activity)
+    reason, limit = f"work under Jupyter, logins and tmux: {value}", f"{CPU_SECONDS_A_MINUTE:g} CPU s/min"
+    yield _momentless("work", reason, value, limit, history.cpu_at, answer, activity)
     job = f"{machine.jobs} ({machine.job})" if machine.job else str(machine.jobs)
-    job_at = trail.job_at if trail is not None else at if machine.jobs else None
-    if machine.jobs and _forgotten(trail.job_since if trail is not None else None, answer, activity, policy):
-        job_at = None
-    yield _seen("jobs", f"jobs in terminals: {job}", job, "none", job_at, answer, activity)
+    forgotten = machine.jobs and _forgotten(history.job_since, answer, activity, policy)
+    job_at = None if forgotten else history.job_at
+    yield _momentless("jobs", f"jobs in terminals: {job}", job, "none", job_at, answer, activity)
     if machine.gpu_percent is not None and policy.gpu_percent is not None:
-        busy_at = trail.gpu_at if trail is not None else at if machine.gpu_percent > policy.gpu_percent else None
-        value = f"{machine.gpu_percent:.0f} %"
-        yield _seen("GPU", f"GPU: {value} in use", value, f"{policy.gpu_percent:g} %", busy_at, answer, activity)
-    held_at = trail.held_at if trail is not None else at if machine.held else None
+        value, limit = f"{machine.gpu_percent:.0f} %", f"{policy.gpu_percent:g} %"
+        yield _momentless("GPU", f"GPU: {value} in use", value, limit, history.gpu_at, answer, activity)
     held = "held" if machine.held else "free"
     reason = "a program holds the keep-awake lock" if machine.held else "the keep-awake lock is free"
-    yield _seen("lock", reason, held, "free", held_at, answer, activity)
+    yield _momentless("lock", reason, held, "free", history.held_at, answer, activity)
 
 
-def _seen(
+def _momentless(
     name: str, reason: str, value: str, threshold: str, last: datetime | None, answer: Reading, activity: Activity
 ) -> Sign:
     """A sign that leaves no moment behind: at work if the newest answer showed it, else quiet since it last did."""
     if last is not None and last >= answer.at:
-        return Sign(name, reason, value, threshold, None, answer.at, busy=True)
-    since = max(last or activity.launched_at, activity.launched_at)
-    quiet = reason if last is None else f"{name}: last at {since:%H:%M} UTC"
-    return Sign(name, quiet, value, threshold, since, answer.at)
-
-
-def _terminals_alone(answer: Reading, activity: Activity) -> Iterator[Sign]:
-    """Over the network nothing else tells of work in a terminal than that something was shown there."""
-    at = _newest(server.terminal_active_at for server in answer.servers)
-    yield _last("terminals", "something was last shown in one", at, answer, activity)
+        return Sign(name, Effect.WORK, value, threshold, None, reason, answer.at)
+    at = max(last or activity.launched_at, activity.launched_at)
+    quiet = reason if last is None else f"{name}: last at {at:%H:%M} UTC"
+    return Sign(name, Effect.QUIET, value, threshold, at, quiet, answer.at)
 
 
 def _weak(answer: Reading, machine: Machine | None, policy: Policy) -> Iterator[Sign]:
     """What is there with nobody present too."""
-    window = policy.idle_after or timedelta(0)
+    window, shown = policy.idle_after or timedelta(0), _shown_at(answer)
     tabs = sum(server.connections > 0 or is_polled(server, answer) for server in answer.servers)
     there = [("tabs", "a Jupyter tab is open or connected", tabs)]
     if machine is not None:
-        shown = _newest(server.terminal_active_at for server in answer.servers)
         there += [
             ("terminals", "a program writes to a terminal", int(shown is not None and answer.at - shown < window)),
             ("logins", "somebody is connected by SSH", machine.logins),
@@ -237,10 +303,14 @@ def _weak(answer: Reading, machine: Machine | None, policy: Policy) -> Iterator[
             ("tmux", "tmux or screen runs", machine.multiplexers),
             ("lone kernels", "a kernel runs without a Jupyter server", machine.kernels),
         ]
+    limit = f"at most {words(policy.weak_signals)} more"
     for name, what, count in there:
         if count:
-            limit = f"at most {words(policy.weak_signals)} more"
-            yield Sign(name, f"{name}: {what}", str(count), limit, None, answer.at, weak=True)
+            yield Sign(name, Effect.WEAK, str(count), limit, None, f"{name}: {what}", answer.at)
+
+
+def _shown_at(answer: Reading) -> datetime | None:
+    return _newest(server.terminal_active_at for server in answer.servers)
 
 
 def _newest(moments: Iterable[datetime | None]) -> datetime | None:
