@@ -16,7 +16,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .PHONY: setup
 setup: .venv/.synced .venv-sam/.synced .venv-emulator/.synced ## make the three Python environments
@@ -26,8 +26,31 @@ demo: setup ## run the whole product on this machine, with no AWS account
 	.venv/bin/python -m autostop_local.demo
 
 .PHONY: test
-test: setup $(PROGRAMS) ## run every test, the end-to-end ones too
+test: setup $(PROGRAMS) test-runtime ## run every test, the end-to-end ones too
 	.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/person tests/e2e tests
+
+# The Python of Lambda's runtime, where this machine has one. The built functions run on it in any case.
+RUNTIME := $(shell sed -n 's/^ *Runtime: python//p' template.yaml)
+RUNTIME_PYTHON := $(shell PATH="$$PWD/.tools/bin:$$PATH" sh layers/autostop/find-python $(RUNTIME))
+
+.PHONY: test-runtime
+ifdef RUNTIME_PYTHON
+test-runtime: .venv-runtime/.synced ## run the tests of the decisions and the handlers on the Python of Lambda's runtime
+	.venv-runtime/bin/pytest --numprocesses 2 --dist loadfile --ignore tests/handlers/test_built_functions.py \
+		tests/idle tests/sleep tests/handlers tests/test_*.py
+else
+test-runtime:
+	@echo "NOT TESTED on Lambda's Python $(RUNTIME): there is none here; all else is, on $(PYTHON)"
+endif
+
+.PHONY: invoke
+invoke: setup ## let a built function answer an example event under Lambda's runtime: EVENT=api-page
+	@.venv/bin/python -m tests.handlers.invoke $(EVENT)
+
+.PHONY: coverage
+coverage: setup ## measure which lines of the product the tests in its own process run
+	.venv/bin/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered tests/test_*.py \
+		tests/idle tests/sleep tests/app tests/aws tests/cli tests/handlers tests/probe tests/simulation tests/traces
 
 # Seeds and processes of the attacks: make simulate SEEDS=2000 FIRST=0 JOBS=2
 SEEDS ?= 500
@@ -115,6 +138,13 @@ endef
 
 .venv/.synced: requirements/dev.txt | .tools/.synced
 	$(call sync,.venv,$<)
+
+# What a function imports of Lambda's own comes with bytecode there.
+.venv-runtime/.synced: PYTHON = $(RUNTIME_PYTHON)
+.venv-runtime/.synced: requirements/dev.txt | .tools/.synced
+	$(call sync,.venv-runtime,$<)
+	@.venv-runtime/bin/python -m compileall -q $(addprefix .venv-runtime/lib/python$(RUNTIME)/site-packages/,awslambdaric boto3 botocore \
+		dateutil jmespath s3transfer simplejson six.py snapshot_restore_py urllib3)
 
 .venv-sam/.synced: requirements/sam.txt | .tools/.synced
 	$(call sync,.venv-sam,$<)

@@ -34,13 +34,7 @@ def deploy(emulator: Emulator, *, say: Say, parameters: Mapping[str, str] | None
     Raises DeployError.
     """
     built = emulator.directory / "sam"
-    with _alone(ROOT / "build" / "sam.lock"):
-        say("sam build")
-        _run(
-            ["sam", "build", "--build-dir", str(built), "--cache-dir", str(ROOT / "build" / "sam-cache")],
-            environment=_build_environment(),
-            within=_BUILD_WITHIN,
-        )
+    build(built, say=say)
     say("sam deploy")
     command = ["sam", "deploy", "--template-file", str(built / "template.yaml")]
     command += ["--config-file", str(ROOT / "samconfig.toml")]
@@ -50,6 +44,20 @@ def deploy(emulator: Emulator, *, say: Say, parameters: Mapping[str, str] | None
     environment = _with_sam(emulator.environment()) | {"COLUMNS": "200"}
     _run(command, environment=environment, within=_DEPLOY_WITHIN, say=say)
     return Stack.find(emulator, "autostop")
+
+
+def build(directory: Path, *, say: Say) -> None:
+    """`sam build` of the template into a directory. say: gets a line that says so.
+
+    Raises DeployError.
+    """
+    with _alone(ROOT / "build" / "sam.lock"):
+        say("sam build")
+        _run(
+            ["sam", "build", "--build-dir", str(directory), "--cache-dir", str(ROOT / "build" / "sam-cache")],
+            environment=_build_environment(),
+            within=_BUILD_WITHIN,
+        )
 
 
 def _build_environment() -> dict[str, str]:

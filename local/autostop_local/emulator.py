@@ -7,7 +7,6 @@ so EC2, SSM and CloudWatch are the world's (see `Stack.wire`).
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,6 +18,8 @@ from typing import TypedDict
 import boto3
 import botocore.session
 from botocore.config import Config
+
+from autostop_local.process import free_port
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
@@ -107,7 +108,7 @@ def emulator(directory: Path, *, enforce_iam: bool = True) -> Iterator[Emulator]
     It ends with the block, or with this process, whatever happens to either.
     Raises EmulatorError when it is not ready within a minute.
     """
-    port = _free_port()
+    port = free_port()
     log = directory / "emulator.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
@@ -198,12 +199,6 @@ def _emulator_environment(directory: Path, port: int, *, enforce_iam: bool) -> d
 
 def _plain_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TERM") if name in os.environ}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _tail(log: Path, lines: int = 20) -> str:

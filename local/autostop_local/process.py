@@ -1,5 +1,6 @@
-"""Run a program to its end."""
+"""Programs of our own: run one to its end, find a port for one."""
 
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 
@@ -25,3 +26,10 @@ def run(command: Sequence[str], environment: Mapping[str, str], stdin: str = "")
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         raise CommandError(f"{' '.join(command[2:])}: {error}\n{error.stdout!s}\n{error.stderr!s}") from error
     return done.stdout
+
+
+def free_port() -> int:
+    """A port on the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from autostop_local.process import free_port
 from autostop_local.world.certificate import certificate_sha256, make_certificate
 from autostop_local.world.machines import Execution, Machine, Outcome
 
@@ -74,7 +74,7 @@ class JupyterMachines:
             token.touch(mode=0o600)
             token.write_text(secrets.token_hex(24))
         known = self._servers.get(machine.instance_id)
-        port = machine.jupyter_port or (known.port if known else _free_port())
+        port = machine.jupyter_port or (known.port if known else free_port())
         server = JupyterServer(
             url=f"https://127.0.0.1:{port}/",
             port=port,
@@ -276,9 +276,3 @@ def _jupyter(server: JupyterServer, key: Path, directory: Path) -> list[str]:
         "LabApp.extension_manager": "readonly",
     }
     return [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in settings.items())]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
