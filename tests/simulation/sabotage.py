@@ -1,4 +1,4 @@
-"""`make sabotage`: takes out each guard in turn, in a copy, and shows which history or test notices.
+"""`make sabotage`: takes out each guard in turn, in a copy, and shows which test or history notices.
 
 A guard of the law is an `if` of domain/law.py that gives a reason; whole questions of the law are taken out too, since
 many a guard stands twice. The others are named below, with where they stand.
@@ -36,7 +36,7 @@ class Sabotage:
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """Who noticed: a seed with what it said, else a test; both None when nobody did."""
+    """Who noticed: a test, else a seed with what it said; both None when nobody did."""
 
     guard: str
     file: str
@@ -147,7 +147,7 @@ def _named() -> Iterator[Sabotage]:
 
 
 def hunt(sabotage: Sabotage, seeds: int) -> Caught:
-    """Run histories without the guard until one notices; then the tests."""
+    """Run the tests without the guard, which take seconds; if none notices, histories until one does."""
     with tempfile.TemporaryDirectory() as scratch:
         layer = Path(scratch) / "layer"
         shutil.copytree(_LAYER, layer, ignore=shutil.ignore_patterns("__pycache__"))
@@ -155,8 +155,9 @@ def hunt(sabotage: Sabotage, seeds: int) -> Caught:
         source = target.read_bytes()
         target.write_bytes(source[: sabotage.start] + sabotage.instead.encode() + source[sabotage.end :])
         paths = [str(layer), *(str(_ROOT / part) for part in ("local", "cli", ""))]
-        seed, said = _by_history(paths, seeds, Path(scratch))
-        return Caught(sabotage.guard, sabotage.file, seed, said, _by_test(paths) if seed is None else None)
+        test = _by_test(paths)
+        seed, said = _by_history(paths, seeds, Path(scratch)) if test is None else (None, "")
+        return Caught(sabotage.guard, sabotage.file, seed, said, test)
 
 
 def _by_history(paths: list[str], seeds: int, scratch: Path) -> tuple[int | None, str]:
