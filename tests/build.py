@@ -15,6 +15,7 @@ from autostop.model import (
     Checks,
     Instance,
     InstanceState,
+    Jupyter,
     Observation,
     Snapshot,
     SnapshotId,
@@ -171,7 +172,7 @@ def seen(**other: Any) -> Observation:
         "instance": instance(),
         "volumes": both(),
         "checks": Checks.OK,
-        "asks_jupyter": False,
+        "jupyter": Jupyter.NOT_ASKED,
     }
     return Observation(**{**fields, **other})
 

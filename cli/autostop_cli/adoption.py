@@ -11,7 +11,6 @@ from autostop.cost import cost_now
 from autostop.model import (
     AttachmentState,
     Instance,
-    InstanceState,
     Snapshot,
     Volume,
     WorkstationId,
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 # EC2 allows a resource 50 tags; AWS's own, whose keys begin with `aws:`, do not count.
 _MOST_TAGS = 50
-_GONE = frozenset({InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,7 @@ def _changes(now: Mapping[str, str], wanted: Mapping[str, str]) -> tuple[Change,
 
 
 def _refusals_of_instance(instance: Instance, attached: Sequence[Volume], policy: Policy) -> Iterator[str]:
-    if instance.state in _GONE:
+    if instance.is_gone:
         yield "it is terminated. Adopt another instance."
         return
     if reason := why_never_stop(instance):

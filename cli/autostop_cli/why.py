@@ -188,7 +188,7 @@ class Why:
 
     def _asleep(self, instance: Instance | None, intent: Intent | None, stopped_at: datetime | None) -> str:
         when = f" at {self.written(stopped_at)}" if stopped_at is not None else ""
-        if instance is None or instance.state in (InstanceState.TERMINATED, InstanceState.SHUTTING_DOWN):
+        if instance is None or instance.is_gone:
             return "The instance is terminated or not there."
         if intent is None or intent.wanted is Wanted.RUN:
             return f"unknown: it was stopped{when} outside Autostop, and nobody wrote down why."

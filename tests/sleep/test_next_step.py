@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from autostop import tags
-from autostop.idle.reading import Unread
 from autostop.model import (
     LISTS_LAG_FOR,
     AttachmentState,
     Checks,
     InstanceState,
+    Jupyter,
     Observation,
     SnapshotId,
     SnapshotState,
@@ -48,11 +48,9 @@ from tests.build import (
     intent,
     manifest,
     minutes,
-    reading,
     record,
     restored,
     seen,
-    server,
     snapshot,
     snapshots,
     unknown_snapshots,
@@ -967,16 +965,13 @@ def up(**other: Any) -> Observation:
         "instance": instance(RUNNING, launched_at=STARTED),
         "volumes": (restored(ROOT, delete_on_termination=True), restored(DATA)),
         "snapshots": snapshots(),
-        "asks_jupyter": True,
-        "jupyter": reading(STARTED + minutes(1)),
+        "jupyter": Jupyter.SERVES,
     }
     return seen(**{**fields, **other})
 
 
 OLDER = snapshot(DATA, of=manifest(cycle=1), id=SnapshotId("snap-old"))
 SECOND_CYCLE = manifest(cycle=2)
-NO_SERVERS = replace(reading(STARTED), servers=())
-SILENT = Unread(STARTED, "no answer")
 
 
 def up_from_second(**other: Any) -> Observation:
@@ -999,8 +994,10 @@ RUN_FINISHES = [
         Settled(),
         manifest(),
     ),
-    row("checks initializing", up(checks=Checks.INITIALIZING, jupyter=None), Says(Wait, "booting"), manifest()),
-    row("checks unknown", up(checks=Checks.UNKNOWN, jupyter=None), Says(Wait, "booting"), manifest()),
+    row(
+        "checks initializing", up(checks=Checks.INITIALIZING, jupyter=Jupyter.SILENT), Says(Wait, "booting"), manifest()
+    ),
+    row("checks unknown", up(checks=Checks.UNKNOWN, jupyter=Jupyter.SILENT), Says(Wait, "booting"), manifest()),
     row(
         "checks initializing, Jupyter answers",
         up(checks=Checks.INITIALIZING),
@@ -1008,35 +1005,34 @@ RUN_FINISHES = [
         manifest(),
     ),
     row("checks impaired", up(checks=Checks.IMPAIRED), Says(Wait, "checks fail"), manifest()),
-    row("nobody asks Jupyter", up(asks_jupyter=False, jupyter=None), Settled(), manifest()),
+    row("nobody asks Jupyter", up(jupyter=Jupyter.NOT_ASKED), Settled(), manifest()),
     row(
         "nobody asks Jupyter, checks initializing",
-        up(asks_jupyter=False, checks=Checks.INITIALIZING),
+        up(jupyter=Jupyter.NOT_ASKED, checks=Checks.INITIALIZING),
         Says(Wait, ""),
         manifest(),
     ),
-    row("no answer yet", up(jupyter=None), Says(Wait, "does not answer"), manifest(), JUST_BEFORE),
-    row("an answer that cannot be read", up(jupyter=SILENT), Says(Wait, "does not answer"), manifest(), JUST_BEFORE),
-    row("no server runs yet", up(jupyter=NO_SERVERS), Says(Wait, "does not answer"), manifest(), JUST_BEFORE),
-    row("no answer in time", up(jupyter=None), Says(Settled, "nothing was heard"), manifest(), IN_TIME),
+    row("no answer yet", up(jupyter=Jupyter.SILENT), Says(Wait, "does not answer"), manifest(), JUST_BEFORE),
+    row("no server runs yet", up(jupyter=Jupyter.NO_SERVER), Says(Wait, "does not answer"), manifest(), JUST_BEFORE),
+    row("no answer in time", up(jupyter=Jupyter.SILENT), Says(Settled, "nothing was heard"), manifest(), IN_TIME),
     row(
         "no answer that can be read in time",
-        up(jupyter=SILENT),
+        up(jupyter=Jupyter.SILENT),
         Says(Settled, "nothing was heard"),
         manifest(),
         IN_TIME,
     ),
-    row("it has no Jupyter", up(jupyter=NO_SERVERS), Settled(), manifest(), IN_TIME),
+    row("it has no Jupyter", up(jupyter=Jupyter.NO_SERVER), Settled(), manifest(), IN_TIME),
     row(
         "the clock is behind the launch",
-        up(jupyter=None),
+        up(jupyter=Jupyter.SILENT),
         Says(Wait, "does not answer"),
         manifest(),
         STARTED - minutes(9),
     ),
     row(
         "a snapshot that failed goes as soon as it runs",
-        up(snapshots=(FAILED, *snapshots()), jupyter=None),
+        up(snapshots=(FAILED, *snapshots()), jupyter=Jupyter.SILENT),
         delete_failed_snapshot(SnapshotId("snap-failed")),
         manifest(),
     ),
@@ -1062,14 +1058,14 @@ RUN_FINISHES = [
     row("not ready: it is kept", up_from_second(checks=Checks.INITIALIZING), Says(Wait, ""), SECOND_CYCLE),
     row(
         "Jupyter silent: it is kept for good",
-        up_from_second(jupyter=None),
+        up_from_second(jupyter=Jupyter.SILENT),
         Says(Settled, "kept"),
         SECOND_CYCLE,
         IN_TIME,
     ),
     row(
         "a server in the list, no Jupyter in time: it is retired",
-        up_from_second(jupyter=NO_SERVERS),
+        up_from_second(jupyter=Jupyter.NO_SERVER),
         delete_snapshot(SnapshotId("snap-old"), 1),
         SECOND_CYCLE,
         IN_TIME,
@@ -1081,12 +1077,6 @@ RUN_FINISHES = [
         SECOND_CYCLE,
     ),
     row("without a manifest nothing is retired", up_from_second(volumes=(root(), data())), Settled()),
-    row(
-        "busy Jupyter is ready too",
-        up(jupyter=reading(NOW, server(busy=1, kernel_active_at=NOW))),
-        Settled(),
-        manifest(),
-    ),
 ]
 
 

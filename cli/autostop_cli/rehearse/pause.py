@@ -15,7 +15,6 @@ from autostop_cli.rehearse.hold import LEASE, Hold
 from autostop_cli.rehearse.rehearsal import was_stopped_by_one
 from autostop_cli.rehearse.scratch import EbsScratch
 
-_GONE = frozenset({InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED})
 _NAP, _LONG_NAP = timedelta(seconds=5), timedelta(seconds=30)
 # EC2 may need that long to shut a system down, or to find room for it.
 _AT_MOST = timedelta(minutes=15)
@@ -126,7 +125,7 @@ class Pause:
             try:
                 seen = self.observe()
                 instance = seen.instance
-                if instance is None or instance.state in _GONE:
+                if instance is None or instance.is_gone:
                     self.failure = "it is terminated or not there"
                     return
                 runs = instance.state is InstanceState.RUNNING and asked is not None

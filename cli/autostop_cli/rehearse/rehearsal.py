@@ -24,8 +24,6 @@ from autostop.sleep.intent import Intent, Wanted
 from autostop.sleep.law import why_never_shelve, why_never_stop, why_not_ours
 from autostop.sleep.manifest import Manifest, VolumeRecord
 
-_GONE = frozenset({InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED})
-
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
@@ -75,7 +73,7 @@ def why_not_rehearse(seen: Observation, intent: Intent | None) -> Iterator[str]:
     intent: the present one of the controller; None when there is none, or no controller.
     """
     instance, workstation = seen.instance, seen.workstation
-    if instance is None or instance.state in _GONE:
+    if instance is None or instance.is_gone:
         yield "it is terminated or not there. Check the id, --region and --profile."
         return
     if not tags.is_ours(instance.tags):

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import NewType
 
 from autostop import tags
-from autostop.idle.reading import Reading, Unread
 from autostop.sleep.configuration import LaunchFacts
 
 WorkstationId = NewType("WorkstationId", str)
@@ -69,6 +68,15 @@ class Checks(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Jupyter(StrEnum):
+    """What is known of Jupyter since the last start."""
+
+    NOT_ASKED = "the owner chose that nobody asks"
+    SILENT = "no answer"
+    NO_SERVER = "no server runs"
+    SERVES = "a server answers"
+
+
 class SpotKind(StrEnum):
     """How a Spot instance was requested; only a persistent request survives a stop."""
 
@@ -108,6 +116,11 @@ class Instance:
     state_reason: str = ""
     architecture: str = ""
     launch: LaunchFacts | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """True once it is terminated, or about to be."""
+        return self.state in (InstanceState.TERMINATED, InstanceState.SHUTTING_DOWN)
 
     @property
     def name(self) -> str:
@@ -187,8 +200,7 @@ class Observation:
     instance: None when EC2 does not know the id.
     volumes: those attached to the instance and those whose tag names this workstation.
     snapshots: those of this account whose tag names this workstation.
-    checks: looked at only while running. jupyter: the newest answer since the launch; None while there is none.
-    asks_jupyter: False when the owner chose that nobody asks (`autostop:probe = none`).
+    checks, jupyter: looked at only while running.
     other_types: those that the owner names, in his order; looked at only when a start lacked capacity.
     """
 
@@ -197,8 +209,7 @@ class Observation:
     volumes: tuple[Volume, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
     checks: Checks = Checks.UNKNOWN
-    jupyter: Reading | Unread | None = None
-    asks_jupyter: bool = True
+    jupyter: Jupyter = Jupyter.SILENT
     other_types: tuple[OtherType, ...] = ()
 
     def attached(self) -> tuple[Volume, ...]:

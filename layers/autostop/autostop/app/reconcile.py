@@ -9,7 +9,7 @@ from autostop.app.measure import Heard, Subject, consult, judge, remembered
 from autostop.idle.history import follow
 from autostop.idle.reading import Reading, Unread
 from autostop.idle.verdict import VerdictKind
-from autostop.model import Instance, InstanceState, Observation, WorkstationId
+from autostop.model import Instance, InstanceState, Jupyter, Observation, WorkstationId
 from autostop.ports import (
     Asker,
     ConflictError,
@@ -168,8 +168,7 @@ class Reconciler:
                 checks = self.instances.checks(workstation)
                 self._in_time(until)
                 state = self._listen(state, instance, policy)
-                heard = state.answer if _since_launch(state, instance) else None
-                seen = replace(seen, checks=checks, jupyter=heard, asks_jupyter=policy.probe is not Probe.NONE)
+                seen = replace(seen, checks=checks, jupyter=jupyter_since(state, instance, policy))
             if state.tried.no_capacity:
                 seen = replace(seen, other_types=tuple(self.instances.types(policy.instance_types)))
             self._in_time(until)
@@ -296,6 +295,15 @@ def _is_fresh(answer: Reading | Unread | None, now: datetime, holds_for: timedel
 
 def _wants(state: State) -> bool:
     return state.intent is not None and not state.intent.settled
+
+
+def jupyter_since(state: State, instance: Instance, policy: Policy) -> Jupyter:
+    """What the newest answer since the launch says of Jupyter. Pure."""
+    if policy.probe is Probe.NONE:
+        return Jupyter.NOT_ASKED
+    if not _since_launch(state, instance) or not isinstance(state.answer, Reading):
+        return Jupyter.SILENT
+    return Jupyter.SERVES if state.answer.servers else Jupyter.NO_SERVER
 
 
 def _since_launch(state: State, instance: Instance) -> bool:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # "User initiated (2026-11-23 18:30:05 GMT)"; EC2 gives the moment of a stop nowhere else.
 _REASON_TIME = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
-_GONE = frozenset({InstanceState.TERMINATED, InstanceState.SHUTTING_DOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Ec2Instances:
                 for reservation in page["Reservations"]
                 for shape in reservation.get("Instances", [])
             ]
-        return [instance for instance in found if instance.state not in _GONE]
+        return [instance for instance in found if not instance.is_gone]
 
     def find(self, workstation: WorkstationId, *, for_adoption: bool = False) -> Instance | None:
         """One instance; while it runs, also what decides whether it may be stopped.
@@ -59,7 +58,7 @@ class Ec2Instances:
             instance = replace(instance, spot=self._spot_kind(shape.get("SpotInstanceRequestId", "")))
         # Without the tag it is never stopped, and the role may not ask.
         stoppable = instance.state is InstanceState.RUNNING and is_ours(instance.tags)
-        if instance.state in _GONE or not (stoppable or for_adoption):
+        if instance.is_gone or not (stoppable or for_adoption):
             return instance
         attribute = self.client.describe_instance_attribute(InstanceId=instance.id, Attribute="disableApiStop")
         return replace(

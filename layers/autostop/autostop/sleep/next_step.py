@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from autostop import tags
-from autostop.idle.reading import Reading
 from autostop.model import (
     LISTS_LAG_FOR,
     AttachmentState,
     Checks,
     InstanceState,
+    Jupyter,
     Observation,
     Snapshot,
     SnapshotState,
@@ -59,7 +59,7 @@ def next_step(
     if intent.settled:
         return Settled()
     instance = seen.instance
-    if instance is None or instance.state in (InstanceState.TERMINATED, InstanceState.SHUTTING_DOWN):
+    if instance is None or instance.is_gone:
         return Blocked(
             f"the instance {seen.workstation} is terminated or not there. Its snapshots are kept; "
             f"`autostop recover {seen.workstation}` builds a new instance from them."
@@ -127,25 +127,23 @@ def checks_pass(it: Situation) -> Wait | None:
     if it.seen.checks is Checks.IMPAIRED:
         return Wait("the instance runs, but EC2's status checks fail", A_MINUTE)
     if it.seen.checks is not Checks.OK:
-        why = "Jupyter answers; EC2's status checks are running" if _serves(it) else "the instance is booting"
-        return Wait(why, SECONDS)
+        serves = it.seen.jupyter is Jupyter.SERVES
+        return Wait(
+            "Jupyter answers; EC2's status checks are running" if serves else "the instance is booting", SECONDS
+        )
     return None
 
 
 def jupyter_answers(it: Situation) -> Wait | Settled | None:
     """A Jupyter server answers; or none runs there, or time is up."""
-    if not it.seen.asks_jupyter or _serves(it):
+    if it.seen.jupyter in (Jupyter.NOT_ASKED, Jupyter.SERVES):
         return None
     if it.now - it.instance.launched_at < JUPYTER_ANSWERS_WITHIN:
         return Wait("the instance runs; Jupyter does not answer yet", SECONDS)
-    if isinstance(it.seen.jupyter, Reading):
+    if it.seen.jupyter is Jupyter.NO_SERVER:
         return None
     silent = f"It runs, but nothing was heard of Jupyter for {words(JUPYTER_ANSWERS_WITHIN)}. Older snapshots are kept."
     return Settled(f"{silent} {unusable_types(it)}".strip())
-
-
-def _serves(it: Situation) -> bool:
-    return isinstance(it.seen.jupyter, Reading) and bool(it.seen.jupyter.servers)
 
 
 def replaced_snapshot(it: Situation) -> Step | None:
