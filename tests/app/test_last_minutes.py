@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
-from autostop.app.measure import Subject, judge
+from autostop.app.reconcile import Reconciler
 from autostop.aws.table import DynamoLedger
-from autostop.idle.verdict import Verdict, VerdictKind
+from autostop.idle.verdict import VerdictKind
 from autostop.model import WorkstationId
-from autostop.ports import Metrics, State, TransientError
+from autostop.ports import State, TransientError
 from autostop.sleep.intent import By, Wanted
+from autostop.sleep.steps import Outcome
 from tests.app.autostop_at_work import START, AtWork
 
 
@@ -122,12 +124,14 @@ def test_a_tap_after_the_last_look_keeps_it_running(lab: AtWork) -> None:
     workstation = lab.workstation(disks={})
     lab.world.journal.clear()
 
-    def judged(subject: Subject, metrics: Metrics, now: datetime) -> Verdict:
-        verdict = judge(subject, metrics, now)
-        lab.owner.keep_awake(workstation, "the test")
-        return verdict
+    look_once_more = Reconciler._look_once_more
 
-    with patch("autostop.app.reconcile.judge", judged):
+    def looked(reconciler: Reconciler, *arguments: Any) -> tuple[State, Outcome]:
+        found = look_once_more(reconciler, *arguments)
+        lab.owner.keep_awake(workstation, "the test")
+        return found
+
+    with patch.object(Reconciler, "_look_once_more", looked):
         lab.pass_time(timedelta(minutes=80))
 
     assert stops(lab) == []

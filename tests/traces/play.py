@@ -2,7 +2,7 @@
 
 Stood in for are only the ports: an instance that runs when the trace says so, CloudWatch's points as they became
 visible, answers of Run Command that come seconds after they were asked for and are collected at the next sweep, a table
-in memory, a bus that counts. The last look is what `Reconciler` does before a stop for idleness, by the same functions.
+in memory, a bus that counts. The last look before a stop for idleness is the reconciler's.
 """
 
 import json
@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import Final, cast
 
 from autostop import tags
-from autostop.app.measure import Subject, consult, judge, remembered
+from autostop.app.measure import look_before_stop
 from autostop.app.sweep import Sweeper
 from autostop.idle.reading import Reading, Unread, parse_reading, read_document
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Sample, Traffic
-from autostop.idle.verdict import VerdictKind
+from autostop.idle.stop import LastLook
 from autostop.model import Instance, InstanceState, WorkstationId
 from autostop.notice import Notice
 from autostop.ports import Asked, Brief, Happened, Instances, Ledger, Queue, State
@@ -30,6 +30,7 @@ ID: Final = WorkstationId("i-0abc")
 # An answer of Run Command takes seconds; the reconciler comes back for it within half a minute.
 _ANSWER_TAKES: Final = timedelta(seconds=5)
 _RECONCILER_COMES_BACK: Final = timedelta(seconds=20)
+_GIVEN_UP_AFTER: Final = timedelta(minutes=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +124,14 @@ class _Night:
 
     def _still_idle(self, intent: Intent) -> bool:
         [instance] = self.tagged()
-        policy = self.trace.policy
-        heard = replace(remembered(self.journal[-1], instance), answer=None, asked=None)
-        subject = Subject(instance, policy, intent, self.state.kept_awake_until, heard)
-        later = self.now + _RECONCILER_COMES_BACK
-        for moment in (self.now, later):
-            if subject.heard.answer is None:
-                [subject] = consult([subject], self, moment)
-        return judge(subject, self, later).kind is VerdictKind.IDLE
+        ledger, moment = cast("Ledger", self), self.now
+        while True:
+            look, self.state, _ = look_before_stop(
+                self.state, instance, self.trace.policy, intent.at, ledger, self, self, moment
+            )
+            if look is not LastLook.WAIT:
+                return look is LastLook.STOP
+            moment += _RECONCILER_COMES_BACK
 
     # --- instances ---------------------------------------------------------------------------------------------------
 
@@ -180,7 +181,10 @@ class _Night:
     def collect(self, asked: Mapping[WorkstationId, Asked], now: datetime) -> Mapping[WorkstationId, Reading | Unread]:
         question = asked[ID]
         failure = self.trace.failure_at(self.trace.minute_of(question.at))
-        if now - question.at < _ANSWER_TAKES or failure == "no answer":
+        if failure == "no answer":
+            silent = Unread(now, "it gave no answer for minutes: is the SSM agent running?")
+            return {ID: silent} if now - question.at >= _GIVEN_UP_AFTER else {}
+        if now - question.at < _ANSWER_TAKES:
             return {}
         if failure == "no agent":
             return {ID: Unread(question.at, "Systems Manager does not know it: is its agent running?")}
@@ -211,6 +215,9 @@ class _Night:
     def latest_sweep(self, now: datetime) -> Mapping[WorkstationId, SweepRecord]:
         lately = [each for each in self.journal[-1:] if now - each.at <= 60 * MINUTE]
         return {ID: lately[0]} if lately else {}
+
+    def seen(self, workstation: WorkstationId, since: datetime, until: datetime) -> Sequence[SweepRecord]:
+        return [each for each in self.journal if since <= each.at <= until]
 
     def write_journal(self, seen: Sequence[SweepRecord], at: datetime) -> None:
         self.journal += seen

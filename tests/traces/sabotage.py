@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 from unittest.mock import patch
 
+from autostop.app import measure
 from autostop.idle import history
 from autostop.idle.reading import Reading, Unread, parse_reading
+from autostop.idle.stop import LastLook
 from autostop.model import Instance
 from tests.traces import play as playing
 from tests.traces.judged import Judged, judged
@@ -152,6 +154,6 @@ SABOTAGES: Final = (
         "the last look before a stop",
         "back-a-minute-before-the-stop",
         replace,
-        (playing._Night, "_still_idle", lambda night, intent: True),
+        (measure, "last_look", lambda *_, **__: LastLook.STOP),
     ),
 )

@@ -1,218 +1,213 @@
-"""Look at running workstations: measure, ask, and judge, many at once."""
+"""Measure running workstations and ask them, many at once; judge them by it, and look once more right before a stop."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
-from autostop.idle.history import History, follow
+from autostop.idle.history import follow
 from autostop.idle.reading import Reading, Unread
 from autostop.idle.record import SweepRecord
-from autostop.idle.signs import METRIC_DELAY, Activity, Sample, Traffic
+from autostop.idle.signs import Activity, Sample, Traffic
+from autostop.idle.stop import LastLook, StopPlan, last_look
 from autostop.idle.verdict import Verdict, assess
-from autostop.model import Instance, WorkstationId
-from autostop.ports import Asked, Asker, Metrics
+from autostop.model import Instance, InstanceState, WorkstationId
+from autostop.notice import Notice
+from autostop.ports import Asked, Asker, Brief, Ledger, Metrics, State
 from autostop.settings import Policy, Probe
-from autostop.sleep.intent import By, Intent, Wanted
+from autostop.sleep.intent import By, Wanted
 
 # A question whose answer has not come after this long is asked again.
 _ANSWER_COMES_WITHIN = timedelta(minutes=3)
-# Of the first record: as many as fit into an item of the table, whatever the window.
-_MOST_SAMPLES = 500
 # Enough beyond the window to tell when the last work was.
 _LOOK_BACK = timedelta(minutes=30)
+# How old a record may be to remember answers by right before a stop.
+_REMEMBERED_FOR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What a workstation answered so far: the newest answer, the history of all, and the question under way.
+class Watched:
+    """One workstation on its way through a sweep, with all that is known of it so far.
 
-    worked_at: the last work that any look saw since the launch.
+    state: what is stored of it. activity: what was measured and answered; asked: the question that is under way.
+    before: what the sweep before recorded of the same run. problems: of its settings, in words. plan: the stop ahead.
+    notices: what its owner is to be told. record: what this sweep keeps of it; None for what is not judged.
     """
-
-    answer: Reading | Unread | None = None
-    history: History | None = None
-    asked: Asked | None = None
-    worked_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One running workstation to look at. intent: the present one."""
 
     instance: Instance
     policy: Policy
-    intent: Intent | None
-    kept_awake_until: datetime | None
-    heard: Heard
-    kept_awake_from: datetime | None = None
+    state: Brief | State
+    activity: Activity
+    asked: Asked | None = None
+    before: SweepRecord | None = None
+    problems: tuple[str, ...] = ()
+    plan: StopPlan = field(default_factory=StopPlan)
+    notices: tuple[Notice, ...] = ()
+    record: SweepRecord | None = None
 
     @property
-    def started_at(self) -> datetime | None:
-        """When its owner last asked for it to run, if nothing else was asked for since."""
-        intent = self.intent
-        return intent.at if intent and intent.wanted is Wanted.RUN and intent.by is By.OWNER else None
+    def id(self) -> WorkstationId:
+        """The workstation's id."""
+        return self.instance.id
+
+    @property
+    def may_be_asked(self) -> bool:
+        """Whether its owner lets Autostop ask it."""
+        return self.policy.probe is not Probe.NONE
+
+    @property
+    def is_judged(self) -> bool:
+        """An intent that is not reached yet belongs to the reconciler; nobody judges meanwhile."""
+        intent = self.state.intent
+        return self.instance.state is InstanceState.RUNNING and (intent is None or intent.settled)
+
+    def knowing(self, **activity: Any) -> "Watched":
+        """The same with more known of its activity."""
+        return replace(self, activity=replace(self.activity, **activity))
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """One running workstation with everything that was measured of it, and the verdict on it."""
-
-    subject: Subject
-    activity: Activity
-    verdict: Verdict
-
-
-def remembered(seen: SweepRecord | None, instance: Instance) -> Heard:
-    """What the sweep before heard, unless the instance was started since."""
-    if seen is None or seen.launched_at != instance.launched_at:
-        return Heard()
-    asked = Asked(seen.asked_command, seen.asked_at) if seen.asked_at is not None else None
-    return Heard(seen.answer, seen.history, asked, seen.worked_at)
-
-
-def look(subjects: Sequence[Subject], metrics: Metrics, asker: Asker, now: datetime) -> list[Looked]:
-    """Judge running workstations. Those whose processor is quiet are asked, and their network is measured too."""
-    samples = _processor(subjects, metrics, now)
-    quiet, looked = [], []
-    for subject in subjects:
-        if _is_quiet(subject, samples[subject.instance.id]):
-            quiet.append(subject)
-        else:
-            looked.append(_judged(_at_work(subject), samples[subject.instance.id], None, now))
-    traffic = _network(quiet, metrics, now)
-    for subject in consult(quiet, asker, now):
-        workstation = subject.instance.id
-        looked.append(_judged(subject, samples[workstation], traffic.get(workstation), now))
-    return looked
+def watch(instance: Instance, policy: Policy, state: Brief | State, before: SweepRecord | None = None) -> Watched:
+    """What is known of a workstation before it is measured. before: its newest record, if any."""
+    intent = state.intent
+    activity = Activity(
+        instance.launched_at,
+        (),
+        None,
+        kept_awake_until=state.kept_awake_until,
+        started_at=intent.at if intent and intent.wanted is Wanted.RUN and intent.by is By.OWNER else None,
+        worked_at=state.worked_at if state.worked_at and state.worked_at > instance.launched_at else None,
+    )
+    if before is None or before.launched_at != instance.launched_at:
+        return Watched(instance, policy, state, activity)
+    worked = [at for at in (activity.worked_at, before.worked_at) if at is not None]
+    activity = replace(activity, answer=before.answer, history=before.history, worked_at=max(worked, default=None))
+    asked = Asked(before.asked_command, before.asked_at) if before.asked_at is not None else None
+    return Watched(instance, policy, state, activity, asked, before)
 
 
-def _at_work(subject: Subject) -> Subject:
-    """What is under way is of no use any more; what is used until the next answer, the processor tells."""
-    history = subject.heard.history
-    history = replace(history, interrupted=True) if history is not None else None
-    return replace(subject, heard=replace(subject.heard, asked=None, history=history))
+def measure(watched: Sequence[Watched], metrics: Metrics, asker: Asker, now: datetime) -> list[Watched]:
+    """Measure running workstations. Those whose processor is quiet are asked, and their network is measured too."""
+    watched = _with_processor(watched, metrics, now)
+    at_work = [_interrupted(each) for each in watched if not _is_quiet(each)]
+    quiet = _with_network([each for each in watched if _is_quiet(each)], metrics, now)
+    return [*at_work, *ask(quiet, asker, now)]
 
 
-def judge(subject: Subject, metrics: Metrics, now: datetime) -> Verdict:
-    """Judge one running workstation by fresh metrics and what it answered already."""
-    workstation = subject.instance.id
-    samples = _processor([subject], metrics, now)[workstation]
-    return _judged(subject, samples, _network([subject], metrics, now).get(workstation), now).verdict
+def verdict_on(watched: Watched, now: datetime) -> Verdict:
+    """The verdict on what was measured. Pure."""
+    activity = watched.activity
+    if not watched.may_be_asked:
+        activity = replace(activity, answer=None)
+    elif activity.answer is None:
+        activity = replace(activity, answer=Unread(now, "it was asked; its answer is read at the next look"))
+    return assess(activity, watched.policy, now)
 
 
-def consult(subjects: Sequence[Subject], asker: Asker, now: datetime) -> list[Subject]:
-    """Collect the answers to earlier questions, and ask anew; the subjects with what is known now."""
-    asks = [subject for subject in subjects if subject.policy.probe is not Probe.NONE]
-    under_way = {each.instance.id: each.heard.asked for each in asks if each.heard.asked is not None}
-    answers: dict[WorkstationId, Reading | Unread | Asked] = dict(asker.collect(under_way, now)) if under_way else {}
-    asks = [_with(each, answers.get(each.instance.id)) for each in asks]
-    to_ask = [(each.instance, each.policy) for each in asks if not _still_under_way(each.heard.asked, now)]
-    answers = dict(asker.ask(to_ask, now)) if to_ask else {}
-    heard = {each.instance.id: _with(each, answers.get(each.instance.id)) for each in asks}
-    return [heard.get(each.instance.id, each) for each in subjects]
+def ask(watched: Sequence[Watched], asker: Asker, now: datetime) -> list[Watched]:
+    """Collect the answers to earlier questions, and ask those of which none is under way."""
+    under_way = {each.id: each.asked for each in watched if each.may_be_asked and each.asked is not None}
+    collected = asker.collect(under_way, now) if under_way else {}
+    watched = [_with_answer(each, collected.get(each.id)) for each in watched]
+    to_ask = [(each.instance, each.policy) for each in watched if each.may_be_asked and not _is_under_way(each, now)]
+    answers = asker.ask(to_ask, now) if to_ask else {}
+    return [_with_answer(each, answers.get(each.id)) for each in watched]
 
 
-def _with(subject: Subject, answer: Reading | Unread | Asked | None) -> Subject:
-    heard = subject.heard
+def at_hand(state: State, instance: Instance, policy: Policy) -> Watched:
+    """A workstation as the reconciler knows it: by the answers to its own questions."""
+    return replace(watch(instance, policy, state).knowing(answer=state.answer), asked=state.asked)
+
+
+def look_before_stop(
+    state: State, instance: Instance, policy: Policy, wanted_at: datetime, ledger: Ledger, metrics: Metrics,
+    asker: Asker, now: datetime,
+) -> tuple[LastLook, State, Verdict | None]:  # fmt: skip
+    """What comes next right before a stop for idleness that was wanted at `wanted_at`.
+
+    With it the state with what was asked and answered, and the verdict on which it rests, if it came to that.
+    """
+    watched = at_hand(state, instance, policy)
+    calls_for = partial(last_look, may_ask=watched.may_be_asked, wanted_at=wanted_at, now=now)
+    look = calls_for(watched.activity.answer, None, has_asked=False)
+    if look is LastLook.ASK:
+        [watched] = ask([watched], asker, now)
+        look = calls_for(watched.activity.answer, None, has_asked=True)
+    heard, verdict = state.hearing(watched.activity.answer, watched.asked), None
+    if look is LastLook.MEASURE:
+        remembered = _remembering(watched, ledger, now)
+        [measured] = _with_network(_with_processor([remembered], metrics, now), metrics, now)
+        verdict = verdict_on(measured, now)
+        look = calls_for(heard.answer, verdict, has_asked=True)
+    return look, heard, verdict
+
+
+def _remembering(watched: Watched, ledger: Ledger, now: datetime) -> Watched:
+    """With what sweeps heard up to now, the answer at hand added."""
+    # Not only of the newest sweep: that leaves out what is being stopped.
+    records = ledger.seen(watched.id, now - _REMEMBERED_FOR, now)
+    before = watch(watched.instance, watched.policy, watched.state, records[-1] if records else None)
+    return _with_answer(before, watched.activity.answer)
+
+
+def _with_answer(watched: Watched, answer: Reading | Unread | Asked | None) -> Watched:
     match answer:
         case None:
-            return subject
+            return watched
         case Asked():
-            return replace(subject, heard=replace(heard, asked=answer))
+            return replace(watched, asked=answer)
         case Unread():
-            return replace(subject, heard=replace(heard, answer=answer, asked=None))
+            return replace(watched.knowing(answer=answer), asked=None)
         case Reading():
-            history = follow(heard.history, answer, subject.policy)
-            return replace(subject, heard=replace(heard, answer=answer, history=history, asked=None))
+            history = follow(watched.activity.history, answer, watched.policy)
+            return replace(watched.knowing(answer=answer, history=history), asked=None)
 
 
-def _still_under_way(asked: Asked | None, now: datetime) -> bool:
-    return asked is not None and now - asked.at < _ANSWER_COMES_WITHIN
+def _is_under_way(watched: Watched, now: datetime) -> bool:
+    return watched.asked is not None and now - watched.asked.at < _ANSWER_COMES_WITHIN
 
 
-def _is_quiet(subject: Subject, samples: Sequence[Sample]) -> bool:
+def _is_quiet(watched: Watched) -> bool:
     """True when the processor is quiet now: what the workstation says may then be the only sign of work."""
-    judged_at_all = subject.policy.idle_after is not None
-    return judged_at_all and (not samples or samples[-1].cores <= subject.policy.cpu_cores)
+    samples, policy = watched.activity.processor, watched.policy
+    return policy.idle_after is not None and (not samples or samples[-1].cores <= policy.cpu_cores)
 
 
-def _processor(
-    subjects: Sequence[Subject], metrics: Metrics, now: datetime
-) -> Mapping[WorkstationId, Sequence[Sample]]:
+def _interrupted(watched: Watched) -> Watched:
+    """What is under way is of no use any more; what is used until the next answer, the processor tells."""
+    history = watched.activity.history
+    history = replace(history, interrupted=True) if history is not None else None
+    return replace(watched.knowing(history=history), asked=None)
+
+
+def _with_processor(watched: Sequence[Watched], metrics: Metrics, now: datetime) -> list[Watched]:
     """Processor samples of all, in as few calls as their periods allow: workstations share a period as a rule."""
     samples: dict[WorkstationId, Sequence[Sample]] = {}
-    for period, group in _by_period(subjects).items():
-        instances = [each.instance for each in group]
-        samples.update(metrics.processor(instances, _since(group, now), period, now))
-    return {subject.instance.id: samples.get(subject.instance.id, ()) for subject in subjects}
+    for period, group in _by_period(watched).items():
+        samples.update(metrics.processor([each.instance for each in group], _since(group, now), period, now))
+    return [each.knowing(processor=samples.get(each.id, ())) for each in watched]
 
 
-def _network(subjects: Sequence[Subject], metrics: Metrics, now: datetime) -> Mapping[WorkstationId, Sequence[Traffic]]:
+def _with_network(watched: Sequence[Watched], metrics: Metrics, now: datetime) -> list[Watched]:
     """Network samples of those whose owner wants the network to count."""
     traffic: dict[WorkstationId, Sequence[Traffic]] = {}
-    for period, group in _by_period([each for each in subjects if each.policy.network_rate is not None]).items():
+    counted = [each for each in watched if each.policy.network_rate is not None]
+    for period, group in _by_period(counted).items():
         measured = metrics.network([each.instance for each in group], _since(group, now), period, now)
-        traffic.update({each.instance.id: measured.get(each.instance.id, ()) for each in group})
-    return traffic
+        traffic.update({each.id: measured.get(each.id, ()) for each in group})
+    return [each.knowing(network=traffic.get(each.id)) for each in watched]
 
 
-def _by_period(subjects: Sequence[Subject]) -> Mapping[timedelta, Sequence[Subject]]:
-    groups: dict[timedelta, list[Subject]] = {}
-    for subject in subjects:
-        groups.setdefault(subject.policy.cpu_period, []).append(subject)
+def _by_period(watched: Sequence[Watched]) -> Mapping[timedelta, Sequence[Watched]]:
+    groups: dict[timedelta, list[Watched]] = {}
+    for each in watched:
+        groups.setdefault(each.policy.cpu_period, []).append(each)
     return groups
 
 
-def _since(group: Sequence[Subject], now: datetime) -> Mapping[WorkstationId, datetime]:
-    return {each.instance.id: max(each.instance.launched_at, now - _reach(each.policy)) for each in group}
+def _since(group: Sequence[Watched], now: datetime) -> Mapping[WorkstationId, datetime]:
+    return {each.id: max(each.instance.launched_at, now - _reach(each.policy)) for each in group}
 
 
 def _reach(policy: Policy) -> timedelta:
     return 2 * (policy.idle_after or timedelta(0)) + policy.weak_signals + _LOOK_BACK
-
-
-def _judged(subject: Subject, samples: Sequence[Sample], traffic: Sequence[Traffic] | None, now: datetime) -> Looked:
-    answer = subject.heard.answer
-    if subject.policy.probe is Probe.NONE:
-        answer = None
-    elif answer is None:
-        answer = Unread(now, "it was asked; its answer is read at the next look")
-    activity = Activity(
-        subject.instance.launched_at,
-        samples,
-        answer,
-        traffic,
-        subject.heard.history,
-        subject.kept_awake_until,
-        subject.started_at,
-        subject.heard.worked_at,
-    )
-    return Looked(subject, activity, assess(activity, subject.policy, now))
-
-
-def recorded(looked: Looked, before: SweepRecord | None, now: datetime) -> SweepRecord:
-    """The journal's record of a look, without what lies ahead."""
-    subject, activity = looked.subject, looked.activity
-    # A point may arrive late, so a little more is kept than what is new.
-    lately = before.at - METRIC_DELAY - subject.policy.cpu_period if before is not None else activity.launched_at
-    asked = subject.heard.asked
-    return SweepRecord(
-        workstation=subject.instance.id,
-        at=now,
-        launched_at=activity.launched_at,
-        verdict=looked.verdict,
-        processor=tuple(each for each in activity.processor if each.at >= lately)[-_MOST_SAMPLES:],
-        network=None if activity.network is None else _lately(activity.network, lately),
-        answer=subject.heard.answer,
-        asked_command=asked.command if asked is not None else "",
-        asked_at=asked.at if asked is not None else None,
-        history=subject.heard.history,
-        worked_at=looked.verdict.worked_at or activity.worked_at,
-        kept_awake_until=activity.kept_awake_until,
-        started_at=activity.started_at,
-        kept_awake_from=subject.kept_awake_from,
-    )
-
-
-def _lately(network: Sequence[Traffic], since: datetime) -> tuple[Traffic, ...]:
-    return tuple(each for each in network if each.at >= since)[-_MOST_SAMPLES:]

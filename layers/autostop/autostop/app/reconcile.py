@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from autostop.app.execute import Executor, table_of_calls
-from autostop.app.measure import Heard, Subject, consult, judge, remembered
-from autostop.idle.history import follow
-from autostop.idle.reading import Reading, Unread
-from autostop.idle.verdict import VerdictKind
+from autostop.app.measure import ask, at_hand, look_before_stop
+from autostop.idle.reading import Reading
+from autostop.idle.stop import LastLook
 from autostop.model import Instance, InstanceState, Jupyter, Observation, WorkstationId
 from autostop.ports import (
     Asker,
@@ -38,11 +37,6 @@ _NAP = timedelta(seconds=1)
 _LEASE_BUSY_RETRY = timedelta(seconds=2)
 # An error that goes on is waited for twice as long each time, up to this.
 _LONGEST_RETRY = timedelta(minutes=15)
-# How fresh an answer must be to stop a workstation by it, and how old what sweeps saw before may be.
-_ANSWER_HOLDS_FOR = timedelta(minutes=1)
-_ASKED_ANEW_FOR = timedelta(minutes=10)
-_OLD_ANSWER_HOLDS_FOR = timedelta(minutes=5)
-_REMEMBERED_FOR = timedelta(hours=1)
 
 _REACHED = {
     Wanted.RUN: "the workstation is ready",
@@ -181,46 +175,27 @@ class Reconciler:
         """Ask whether Jupyter answers, until it did once since the launch."""
         if _since_launch(state, instance) and state.reading is not None and state.reading.servers:
             return state
-        heard = Heard(state.answer, asked=state.asked)
-        return self._ask(state, Subject(instance, policy, state.intent, state.kept_awake_until, heard))[0]
+        [watched] = ask([at_hand(state, instance, policy)], self.asker, self.clock())
+        return self._keep(state, state.hearing(watched.activity.answer, watched.asked))
 
-    def _ask(self, state: State, subject: Subject) -> tuple[State, Subject]:
-        """Collect the answer, or ask; the state that remembers it, and the subject with it."""
-        [asked] = consult([subject], self.asker, self.clock())
-        if asked.heard == subject.heard:
-            return state, subject
-        return self.ledger.save(state.hearing(asked.heard.answer, asked.heard.asked)), asked
+    def _keep(self, before: State, state: State) -> State:
+        return state if state == before else self.ledger.save(state)
 
     def _look_once_more(self, state: State, instance: Instance, intent: Intent, stop: Outcome) -> tuple[State, Outcome]:
         """Before a stop for idleness: minutes may have passed since the verdict, so measure and ask again."""
-        now = self.clock()
         policy, _ = policy_for(self.defaults, instance.tags)
-        heard = Heard(state.answer, asked=state.asked)
-        subject = Subject(instance, policy, intent, state.kept_awake_until, heard)
-        # Where answers take longer than that, they would never be fresh: then an older one has to do.
-        holds_for = _ANSWER_HOLDS_FOR if now - intent.at < _ASKED_ANEW_FOR else _OLD_ANSWER_HOLDS_FOR
-        if policy.probe is not Probe.NONE:
-            if not _is_fresh(state.answer, now, holds_for):
-                state, subject = self._ask(state, subject)
-            # A question that is not answered in time is answered by that (`Asker.collect`).
-            if not _is_fresh(state.answer, now, holds_for) and state.asked is not None:
-                return state, Wait("asking the workstation once more before the stop", _BRIEF)
-        verdict = judge(replace(subject, heard=self._remember(state, instance, policy)), self.metrics, now)
-        if verdict.kind is VerdictKind.IDLE:
+        look, heard, verdict = look_before_stop(
+            state, instance, policy, intent.at, self.ledger, self.metrics, self.asker, self.clock()
+        )
+        state = self._keep(state, heard)
+        if look is LastLook.STOP:
             return state, stop
-        # No sweep may have seen it: who logs out right after takes along what showed it.
-        seen = replace(state, worked_at=verdict.worked_at)
-        return seen, want(intent, Wanted.RUN, By.FOUND, f"it is not put to sleep: {verdict.headline}", self.clock())
-
-    def _remember(self, state: State, instance: Instance, policy: Policy) -> Heard:
-        """What sweeps heard up to now, with the answer of this state added."""
-        # Not only of the newest sweep: that leaves out what is being stopped.
-        now = self.clock()
-        records = self.ledger.seen(state.workstation, now - _REMEMBERED_FOR, now)
-        heard = replace(remembered(records[-1] if records else None, instance), answer=state.answer, asked=None)
-        if isinstance(state.answer, Reading):
-            heard = replace(heard, history=follow(heard.history, state.answer, policy))
-        return heard
+        if look is LastLook.TURN_BACK and verdict is not None:
+            # No sweep may have seen it: who logs out right after takes along what showed it.
+            seen = replace(state, worked_at=verdict.worked_at)
+            return seen, want(intent, Wanted.RUN, By.FOUND, f"it is not put to sleep: {verdict.headline}", self.clock())
+        # A question that is not answered in time is answered by that (`Asker.collect`).
+        return state, Wait("asking the workstation once more before the stop", _BRIEF)
 
     def _carry_out(self, state: State, intent: Intent, outcome: Outcome, last: _Last, until: datetime) -> str | None:
         now = self.clock()
@@ -287,10 +262,6 @@ class Reconciler:
 
 def _stops(outcome: Outcome) -> bool:
     return isinstance(outcome, Step) and outcome.call is Call.STOP
-
-
-def _is_fresh(answer: Reading | Unread | None, now: datetime, holds_for: timedelta) -> bool:
-    return answer is not None and now - answer.at <= holds_for
 
 
 def _wants(state: State) -> bool:

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from autostop.app.measure import Looked, Subject, look, recorded, remembered
+from autostop.app.measure import Watched, measure, verdict_on, watch
 from autostop.idle.record import SweepRecord
+from autostop.idle.signs import METRIC_DELAY
 from autostop.idle.stop import StopPlan, plan_stop
-from autostop.idle.verdict import VerdictKind
-from autostop.model import Instance, InstanceState, WorkstationId
-from autostop.notice import Notice, NoticeKind, stops_soon, unknown_for_long
+from autostop.idle.verdict import Verdict, VerdictKind
+from autostop.model import Instance, WorkstationId
+from autostop.notice import NoticeKind, stops_soon, unknown_for_long
 from autostop.ports import (
     Announcer,
     Asker,
@@ -32,6 +33,8 @@ from autostop.sleep.intent import By, Intent, Wanted, reconsider
 # takes two calls, and somebody may adopt thousands at once.
 _MOST_FRESH = 50
 _TURNED_BACK_LATELY = timedelta(hours=1)
+# Of the first record of a run: as many as fit into an item of the table, whatever the window.
+_MOST_SAMPLES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,50 +58,8 @@ class Swept:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """One workstation that was found. brief: None when the index does not know it; before: of the sweep before."""
-
-    instance: Instance
-    policy: Policy
-    problems: tuple[str, ...]
-    brief: Brief | None
-    before: SweepRecord | None
-
-    @property
-    def intent(self) -> Intent | None:
-        return self.brief.intent if self.brief is not None else None
-
-    @property
-    def kept_awake_until(self) -> datetime | None:
-        return self.brief.kept_awake_until if self.brief is not None else None
-
-    @property
-    def is_judged(self) -> bool:
-        """An intent that is not reached yet belongs to the reconciler; nobody judges meanwhile."""
-        running = self.instance.state is InstanceState.RUNNING
-        return running and (self.intent is None or self.intent.settled)
-
-    def subject(self) -> Subject:
-        heard = remembered(self.before, self.instance)
-        if self.brief is not None:
-            moments = [at for at in (heard.worked_at, self.brief.worked_at) if at and at > self.instance.launched_at]
-            heard = replace(heard, worked_at=max(moments, default=None))
-        promised_at = self.brief.kept_awake_from if self.brief is not None else None
-        return Subject(self.instance, self.policy, self.intent, self.kept_awake_until, heard, promised_at)
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """What was seen of one workstation, what lies ahead of it, and what its owner is to be told."""
-
-    seen: SweepRecord
-    plan: StopPlan
-    notices: tuple[Notice, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Everything that a sweep works with."""
+    """A sweep, with its ports."""
 
     instances: Instances
     metrics: Metrics
@@ -115,70 +76,66 @@ class Sweeper:
         changed rests on the state itself, read anew. If the owner taps meanwhile, the write is refused and the next
         sweep judges anew.
         """
-        briefs, before = self.ledger.overview(), self.ledger.latest_sweep(now)
-        found = [self._found(each, briefs.get(each.id), before.get(each.id), now) for each in self.instances.tagged()]
-        subjects = {each.instance.id: each.subject() for each in found if each.is_judged}
-        looks = look(tuple(subjects.values()), self.metrics, self.asker, now) if subjects else []
-        memory = {each.instance.id: each.before for each in found}
-        judged = {each.subject.instance.id: _judge(each, memory[each.subject.instance.id], now) for each in looks}
-        refused = self._tell(judged)
-        judged = {key: _untold(each) if key in refused else each for key, each in judged.items()}
-        if judged:
-            self.ledger.write_journal([each.seen for each in judged.values()], now)
+        briefs, before, instances = self.ledger.overview(), self.ledger.latest_sweep(now), self.instances.tagged()
+        new = [each.id for each in instances if each.id not in briefs]
+        known = {each.id: briefs.get(each.id) or Brief(each.id, 0) for each in instances}
+        watched = [self._watch(each, known[each.id], before.get(each.id), now) for each in instances]
+        to_judge = [each for each in watched if each.is_judged]
+        measured = measure(to_judge, self.metrics, self.asker, now) if to_judge else []
+        judged, refused = self._tell([_judged(each, now) for each in measured])
+        records = [each.record for each in judged.values() if each.record is not None]
+        if records:
+            self.ledger.write_journal(records, now)
         intents, skipped = {}, {key: f"its owner could not be told: {why}" for key, why in refused.items()}
-        fresh = {each.instance.id for each in [each for each in found if each.brief is None][:_MOST_FRESH]}
-        for each in found:
-            workstation = each.instance.id
+        written = frozenset(new[:_MOST_FRESH])
+        for each in watched:
             try:
-                wanted = self._conclude(each, judged.get(workstation), now, is_written=workstation in fresh)
+                wanted = self._conclude(judged.get(each.id, each), now, is_written=each.id in written)
             except ConflictError:
-                skipped[workstation] = "its state was changed meanwhile"
+                skipped[each.id] = "its state was changed meanwhile"
             except (TransientError, DeniedError) as error:
-                skipped[workstation] = str(error)
+                skipped[each.id] = str(error)
             else:
                 if wanted:
-                    intents[workstation] = wanted
+                    intents[each.id] = wanted
         return Swept(
-            {key: f"{each.seen.verdict.kind}: {each.seen.verdict.headline}" for key, each in judged.items()},
+            {each.workstation: f"{each.verdict.kind}: {each.verdict.headline}" for each in records},
             intents,
             skipped,
             {key: "; ".join(notice.text for notice in each.notices) for key, each in judged.items() if each.notices},
         )
 
-    def _found(self, instance: Instance, brief: Brief | None, before: SweepRecord | None, now: datetime) -> _Found:
+    def _watch(self, instance: Instance, state: Brief, before: SweepRecord | None, now: datetime) -> Watched:
         policy, problems = policy_for(self.defaults, instance.tags)
-        if before is None and brief is not None and _turned_back(brief, now):
+        if before is None and _turned_back(state, now):
             # While it was being stopped no sweep judged it; what it was told before still holds.
             records = self.ledger.seen(instance.id, now - _TURNED_BACK_LATELY, now)
             before = records[-1] if records else None
-        same_run = before is not None and before.launched_at == instance.launched_at
-        return _Found(instance, policy, problems, brief, before if same_run else None)
+        return replace(watch(instance, policy, state, before), problems=problems)
 
-    def _tell(self, judged: Mapping[WorkstationId, _Judged]) -> Mapping[WorkstationId, str]:
-        """Announce all notices at once; of whom the owner could not be told, and why."""
-        notices = [notice for each in judged.values() for notice in each.notices]
+    def _tell(self, judged: Sequence[Watched]) -> tuple[Mapping[WorkstationId, Watched], Mapping[WorkstationId, str]]:
+        """Announce all notices at once; the workstations after it, and of whom the owner could not be told, and why."""
+        notices = [notice for each in judged for notice in each.notices]
         refused = self.announcer.announce(notices) if notices else {}
-        return {notice.workstation: why for notice, why in refused.items()}
+        untold = {notice.workstation: why for notice, why in refused.items()}
+        return {each.id: _untold(each) if each.id in untold else each for each in judged}, untold
 
-    def _conclude(self, found: _Found, judged: _Judged | None, now: datetime, *, is_written: bool) -> str | None:
+    def _conclude(self, watched: Watched, now: datetime, *, is_written: bool) -> str | None:
         """Want what follows; the new intent in words, or None. is_written: the state is new to the index."""
-        plan = judged.plan if judged is not None else None
-        brief, instance = found.brief, found.instance
-        told = brief.problems if brief is not None else briefly(found.problems)
-        if is_written or told != briefly(found.problems) or self._follows(found, brief, plan, now):
-            state = self.ledger.load(instance.id)
-            known = replace(state, problems=found.problems)
+        known = watched.state
+        if is_written or known.problems != briefly(watched.problems) or _intent_after(watched, now):
+            state = self.ledger.load(watched.id)
             # The index lags: what was judged by an older state than this waits for the next sweep.
-            if state.version != (brief.version if brief is not None else 0):
-                plan = None
-            intent = self._follows(found, known, plan, now)
+            plan = watched.plan if state.version == known.version else StopPlan()
+            anew = replace(state, problems=watched.problems)
+            intent = _intent_after(replace(watched, state=anew, plan=plan), now)
             if intent is not None:
-                return self._want(known, intent, now)
-            if is_written or known != state:
-                self.ledger.save(known)
-        if found.intent is not None and not found.intent.settled:
+                return self._want(anew, intent, now)
+            if is_written or anew != state:
+                self.ledger.save(anew)
+        if known.intent is not None and not known.intent.settled:
             # Should every event and message have been lost, the sweep brings the reconciler back.
-            self.queue.wake(instance.id)
+            self.queue.wake(watched.id)
         return None
 
     def _want(self, state: State, intent: Intent, now: datetime) -> str:
@@ -188,49 +145,74 @@ class Sweeper:
         self.queue.wake(state.workstation)
         return f"{intent.wanted}: {intent.why}"
 
-    def _follows(
-        self, found: _Found, known: State | Brief | None, plan: StopPlan | None, now: datetime
-    ) -> Intent | None:
-        stop = None
-        if plan is not None and plan.due:
-            stop = (By.IDLE if plan.cause is By.IDLE else By.LIMIT, plan.why)
-        intent, kept_awake_until = (known.intent, known.kept_awake_until) if known is not None else (None, None)
-        return reconsider(found.instance, intent, stop, found.policy, kept_awake_until, now)
+
+def _intent_after(watched: Watched, now: datetime) -> Intent | None:
+    """The new intent that follows; None when things stay as they are. Pure."""
+    plan, state = watched.plan, watched.state
+    stop = (plan.cause, plan.why) if plan.due and plan.cause is not None else None
+    return reconsider(watched.instance, state.intent, stop, watched.policy, state.kept_awake_until, now)
 
 
-def _judge(looked: Looked, before: SweepRecord | None, now: datetime) -> _Judged:
-    """What lies ahead, and what the owner is to be told. Pure."""
-    subject, activity, verdict = looked.subject, looked.activity, looked.verdict
-    warned = before.warned if before is not None else None
-    until, made_at = activity.kept_awake_until, subject.kept_awake_from
-    plan = plan_stop(verdict, subject.policy, activity.begins_at, until, warned, now, made_at)
-    seen = recorded(looked, before, now)
-    seen = replace(seen, warned=plan.warned, stop_at=plan.stop_at, stop_cause=plan.cause)
-    notices: Sequence[Notice] = ()
+def _judged(watched: Watched, now: datetime) -> Watched:
+    """With what lies ahead, what the owner is to be told, and the record of it. Pure."""
+    activity, before, policy = watched.activity, watched.before, watched.policy
+    verdict, warned = verdict_on(watched, now), before.warned if before is not None else None
+    kept_until, kept_from = activity.kept_awake_until, watched.state.kept_awake_from
+    plan = plan_stop(verdict, policy, activity.begins_at, kept_until, warned, now, kept_from)
+    notices = []
     if plan.is_new and plan.warned is not None:
-        notices = [stops_soon(subject.instance, verdict, plan.warned, now)]
+        notices.append(stops_soon(watched.instance, verdict, plan.warned, now))
+    unknown_since, told_unknown = None, False
     if verdict.kind is VerdictKind.UNKNOWN:
-        since = (before.unknown_since if before is not None else None) or now
-        told = before is not None and before.told_unknown and before.unknown_since is not None
-        limit = subject.policy.report_unknown_after
-        long_enough = limit is not None and now - since >= limit
-        if long_enough and not told:
-            notices = [*notices, unknown_for_long(subject.instance, verdict, since, now)]
-        seen = replace(seen, unknown_since=since, told_unknown=told or long_enough)
-    return _Judged(seen, plan, tuple(notices))
+        unknown_since = (before.unknown_since if before is not None else None) or now
+        told_unknown = before is not None and before.told_unknown and before.unknown_since is not None
+        limit = policy.report_unknown_after
+        if not told_unknown and limit is not None and now - unknown_since >= limit:
+            notices.append(unknown_for_long(watched.instance, verdict, unknown_since, now))
+            told_unknown = True
+    record = replace(_record(watched, verdict, plan, now), unknown_since=unknown_since, told_unknown=told_unknown)
+    return replace(watched, plan=plan, notices=tuple(notices), record=record)
 
 
-def _turned_back(brief: Brief, now: datetime) -> bool:
-    intent = brief.intent
+def _untold(watched: Watched) -> Watched:
+    """The workstation whose owner could not be told: nothing of it counts as told."""
+    plan, record = watched.plan, watched.record
+    if record is None:
+        return watched
+    plan = replace(plan, warned=None, due=False) if plan.is_new else plan
+    tried = any(notice.kind is NoticeKind.UNKNOWN_FOR_LONG for notice in watched.notices)
+    record = replace(record, warned=plan.warned, told_unknown=record.told_unknown and not tried)
+    return replace(watched, plan=plan, notices=(), record=record)
+
+
+def _record(watched: Watched, verdict: Verdict, plan: StopPlan, now: datetime) -> SweepRecord:
+    activity, before, asked = watched.activity, watched.before, watched.asked
+    # A point may arrive late, so a little more is kept than what is new.
+    lately = before.at - METRIC_DELAY - watched.policy.cpu_period if before is not None else activity.launched_at
+    network = activity.network
+    return SweepRecord(
+        workstation=watched.id,
+        at=now,
+        launched_at=activity.launched_at,
+        verdict=verdict,
+        processor=tuple(each for each in activity.processor if each.at >= lately)[-_MOST_SAMPLES:],
+        network=None if network is None else tuple(each for each in network if each.at >= lately)[-_MOST_SAMPLES:],
+        answer=activity.answer,
+        asked_command=asked.command if asked is not None else "",
+        asked_at=asked.at if asked is not None else None,
+        history=activity.history,
+        worked_at=verdict.worked_at or activity.worked_at,
+        kept_awake_from=watched.state.kept_awake_from,
+        kept_awake_until=activity.kept_awake_until,
+        started_at=activity.started_at,
+        warned=plan.warned,
+        stop_at=plan.stop_at,
+        stop_cause=plan.cause,
+    )
+
+
+def _turned_back(state: Brief, now: datetime) -> bool:
+    intent = state.intent
     if intent is None or intent.wanted is not Wanted.RUN or intent.by not in (By.FOUND, By.PROMISE):
         return False
     return intent.settled and now - intent.at < _TURNED_BACK_LATELY
-
-
-def _untold(judged: _Judged) -> _Judged:
-    if not judged.notices:
-        return judged
-    plan = replace(judged.plan, warned=None, due=False) if judged.plan.is_new else judged.plan
-    tried = any(notice.kind is NoticeKind.UNKNOWN_FOR_LONG for notice in judged.notices)
-    told_unknown = judged.seen.told_unknown and not tried
-    return _Judged(replace(judged.seen, warned=plan.warned, told_unknown=told_unknown), plan, ())
