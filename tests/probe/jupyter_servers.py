@@ -1,7 +1,6 @@
 """Real Jupyter servers on loopback, and false ones that misbehave on purpose."""
 
 import contextlib
-import hashlib
 import http.client
 import json
 import os
@@ -15,17 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_server.auth.security import passwd
+
+from autostop_local.world import certificate
 
 TOKEN = "a-token-of-the-tests-7f3e"
 PASSWORD = "a-password-of-the-tests"
@@ -40,28 +36,12 @@ class Certificate:
 
 
 def make_certificate(folder: Path) -> Certificate:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a workstation")])
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(yesterday)
-        .not_valid_after(yesterday + timedelta(days=30))
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "certificate.pem"
-    pem.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        )
-    )
-    der = certificate.public_bytes(serialization.Encoding.DER)
-    return Certificate(pem, hashlib.sha256(der).hexdigest())
+    """In one file with its key, as Jupyter takes it."""
+    pem, key = folder / "certificate.pem", folder / "key.pem"
+    certificate.make_certificate(pem, key, name="a workstation", for_localhost=False)
+    sha256 = certificate.certificate_sha256(pem)
+    pem.write_bytes(pem.read_bytes() + key.read_bytes())
+    return Certificate(pem, sha256)
 
 
 class RealServer:

@@ -1,4 +1,4 @@
-"""The self-signed certificate of a workstation."""
+"""Self-signed certificates, such as workstations have."""
 
 import hashlib
 import ipaddress
@@ -12,15 +12,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_certificate(certificate: Path, key: Path, *, name: str) -> None:
-    """Write a new key and its certificate as PEM files, for localhost and ten years.
+def make_certificate(certificate: Path, key: Path, *, name: str, for_localhost: bool = True) -> None:
+    """Write a new key and its certificate as PEM files, for ten years. for_localhost: without it, for no host at all.
 
     Dated by the wall clock whatever the world's: TLS clients look at theirs.
     """
     private = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
-    signed = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -28,14 +28,11 @@ def make_certificate(certificate: Path, key: Path, *, name: str) -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=3650))
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
-            ),
-            critical=False,
-        )
-        .sign(private, hashes.SHA256())
     )
+    if for_localhost:
+        hosts = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
+        builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+    signed = builder.sign(private, hashes.SHA256())
     key.touch(mode=0o600)
     key.write_bytes(
         private.private_bytes(
