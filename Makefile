@@ -32,10 +32,11 @@ test: setup $(PROGRAMS) test-runtime ## run every test, the end-to-end ones too
 # The Python of Lambda's runtime, where this machine has one. The built functions run on it in any case.
 RUNTIME := $(shell sed -n 's/^ *Runtime: python//p' template.yaml)
 RUNTIME_PYTHON := $(shell PATH="$$PWD/.tools/bin:$$PATH" sh layers/autostop/find-python $(RUNTIME))
+RUNTIME_VENV := $(if $(RUNTIME_PYTHON),.venv-runtime/.synced)
 
 .PHONY: test-runtime
 ifdef RUNTIME_PYTHON
-test-runtime: .venv-runtime/.synced ## run the tests of the decisions and the handlers on the Python of Lambda's runtime
+test-runtime: $(RUNTIME_VENV) ## run the tests of the decisions and the handlers on the Python of Lambda's runtime
 	.venv-runtime/bin/pytest --numprocesses 2 --dist loadfile --ignore tests/handlers/test_built_functions.py \
 		tests/idle tests/sleep tests/handlers tests/test_*.py
 else
@@ -44,7 +45,7 @@ test-runtime:
 endif
 
 .PHONY: invoke
-invoke: setup ## let a built function answer an example event under Lambda's runtime: EVENT=api-page
+invoke: .venv/.synced .venv-sam/.synced $(RUNTIME_VENV) ## let a built function answer an example event under Lambda's runtime: EVENT=api-page
 	@.venv/bin/python -m tests.handlers.invoke $(EVENT)
 
 .PHONY: coverage
@@ -78,8 +79,12 @@ traces: .venv/.synced ## judge the labelled traces by our rule and by those of t
 	.venv/bin/python -m tests.traces
 
 .PHONY: bench
-bench: .venv/.synced .venv-custodian/.synced ## count the AWS calls of a sweep over 1,000 workstations, beside Cloud Custodian's
+bench: .venv/.synced .venv-sam/.synced $(RUNTIME_VENV) .venv-custodian/.synced ## time cold starts, count a sweep's AWS calls beside Cloud Custodian's
 	.venv/bin/python -m tests.bench
+
+.PHONY: lines
+lines: ## count the lines of Python by room, beside what each may have
+	@$(PYTHON) -m tests.lines
 
 .PHONY: check
 check: check-style check-types check-layers check-template ## run every check that needs no running

@@ -1,4 +1,4 @@
-"""`make bench`: counts the AWS calls of a sweep, beside Cloud Custodian's, prints a table and keeps it in build/."""
+"""`make bench`: times cold starts and counts the AWS calls of a sweep, beside others'; prints and keeps both."""
 
 import argparse
 import json
@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+from autostop_local.runtime import NoRuntimeError
+from tests.bench import cold_start
 from tests.bench.measure import measure
 from tests.bench.report import BUDGET_FOR, LARGEST, broken, in_words, numbers
 
@@ -17,15 +19,25 @@ def main() -> int:
     parser.add_argument("--report", type=Path, default=Path("build/bench.json"))
     asked = parser.parse_args()
     began = time.monotonic()
+    print("starting each function several times", file=sys.stderr, flush=True)
+    starts, said = None, []
+    try:
+        starts = cold_start.measure()
+    except NoRuntimeError as error:
+        said = [f"NOT MEASURED: cold starts. {error}"]
     measured = []
     for size in asked.sizes:
         print(f"sweeping {size:,} workstations", file=sys.stderr, flush=True)
         measured.append(measure(size, beside_custodian=size == BUDGET_FOR))
-    report = numbers(measured) | {"seconds": round(time.monotonic() - began, 1)}
+    report = numbers(measured) | {
+        "cold_starts": starts.numbers() if starts else None,
+        "seconds": round(time.monotonic() - began, 1),
+    }
     asked.report.parent.mkdir(parents=True, exist_ok=True)
     asked.report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print("\n".join(in_words(measured)))
-    return 1 if broken(measured) else 0
+    over = starts.broken() if starts else []
+    print("\n".join([*(starts.in_words() if starts else said), *over, *in_words(measured)]))
+    return 1 if broken(measured) or over else 0
 
 
 if __name__ == "__main__":

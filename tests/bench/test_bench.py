@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.bench.cold_start import BARE, ColdStart, ColdStarts
 from tests.bench.function import Invoked
 from tests.bench.measure import Measured, measure
 from tests.bench.report import broken, in_words, numbers
@@ -55,3 +56,11 @@ def test_the_first_sweep_has_no_answers_to_read_and_is_not_the_one_that_is_told(
     first, *later = small.sweeps["asked"]
     assert "ssm ListCommandInvocations" not in first.calls
     assert small.steady("asked") in later
+
+
+@pytest.mark.parametrize(("answered_ms", "over"), [(125.0, 0), (126.0, 1)])
+def test_a_cold_start_is_held_against_that_of_a_bare_function(answered_ms: float, over: int) -> None:
+    starts = ColdStarts({BARE: ColdStart(90.0, 100.0), "api": ColdStart(90.0, answered_ms)}, "Python 3.13")
+    assert len(starts.broken()) == over
+    assert starts.in_words()[-1].split()[-1] == f"{answered_ms / 100:.2f}"
+    assert starts.numbers()["functions"]["api"]["ratio"] == answered_ms / 100

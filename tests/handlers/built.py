@@ -16,12 +16,13 @@ def built_layer(directory: Path, say: Say) -> Path:
     return directory / "AutostopLayer" / "python"
 
 
-@contextmanager
-def function(name: str, layer: Path, url: str, other: Mapping[str, str] | None = None) -> Iterator[Runtime]:
-    """One of the functions, not started yet. url: of the account; other: variables beside those of events/env.json.
+def variables_in(url: str) -> Mapping[str, str]:
+    """What a function is told in the account at this endpoint."""
+    return {**VARIABLES, "AWS_ENDPOINT_URL": url}
 
-    Their code is what stands in the repository: sam builds the layer only.
-    """
-    variables = {**VARIABLES, "AWS_ENDPOINT_URL": url, **(other or {})}
-    with runtime(ROOT / "functions" / name, [layer], variables) as running:
+
+@contextmanager
+def function(name: str, layer: Path, url: str) -> Iterator[Runtime]:
+    """One of the functions, not started yet. Its code is what stands in the repository: sam builds the layer only."""
+    with runtime(ROOT / "functions" / name, [layer], variables_in(url)) as running:
         yield running
