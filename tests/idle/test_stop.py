@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autostop.idle.stop import StopPlan, Warned, plan_stop
+from autostop.idle.reading import Reading, Unread
+from autostop.idle.stop import LastLook, StopPlan, Warned, last_look, plan_stop
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.schedule import parse_schedule
 from autostop.settings import Policy
@@ -206,3 +207,46 @@ def test_nobody_is_stopped_who_was_not_told_in_time(
         assert plan.warned is not None
         assert plan.stop_at is not None
         assert plan.stop_at >= plan.warned.at + WARN
+
+
+SECOND = timedelta(seconds=1)
+LATELY, LONG_AGO = NOW - minutes(2), NOW - minutes(10)
+
+
+def answered(ago: timedelta) -> Reading:
+    return Reading(NOW - ago, ())
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted_at", "may_ask", "has_asked", "expected"),
+    [
+        pytest.param(None, LATELY, True, False, LastLook.ASK, id="nobody asked yet"),
+        pytest.param(None, LATELY, True, True, LastLook.WAIT, id="asked just now"),
+        pytest.param(None, LATELY, False, False, LastLook.MEASURE, id="the owner lets nobody ask"),
+        pytest.param(answered(minutes(1)), LATELY, True, False, LastLook.MEASURE, id="an answer a minute old"),
+        pytest.param(answered(minutes(1) + SECOND), LATELY, True, False, LastLook.ASK, id="older"),
+        pytest.param(answered(minutes(5)), LONG_AGO + SECOND, True, True, LastLook.WAIT, id="old, wanted lately"),
+        pytest.param(answered(minutes(5)), LONG_AGO, True, False, LastLook.MEASURE, id="old, wanted ten minutes ago"),
+        pytest.param(answered(minutes(5) + SECOND), LONG_AGO, True, False, LastLook.ASK, id="older still"),
+        pytest.param(Unread(NOW, "no agent"), LATELY, True, True, LastLook.MEASURE, id="an answer that says nothing"),
+    ],
+)
+def test_before_a_stop_a_fresh_answer_is_waited_for(
+    answer: Reading | Unread | None, wanted_at: datetime, may_ask: bool, has_asked: bool, expected: LastLook
+) -> None:
+    asked = {"may_ask": may_ask, "has_asked": has_asked}
+
+    assert last_look(answer, None, **asked, wanted_at=wanted_at, now=NOW) is expected
+    # A verdict makes up for no answer.
+    idle = verdict(NOW, VerdictKind.IDLE)
+    then = LastLook.STOP if expected is LastLook.MEASURE else expected
+    assert last_look(answer, idle, **asked, wanted_at=wanted_at, now=NOW) is then
+
+
+@pytest.mark.parametrize("kind", VerdictKind)
+def test_only_what_is_idle_to_the_last_is_stopped(kind: VerdictKind) -> None:
+    fresh = answered(SECOND)
+
+    look = last_look(fresh, verdict(NOW, kind), may_ask=True, has_asked=True, wanted_at=LATELY, now=NOW)
+
+    assert look is (LastLook.STOP if kind is VerdictKind.IDLE else LastLook.TURN_BACK)

@@ -68,14 +68,26 @@ _NAMED = (
     (
         "autostop/app/sweep.py",
         "an index that lags decides nothing",
-        "state.version != (brief.version if brief is not None else 0)",
-        "False",
+        "watched.plan if state.version == known.version else StopPlan()",
+        "watched.plan",
     ),
     (
         "autostop/idle/stop.py",
         "nobody is stopped who was not told in time",
         "stop_at <= now and was_told_long_enough",
         "stop_at <= now",
+    ),
+    (
+        "autostop/idle/stop.py",
+        "right before a stop it must still be idle",
+        "LastLook.STOP if verdict.kind is VerdictKind.IDLE else LastLook.TURN_BACK",
+        "LastLook.STOP",
+    ),
+    (
+        "autostop/idle/stop.py",
+        "no old answer stops anything",
+        "answer is None or now - answer.at > holds_for",
+        "answer is None",
     ),
     (
         "autostop/idle/signs.py",
