@@ -60,7 +60,7 @@ _NAMED = (
         '"attribute_not_exists(workstation) OR #until < :now OR #until >= :now OR holder = :holder"',
     ),
     (
-        "autostop/sleep/intent.py",
+        "autostop/idle/stop.py",
         "a verdict from before the owner's wish counts for nothing",
         "intent is not None and now <= intent.at",
         "False",

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from autostop.idle.stop import StopPlan, order_stop
 from autostop.model import InstanceState
 from autostop.settings import Policy
 from autostop.sleep.intent import By, Intent, Wanted, following, reconsider
@@ -34,7 +35,9 @@ def look(
     kept_awake_until: datetime | None = None,
     now: datetime = NOW,
 ) -> Intent | None:
-    return reconsider(instance(state), before, stop, policy, kept_awake_until, now)
+    plan = StopPlan(now, stop[0], stop[1], due=True) if stop is not None else StopPlan()
+    known = (instance(state), before, policy, kept_awake_until, now)
+    return reconsider(*known) or order_stop(plan, *known)
 
 
 @pytest.mark.parametrize(

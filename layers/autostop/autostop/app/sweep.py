@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from autostop.app.measure import Watched, measure, verdict_on, watch
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import METRIC_DELAY
-from autostop.idle.stop import StopPlan, plan_stop
+from autostop.idle.stop import StopPlan, order_stop, plan_stop
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import Instance, WorkstationId
 from autostop.notice import NoticeKind, stops_soon, unknown_for_long
@@ -148,9 +148,9 @@ class Sweeper:
 
 def _intent_after(watched: Watched, now: datetime) -> Intent | None:
     """The new intent that follows; None when things stay as they are. Pure."""
-    plan, state = watched.plan, watched.state
-    stop = (plan.cause, plan.why) if plan.due and plan.cause is not None else None
-    return reconsider(watched.instance, state.intent, stop, watched.policy, state.kept_awake_until, now)
+    state = watched.state
+    known = (watched.instance, state.intent, watched.policy, state.kept_awake_until, now)
+    return reconsider(*known) or order_stop(watched.plan, *known)
 
 
 def _judged(watched: Watched, now: datetime) -> Watched:

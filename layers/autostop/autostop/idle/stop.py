@@ -12,8 +12,9 @@ from typing import Final
 
 from autostop.idle.reading import Reading, Unread
 from autostop.idle.verdict import Verdict, VerdictKind
+from autostop.model import Instance, InstanceState
 from autostop.settings import Policy, words
-from autostop.sleep.intent import By
+from autostop.sleep.intent import By, Intent, Wanted, following
 
 # A stop that is put off for longer than this, because an answer was missing, is told anew.
 _TOLD_FOR: Final = timedelta(hours=1)
@@ -121,6 +122,32 @@ def _still_holds(warned: Warned, verdict: Verdict, now: datetime) -> bool:
     """
     quiet = verdict.since is not None and verdict.since <= warned.at
     return warned.cause is By.IDLE and quiet and now - warned.stop_at <= _TOLD_FOR
+
+
+def order_stop(
+    plan: StopPlan,
+    instance: Instance,
+    intent: Intent | None,
+    policy: Policy,
+    kept_awake_until: datetime | None,
+    now: datetime,
+) -> Intent | None:
+    """The new intent for a stop that is due at `now`; None for none. Pure.
+
+    intent, kept_awake_until: as they are now. What the owner asked for since the plan was made overrules it.
+    """
+    if not plan.due or plan.cause is None or instance.state is not InstanceState.RUNNING:
+        return None
+    # What is asked for and not yet reached is the reconciler's business; and what should not run was found running.
+    if intent is not None and not (intent.settled and intent.wanted is Wanted.RUN):
+        return None
+    # The promise may have been made after the verdict, and so may the intent: a later tap overrules it.
+    if kept_awake_until is not None and now < kept_awake_until:
+        return None
+    if intent is not None and now <= intent.at:
+        return None
+    wanted = Wanted.SHELVE if policy.shelve_after is not None and not policy.shelve_after else Wanted.STOP
+    return following(intent, wanted, plan.cause, plan.why, now)
 
 
 # --- limits of the owner ---------------------------------------------------------------------------------------------

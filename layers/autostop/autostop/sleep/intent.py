@@ -1,4 +1,4 @@
-"""What is wanted of a workstation now, by whom, and why; and when a sweep wants something new."""
+"""What is wanted of a workstation now, by whom, and why; and what follows from what is found."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -61,38 +61,20 @@ def following(intent: Intent | None, wanted: Wanted, by: By, why: str, now: date
 
 
 def reconsider(
-    instance: Instance,
-    intent: Intent | None,
-    stop: tuple[By, str] | None,
-    policy: Policy,
-    kept_awake_until: datetime | None,
-    now: datetime,
+    instance: Instance, intent: Intent | None, policy: Policy, kept_awake_until: datetime | None, now: datetime
 ) -> Intent | None:
-    """The new intent that a sweep's look calls for; None when things stay as they are. Pure.
-
-    stop: by whom and why it is to be stopped, as judged at `now`; None when it is not.
-    """
+    """The new intent that follows from what an instance is found in, or from the time; None for none. Pure."""
     # What is asked for and not yet reached is the reconciler's business; a sweep never overrules it.
     if intent is not None and not intent.settled:
         return None
-    kept_awake = kept_awake_until is not None and now < kept_awake_until
     if instance.state is InstanceState.RUNNING:
-        # The promise may have been made after the verdict, and so may the intent: a later tap overrules it.
-        outdated = intent is not None and now <= intent.at
-        return _while_running(intent, None if kept_awake or outdated else stop, policy, now)
+        if intent is None or intent.wanted is Wanted.RUN:
+            return None
+        return following(intent, Wanted.RUN, By.FOUND, "it was found running: started outside Autostop", now)
+    kept_awake = kept_awake_until is not None and now < kept_awake_until
     if instance.state is InstanceState.STOPPED and not kept_awake:
         return _while_stopped(intent, policy, now)
     return None
-
-
-def _while_running(intent: Intent | None, stop: tuple[By, str] | None, policy: Policy, now: datetime) -> Intent | None:
-    if intent is not None and intent.wanted is not Wanted.RUN:
-        return following(intent, Wanted.RUN, By.FOUND, "it was found running: started outside Autostop", now)
-    if stop is None:
-        return None
-    by, why = stop
-    wanted = Wanted.SHELVE if policy.shelve_after is not None and not policy.shelve_after else Wanted.STOP
-    return following(intent, wanted, by, why, now)
 
 
 def _while_stopped(intent: Intent | None, policy: Policy, now: datetime) -> Intent | None:
