@@ -101,7 +101,7 @@ def _with_processor(history: History, reading: Reading, machine: Machine) -> His
 def _with_kernels(history: History, reading: Reading, machine: Machine) -> History:
     """Whether kernels were used since the answer before, and whether that takes a person."""
     # Somebody types, saves or computes: whatever else moves then, a person may be behind it.
-    moments = (*signs_of_a_person(reading, machine), history.cpu_at)
+    moments = (history.cpu_at, machine.typed_at, machine.edited_at, *(server.saved_at for server in reading.servers))
     person = any(at is not None and at > history.at for at in moments)
     used, before = _kernels_used(reading), history.kernel_active_at
     moved = used is not None and before is not None and used - before >= timedelta(seconds=1)
@@ -151,14 +151,6 @@ def is_polled(server: Server, reading: Reading) -> bool:
     """Whether a visible tab was open: it asks its server something every ten seconds."""
     at = server.server_active_at
     return at is not None and reading.at - at < _TAB_IS_OPEN
-
-
-def signs_of_a_person(reading: Reading, machine: Machine | None) -> list[datetime]:
-    """When somebody last typed in a terminal, or saved a notebook or a file in an editor."""
-    moments = [server.saved_at for server in reading.servers]
-    if machine is not None:
-        moments += [machine.typed_at, machine.edited_at]
-    return [at for at in moments if at is not None]
 
 
 def _kernels_used(reading: Reading) -> datetime | None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from autostop.idle.history import CPU_SECONDS_A_MINUTE, History, follow, is_polled, signs_of_a_person
+from autostop.idle.history import CPU_SECONDS_A_MINUTE, History, follow, is_polled
 from autostop.idle.reading import GPU_UNREAD, Machine, Reading, Unread
 from autostop.settings import Policy, words
 
@@ -189,128 +189,129 @@ class _Meter:
 def _answered(answer: Reading | Unread, activity: Activity, policy: Policy, now: datetime) -> Iterator[Sign]:
     if isinstance(answer, Unread):
         yield _unknown(f"asked: {answer.reason}", "no answer", now)
-        return
-    if answer.at < activity.launched_at or now - answer.at > ANSWER_VALID_FOR:
+    elif answer.at < activity.launched_at or now - answer.at > ANSWER_VALID_FOR:
         yield _unknown(f"asked: the last answer is from {answer.at:%H:%M} UTC", "too old", now)
-        return
-    for what in answer.missing:
-        # Whoever does not want GPUs to count need not mend one that cannot be read.
-        if what != GPU_UNREAD or policy.gpu_percent is not None:
-            yield _unknown(f"asked: {what}", "in part", answer.at)
-    yield _kernels(answer, activity, policy)
-    yield from _person(answer, activity)
-    history = activity.history or follow(None, answer, policy)
-    if answer.machine is not None and history is not None:
-        yield from _machine_at_work(answer, answer.machine, history, activity, policy)
     else:
-        # Over the network nothing else tells of work in a terminal than that something was shown there.
-        yield _last("terminals", "something was last shown in one", _shown_at(answer), answer, activity)
-    yield from _weak(answer, answer.machine, policy)
+        history = activity.history or follow(None, answer, policy)
+        yield from _Answer(answer, history, activity.launched_at, policy).signs()
 
 
 def _unknown(reason: str, value: str, seen_until: datetime) -> Sign:
     return Sign("answer", Effect.UNKNOWN, value, "", None, reason, seen_until)
 
 
-def _kernels(answer: Reading, activity: Activity, policy: Policy) -> Sign:
-    """Busy kernels are work; otherwise the newest use ends the quiet before it."""
-    busy = sum(server.busy for server in answer.servers)
-    count = sum(server.busy + server.idle + server.starting + server.other for server in answer.servers)
-    value = f"{busy} of {count} busy" if count else "none"
-    # A silent cell moves no moment, so a busy kernel counts by itself. A kernel that is `starting` for ever (nobody
-    # ever connected, or it crashed) is not work.
-    if busy and not _forgotten(_newest(server.busy_active_at for server in answer.servers), answer, activity, policy):
-        reason = f"Jupyter: {busy} busy kernel{'s' if busy > 1 else ''}"
-        return Sign("kernels", Effect.WORK, value, "none busy", None, reason, answer.at)
-    history = activity.history
-    used = [server.kernel_active_at for server in answer.servers]
-    polled_since = history.steady_since if history is not None else None
-    if history is not None and (history.only_reconnected or _forgotten(polled_since, answer, activity, policy)):
-        used = []
-    last = _newest([*used, history.busy_at if history is not None and not busy else None])
-    at = max(last or activity.launched_at, activity.launched_at)
-    reason = "Jupyter: no kernel was used" if last is None else f"Jupyter: last used at {at:%H:%M} UTC"
-    return Sign("kernels", Effect.QUIET, value, "none busy", at, reason, answer.at)
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer that holds now, with the history up to it; None for that when nothing of the machine is known."""
 
+    reading: Reading
+    history: History | None
+    launched_at: datetime
+    policy: Policy
 
-def _forgotten(since: datetime | None, answer: Reading, activity: Activity, policy: Policy) -> bool:
-    """True for what the owner wants ignored after so long: it has said nothing since, and nothing computes."""
-    limit = policy.ignore_kernels_older_than
-    if limit is None or since is None or answer.at - since <= limit:
-        return False
-    history = activity.history
-    computed = [at for at in (history.cpu_at, history.gpu_at) if at is not None] if history is not None else []
-    return all(answer.at - at > limit for at in computed)
+    def signs(self) -> Iterator[Sign]:
+        for what in self.reading.missing:
+            # Whoever does not want GPUs to count need not mend one that cannot be read.
+            if what != GPU_UNREAD or self.policy.gpu_percent is not None:
+                yield _unknown(f"asked: {what}", "in part", self.reading.at)
+        machine, servers = self.reading.machine, self.reading.servers
+        yield self._kernels(self.history)
+        # Typing without running anything moves nothing else.
+        if machine is not None:
+            yield self._last("keyboard", "a key was last pressed in a terminal", machine.typed_at)
+        saved = [*(server.saved_at for server in servers), machine.edited_at if machine is not None else None]
+        yield self._last("files", "a notebook or file was last saved", _newest(saved))
+        if machine is not None and self.history is not None:
+            yield from self._machine_at_work(machine, self.history)
+        else:
+            # Over the network nothing else tells of work in a terminal than that something was shown there.
+            yield self._last("terminals", "something was last shown in one", self._shown_at)
+        yield from self._weak(machine)
 
+    def _kernels(self, history: History | None) -> Sign:
+        """Busy kernels are work; otherwise the newest use ends the quiet before it."""
+        servers = self.reading.servers
+        busy = sum(server.busy for server in servers)
+        count = sum(server.busy + server.idle + server.starting + server.other for server in servers)
+        value = f"{busy} of {count} busy" if count else "none"
+        # A silent cell moves no moment, so a busy kernel counts by itself. A kernel that is `starting` for ever (nobody
+        # ever connected, or it crashed) is not work.
+        if busy and not self._forgotten(_newest(server.busy_active_at for server in servers)):
+            reason = f"Jupyter: {busy} busy kernel{'s' if busy > 1 else ''}"
+            return self._sign("kernels", Effect.WORK, reason, value, "none busy")
+        used = [server.kernel_active_at for server in servers]
+        if history is not None and (history.only_reconnected or self._forgotten(history.steady_since)):
+            used = []
+        last = _newest([*used, history.busy_at if history is not None and not busy else None])
+        if last is None:
+            return self._sign("kernels", Effect.QUIET, "Jupyter: no kernel was used", value, "none busy")
+        at = max(last, self.launched_at)
+        return self._sign("kernels", Effect.QUIET, f"Jupyter: last used at {at:%H:%M} UTC", value, "none busy", at)
 
-def _person(answer: Reading, activity: Activity) -> Iterator[Sign]:
-    """Keystrokes in terminals, and files that were saved: typing without running anything moves nothing else."""
-    machine = answer.machine
-    if machine is not None:
-        yield _last("keyboard", "a key was last pressed in a terminal", machine.typed_at, answer, activity)
-    saved = _newest(signs_of_a_person(answer, None) + ([machine.edited_at] if machine is not None else []))
-    yield _last("files", "a notebook or file was last saved", saved, answer, activity)
+    def _forgotten(self, since: datetime | None) -> bool:
+        """True for what the owner wants ignored after so long: it has said nothing since, and nothing computes."""
+        limit, at = self.policy.ignore_kernels_older_than, self.reading.at
+        if limit is None or since is None or at - since <= limit:
+            return False
+        computed = (self.history.cpu_at, self.history.gpu_at) if self.history is not None else ()
+        return all(at - moment > limit for moment in computed if moment is not None)
 
+    def _machine_at_work(self, machine: Machine, history: History) -> Iterator[Sign]:
+        """What computes, runs or is held on the machine, by the history of its answers."""
+        rate = history.cpu_rate
+        value = "not known yet" if rate is None else f"{rate:.2f} CPU s/min"
+        what, limit = "work under Jupyter, logins and tmux", f"{CPU_SECONDS_A_MINUTE:g} CPU s/min"
+        yield self._momentless("work", f"{what}: {value}", value, limit, history.cpu_at)
+        job = f"{machine.jobs} ({machine.job})" if machine.job else str(machine.jobs)
+        forgotten = machine.jobs and self._forgotten(history.job_since)
+        job_at = None if forgotten else history.job_at
+        yield self._momentless("jobs", f"jobs in terminals: {job}", job, "none", job_at)
+        if machine.gpu_percent is not None and self.policy.gpu_percent is not None:
+            value, limit = f"{machine.gpu_percent:.0f} %", f"{self.policy.gpu_percent:g} %"
+            yield self._momentless("GPU", f"GPU: {value} in use", value, limit, history.gpu_at)
+        held = "held" if machine.held else "free"
+        reason = "a program holds the keep-awake lock" if machine.held else "the keep-awake lock is free"
+        yield self._momentless("lock", reason, held, "free", history.held_at)
 
-def _last(name: str, what: str, at: datetime | None, answer: Reading, activity: Activity) -> Sign:
-    if at is None or at <= activity.launched_at:
-        reason = f"{name}: nothing since the start"
-        return Sign(name, Effect.QUIET, "nothing", "", activity.launched_at, reason, answer.at)
-    return Sign(name, Effect.QUIET, f"at {at:%H:%M} UTC", "", at, f"{name}: {what} at {at:%H:%M} UTC", answer.at)
+    def _weak(self, machine: Machine | None) -> Iterator[Sign]:
+        """What is there with nobody present too."""
+        answer, shown, window = self.reading, self._shown_at, self.policy.idle_after or timedelta(0)
+        tabs = sum(server.connections > 0 or is_polled(server, answer) for server in answer.servers)
+        there = [("tabs", "a Jupyter tab is open or connected", tabs)]
+        if machine is not None:
+            there += [
+                ("terminals", "a program writes to a terminal", int(shown is not None and answer.at - shown < window)),
+                ("logins", "somebody is connected by SSH", machine.logins),
+                ("editors", "the server of an editor runs", machine.editors),
+                ("tmux", "tmux or screen runs", machine.multiplexers),
+                ("lone kernels", "a kernel runs without a Jupyter server", machine.kernels),
+            ]
+        limit = f"at most {words(self.policy.weak_signals)} more"
+        return (
+            self._sign(name, Effect.WEAK, f"{name}: {what}", str(count), limit) for name, what, count in there if count
+        )
 
+    @property
+    def _shown_at(self) -> datetime | None:
+        return _newest(server.terminal_active_at for server in self.reading.servers)
 
-def _machine_at_work(
-    answer: Reading, machine: Machine, history: History, activity: Activity, policy: Policy
-) -> Iterator[Sign]:
-    """What computes, runs or is held on the machine, by the history of its answers."""
-    rate = history.cpu_rate
-    value = "not known yet" if rate is None else f"{rate:.2f} CPU s/min"
-    reason, limit = f"work under Jupyter, logins and tmux: {value}", f"{CPU_SECONDS_A_MINUTE:g} CPU s/min"
-    yield _momentless("work", reason, value, limit, history.cpu_at, answer, activity)
-    job = f"{machine.jobs} ({machine.job})" if machine.job else str(machine.jobs)
-    forgotten = machine.jobs and _forgotten(history.job_since, answer, activity, policy)
-    job_at = None if forgotten else history.job_at
-    yield _momentless("jobs", f"jobs in terminals: {job}", job, "none", job_at, answer, activity)
-    if machine.gpu_percent is not None and policy.gpu_percent is not None:
-        value, limit = f"{machine.gpu_percent:.0f} %", f"{policy.gpu_percent:g} %"
-        yield _momentless("GPU", f"GPU: {value} in use", value, limit, history.gpu_at, answer, activity)
-    held = "held" if machine.held else "free"
-    reason = "a program holds the keep-awake lock" if machine.held else "the keep-awake lock is free"
-    yield _momentless("lock", reason, held, "free", history.held_at, answer, activity)
+    def _last(self, name: str, what: str, at: datetime | None) -> Sign:
+        """A sign that tells when it was last used."""
+        if at is None or at <= self.launched_at:
+            return self._sign(name, Effect.QUIET, f"{name}: nothing since the start", "nothing", "")
+        return self._sign(name, Effect.QUIET, f"{name}: {what} at {at:%H:%M} UTC", f"at {at:%H:%M} UTC", "", at)
 
+    def _momentless(self, name: str, reason: str, value: str, limit: str, last: datetime | None) -> Sign:
+        """A sign that leaves no moment behind: at work if the newest answer showed it, else quiet since it last did."""
+        if last is None:
+            return self._sign(name, Effect.QUIET, reason, value, limit)
+        if last >= self.reading.at:
+            return self._sign(name, Effect.WORK, reason, value, limit)
+        at = max(last, self.launched_at)
+        return self._sign(name, Effect.QUIET, f"{name}: last at {at:%H:%M} UTC", value, limit, at)
 
-def _momentless(
-    name: str, reason: str, value: str, threshold: str, last: datetime | None, answer: Reading, activity: Activity
-) -> Sign:
-    """A sign that leaves no moment behind: at work if the newest answer showed it, else quiet since it last did."""
-    if last is not None and last >= answer.at:
-        return Sign(name, Effect.WORK, value, threshold, None, reason, answer.at)
-    at = max(last or activity.launched_at, activity.launched_at)
-    quiet = reason if last is None else f"{name}: last at {at:%H:%M} UTC"
-    return Sign(name, Effect.QUIET, value, threshold, at, quiet, answer.at)
-
-
-def _weak(answer: Reading, machine: Machine | None, policy: Policy) -> Iterator[Sign]:
-    """What is there with nobody present too."""
-    window, shown = policy.idle_after or timedelta(0), _shown_at(answer)
-    tabs = sum(server.connections > 0 or is_polled(server, answer) for server in answer.servers)
-    there = [("tabs", "a Jupyter tab is open or connected", tabs)]
-    if machine is not None:
-        there += [
-            ("terminals", "a program writes to a terminal", int(shown is not None and answer.at - shown < window)),
-            ("logins", "somebody is connected by SSH", machine.logins),
-            ("editors", "the server of an editor runs", machine.editors),
-            ("tmux", "tmux or screen runs", machine.multiplexers),
-            ("lone kernels", "a kernel runs without a Jupyter server", machine.kernels),
-        ]
-    limit = f"at most {words(policy.weak_signals)} more"
-    for name, what, count in there:
-        if count:
-            yield Sign(name, Effect.WEAK, str(count), limit, None, f"{name}: {what}", answer.at)
-
-
-def _shown_at(answer: Reading) -> datetime | None:
-    return _newest(server.terminal_active_at for server in answer.servers)
+    def _sign(self, name: str, effect: Effect, reason: str, value: str, limit: str, at: datetime | None = None) -> Sign:
+        return Sign(name, effect, value, limit, at, reason, self.reading.at)
 
 
 def _newest(moments: Iterable[datetime | None]) -> datetime | None:
