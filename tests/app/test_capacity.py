@@ -60,16 +60,6 @@ def test_without_room_it_starts_as_the_next_type_and_then_as_its_own_again(lab: 
     assert lab.owner.status(workstation).problems == ()
 
 
-def test_still_without_room_the_next_day_it_falls_back_again(lab: AtWork) -> None:
-    workstation = asleep(lab)
-    lab.world.lack_capacity({OWN})
-    for _ in range(2):
-        tap(lab, workstation)
-        assert instance_of(lab, workstation).type == FIRST
-        assert own_type(instance_of(lab, workstation)) == OWN
-        lab.asleep(workstation)
-
-
 def test_a_persons_own_change_of_the_type_is_not_undone(lab: AtWork) -> None:
     workstation = asleep(lab)
     lab.world.lack_capacity({OWN})
@@ -99,17 +89,6 @@ def test_with_room_nowhere_the_page_says_so_and_it_starts_when_there_is_some(lab
     assert instance_of(lab, workstation).type == SECOND
 
 
-def test_without_a_list_it_waits_for_its_own_type(lab: AtWork) -> None:
-    workstation = asleep(lab, grace="15m")
-    lab.world.lack_capacity({OWN})
-    lab.owner.start(workstation, "the test")
-    lab.pass_time(timedelta(minutes=20))
-    assert f"EC2 has no capacity in us-east-1a for {OWN}. " in str(lab.state(workstation).waiting_for)
-    lab.world.lack_capacity(set())
-    lab.awake(workstation, within=timedelta(minutes=16))
-    assert instance_of(lab, workstation).type == OWN
-
-
 def test_types_that_do_not_fit_are_told_and_never_tried(lab: AtWork) -> None:
     workstation = asleep(lab, **{"instance-types": f"c6gd.large,c5d.large,c9z.large,{SECOND}"})
     lab.world.lack_capacity({OWN})
@@ -124,15 +103,6 @@ def test_types_that_do_not_fit_are_told_and_never_tried(lab: AtWork) -> None:
     assert [each["InstanceType"]["Value"] for each in changed if "InstanceType" in each] == [SECOND]
 
 
-def test_a_bad_list_is_a_problem_and_ignored(lab: AtWork) -> None:
-    workstation = asleep(lab, **{"instance-types": "something big"})
-    lab.world.lack_capacity({OWN})
-    lab.owner.start(workstation, "the test")
-    lab.pass_time(timedelta(minutes=3))
-    assert f"no capacity in us-east-1a for {OWN}. " in str(lab.state(workstation).waiting_for)
-    assert "is no list of instance types" in str(lab.owner.status(workstation).problems)
-
-
 def test_a_type_that_ec2_refuses_leaves_the_next(lab: AtWork) -> None:
     workstation = asleep(lab)
     lab.world.lack_capacity({OWN})
@@ -144,15 +114,6 @@ def test_a_type_that_ec2_refuses_leaves_the_next(lab: AtWork) -> None:
     assert f"{FIRST} is not tried: AWS refused ModifyInstanceAttribute (Unsupported): no ENA." in str(
         lab.owner.status(workstation).problems
     )
-
-
-def test_a_type_that_ec2_does_not_start_in_this_zone_leaves_the_next(lab: AtWork) -> None:
-    workstation = asleep(lab)
-    lab.world.fail_next("StartInstances", "InsufficientInstanceCapacity", times=1)
-    lab.world.fail_next("StartInstances", "Unsupported", "not in this zone", times=1)
-    tap(lab, workstation)
-    assert instance_of(lab, workstation).type == SECOND
-    assert own_type(instance_of(lab, workstation)) == OWN
 
 
 @pytest.mark.parametrize(
@@ -171,18 +132,6 @@ def test_a_crash_on_the_way_to_another_type_forgets_nothing(lab: AtWork, operati
     lab.world.lack_capacity(set())
     tap(lab, workstation)
     assert instance_of(lab, workstation).type == OWN
-
-
-def test_a_spot_workstation_waits_for_its_own_type(lab: AtWork) -> None:
-    workstation = lab.workstation(settings=LIST, spot="persistent")
-    lab.asleep(workstation)
-    lab.world.lack_capacity({OWN})
-    lab.owner.start(workstation, "the test")
-    lab.pass_time(timedelta(minutes=3))
-    waiting = str(lab.state(workstation).waiting_for)
-    assert f"{FIRST} is not tried: the type of a Spot instance cannot be changed." in waiting
-    lab.world.lack_capacity(set())
-    lab.awake(workstation)
 
 
 def test_a_start_that_falls_back_is_asked_for_again_and_then_blocked_with_the_reason(lab: AtWork) -> None:

@@ -1,14 +1,13 @@
 """Whole nights: the real use cases over the real adapters, in a world that keeps AWS's rules."""
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from autostop.idle.verdict import VerdictKind
 from autostop.model import InstanceState, SnapshotState, WorkstationId
 from autostop.sleep.intent import By, Wanted
-from tests.app.autostop_at_work import CHANGES, AtWork, Losses, at_work
+from tests.app.autostop_at_work import CHANGES, AtWork
 
 DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
 A_DAY = timedelta(hours=12)
@@ -26,43 +25,33 @@ def sleep_and_wake(lab: AtWork, workstation: WorkstationId) -> None:
     lab.awake(workstation)
 
 
-def test_what_is_idle_falls_asleep_and_leaves_one_complete_snapshot_per_device(lab: AtWork) -> None:
+def test_two_nights_bring_everything_back_as_it_was_and_leave_the_last_snapshots(lab: AtWork) -> None:
     workstation = lab.workstation()
-    lab.asleep(workstation)
-    assert instance_state(lab, workstation) is InstanceState.STOPPED
-    assert lab.disks.volumes(workstation) == []
-    snapshots = lab.disks.snapshots(workstation)
-    assert {snapshot.tags["autostop:device"] for snapshot in snapshots} == DEVICES
-    assert len(snapshots) == len(DEVICES)
-    assert {snapshot.state for snapshot in snapshots} == {SnapshotState.COMPLETED}
-    intent = lab.state(workstation).intent
-    assert intent is not None
-    assert intent.by is By.IDLE
-    assert lab.calls("CreateSnapshots", "StopInstances") == ["StopInstances", "CreateSnapshots"]
-
-
-def test_a_tap_brings_everything_back_as_it_was(lab: AtWork) -> None:
-    workstation = lab.workstation()
-    lab.write(workstation, "monday")
     before = lab.shape(workstation)
     assert before.keys() == DEVICES
-    sleep_and_wake(lab, workstation)
-    assert lab.shape(workstation) == before
-    assert lab.content(workstation) == {device: f"monday {device}" for device in DEVICES}
-    assert "done: the workstation is ready." in lab.steps(workstation)
+    for night, day in enumerate(("monday", "tuesday"), 1):
+        lab.write(workstation, day)
+        lab.world.journal.clear()
+        lab.asleep(workstation)
 
+        assert instance_state(lab, workstation) is InstanceState.STOPPED
+        assert lab.disks.volumes(workstation) == []
+        tonights = [each for each in lab.disks.snapshots(workstation) if each.cycle == night]
+        assert {(each.tags["autostop:device"], each.state) for each in tonights} == {
+            (device, SnapshotState.COMPLETED) for device in DEVICES
+        }
+        intent = lab.state(workstation).intent
+        assert intent is not None
+        assert intent.by is By.IDLE
+        assert lab.calls("CreateSnapshots", "StopInstances") == ["StopInstances", "CreateSnapshots"]
 
-def test_the_second_night_keeps_what_was_changed_and_lets_the_first_nights_snapshots_go(lab: AtWork) -> None:
-    workstation = lab.workstation()
-    lab.write(workstation, "monday")
-    before = lab.shape(workstation)
-    sleep_and_wake(lab, workstation)
-    assert {snapshot.cycle for snapshot in lab.disks.snapshots(workstation)} == {1}
-    lab.write(workstation, "tuesday")
-    sleep_and_wake(lab, workstation)
-    assert lab.shape(workstation) == before
-    assert lab.content(workstation) == {device: f"tuesday {device}" for device in DEVICES}
-    assert {snapshot.cycle for snapshot in lab.disks.snapshots(workstation)} == {2}
+        lab.owner.start(workstation, "the test")
+        lab.awake(workstation)
+        assert lab.shape(workstation) == before
+        assert lab.content(workstation) == {device: f"{day} {device}" for device in DEVICES}
+        assert "done: the workstation is ready." in lab.steps(workstation)
+        assert len(lab.disks.snapshots(workstation)) == len(DEVICES)
+        assert {snapshot.cycle for snapshot in lab.disks.snapshots(workstation)} == {night}
 
 
 def test_somebody_at_work_is_left_alone(lab: AtWork) -> None:
@@ -90,19 +79,6 @@ def test_an_instance_without_the_tag_is_never_touched(lab: AtWork) -> None:
     assert lab.state(neighbour).version == 0
 
 
-def test_what_cannot_be_seen_is_unknown_and_never_stopped(lab: AtWork) -> None:
-    workstation = lab.workstation()
-    lab.world.lose_metrics(workstation)
-    lab.answers[workstation].fails = True
-    lab.world.journal.clear()
-    lab.pass_time(A_DAY)
-    verdict = lab.verdict(workstation)
-    assert verdict.kind is VerdictKind.UNKNOWN
-    assert "CloudWatch has no data" in str(verdict.reasons)
-    assert "the probe ended" in str(verdict.reasons)
-    assert lab.calls() == []
-
-
 @pytest.mark.parametrize("blind", ["metrics", "probe", "agent"])
 def test_one_signal_alone_that_cannot_be_seen_is_unknown_too(lab: AtWork, blind: str) -> None:
     workstation = lab.workstation()
@@ -118,19 +94,6 @@ def test_one_signal_alone_that_cannot_be_seen_is_unknown_too(lab: AtWork, blind:
     assert verdict is not None
     assert verdict.kind is VerdictKind.UNKNOWN
     assert lab.calls() == []
-
-
-def test_keep_awake_holds_it_as_long_as_promised(lab: AtWork) -> None:
-    workstation = lab.workstation()
-    lab.pass_time(timedelta(minutes=40))
-    promised_at = lab.clock()
-    lab.owner.keep_awake(workstation, "the test")
-    lab.pass_time(timedelta(minutes=59))
-    assert lab.state(workstation).intent is None
-    lab.asleep(workstation)
-    intent = lab.state(workstation).intent
-    assert intent is not None
-    assert intent.at >= promised_at + timedelta(hours=1)
 
 
 def test_the_owners_tap_between_the_sweeps_look_and_its_write_wins(lab: AtWork) -> None:
@@ -203,78 +166,6 @@ def all_complete(lab: AtWork, workstation: WorkstationId) -> bool:
     return all(each.state is SnapshotState.COMPLETED for each in lab.disks.snapshots(workstation))
 
 
-MOMENTS = [
-    ("StopInstances", 1),
-    ("CreateSnapshots", 1),
-    ("CreateTags", 1),
-    ("CreateTags", 3),
-    ("DetachVolume", 1),
-    ("DetachVolume", 3),
-    ("DeleteVolume", 1),
-    ("DeleteVolume", 2),
-    ("DeleteVolume", 3),
-]
-
-
-@pytest.mark.parametrize(("operation", "nth"), MOMENTS)
-def test_a_tap_at_any_moment_of_falling_asleep_brings_it_back(lab: AtWork, operation: str, nth: int) -> None:
-    workstation = lab.workstation()
-    lab.write(workstation, "monday")
-    before = lab.shape(workstation)
-    lab.after(operation, lambda: lab.owner.start(workstation, "the test"), nth=nth)
-    assert lab.pass_time(timedelta(hours=3), lambda: lab.state(workstation).intent is not None)
-    lab.awake(workstation, within=timedelta(hours=1))
-    assert lab.shape(workstation) == before
-    assert set(lab.content(workstation).values()) == {f"monday {device}" for device in DEVICES}
-    assert len(lab.disks.volumes(workstation)) == len(DEVICES)
-
-
-@pytest.mark.parametrize(
-    ("operation", "nth"),
-    [
-        *MOMENTS,
-        ("CreateVolume", 1),
-        ("CreateVolume", 3),
-        ("AttachVolume", 1),
-        ("AttachVolume", 3),
-        ("StartInstances", 1),
-        ("ModifyInstanceAttribute", 1),
-        ("DeleteSnapshot", 1),
-    ],
-)
-def test_a_crash_after_any_call_is_made_good(lab: AtWork, operation: str, nth: int) -> None:
-    workstation = lab.workstation()
-    lab.write(workstation, "monday")
-    before = lab.shape(workstation)
-    lab.after(operation, lab.crash, nth=nth)
-    # Only the second night has something to let go of.
-    for _ in range(2 if operation == "DeleteSnapshot" else 1):
-        sleep_and_wake(lab, workstation)
-        assert lab.shape(workstation) == before
-        assert set(lab.content(workstation).values()) == {f"monday {device}" for device in DEVICES}
-    assert lab.crashes == 1
-    assert len(lab.disks.snapshots(workstation)) == len(DEVICES)
-
-
-@pytest.mark.parametrize(
-    "losses",
-    [Losses(events=True), Losses(events=True, delayed=True), Losses(copies=2)],
-    ids=["no event comes", "only sweeps", "every event comes twice"],
-)
-def test_events_may_be_lost_or_doubled(tmp_path: Path, losses: Losses) -> None:
-    with at_work(tmp_path / "world", losses=losses) as lab:
-        workstation = lab.workstation()
-        lab.write(workstation, "monday")
-        before = lab.shape(workstation)
-        lab.asleep(workstation)
-        assert lab.disks.volumes(workstation) == []
-        lab.owner.start(workstation, "the test")
-        lab.awake(workstation, within=timedelta(hours=2))
-        assert lab.shape(workstation) == before
-        assert lab.calls("CreateSnapshots", "StartInstances") == ["CreateSnapshots", "StartInstances"]
-        assert lab.calls("CreateVolume") == ["CreateVolume"] * len(DEVICES)
-
-
 def test_stopped_by_its_owner_it_is_shelved_after_the_time_in_its_tag(lab: AtWork) -> None:
     workstation = lab.workstation(settings={"shelve-after": "2h"})
     lab.pass_time(timedelta(minutes=5))
@@ -284,14 +175,6 @@ def test_stopped_by_its_owner_it_is_shelved_after_the_time_in_its_tag(lab: AtWor
     assert lab.shape(workstation).keys() == DEVICES
     lab.asleep(workstation, within=timedelta(minutes=30))
     assert lab.disks.volumes(workstation) == []
-
-
-def test_shelve_after_off_only_stops(lab: AtWork) -> None:
-    workstation = lab.workstation(settings={"shelve-after": "off"})
-    assert lab.pass_time(timedelta(hours=3), lambda: lab.reached(workstation, Wanted.STOP))
-    lab.pass_time(A_DAY)
-    assert lab.shape(workstation).keys() == DEVICES
-    assert lab.disks.snapshots(workstation) == []
 
 
 def test_found_stopped_it_is_shelved_and_found_running_it_is_let_run(lab: AtWork) -> None:
@@ -310,66 +193,6 @@ def test_found_stopped_it_is_shelved_and_found_running_it_is_let_run(lab: AtWork
     lab.world.power_off(workstation)
     lab.asleep(workstation)
     assert lab.disks.volumes(workstation) == []
-
-
-def test_started_in_the_console_while_its_snapshots_are_made_it_is_let_run(lab: AtWork) -> None:
-    workstation = lab.workstation()
-    lab.pass_time(timedelta(hours=3), lambda: "CreateSnapshots" in lab.calls())
-    lab.ec2.start_instances(InstanceIds=[workstation])
-    lab.awake(workstation)
-    assert lab.shape(workstation).keys() == DEVICES
-    assert "DeleteVolume" not in lab.calls()
-
-
-def test_a_failed_snapshot_set_is_made_again(lab: AtWork) -> None:
-    workstation = lab.workstation()
-    lab.world.fail_next_snapshots(1)
-    lab.asleep(workstation)
-    manifest = lab.state(workstation).manifest
-    assert manifest is not None
-    assert manifest.attempt == 2
-    good = [each for each in lab.disks.snapshots(workstation) if each.state is SnapshotState.COMPLETED]
-    assert {snapshot.tags["autostop:attempt"] for snapshot in good} == {"2"}
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
-    assert lab.shape(workstation).keys() == DEVICES
-
-
-def test_three_failed_snapshot_sets_block_it_with_its_volumes_kept(lab: AtWork) -> None:
-    workstation = lab.workstation()
-    lab.write(workstation, "monday")
-    lab.world.fail_next_snapshots(3)
-    lab.pass_time(timedelta(hours=3), lambda: lab.is_blocked(workstation))
-    assert "3 snapshot sets failed; its volumes stay" in str(lab.state(workstation).blocked)
-    lab.pass_time(timedelta(hours=6))
-    assert lab.shape(workstation).keys() == DEVICES
-    assert lab.calls("CreateSnapshots") == ["CreateSnapshots"] * 3
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
-    assert set(lab.content(workstation).values()) == {f"monday {device}" for device in DEVICES}
-
-
-@pytest.mark.parametrize(
-    ("operation", "code"),
-    [
-        ("StopInstances", "RequestLimitExceeded"),
-        ("CreateSnapshots", "SnapshotCreationPerVolumeRateExceeded"),
-        ("DescribeVolumes", "InternalError"),
-        ("CreateVolume", "InsufficientVolumeCapacity"),
-        ("AttachVolume", "IncorrectState"),
-        ("StartInstances", "InsufficientInstanceCapacity"),
-        ("DeleteSnapshot", "InvalidSnapshot.InUse"),
-    ],
-)
-def test_what_aws_refuses_for_a_while_comes_right_later(lab: AtWork, operation: str, code: str) -> None:
-    workstation = lab.workstation()
-    before = lab.shape(workstation)
-    lab.world.fail_next(operation, code, times=1)
-    lab.asleep(workstation)
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
-    sleep_and_wake(lab, workstation)
-    assert lab.shape(workstation) == before
 
 
 def test_what_aws_denies_blocks_with_its_own_words(lab: AtWork) -> None:
