@@ -338,7 +338,7 @@ class Workstation(RuleBasedStateMachine):
 TestWorkstation = Workstation.TestCase
 TestWorkstation.settings = settings(
     deadline=None,
-    max_examples=int(EXAMPLES or 60),
+    max_examples=int(EXAMPLES or 30),
     stateful_step_count=12,
     derandomize=EXAMPLES is None,
     database=None,

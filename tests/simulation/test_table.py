@@ -121,10 +121,19 @@ class Both:
         return items
 
 
-@pytest.fixture
-def both() -> Iterator[Both]:
+@pytest.fixture(scope="module")
+def dynamodb_of_moto() -> Iterator[Any]:
+    """Made once: making it takes longer than all tests."""
     with mock_aws():
-        yield Both(make_table(boto3.client("dynamodb", "us-east-1")))
+        yield make_table(boto3.client("dynamodb", "us-east-1"))
+
+
+@pytest.fixture
+def both(dynamodb_of_moto: Any) -> Iterator[Both]:
+    yield Both(dynamodb_of_moto)
+    for page in list(dynamodb_of_moto.get_paginator("scan").paginate(TableName=TABLE)):
+        for item in page["Items"]:
+            dynamodb_of_moto.delete_item(TableName=TABLE, Key={name: item[name] for name in ("workstation", "kind")})
 
 
 @pytest.mark.parametrize("operation", WRITES)
