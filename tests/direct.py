@@ -4,6 +4,7 @@ A call costs microseconds so, against milliseconds through moto; what the wire d
 tests/local to try.
 """
 
+import itertools
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from autostop_local.world.errors import AwsError
+from tests.simulation.table import CancelledError
 
 SERVICES = ("ec2", "cloudwatch", "ssm", "dynamodb", "sqs", "events")
 
@@ -29,6 +31,7 @@ class Clients:
 
     def __init__(self) -> None:
         self.account: Account | None = None
+        self._tokens = itertools.count()
         session = boto3.Session("simulated", "simulated", region_name="us-east-1")
         self.ec2, self.cloudwatch, self.ssm, self.dynamodb, self.sqs, self.events = (
             self._made(session, service) for service in SERVICES
@@ -40,6 +43,9 @@ class Clients:
         def make_api_call(operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
             if self.account is None:
                 raise RuntimeError("no account is present")
+            if operation == "TransactWriteItems":
+                # As botocore does: all attempts of one call have one token.
+                parameters = {"ClientRequestToken": f"token-{next(self._tokens)}", **parameters}
             return self.account.call(service, operation, parameters)
 
         # botocore's own seam between a client's methods and its HTTP; paginators come through here too.
@@ -55,7 +61,9 @@ def clients() -> Clients:
 
 def client_error(error: AwsError, operation: str) -> ClientError:
     """As boto3 raises it."""
-    shown = {"Error": {"Code": error.code, "Message": error.message}}
+    shown: dict[str, Any] = {"Error": {"Code": error.code, "Message": error.message}}
+    if isinstance(error, CancelledError):
+        shown["CancellationReasons"] = error.reasons
     return ClientError(shown | {"ResponseMetadata": {"HTTPStatusCode": error.status}}, operation)  # type: ignore[arg-type]  # as little as is read
 
 

@@ -98,15 +98,15 @@ def test_what_cannot_be_saved_of_one_keeps_no_other_from_its_stop(lab: AtWork) -
     assert lab.swept[-1].skipped == {first: "DynamoDB is throttling the table"}
 
 
-def test_an_index_that_lags_never_overrules_a_start_that_was_asked_for(lab: AtWork) -> None:
+def test_what_was_judged_by_an_older_state_never_overrules_a_start_that_was_asked_for(lab: AtWork) -> None:
     workstation = lab.workstation(disks={})
     lab.world.journal.clear()
     assert lab.pass_time(timedelta(hours=2), lambda: bool(lab.told.notices))
     assert lab.pass_time(timedelta(minutes=30), lambda: lab.verdict(workstation).kind is VerdictKind.IDLE or _due(lab))
-    before = lab.ledger.overview()
+    before = lab.ledger.states()
     lab.owner.start(workstation, "the test")
     lab.pass_time(timedelta(seconds=30))
-    with patch.object(DynamoLedger, "overview", lambda _ledger: before):
+    with patch.object(DynamoLedger, "states", lambda _ledger: before):
         lab.pass_time(timedelta(minutes=12))
 
     assert stops(lab) == []

@@ -91,17 +91,17 @@ def test_one_broken_agent_hides_no_other_workstation(lab: AtWork) -> None:
 
 def test_a_damaged_item_is_skipped_and_the_others_are_judged(lab: AtWork) -> None:
     damaged, healthy = lab.workstation(disks={}), lab.workstation(disks={})
-    key: dict[str, Any] = {"workstation": {"S": damaged}, "kind": {"S": "state"}}
+    key: dict[str, Any] = {"workstation": {"S": "states"}, "kind": {"S": damaged}}
     lab.ledger.client.put_item(TableName=lab.ledger.table, Item={**key, "version": {"N": "1"}, "document": {"S": "{"}})
     lab.clock.advance(timedelta(minutes=1))
     swept = lab.sweep()
-    assert "the item `state`" in swept.skipped[damaged]
+    assert "the items of" in swept.skipped[damaged]
     assert "autostop recover" in swept.skipped[damaged]
     assert healthy in swept.verdicts
 
 
 def test_many_that_were_adopted_at_once_are_written_by_and_by(lab: AtWork, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "_MOST_FRESH", 2)
+    monkeypatch.setattr(sweep, "_MOST_NEW", 2)
     for _ in range(5):
         lab.workstation(disks={})
     lab.clock.advance(timedelta(minutes=1))
@@ -109,6 +109,6 @@ def test_many_that_were_adopted_at_once_are_written_by_and_by(lab: AtWork, monke
     written = []
     for _ in range(3):
         assert lab.sweep().skipped == {}
-        written.append(len(lab.ledger.overview()))
+        written.append(len(lab.ledger.states()))
 
     assert written == [2, 4, 5]

@@ -108,7 +108,7 @@ def test_keep_awake_is_refused_to_what_was_asked_to_sleep(
 
 
 def test_a_write_that_was_overtaken_is_decided_again(lab: AtWork, workstation: WorkstationId) -> None:
-    lab.after("GetItem", lambda: lab.ledger.save(lab.ledger.load(workstation)))
+    lab.after("TransactGetItems", lambda: lab.ledger.save(lab.ledger.load(workstation)))
     lab.owner.start(workstation, "the phone")
     assert numbered(lab, workstation) == 1
 
@@ -116,10 +116,10 @@ def test_a_write_that_was_overtaken_is_decided_again(lab: AtWork, workstation: W
 def test_who_is_overtaken_for_ever_is_told_so(lab: AtWork, workstation: WorkstationId) -> None:
     def another_writes() -> None:
         state = lab.ledger.load(workstation)
-        lab.after("GetItem", another_writes)
+        lab.after("TransactGetItems", another_writes)
         lab.ledger.save(state)
 
-    lab.after("GetItem", another_writes)
+    lab.after("TransactGetItems", another_writes)
     with pytest.raises(TransientError, match="changes too fast"):
         lab.owner.start(workstation, "the phone")
 

@@ -4,7 +4,7 @@ import json
 import random
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
 
+from autostop.aws.codec import to_plain
 from autostop.aws.journal import key_of
 from autostop.aws.table import DynamoLedger
 from autostop.idle.history import History
@@ -23,11 +24,11 @@ from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.link import Link, Scope, digest_of
 from autostop.model import WorkstationId
-from autostop.ports import Brief, ConflictError, DeniedError, Happened, State, TransientError
+from autostop.ports import ConflictError, DeniedError, Happened, Outline, State, TransientError
 from autostop.sleep.intent import By, Intent, Wanted
 from tests.build import manifest
 from tests.handlers.table import TABLE, make_table
-from tests.simulation.query import LARGEST_PAGE, size
+from tests.simulation.query import size
 
 ID, OTHER = WorkstationId("i-0123456789abcdef0"), WorkstationId("i-0fedcba9876543210")
 SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I"
@@ -47,9 +48,22 @@ def items(ledger: DynamoLedger, kind: str) -> list[dict[str, Any]]:
     return [item for item in ledger.client.scan(TableName=TABLE)["Items"] if item["kind"]["S"].startswith(kind)]
 
 
-def damage(ledger: DynamoLedger, workstation: WorkstationId, **fields: dict[str, str]) -> None:
-    key: dict[str, Any] = {"workstation": {"S": workstation}, "kind": {"S": "state"}}
+def put(ledger: DynamoLedger, workstation: str, kind: str, **fields: dict[str, str]) -> None:
+    key: dict[str, Any] = {"workstation": {"S": workstation}, "kind": {"S": kind}}
     ledger.client.put_item(TableName=TABLE, Item={**key, **fields})
+
+
+def outlines(ledger: DynamoLedger) -> list[dict[str, Any]]:
+    return [item for item in items(ledger, "i-") if item["workstation"]["S"] == "states"]
+
+
+def outline_of(state: State) -> Outline:
+    return Outline(**{field.name: getattr(state, field.name) for field in fields(Outline)})
+
+
+def older(state: State) -> dict[str, Any]:
+    """What the version before kept of a state."""
+    return {"version": {"N": str(state.version)}, "document": {"S": json.dumps(to_plain(state))}}
 
 
 MANY = [WorkstationId(f"i-{number:017x}") for number in range(1_000)]
@@ -97,7 +111,8 @@ def calls(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_what_is_not_stored_is_the_empty_state(ledger: DynamoLedger) -> None:
     assert ledger.load(ID) == State(ID)
-    assert ledger.overview() == {}
+    assert ledger.states() == {}
+    assert ledger.older_states([ID]) == {}
 
 
 def test_a_state_comes_back_with_its_next_version(ledger: DynamoLedger) -> None:
@@ -105,7 +120,7 @@ def test_a_state_comes_back_with_its_next_version(ledger: DynamoLedger) -> None:
     saved = ledger.save(state)
     assert saved == replace(state, version=1)
     assert ledger.load(ID) == saved
-    assert ledger.overview() == {ID: Brief.of(saved)}
+    assert ledger.states() == {ID: outline_of(saved)}
     assert ledger.save(saved).version == 2
 
 
@@ -119,91 +134,245 @@ def test_who_read_before_another_wrote_is_refused(ledger: DynamoLedger) -> None:
     assert ledger.load(ID).note == "the owner's"
 
 
+def test_a_state_that_is_gone_is_not_written_again_by_who_read_it_before(ledger: DynamoLedger) -> None:
+    saved = ledger.save(State(ID))
+    for item in items(ledger, ""):
+        ledger.client.delete_item(TableName=TABLE, Key={name: item[name] for name in ("workstation", "kind")})
+    with pytest.raises(ConflictError):
+        ledger.save(saved)
+    assert items(ledger, "") == []
+
+
+OF_VERSION_1 = json.dumps({"workstation": ID, "version": 1})
+
+
 @pytest.mark.parametrize(
-    "fields",
+    ("workstation", "kind"), [("states", ID), (ID, "details"), (ID, "state")], ids=["outline", "details", "older"]
+)
+@pytest.mark.parametrize(
+    "damaged",
     [
         {"version": {"N": "1"}, "document": {"S": "{"}},
-        {"version": {"N": "2"}, "document": {"S": '{"workstation": "i-0123456789abcdef0", "version": 1}'}},
-        {"document": {"S": '{"workstation": "i-0123456789abcdef0", "version": 1}'}},
+        {"version": {"N": "2"}, "document": {"S": OF_VERSION_1}},
+        {"version": {"N": "2"}, "document": {"S": "{}"}},
+        {"document": {"S": OF_VERSION_1}},
         {"version": {"N": "1"}},
         {"version": {"N": "1"}, "document": {"N": "1"}},
+        {"version": {"N": "1"}, "document": {"S": "[]"}},
     ],
-    ids=["cut", "two versions", "no version", "no document", "another type"],
+    ids=["cut", "two versions", "another version", "no version", "no document", "another type", "no object"],
 )
-def test_a_damaged_item_is_nobodys_state(ledger: DynamoLedger, fields: dict[str, dict[str, str]]) -> None:
-    damage(ledger, ID, **fields)
+def test_a_damaged_item_is_nobodys_state(
+    ledger: DynamoLedger, workstation: str, kind: str, damaged: dict[str, dict[str, str]]
+) -> None:
+    if kind != "state":
+        ledger.save(State(ID))
+    put(ledger, workstation, kind, **damaged)
     with pytest.raises(DeniedError, match="damaged"):
         ledger.load(ID)
-    assert ledger.overview() == {}
+    assert ID not in ledger.states() or kind == "details"
+    assert ledger.older_states([ID]) == {}
 
 
-def test_the_overview_tells_in_short_what_each_state_is(ledger: DynamoLedger) -> None:
+@pytest.mark.parametrize(("workstation", "kind"), [("states", ID), (ID, "details")], ids=["outline", "details"])
+def test_half_a_state_is_nobodys_state(ledger: DynamoLedger, workstation: str, kind: str) -> None:
+    ledger.save(State(ID))
+    key: Any = {"workstation": {"S": workstation}, "kind": {"S": kind}}
+    ledger.client.delete_item(TableName=TABLE, Key=key)
+    with pytest.raises(DeniedError, match="damaged"):
+        ledger.load(ID)
+    with pytest.raises(ConflictError):
+        ledger.save(State(ID, version=7))
+
+
+def test_halves_of_two_versions_are_nobodys_state(ledger: DynamoLedger) -> None:
+    saved = ledger.save(State(ID))
+    [before] = items(ledger, "details")
+    ledger.save(replace(saved, manifest=manifest(workstation=ID)))
+    ledger.client.put_item(TableName=TABLE, Item=before)
+    with pytest.raises(DeniedError, match="damaged"):
+        ledger.load(ID)
+
+
+def test_an_outline_tells_what_a_sweep_needs_and_nothing_else(ledger: DynamoLedger) -> None:
     asleep = ledger.save(State(ID, intent=INTENT, manifest=manifest(workstation=ID), problems=("one",)))
     ledger.save(State(OTHER))
-    awake = ledger.save(replace(ledger.load(OTHER), kept_awake_until=NOW, note="for nobody else"))
-    assert ledger.overview() == {
-        ID: Brief(ID, asleep.version, INTENT, None, ("one",)),
-        OTHER: Brief(OTHER, awake.version, None, NOW, ()),
+    awake = ledger.save(replace(ledger.load(OTHER), kept_awake_until=NOW, worked_at=NOW, note="for nobody else"))
+    assert ledger.states() == {
+        ID: Outline(ID, asleep.version, INTENT, problems=("one",)),
+        OTHER: Outline(OTHER, awake.version, None, NOW, worked_at=NOW),
     }
 
 
-def test_what_is_no_state_is_in_no_overview(ledger: DynamoLedger) -> None:
+def test_what_is_no_state_has_no_outline(ledger: DynamoLedger) -> None:
     ledger.take_lease(ID, "a", NOW, NOW + A_MINUTE)
     ledger.put_link(link())
     ledger.record(ID, Happened(NOW, 1, "this"))
     ledger.write_journal([record(ID)], NOW)
     ledger.count_wrong_secret("192.0.2.7", NOW)
-    assert ledger.overview() == {}
+    assert ledger.states() == {}
 
 
-@pytest.mark.parametrize("brief", [{"S": "{"}, {"S": "{}"}, {"S": '{"workstation": "i-1", "version": 1}'}, {"N": "1"}])
-def test_a_damaged_brief_hides_its_workstation_and_no_other(ledger: DynamoLedger, brief: dict[str, str]) -> None:
+@pytest.mark.parametrize("document", ["{", "{}", '{"workstation": "i-1", "version": 1}'])
+def test_a_damaged_outline_hides_its_workstation_and_no_other(ledger: DynamoLedger, document: str) -> None:
     ledger.save(State(OTHER))
-    damage(ledger, ID, listed={"S": "state"}, brief=brief)
-    assert list(ledger.overview()) == [OTHER]
+    put(ledger, "states", ID, version={"N": "1"}, document={"S": document})
+    assert list(ledger.states()) == [OTHER]
 
 
-def test_a_damaged_state_that_is_set_aside_is_not_listed_twice(ledger: DynamoLedger) -> None:
+@pytest.mark.parametrize(("workstation", "kind"), [("states", ID), (ID, "details")], ids=["outline", "details"])
+def test_a_damaged_state_that_is_set_aside_is_in_the_way_of_nothing(
+    ledger: DynamoLedger, workstation: str, kind: str
+) -> None:
     ledger.save(State(ID, note="damaged"))
-    [item] = items(ledger, "state")
-    ledger.client.put_item(TableName=TABLE, Item={**item, "document": {"S": "{"}})
+    before = len(items(ledger, ""))
+    put(ledger, workstation, kind, version={"N": "1"}, document={"S": "{"})
     ledger.set_aside(ID)
-    assert ledger.overview() == {}
+    assert ledger.states() == {}
+    assert ledger.load(ID) == State(ID)
     ledger.save(State(ID))
-    assert ledger.overview() == {ID: Brief(ID, 1)}
-    assert len(items(ledger, "damaged#")) == 1
+    assert ledger.states() == {ID: Outline(ID, 1)}
+    assert len(items(ledger, "damaged#")) == before == 2
+    assert "{" in [item["document"]["S"] for item in items(ledger, "damaged#")]
 
 
-def test_the_overview_of_a_thousand_workstations_is_one_call(
+def test_what_is_not_damaged_is_not_set_aside(ledger: DynamoLedger) -> None:
+    saved = ledger.save(State(ID))
+    ledger.set_aside(ID)
+    ledger.set_aside(OTHER)
+    assert ledger.load(ID) == saved
+    assert items(ledger, "damaged#") == []
+
+
+def test_the_outlines_of_a_thousand_workstations_are_one_page(
     ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wordy = replace(INTENT, why="why " * 25, settled_at=NOW)
+    problems = ("a tag that says nothing " * 4,)
+    ledger.save(State(ID, 0, wordy, NOW, NOW, problems, NOW, manifest(workstation=ID)))
+    [item] = outlines(ledger)
+    assert size(item) <= 1024
+    ledger.client.delete_item(TableName=TABLE, Key={name: item[name] for name in ("workstation", "kind")})
     for workstation in MANY:
-        ledger.save(State(workstation, intent=INTENT))
+        document = item["document"]["S"].replace(ID, workstation)
+        put(ledger, "states", workstation, version=item["version"], document={"S": document})
     called = calls(ledger, monkeypatch)
-    assert ledger.overview() == {each: Brief(each, 1, INTENT) for each in MANY}
+    assert list(ledger.states()) == MANY
     assert called == ["Query"]
 
 
-def test_a_brief_is_short_even_of_a_wordy_state(ledger: DynamoLedger) -> None:
-    wordy = replace(INTENT, why="why " * 500, settled_at=NOW)
-    ledger.save(State(ID, intent=wordy, kept_awake_until=NOW, problems=("a tag that says nothing " * 20,) * 9))
-    brief = ledger.overview()[ID]
-    assert brief.intent == replace(wordy, why=("why " * 25)[:99] + "…")
-    assert [len(problem) for problem in brief.problems] == [100, 100, 100]
-    [item] = items(ledger, "state")
-    # moto counts the whole item in a page of the index, DynamoDB what is in the index and 100 bytes.
-    indexed = {name: item[name] for name in ("workstation", "kind", "listed", "brief")}
-    assert 1_000 * (size(indexed) + 100) < LARGEST_PAGE
-
-
-def test_more_than_a_page_of_briefs_is_read(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch) -> None:
-    brief = {"workstation": "", "version": 1, "problems": ["x" * 300_000]}
+def test_more_than_a_page_of_outlines_is_read(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     for workstation in MANY[:7]:
-        text = json.dumps(brief | {"workstation": workstation})
-        damage(ledger, workstation, listed={"S": "state"}, brief={"S": text})
+        ledger.save(State(workstation, problems=("x" * 300_000,)))
     called = calls(ledger, monkeypatch)
-    assert list(ledger.overview()) == MANY[:7]
+    assert list(ledger.states()) == MANY[:7]
     assert called == 3 * ["Query"]
+
+
+def test_a_state_of_the_version_before_is_read_and_the_next_save_moves_it(ledger: DynamoLedger) -> None:
+    state = State(ID, version=7, intent=INTENT, manifest=manifest(workstation=ID), note="as it was")
+    put(ledger, ID, "state", **older(state))
+    assert ledger.load(ID) == state
+    assert ledger.states() == {}
+    assert ledger.older_states([OTHER, ID]) == {ID: state}
+
+    saved = ledger.save(state)
+
+    assert saved == ledger.load(ID) == replace(state, version=8)
+    assert ledger.states() == {ID: outline_of(saved)}
+    assert items(ledger, "state") == []
+    assert ledger.older_states([ID]) == {}
+    with pytest.raises(ConflictError):
+        ledger.save(state)
+
+
+@pytest.mark.parametrize("version", [0, 6, 8])
+def test_a_state_of_the_version_before_is_overwritten_by_nobody_who_read_another(
+    ledger: DynamoLedger, version: int
+) -> None:
+    state = State(ID, version=7, note="as it was")
+    put(ledger, ID, "state", **older(state))
+    with pytest.raises(ConflictError):
+        ledger.save(State(ID, version=version))
+    assert ledger.load(ID) == state
+    assert ledger.states() == {}
+
+
+def test_states_of_the_version_before_are_read_a_hundred_in_a_call(
+    ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for workstation in MANY[:120]:
+        put(ledger, workstation, "state", **older(State(workstation, version=2, intent=INTENT)))
+    called = calls(ledger, monkeypatch)
+    assert list(ledger.older_states(MANY[:250])) == MANY[:120]
+    assert called == 3 * ["BatchGetItem"]
+
+
+def test_what_dynamodb_leaves_out_of_an_answer_is_asked_for_again() -> None:
+    client = boto3.client("dynamodb", "us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing")
+    first, second = ({"workstation": {"S": each}, "kind": {"S": "state"}} for each in MANY[:2])
+    wanted = {"Keys": [first, second], "ConsistentRead": True}
+    left = {TABLE: {"Keys": [second], "ConsistentRead": True}}
+    with Stubber(client) as stub:
+        found: list[Any] = [key | older(State(each, 1)) for key, each in zip((first, second), MANY, strict=False)]
+        answer = {"Responses": {TABLE: found[:1]}, "UnprocessedKeys": left}
+        stub.add_response("batch_get_item", answer, {"RequestItems": {TABLE: wanted}})
+        stub.add_response("batch_get_item", {"Responses": {TABLE: found[1:]}}, {"RequestItems": left})
+        assert list(DynamoLedger(client, TABLE).older_states(MANY[:2])) == MANY[:2]
+
+
+def test_a_change_is_decided_again_until_nobody_was_faster(ledger: DynamoLedger) -> None:
+    faster = iter(("a sweep", "the reconciler"))
+
+    def decide(state: State) -> State:
+        if other := next(faster, None):
+            ledger.save(replace(state, problems=(other,)))
+        return replace(state, note=f"after {', '.join(state.problems)}")
+
+    before, after = ledger.change(ID, decide)
+    assert (before.problems, after.note, after.version) == (("the reconciler",), "after the reconciler", 3)
+    assert ledger.load(ID) == after
+
+
+def test_a_change_that_changes_nothing_writes_nothing(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = calls(ledger, monkeypatch)
+    assert ledger.change(ID, lambda state: state) == (State(ID), State(ID))
+    assert called == ["TransactGetItems"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "reason", "expected"),
+    [
+        ("transact_write_items", "TransactionConflict", ConflictError),
+        ("transact_write_items", "ConditionalCheckFailed", ConflictError),
+        ("transact_write_items", "ThrottlingError", TransientError),
+        ("transact_write_items", "ValidationError", DeniedError),
+        ("transact_get_items", "ThrottlingError", TransientError),
+    ],
+)
+def test_a_cancelled_transaction_is_told_by_its_reason(
+    ledger: DynamoLedger, operation: str, reason: str, expected: type[Exception]
+) -> None:
+    with Stubber(ledger.client) as stub:
+        cancel(stub, operation, reason)
+        with pytest.raises(expected):
+            _ = ledger.save(State(ID)) if operation == "transact_write_items" else ledger.load(ID)
+
+
+def cancel(stub: Stubber, operation: str, reason: str) -> None:
+    reasons = {"CancellationReasons": [{"Code": "None"}, {"Code": reason}]}
+    stub.add_client_error(operation, "TransactionCanceledException", modeled_fields=reasons)
+
+
+def test_a_read_that_a_write_crosses_is_made_again(ledger: DynamoLedger) -> None:
+    with Stubber(ledger.client) as stub:
+        cancel(stub, "transact_get_items", "TransactionConflict")
+        stub.add_response("transact_get_items", {"Responses": [{}, {}, {}]})
+        assert ledger.load(ID) == State(ID)
+        for _ in range(6):
+            cancel(stub, "transact_get_items", "TransactionConflict")
+        with pytest.raises(TransientError, match="too fast"):
+            ledger.load(ID)
 
 
 def test_only_one_holder_has_the_lease(ledger: DynamoLedger) -> None:
@@ -474,20 +643,35 @@ def test_one_record_that_cannot_be_read_takes_no_other_with_it(ledger: DynamoLed
     assert ledger.seen(OTHER, NOW, NOW) == [record(OTHER)]
 
 
-@pytest.mark.parametrize("operation", ["get_item", "put_item", "query", "delete_item", "update_item"])
-@pytest.mark.parametrize("reading", ["happened", "overview", "latest_sweep", "seen"])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "transact_get_items",
+        "transact_write_items",
+        "batch_get_item",
+        "get_item",
+        "put_item",
+        "query",
+        "delete_item",
+        "update_item",
+    ],
+)
+@pytest.mark.parametrize("reading", ["happened", "states", "latest_sweep", "seen"])
 def test_throttling_is_an_error_of_ours(ledger: DynamoLedger, operation: str, reading: str) -> None:
     client = boto3.client("dynamodb")
     throttled = DynamoLedger(client, TABLE)
     queries: dict[str, Any] = {
         "happened": lambda: throttled.happened(ID, 1),
-        "overview": throttled.overview,
+        "states": throttled.states,
         "latest_sweep": lambda: throttled.latest_sweep(NOW),
         "seen": lambda: throttled.seen(ID, NOW, NOW),
     }
     called: dict[str, Any] = {
-        "get_item": lambda: throttled.load(ID),
-        "put_item": lambda: throttled.save(State(ID)),
+        "transact_get_items": lambda: throttled.load(ID),
+        "transact_write_items": lambda: throttled.save(State(ID)),
+        "batch_get_item": lambda: throttled.older_states([ID]),
+        "get_item": lambda: throttled.find_link(ID, SECRET),
+        "put_item": lambda: throttled.put_link(link()),
         "query": queries[reading],
         "delete_item": lambda: throttled.give_lease_back(ID, "a"),
         "update_item": lambda: throttled.count_wrong_secret("192.0.2.7", NOW),

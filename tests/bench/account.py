@@ -97,8 +97,8 @@ class _Writer:
 
     table: Table
 
-    def put_item(self, **asked: Any) -> dict[str, Any]:
-        return self.table.operations["PutItem"](asked)
+    def transact_write_items(self, **asked: Any) -> dict[str, Any]:
+        return self.table.operations["TransactWriteItems"](asked)
 
 
 def begin_of(ends_at: datetime, lasts: timedelta) -> datetime:

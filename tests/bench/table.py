@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from autostop_local.world.errors import AwsError
-from tests.simulation.table import Table
+from tests.simulation.table import CancelledError, Table
 
 
 @contextmanager
@@ -30,6 +30,8 @@ def serve_table(table: Table) -> Iterator[str]:
                     status, reply = 200, table.operations[operation](_with_bytes(asked))
             except AwsError as error:
                 status, reply = error.status, {"__type": error.code, "message": error.message}
+                if isinstance(error, CancelledError):
+                    reply["CancellationReasons"] = error.reasons
             body = json.dumps(reply, default=_as_base64).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.0")

@@ -109,7 +109,7 @@ def test_a_damaged_item_is_told_and_kept(at: Desk) -> None:
     lab = shelved(at)
     at.account.session.client("dynamodb").put_item(
         TableName=at.account.stack.table,
-        Item={"workstation": {"S": lab}, "kind": {"S": "state"}, "version": {"N": "1"}, "document": {"S": "{"}},
+        Item={"workstation": {"S": "states"}, "kind": {"S": lab}, "version": {"N": "1"}, "document": {"S": "{"}},
     )
     assert f"autostop recover {lab}" in at.run("status").output
     result = at.run("recover", lab, "--yes")

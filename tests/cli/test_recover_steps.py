@@ -215,8 +215,8 @@ def test_a_damaged_item_is_kept_aside_and_written_anew(lab: AtWork) -> None:
     workstation = worked(lab)
     lab.asleep(workstation)
     item = {
-        "workstation": {"S": workstation},
-        "kind": {"S": "state"},
+        "workstation": {"S": "states"},
+        "kind": {"S": workstation},
         "version": {"N": "7"},
         "document": {"S": "{half"},
     }
@@ -227,8 +227,10 @@ def test_a_damaged_item_is_kept_aside_and_written_anew(lab: AtWork) -> None:
     recovery(lab).mend(finding)
 
     kinds = {each["kind"]["S"]: each for each in lab.ledger.client.scan(TableName=TABLE)["Items"]}
-    (aside,) = [each for kind, each in kinds.items() if kind.startswith("damaged#")]
-    assert aside["document"]["S"] == "{half"
+    aside = [each["document"]["S"] for kind, each in kinds.items() if kind.startswith("damaged#")]
+    # And what else there was of it.
+    assert len(aside) == 2
+    assert "{half" in aside
     wake(lab, workstation, "monday")
 
 

@@ -98,7 +98,7 @@ def test_damaged_item_hides_no_other(at: Desk) -> None:
     damaged, sound = adopted(at, "ant"), adopted(at, "zoo")
     at.account.session.client("dynamodb").put_item(
         TableName=at.account.stack.table,
-        Item={"workstation": {"S": damaged}, "kind": {"S": "state"}, "version": {"N": "1"}, "document": {"S": "{"}},
+        Item={"workstation": {"S": "states"}, "kind": {"S": damaged}, "version": {"N": "1"}, "document": {"S": "{"}},
     )
     result = at.run("status")
     assert result.exit_code == 1

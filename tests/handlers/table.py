@@ -8,6 +8,6 @@ TABLE = "autostop"
 
 
 def make_table(client: Any) -> Any:
-    """Make it with its index; gives the client back."""
+    """Make it; gives the client back."""
     client.create_table(TableName=TABLE, **table_properties())
     return client

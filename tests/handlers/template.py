@@ -78,9 +78,9 @@ def load() -> Template:
 
 @cache
 def table_properties() -> Mapping[str, Any]:
-    """What CreateTable needs to make the template's table, index and all."""
+    """What CreateTable needs to make the template's table."""
     properties = load().resources["Table"]["Properties"]
-    taken = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    taken = ("BillingMode", "AttributeDefinitions", "KeySchema")
     return {name: properties[name] for name in taken}
 
 

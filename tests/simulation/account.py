@@ -35,7 +35,7 @@ RETRIED = frozenset(
         "Unavailable",
     }
 )
-READS = ("Describe", "Get", "List", "Query")
+READS = ("BatchGet", "Describe", "Get", "List", "Query", "TransactGet")
 
 
 @dataclass(frozen=True, slots=True)

@@ -349,19 +349,25 @@ class History:
 
     def damage_item(self) -> None:
         """Half written, or by a hand that did not know what it did."""
-        key = (self.lab.workstation, "state")
+        keys = self.lab.items_of_state()
+        key = self.chance.choice(keys)
         item = self.lab.table.items.get(key)
         if item is None:
             return
         self._forget()
         document = item["document"]["S"]
-        self.lab.table.items[key] = self.chance.choice(
+        damaged = self.chance.choice(
             (
                 {**item, "document": {"S": document[: self.chance.randrange(200)]}},
                 {name: value for name, value in item.items() if name != "version"},
                 {**item, "document": {"S": document.replace('"cycle": ', '"cycle": "x", "was": ')}},
+                None,
             )
         )
+        if damaged is None:
+            del self.lab.table.items[key]
+        else:
+            self.lab.table.items[key] = damaged
 
     def _forget(self) -> None:
         """What only the table knew: the owner's wish, and what attachments of this moment had before."""
@@ -523,6 +529,5 @@ def _weather(chance: random.Random, clock: Callable[[], datetime], rough: float)
         lost=0.02 * rough,
         slow=0.03 * rough,
         crash=0.01 * rough,
-        lagging=0.3 * rough,
         storms=storms,
     )

@@ -88,15 +88,14 @@ class Lab(Product):
             self.weather: Weather | Planned = weather
         else:
             self.weather = (weather or Weather)(self._own_chance(), self.clock)
-        self.table.lag = self.weather.index_lag
         self.account = Account(
             self.hub, self.world, self.table, self.weather, self, self.messages.send, self._own_chance()
         )
-        self._item_read: object = None
+        self._items_read: list[Any] = [None, None]
         self._state_read = State(WorkstationId(""))
         self._own = clients()
         self._own.account = self.account
-        read = SimpleNamespace(get_item=lambda **asked: self.table.operations["GetItem"](asked))
+        read = SimpleNamespace(transact_get_items=lambda **asked: self.table.operations["TransactGetItems"](asked))
         self._reader = DynamoLedger(cast("Any", read), TABLE)
         self.wire(
             self._own,
@@ -306,10 +305,14 @@ class Lab(Product):
 
     def state(self) -> State:
         """What the table holds, read past everything that can go wrong. Raises DeniedError if it is damaged."""
-        item = self.table.items.get((self.workstation, "state"))
-        if item is not self._item_read:
-            self._item_read, self._state_read = item, self._reader.load(self.workstation)
+        items = [self.table.items.get(key) for key in self.items_of_state()]
+        if any(item is not read for item, read in zip(items, self._items_read, strict=True)):
+            self._items_read, self._state_read = items, self._reader.load(self.workstation)
         return self._state_read
+
+    def items_of_state(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """The keys of the two items that a state is: what a sweep reads of it, and the rest."""
+        return ("states", self.workstation), (self.workstation, "details")
 
     def reached(self, wanted: Wanted) -> bool:
         try:

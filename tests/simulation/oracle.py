@@ -333,11 +333,15 @@ class Oracle:
     # -- what Autostop has written down
 
     def _state(self) -> dict[str, Any]:
-        item = self.table.items.get((self.workstation, "state"))
+        """Both items together, of the same version."""
+        keys = ("states", self.workstation), (self.workstation, "details")
         try:
-            document = json.loads(item["document"]["S"]) if item else {}
+            first, second = (self.table.items[key] for key in keys)
+            if first["version"] != second["version"]:
+                raise LawBrokenError(f"a state in two versions: {first['version']}, {second['version']}")
+            document = json.loads(first["document"]["S"]) | json.loads(second["document"]["S"])
         except (KeyError, ValueError):
-            document = {}
+            return {}
         return document if isinstance(document, dict) else {}
 
     def _intent(self) -> dict[str, Any]:

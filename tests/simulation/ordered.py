@@ -18,6 +18,7 @@ REFUSALS = {
     "StartInstances": "InstanceLimitExceeded",
     "PutItem": "ThrottlingException",
     "DeleteItem": "ThrottlingException",
+    "TransactWriteItems": "ThrottlingException",
 }
 
 

@@ -11,9 +11,7 @@ Item = Mapping[str, Any]
 
 # DynamoDB, `Query`: one answer holds 1 MB of what was read, before the filter.
 LARGEST_PAGE = 1024 * 1024
-# The keys of the table and of its index, and what the index has besides the keys of both.
-_KEYS = {None: ("workstation", "kind"), "overview": ("listed", "workstation")}
-_IN_INDEX = ("listed", "workstation", "kind", "brief")
+_HASH, _RANGE = "workstation", "kind"
 _CONDITION = re.compile(
     r"(?P<hash>\w+) = (?P<is>:\w+)"
     r"( AND begins_with\((?P<range>\w+), (?P<prefix>:\w+)\)"
@@ -22,7 +20,6 @@ _CONDITION = re.compile(
 _KNOWN = frozenset(
     {
         "TableName",
-        "IndexName",
         "KeyConditionExpression",
         "FilterExpression",
         "ExpressionAttributeNames",
@@ -39,7 +36,6 @@ _KNOWN = frozenset(
 class Query:
     """What is asked for: items with one hash key, and range keys from `least` to `most` or with a prefix."""
 
-    index: str | None
     hash: str
     least: str
     most: str | None
@@ -53,20 +49,16 @@ class Query:
     @classmethod
     def of(cls, asked: Mapping[str, Any]) -> "Query":
         """The query in a call. Raises AwsError for whatever is not known here."""
-        index, values = asked.get("IndexName"), asked["ExpressionAttributeValues"]
-        if asked.keys() - _KNOWN or index not in _KEYS:
-            raise _invalid(f"the table does not know {asked.keys() - _KNOWN or index}")
-        if index and asked.get("ConsistentRead"):
-            raise _invalid("Consistent reads are not supported on global secondary indexes")
+        values = asked["ExpressionAttributeValues"]
+        if asked.keys() - _KNOWN:
+            raise _invalid(f"the table does not know {asked.keys() - _KNOWN}")
         found = _CONDITION.fullmatch(asked["KeyConditionExpression"])
-        hash_key, range_key = _KEYS[index]
-        if found is None or found["hash"] != hash_key or (found["range"] or found["between"]) not in {None, range_key}:
+        if found is None or found["hash"] != _HASH or (found["range"] or found["between"]) not in {None, _RANGE}:
             raise _invalid("the table does not know this KeyConditionExpression")
         least, most = (values[found[name]]["S"] if found["between"] else None for name in ("least", "most"))
         if least is not None and most is not None and least > most:
             raise _invalid("The BETWEEN operator requires upper bound to be greater than or equal to lower bound")
         return cls(
-            index,
             values[found["is"]]["S"],
             least or "",
             most,
@@ -88,27 +80,25 @@ class Query:
         page: list[Item] = []
         read = 0
         for item in found:
-            shown = dict(item) if self.index is None else {name: item[name] for name in _IN_INDEX if name in item}
-            read += size(shown)
+            read += size(item)
             if page and read > LARGEST_PAGE:
                 return {"Items": page, "LastEvaluatedKey": self._key(page[-1])}
-            page.append(shown)
+            page.append(dict(item))
             if len(page) == self.limit:
                 return {"Items": page, "LastEvaluatedKey": self._key(page[-1])}
         return {"Items": page}
 
     def _matches(self, item: Item) -> bool:
-        hash_key, range_key = _KEYS[self.index]
-        if item.get(hash_key) != {"S": self.hash}:
+        if item[_HASH] != {"S": self.hash}:
             return False
-        place = item[range_key]["S"]
+        place = item[_RANGE]["S"]
         return bool(place >= self.least and (self.most is None or place <= self.most) and place.startswith(self.prefix))
 
-    def _order(self, item: Item) -> tuple[str, ...]:
-        return (item[_KEYS[self.index][1]]["S"], item["workstation"]["S"], item["kind"]["S"])
+    def _order(self, item: Item) -> str:
+        return str(item[_RANGE]["S"])
 
     def _key(self, item: Item) -> dict[str, Any]:
-        return {name: item[name] for name in {*_KEYS[self.index], *_KEYS[None]}}
+        return {name: item[name] for name in (_HASH, _RANGE)}
 
 
 def size(item: Item) -> int:

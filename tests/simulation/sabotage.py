@@ -67,9 +67,9 @@ _NAMED = (
     ),
     (
         "autostop/app/sweep.py",
-        "an index that lags decides nothing",
-        "watched.plan if state.version == known.version else StopPlan()",
-        "watched.plan",
+        "what was judged by an older state is not wanted",
+        "state.version != known.version",
+        "False",
     ),
     (
         "autostop/idle/stop.py",

@@ -43,7 +43,7 @@ def test_a_tap_in_the_last_moment_of_a_reconciler_is_seen_at_once(lab: Lab) -> N
 
     def watch(call: Call) -> None:
         # The shelving is settled; its reconciler is about to go, and the tap's message finds it still there.
-        if not tapped and call.operation == "PutItem" and lab.reached(Wanted.SHELVE):
+        if not tapped and call.operation == "TransactWriteItems" and lab.reached(Wanted.SHELVE):
             tapped.append(lab.clock())
             lab.tap("start")
 

@@ -30,7 +30,16 @@ DISKS = {
 OF_A_NIGHT = ("StopInstances", "CreateSnapshots", "DetachVolume", "DeleteVolume")
 OF_A_START = ("CreateVolume", "AttachVolume", "StartInstances", "DeleteSnapshot")
 STEPS = (*OF_A_NIGHT, *OF_A_START)
-CALLS = (*STEPS, "CreateTags", "ModifyInstanceAttribute", "PutItem", "DeleteItem", "SendMessage", "DescribeVolumes")
+CALLS = (
+    *STEPS,
+    "CreateTags",
+    "ModifyInstanceAttribute",
+    "PutItem",
+    "DeleteItem",
+    "TransactWriteItems",
+    "SendMessage",
+    "DescribeVolumes",
+)
 # When something happens: so many minutes later, or right after the next step of this name, with a tap if it needs one.
 MOMENTS = (0, 1, 15, 60, *STEPS)
 FOR_GOOD = timedelta(days=9)
@@ -193,9 +202,10 @@ class Workstation(RuleBasedStateMachine):
     def snapshots(self) -> list[str]:
         return [each.id for each in self.lab.world.cloud.snapshots.values() if "autostop:workstation" in each.tags]
 
-    @event(how=st.sampled_from(("lost", "cut", "without a version")))
-    def table_is_damaged(self, how: str) -> None:
-        items, key = self.lab.table.items, (self.lab.workstation, "state")
+    @event(how=st.sampled_from(("lost", "cut", "without a version")), which=st.sampled_from((0, 1)))
+    def table_is_damaged(self, how: str, which: int) -> None:
+        items, keys = self.lab.table.items, self.lab.items_of_state()
+        key = keys[which]
         item = items.get(key)
         if item is None:
             return

@@ -17,7 +17,7 @@ from autostop.aws import table as dynamodb
 from autostop_local.world import VirtualClock
 from autostop_local.world.errors import AwsError
 from tests.handlers.table import TABLE, make_table
-from tests.simulation.table import LONGEST_LAG, Table
+from tests.simulation.table import CancelledError, Table
 
 KEY = {"workstation": {"S": "i-1"}, "kind": {"S": "lease"}}
 OTHER = {"workstation": {"S": "i-1"}, "kind": {"S": "state"}}
@@ -38,7 +38,7 @@ Item = dict[str, Any]
 NOW = datetime(2026, 11, 23, 18, 30, tzinfo=UTC)
 BY_PREFIX = "workstation = :workstation AND begins_with(kind, :kind)"
 BETWEEN = "workstation = :sweep AND kind BETWEEN :since AND :until"
-LISTED = "listed = :listed"
+OF_ONE = "workstation = :workstation"
 HAS = "#first <= :workstation AND #last >= :workstation"
 
 
@@ -87,6 +87,13 @@ WRITES: dict[str, Item] = {
     "UpdateItem": {"Key": KEY, "UpdateExpression": "SET written = :yes", "ReturnValues": "ALL_NEW"},
     "DeleteItem": {"Key": KEY},
 }
+PARTS = ("Put", "Delete", "ConditionCheck")
+
+
+def part_of(what: str, **asked: Any) -> Item:
+    """One part of a transaction on the lease's item."""
+    item = {"Item": KEY | {"written": {"S": "yes"}}} if what == "Put" else {"Key": KEY}
+    return {what: {"TableName": TABLE, **item, **asked}}
 
 
 class Both:
@@ -96,20 +103,28 @@ class Both:
         self.client, self.table = client, Table(VirtualClock(NOW))
 
     def __call__(self, operation: str, **asked: Any) -> Item | str:
-        """The answer, or the code of the error."""
+        """The answer, or the code of the error; the codes of all parts of a cancelled transaction."""
         method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
         theirs: Item | str
         try:
             theirs = dict(getattr(self.client, method)(**asked))
             # moto tells of a next page only when there is one; DynamoDB does so whenever a limit was reached.
-            for more in ("ResponseMetadata", "ConsumedCapacity", "Count", "ScannedCount", "LastEvaluatedKey"):
+            for more in ("ResponseMetadata", "ConsumedCapacity", "ItemCollectionMetrics", "Count", "ScannedCount"):
                 theirs.pop(more, None)
+            theirs.pop("LastEvaluatedKey", None)
+            if operation == "TransactGetItems":
+                given = theirs["Responses"]
+                theirs["Responses"] = [{"Item": each["Item"]} if each.get("Item") else {} for each in given]
         except ClientError as error:
             theirs = error.response["Error"]["Code"]
+            if "CancellationReasons" in error.response:
+                theirs = " ".join(reason["Code"] for reason in error.response["CancellationReasons"])
         ours: Item | str
         try:
             ours = dict(self.table.operations[operation](asked))
             self.next = ours.pop("LastEvaluatedKey", None)
+        except CancelledError as error:
+            ours = " ".join(reason["Code"] for reason in error.reasons)
         except AwsError as error:
             ours = error.code
         assert ours == theirs
@@ -158,11 +173,84 @@ def test_a_condition_holds_where_dynamodbs_does(
         assert [each.get("written") for each in left] == ([] if operation == "DeleteItem" else [{"S": "yes"}])
 
 
+@pytest.mark.parametrize("what", PARTS)
+@pytest.mark.parametrize(("item", "condition", "given", "holds"), CASES.values(), ids=CASES)
+def test_a_transaction_is_done_as_a_whole_or_not_at_all(
+    both: Both, what: str, item: Item | None, condition: str, given: Item, holds: bool
+) -> None:
+    before = [item] if item is not None else []
+    for each in before:
+        both("PutItem", TableName=TABLE, Item=each)
+    other = {"Put": {"TableName": TABLE, "Item": OTHER}}
+    judged = part_of(what, ConditionExpression=condition, **given)
+    answer = both("TransactWriteItems", TransactItems=[other, judged])
+    left = both.all()
+    if not holds:
+        assert answer == "None ConditionalCheckFailed"
+        assert left == before
+    else:
+        kept = {"Put": [KEY | {"written": {"S": "yes"}}], "Delete": [], "ConditionCheck": before}[what]
+        assert sorted(map(str, left)) == sorted(map(str, [OTHER, *kept]))
+
+
+def test_items_are_read_together(both: Both) -> None:
+    both("PutItem", TableName=TABLE, Item=LEASE)
+    gets = [{"Get": {"TableName": TABLE, "Key": key}} for key in (OTHER, KEY)]
+    assert both("TransactGetItems", TransactItems=gets) == {"Responses": [{}, {"Item": LEASE}]}
+
+
+def test_many_items_are_read_in_one_call(both: Both) -> None:
+    keys = [{"workstation": {"S": f"i-{number}"}, "kind": {"S": "state"}} for number in range(100)]
+    for key in keys[:50]:
+        both("PutItem", TableName=TABLE, Item=key)
+    answer = both("BatchGetItem", RequestItems={TABLE: {"Keys": keys, "ConsistentRead": True}})
+    assert answer == {"Responses": {TABLE: keys[:50]}, "UnprocessedKeys": {}}
+    for refused in ([*keys, OTHER], [OTHER, OTHER]):
+        assert both("BatchGetItem", RequestItems={TABLE: {"Keys": refused}}) == "ValidationException"
+
+
+def test_what_is_beyond_sixteen_megabytes_of_many_items_is_left_for_another_call() -> None:
+    table = Table(VirtualClock(NOW))
+    keys = [{"workstation": {"S": f"i-{number}"}, "kind": {"S": "state"}} for number in range(50)]
+    for key in keys:
+        table.operations["PutItem"]({"Item": key | {"document": {"B": bytes(399_000)}}})
+    answer = table.operations["BatchGetItem"]({"RequestItems": {TABLE: {"Keys": keys, "ConsistentRead": True}}})
+    assert len(answer["Responses"][TABLE]) == 42
+    assert answer["UnprocessedKeys"] == {TABLE: {"Keys": keys[42:], "ConsistentRead": True}}
+
+
+def test_a_transaction_that_is_sent_again_is_done_once_and_its_token_means_no_other() -> None:
+    clock = VirtualClock(NOW)
+    table = Table(clock)
+    write = table.operations["TransactWriteItems"]
+    asked: Item = {"TransactItems": [part_of("Put", ConditionExpression=NEW)], "ClientRequestToken": "one"}
+    assert write(asked) == write(asked) == {}
+    with pytest.raises(CancelledError):
+        write({**asked, "ClientRequestToken": "another"})
+    with pytest.raises(AwsError, match="IdempotentParameterMismatch"):
+        write({**asked, "TransactItems": [part_of("Delete")]})
+    clock.advance(timedelta(minutes=10))
+    with pytest.raises(CancelledError):
+        write(asked)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [[], [part_of("Put"), part_of("Delete")], [{"Update": {"TableName": TABLE, "Key": KEY}}]],
+    ids=["none", "one item twice", "a part that it does not know"],
+)
+def test_a_transaction_that_it_does_not_know_is_an_error_and_no_guess(parts: list[Item]) -> None:
+    table = Table(VirtualClock(NOW))
+    with pytest.raises(AwsError, match="ValidationException"):
+        table.operations["TransactWriteItems"]({"TransactItems": parts})
+    assert table.items == {}
+
+
 def test_every_condition_of_the_ledger_is_among_the_cases() -> None:
     source = inspect.getsource(dynamodb)
     texts = {str(node.value) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
     conditions = {each for each in texts if re.match(r"attribute_\w+\(|#?\w+ [<=>]+ :", each)}
-    queries = {BY_PREFIX, BETWEEN, LISTED, HAS}
+    queries = {BY_PREFIX, BETWEEN, OF_ONE, HAS}
     assert queries < conditions
     assert len(conditions - queries) >= 5
     assert conditions - queries <= {condition for _, condition, _, _ in CASES.values()}
@@ -243,19 +331,12 @@ def test_a_page_holds_a_megabyte_and_the_next_begins_behind_it(both: Both, forwa
     assert [*itertools.chain(*kinds)] == sorted("0123456", reverse=not forward)
 
 
-def test_only_what_is_listed_is_in_the_index_with_its_brief_alone(both: Both) -> None:
+def test_all_of_one_key_is_found_in_order_and_nothing_else(both: Both) -> None:
     for number in (2, 1):
-        state = {"workstation": {"S": f"i-{number}"}, "kind": {"S": "state"}, "brief": {"S": "{}"}}
-        both("PutItem", TableName=TABLE, Item=state | {"listed": {"S": "state"}, "document": {"S": "{}"}})
+        both("PutItem", TableName=TABLE, Item={"workstation": {"S": "states"}, "kind": {"S": f"i-{number}"}})
     both("PutItem", TableName=TABLE, Item=LEASE)
-    listed = {"IndexName": "overview", **values(listed={"S": "state"})}
-    items = found(both, LISTED, **listed)
-    assert [sorted(item) for item in items] == 2 * [["brief", "kind", "listed", "workstation"]]
-    assert [item["workstation"]["S"] for item in items] == ["i-1", "i-2"]
-    both("DeleteItem", TableName=TABLE, Key={"workstation": {"S": "i-1"}, "kind": {"S": "state"}})
-    assert len(found(both, LISTED, **listed)) == 1
-    asked = {"TableName": TABLE, "KeyConditionExpression": LISTED, **listed}
-    assert both("Query", **asked, ConsistentRead=True) == "ValidationException"
+    items = found(both, OF_ONE, **values(workstation={"S": "states"}), ConsistentRead=True)
+    assert [item["kind"]["S"] for item in items] == ["i-1", "i-2"]
 
 
 @pytest.mark.parametrize(("kilobytes", "fits"), [(390, True), (401, False)])
@@ -278,34 +359,6 @@ def test_an_item_holds_400_kilobytes_with_its_names(more: int) -> None:
     assert len(table.items) == 1 - more
 
 
-def test_the_index_may_lag_behind_and_the_table_never_does() -> None:
-    clock = VirtualClock(NOW)
-    table = Table(clock)
-    table.lag = lambda: timedelta(seconds=10)
-    state = OTHER | {"listed": {"S": "state"}, "brief": {"S": "1"}}
-
-    def briefs() -> list[str]:
-        asked = {"IndexName": "overview", "KeyConditionExpression": LISTED, **values(listed={"S": "state"})}
-        return [item["brief"]["S"] for item in table.operations["Query"](asked)["Items"]]
-
-    for written in (state, state | {"brief": {"S": "2"}}, None, state | {"brief": {"S": "3"}}):
-        if written is None:
-            table.operations["DeleteItem"]({"Key": OTHER})
-        else:
-            table.operations["PutItem"]({"Item": written})
-            assert table.operations["GetItem"]({"Key": OTHER}) == {"Item": written}
-        clock.advance(timedelta(seconds=6))
-    assert briefs() == []
-    clock.advance(timedelta(seconds=3))
-    assert briefs() == []
-    clock.advance(timedelta(seconds=1))
-    assert briefs() == ["3"]
-    table.lag = lambda: timedelta(seconds=18)
-    assert briefs() == ["2"]
-    table.lag = lambda: LONGEST_LAG
-    assert briefs() == []
-
-
 def test_what_it_does_not_know_is_an_error_and_no_guess() -> None:
     table = Table(VirtualClock(NOW))
     for condition in ("size(holder) > :one", "NOT holder = :one", "holder <> :one"):
@@ -322,9 +375,7 @@ def test_what_it_does_not_know_is_an_error_and_no_guess() -> None:
         {"KeyConditionExpression": "workstation = :one AND kind > :one"},
         {"KeyConditionExpression": "kind = :one"},
         {"KeyConditionExpression": "workstation = :one AND begins_with(holder, :one)"},
-        {"KeyConditionExpression": LISTED},
-        {"KeyConditionExpression": "workstation = :one", "IndexName": "overview"},
-        {"KeyConditionExpression": "listed = :one", "IndexName": "another"},
+        {"KeyConditionExpression": "workstation = :one", "IndexName": "another"},
         {"KeyConditionExpression": "workstation = :one", "Select": "COUNT"},
         {"KeyConditionExpression": "workstation = :one", "FilterExpression": "contains(holder, :one)"},
         # moto takes it; DynamoDB does not.
@@ -336,4 +387,4 @@ def test_a_query_that_it_does_not_know_is_an_error_and_no_guess(asked: Item) -> 
     table = Table(VirtualClock(NOW))
     table.operations["PutItem"]({"Item": KEY | {"workstation": {"S": "1"}}})
     with pytest.raises(AwsError, match=r"does not know|Invalid|upper bound"):
-        table.operations["Query"]({**asked, **values(one={"S": "1"}, none={"S": "0"}, listed={"S": "1"})})
+        table.operations["Query"]({**asked, **values(one={"S": "1"}, none={"S": "0"})})

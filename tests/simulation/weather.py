@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from autostop_local.world.errors import AwsError
 from tests.simulation.account import Call
+from tests.simulation.table import CancelledError
 
 _ANY_TIME = {
     "ec2": ("RequestLimitExceeded", "InternalError", "Unavailable", "ServiceUnavailable"),
@@ -36,6 +37,9 @@ _SOME_CALLS = {
     "AttachVolume": ("AttachmentLimitExceeded", "IncorrectState"),
     "DetachVolume": ("IncorrectState",),
     "DeleteSnapshot": ("InvalidSnapshot.InUse",),
+    # Another's call on the same item is under way (DynamoDB, "Transaction conflict handling").
+    "TransactGetItems": ("TransactionConflict",),
+    "TransactWriteItems": ("TransactionConflict",),
 }
 
 
@@ -49,23 +53,17 @@ class Weather:
     lost: float = 0.0
     slow: float = 0.0
     crash: float = 0.0
-    lagging: float = 0.0
     storms: list[tuple[datetime, datetime]] = field(default_factory=list)
 
     def clear_up(self) -> None:
         """From now on nothing goes wrong any more."""
-        self.refused = self.lost = self.slow = self.crash = self.lagging = 0.0
+        self.refused = self.lost = self.slow = self.crash = 0.0
         self.storms.clear()
 
     def latency(self) -> timedelta:
         if self.chance.random() < self.slow:
             return timedelta(seconds=self.chance.uniform(0.5, 12))
         return timedelta(milliseconds=self.chance.uniform(10, 90))
-
-    def index_lag(self) -> timedelta:
-        """How far the table's index is behind; AWS names no limit."""
-        late = self.lagging > 0 and self.chance.random() < self.lagging
-        return timedelta(seconds=self.chance.uniform(0, 30)) if late else timedelta(0)
 
     def refusal(self, call: Call) -> AwsError | None:
         now = self.clock()
@@ -100,9 +98,6 @@ class Planned:
     def latency(self) -> timedelta:
         return timedelta(milliseconds=40)
 
-    def index_lag(self) -> timedelta:
-        return timedelta(0)
-
     def refusal(self, call: Call) -> AwsError | None:
         return None
 
@@ -122,6 +117,8 @@ class Planned:
 
 
 def _error(code: str) -> AwsError:
+    if code == "TransactionConflict":
+        return CancelledError([code])
     server = code in {
         "InternalError",
         "InternalServerError",

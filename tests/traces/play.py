@@ -20,7 +20,7 @@ from autostop.idle.signs import Sample, Traffic
 from autostop.idle.stop import LastLook
 from autostop.model import Instance, InstanceState, WorkstationId
 from autostop.notice import Notice
-from autostop.ports import Asked, Brief, Happened, Instances, Ledger, Queue, State
+from autostop.ports import Asked, Happened, Instances, Ledger, Outline, Queue, State
 from autostop.settings import Policy, Probe
 from autostop.sleep.intent import By, Intent, Wanted, following
 from tests.traces.judged import resumes_at
@@ -199,8 +199,8 @@ class _Night:
 
     # --- ledger ------------------------------------------------------------------------------------------------------
 
-    def overview(self) -> Mapping[WorkstationId, Brief]:
-        return {ID: Brief.of(self.state)}
+    def states(self) -> Mapping[WorkstationId, Outline]:
+        return {ID: self.state}
 
     def load(self, workstation: WorkstationId) -> State:
         return self.state

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from autostop.model import WorkstationId
-from autostop.ports import ConflictError, Happened, Ledger, Queue, TransientError
+from autostop.ports import Happened, Ledger, Queue, State, TransientError
 from autostop.sleep.intent import By, Intent, Wanted, following
 from autostop_cli.rehearse.rehearsal import may_start
 
 LEASE = timedelta(minutes=5)
-_TRIES = 6
 
 
 @dataclass(slots=True)
@@ -47,19 +46,15 @@ class Hold:
 
     def want_run(self, why: str) -> None:
         """Write that it is to run; the lease keeps the reconciler from it until it is given back or has expired."""
-        for _ in range(_TRIES):
-            state, now = self.ledger.load(self.workstation), self.clock()
+
+        def decide(state: State) -> State:
             if state.intent is not None and not state.intent.settled:
                 raise TransientError(f"Something else is wanted of it meanwhile: {state.intent.why}.")
-            intent = following(state.intent, Wanted.RUN, By.OWNER, why, now)
-            try:
-                self.ledger.save(state.wanting(intent))
-            except ConflictError:
-                # A sweep has written what it saw.
-                continue
-            self.ledger.record(self.workstation, Happened(now, intent.number, why))
-            return
-        raise TransientError("Its state changes too fast just now.")
+            return state.wanting(following(state.intent, Wanted.RUN, By.OWNER, why, self.clock()))
+
+        _, after = self.ledger.change(self.workstation, decide)
+        if after.intent is not None:
+            self.ledger.record(self.workstation, Happened(after.intent.at, after.intent.number, why))
 
     def may_start(self) -> bool:
         """False when the owner asked for a stop since."""

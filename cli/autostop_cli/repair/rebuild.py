@@ -19,6 +19,7 @@ from autostop.ports import (
     Instances,
     Ledger,
     Queue,
+    State,
     TransientError,
 )
 from autostop.settings import Policy
@@ -31,7 +32,6 @@ _NAP_SECONDS = 2.0
 _IMAGE_WITHIN = timedelta(minutes=10)
 _RUNS_WITHIN = timedelta(minutes=10)
 _LISTED_WITHIN = timedelta(minutes=2)
-_TRIES = 6
 
 Say = Callable[[str], None]
 
@@ -163,21 +163,19 @@ class Replacer:
 
     def _write_down(self, new: WorkstationId, replacement: Replacement) -> None:
         """Want it running: the reconciler then sees to it that it works, and lets go of older cycles."""
-        for _ in range(_TRIES):
-            state, now = self.ledger.load(new), self.clock()
+
+        def decide(state: State) -> State:
             if state.manifest is not None:
-                return
+                return state
             # Sweeps may have written of the new one already; its numbers go on after those of the old one.
             number = max(replacement.manifest.intent, state.intent.number if state.intent else 0) + 1
             why = f"it was built in the place of {replacement.workstation}"
-            intent = Intent(number, Wanted.RUN, By.OWNER, now, why)
-            try:
-                self.ledger.save(replace(state.wanting(intent), manifest=replacement.manifest_for(new)))
-            except ConflictError:
-                continue
-            self.ledger.record(new, Happened(now, number, why))
-            return
-        raise TransientError(f"The state of {new} changes too fast just now.")
+            intent = Intent(number, Wanted.RUN, By.OWNER, self.clock(), why)
+            return replace(state.wanting(intent), manifest=replacement.manifest_for(new))
+
+        before, after = self.ledger.change(new, decide)
+        if after.intent is not None and after != before:
+            self.ledger.record(new, Happened(after.intent.at, after.intent.number, after.intent.why))
 
     def _tell_old(self, gone: WorkstationId, new: WorkstationId) -> None:
         """For those who still open its old link; nothing depends on it."""

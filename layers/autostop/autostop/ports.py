@@ -1,6 +1,6 @@
 """What the use cases need of the world, in the project's words; each port has one adapter in `autostop.aws`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -59,24 +59,35 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What Autostop keeps of one workstation.
+class Outline:
+    """What a sweep needs of a state before it knows whether the rest matters: read of all workstations at once.
 
-    version: of the stored item, 0 before the first; a write states the version it rests on.
-    manifest: of the latest cycle. waiting_for, blocked: what the reconciler last found, in words.
+    version: of the stored state, 0 before the first; a write states the version it rests on.
     kept_awake_from, kept_awake_until: the owner's promise of work, also when it is over.
-    look_at: when a delayed message will bring the reconciler back; None when none is under way.
-    reading, unread: the newest answer that the reconciler got; asked: its question that is under way.
+    problems: settings that cannot be read, in words.
     worked_at: the last work that a look right before a stop saw, which no sweep may have seen.
-    note: what the owner should know about the settled intent. tried: for the present intent.
     """
 
     workstation: WorkstationId
     version: int = 0
     intent: Intent | None = None
-    manifest: Manifest | None = None
     kept_awake_until: datetime | None = None
     kept_awake_from: datetime | None = None
+    problems: tuple[str, ...] = ()
+    worked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State(Outline):
+    """All that Autostop keeps of one workstation; only this can be saved, so that no half is lost.
+
+    manifest: of the latest cycle. waiting_for, blocked: what the reconciler last found, in words.
+    look_at: when a delayed message will bring the reconciler back; None when none is under way.
+    reading, unread: the newest answer that the reconciler got; asked: its question that is under way.
+    note: what the owner should know about the settled intent. tried: for the present intent.
+    """
+
+    manifest: Manifest | None = None
     reading: Reading | None = None
     unread: Unread | None = None
     asked: Asked | None = None
@@ -84,9 +95,7 @@ class State:
     blocked: str | None = None
     note: str = ""
     look_at: datetime | None = None
-    problems: tuple[str, ...] = ()
     tried: Attempts = NO_ATTEMPTS
-    worked_at: datetime | None = None
 
     @property
     def answer(self) -> Reading | Unread | None:
@@ -108,50 +117,6 @@ class State:
         if intent.by is By.IDLE:
             return replace(state, reading=None, unread=None, asked=None)
         return state
-
-
-# A sweep reads the briefs of all workstations in one answer of 1 MB: a thousand of them, so each below a kilobyte.
-_BRIEFLY = 100
-_FEW = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Brief:
-    """What a sweep needs of a state before it knows whether the rest matters; texts are cut, and perhaps a bit old.
-
-    version: of the state it was written with.
-    """
-
-    workstation: WorkstationId
-    version: int
-    intent: Intent | None = None
-    kept_awake_until: datetime | None = None
-    problems: tuple[str, ...] = ()
-    kept_awake_from: datetime | None = None
-    worked_at: datetime | None = None
-
-    @classmethod
-    def of(cls, state: State) -> "Brief":
-        """The brief of a state."""
-        intent = replace(state.intent, why=_cut(state.intent.why)) if state.intent else None
-        return cls(
-            state.workstation,
-            state.version,
-            intent,
-            state.kept_awake_until,
-            briefly(state.problems),
-            state.kept_awake_from,
-            state.worked_at,
-        )
-
-
-def briefly(problems: Sequence[str]) -> tuple[str, ...]:
-    """The first few of them, cut."""
-    return tuple(_cut(problem) for problem in problems[:_FEW])
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _BRIEFLY else f"{text[: _BRIEFLY - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,15 +253,23 @@ class Ledger(Protocol):
         """Keep a damaged state for a person to read, in the way of nothing; no error when it is not damaged."""
         ...
 
-    def overview(self) -> Mapping[WorkstationId, Brief]:
-        """The briefs of all states, without consistency: what was written a moment ago may be missing.
+    def states(self) -> Mapping[WorkstationId, Outline]:
+        """The outlines of all states, read consistently; one without a state, or with a damaged one, is not in it."""
+        ...
 
-        A workstation without a state is not in it, nor one whose brief is damaged.
-        """
+    def older_states(self, workstations: Sequence[WorkstationId]) -> Mapping[WorkstationId, Outline]:
+        """The outlines of those states that the version before wrote and `states` does not show; a save moves them."""
         ...
 
     def save(self, state: State) -> State:
         """Store a state; gives it with its new version. Raises ConflictError when the stored version is another."""
+        ...
+
+    def change(self, workstation: WorkstationId, decide: Callable[[State], State]) -> tuple[State, State]:
+        """Decide on the newest state and save what comes out, again while others are faster; before, and after.
+
+        Nothing is saved when nothing changes. Raises what `load` raises, and TransientError when others always are.
+        """
         ...
 
     def write_journal(self, seen: Sequence[SweepRecord], at: datetime) -> None:

@@ -14,7 +14,7 @@ from autostop.idle.stop import LastLook, StopPlan, last_look
 from autostop.idle.verdict import Verdict, assess
 from autostop.model import Instance, InstanceState, WorkstationId
 from autostop.notice import Notice
-from autostop.ports import Asked, Asker, Brief, Ledger, Metrics, State
+from autostop.ports import Asked, Asker, Ledger, Metrics, Outline, State
 from autostop.settings import Policy, Probe
 from autostop.sleep.intent import By, Wanted
 
@@ -37,7 +37,7 @@ class Watched:
 
     instance: Instance
     policy: Policy
-    state: Brief | State
+    state: Outline
     activity: Activity
     asked: Asked | None = None
     before: SweepRecord | None = None
@@ -67,7 +67,7 @@ class Watched:
         return replace(self, activity=replace(self.activity, **activity))
 
 
-def watch(instance: Instance, policy: Policy, state: Brief | State, before: SweepRecord | None = None) -> Watched:
+def watch(instance: Instance, policy: Policy, state: Outline, before: SweepRecord | None = None) -> Watched:
     """What is known of a workstation before it is measured. before: its newest record, if any."""
     intent = state.intent
     activity = Activity(

@@ -7,11 +7,9 @@ from datetime import datetime, timedelta
 from autostop.app.status import Status, status_of
 from autostop.link import Link, Scope, is_secret
 from autostop.model import WorkstationId
-from autostop.ports import ConflictError, Disks, Happened, Instances, Ledger, Queue, State, TransientError
+from autostop.ports import Disks, Happened, Instances, Ledger, Queue, State
 from autostop.settings import Policy, policy_for
 from autostop.sleep.intent import By, Wanted, following
-
-_TRIES = 6
 
 
 class RefusedError(Exception):
@@ -102,21 +100,12 @@ class Owner:
         )
 
     def _change(self, workstation: WorkstationId, change: Callable[[State, datetime], State]) -> None:
-        """Change the state from what it is now, and bring the reconciler; read again when another was faster."""
-        for _ in range(_TRIES):
-            now = self.clock()
-            state = self.ledger.load(workstation)
-            changed = change(state, now)
-            try:
-                if changed != state:
-                    self.ledger.save(changed)
-            except ConflictError:
-                continue
-            if changed.intent is not None and changed.intent != state.intent:
-                self.ledger.record(workstation, Happened(now, changed.intent.number, changed.intent.why))
-            self.queue.wake(workstation)
-            return
-        raise TransientError("Its state changes too fast just now. Try again in a few seconds.")
+        """Change the state from what it is now, and bring the reconciler."""
+        before, after = self.ledger.change(workstation, lambda state: change(state, self.clock()))
+        intent = after.intent
+        if intent is not None and intent != before.intent:
+            self.ledger.record(workstation, Happened(intent.at, intent.number, intent.why))
+        self.queue.wake(workstation)
 
 
 def _is_under_way(state: State) -> bool:

@@ -14,24 +14,23 @@ from autostop.notice import NoticeKind, stops_soon, unknown_for_long
 from autostop.ports import (
     Announcer,
     Asker,
-    Brief,
     ConflictError,
     DeniedError,
     Happened,
     Instances,
     Ledger,
     Metrics,
+    Outline,
     Queue,
     State,
     TransientError,
-    briefly,
 )
 from autostop.settings import Policy, policy_for
 from autostop.sleep.intent import By, Intent, Wanted, reconsider
 
-# States that the index does not know, of workstations that were adopted just now, are written by so many a sweep: each
-# takes two calls, and somebody may adopt thousands at once.
-_MOST_FRESH = 50
+# First states, and those that the version before wrote, are written by so many a sweep: each takes two calls, and
+# somebody may adopt thousands at once.
+_MOST_NEW = 50
 _TURNED_BACK_LATELY = timedelta(hours=1)
 # Of the first record of a run: as many as fit into an item of the table, whatever the window.
 _MOST_SAMPLES = 500
@@ -72,13 +71,13 @@ class Sweeper:
     def sweep(self, now: datetime) -> Swept:
         """Look at every workstation once. One that cannot be handled hides no other: it is in `skipped`, and why.
 
-        Which ones need a closer look is told by an index and by the journal, in a few calls for all; whatever is
-        changed rests on the state itself, read anew. If the owner taps meanwhile, the write is refused and the next
-        sweep judges anew.
+        What is known of all is read in a few calls. If the owner taps while the sweep judges, what it wants is given up
+        and the next sweep judges anew.
         """
-        briefs, before, instances = self.ledger.overview(), self.ledger.latest_sweep(now), self.instances.tagged()
-        new = [each.id for each in instances if each.id not in briefs]
-        known = {each.id: briefs.get(each.id) or Brief(each.id, 0) for each in instances}
+        instances, states, before = self.instances.tagged(), self.ledger.states(), self.ledger.latest_sweep(now)
+        new = [each.id for each in instances if each.id not in states]
+        older = self.ledger.older_states(new) if new else {}
+        known = {each.id: states.get(each.id) or older.get(each.id) or Outline(each.id) for each in instances}
         watched = [self._watch(each, known[each.id], before.get(each.id), now) for each in instances]
         to_judge = [each for each in watched if each.is_judged]
         measured = measure(to_judge, self.metrics, self.asker, now) if to_judge else []
@@ -87,7 +86,7 @@ class Sweeper:
         if records:
             self.ledger.write_journal(records, now)
         intents, skipped = {}, {key: f"its owner could not be told: {why}" for key, why in refused.items()}
-        written = frozenset(new[:_MOST_FRESH])
+        written = frozenset(new[:_MOST_NEW])
         for each in watched:
             try:
                 wanted = self._conclude(judged.get(each.id, each), now, is_written=each.id in written)
@@ -105,7 +104,7 @@ class Sweeper:
             {key: "; ".join(notice.text for notice in each.notices) for key, each in judged.items() if each.notices},
         )
 
-    def _watch(self, instance: Instance, state: Brief, before: SweepRecord | None, now: datetime) -> Watched:
+    def _watch(self, instance: Instance, state: Outline, before: SweepRecord | None, now: datetime) -> Watched:
         policy, problems = policy_for(self.defaults, instance.tags)
         if before is None and _turned_back(state, now):
             # While it was being stopped no sweep judged it; what it was told before still holds.
@@ -121,18 +120,17 @@ class Sweeper:
         return {each.id: _untold(each) if each.id in untold else each for each in judged}, untold
 
     def _conclude(self, watched: Watched, now: datetime, *, is_written: bool) -> str | None:
-        """Want what follows; the new intent in words, or None. is_written: the state is new to the index."""
-        known = watched.state
-        if is_written or known.problems != briefly(watched.problems) or _intent_after(watched, now):
+        """Want what follows; the new intent in words, or None. is_written: its state is the first, or an older one."""
+        known, intent = watched.state, _intent_after(watched, now)
+        if is_written or intent is not None or known.problems != watched.problems:
             state = self.ledger.load(watched.id)
-            # The index lags: what was judged by an older state than this waits for the next sweep.
-            plan = watched.plan if state.version == known.version else StopPlan()
-            anew = replace(state, problems=watched.problems)
-            intent = _intent_after(replace(watched, state=anew, plan=plan), now)
+            # What was judged by an older state than this waits for the next sweep.
+            if state.version != known.version:
+                raise ConflictError(watched.id)
+            state = replace(state, problems=watched.problems)
             if intent is not None:
-                return self._want(anew, intent, now)
-            if is_written or anew != state:
-                self.ledger.save(anew)
+                return self._want(state, intent, now)
+            self.ledger.save(state)
         if known.intent is not None and not known.intent.settled:
             # Should every event and message have been lost, the sweep brings the reconciler back.
             self.queue.wake(watched.id)
@@ -211,7 +209,7 @@ def _record(watched: Watched, verdict: Verdict, plan: StopPlan, now: datetime) -
     )
 
 
-def _turned_back(state: Brief, now: datetime) -> bool:
+def _turned_back(state: Outline, now: datetime) -> bool:
     intent = state.intent
     if intent is None or intent.wanted is not Wanted.RUN or intent.by not in (By.FOUND, By.PROMISE):
         return False

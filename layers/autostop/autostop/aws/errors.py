@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -21,12 +22,17 @@ _LATER = frozenset(
         "InvalidSnapshot.NotFound",
         "InvalidVolume.NotFound",
         "PendingSnapshotLimitExceeded",
+        "ProvisionedThroughputExceeded",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "ServiceUnavailable",
         "SnapshotCreationPerVolumeRateExceeded",
         "Throttling",
+        "ThrottlingError",
         "ThrottlingException",
+        "TransactionConflict",
+        "TransactionConflictException",
+        "TransactionInProgressException",
         "Unavailable",
         "VolumeInUse",
     }
@@ -79,4 +85,7 @@ class AlreadySo:
 
 
 def _code(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "")
+    """AWS's code; of a cancelled transaction, that of the first of its parts for which it was cancelled."""
+    code = error.response.get("Error", {}).get("Code", "")
+    reasons: Any = error.response.get("CancellationReasons", ())
+    return next((reason["Code"] for reason in reasons if reason.get("Code", "None") != "None"), code)

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from autostop.aws.journal import Item, key_of, packed, record_of, records
 from autostop.idle.record import SweepRecord
 from autostop.link import Link, digest_of
 from autostop.model import WorkstationId
-from autostop.ports import Brief, ConflictError, DamagedError, Happened, State
+from autostop.ports import ConflictError, DamagedError, Happened, Outline, State, TransientError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -23,10 +23,19 @@ _COUNTED_FOR = timedelta(hours=1)
 # What an older sweep saw tells nothing about now.
 _LATEST_WITHIN = timedelta(hours=1)
 _LAST_PART = 9999
-_STATE = "state"
+# All outlines are under one key, so that a sweep reads them by consistent pages.
+_STATES = "states"
+_DETAILS = "details"
+# Where the version before kept the whole state: read until the next save, which moves it.
+_OLDER_STATE = "state"
+_OF_OUTLINE = frozenset(field.name for field in fields(Outline))
+# BatchGetItem takes so many keys.
+_MOST_KEYS = 100
+# How often a read is tried that another's write crosses, and a change that others overtake.
+_TRIES = 6
 _LEASE = "lease"
 _SWEEP = "sweep"
-_OVERVIEW = "overview"
+_IF_NEW: Item = {"ConditionExpression": "attribute_not_exists(workstation)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,61 +46,77 @@ class DynamoLedger:
     table: str
 
     def load(self, workstation: WorkstationId) -> State:
-        """Read consistently: a decision must not rest on what was before the owner's tap."""
-        with aws_errors():
-            answer = self.client.get_item(TableName=self.table, Key=_key(workstation, _STATE), ConsistentRead=True)
-        item = answer.get("Item")
-        if item is None:
-            return State(workstation)
-        state = _state(item)
-        if state is None:
+        """All its items at one moment: a decision must not rest on what was before the owner's tap."""
+        items = self._items_of(workstation)
+        state = _state(*items)
+        if state is None and any(items):
             raise DamagedError(
-                f"the item `{_STATE}` of {workstation} in the table is damaged. Its volumes are left alone. "
+                f"the items of {workstation} in the table are damaged. Its volumes are left alone. "
                 f"Run `autostop recover {workstation}`."
             )
-        return state
+        return state or State(workstation)
 
     def set_aside(self, workstation: WorkstationId) -> None:
-        """Copied under another kind, then deleted; safe to repeat."""
-        with aws_errors():
-            answer = self.client.get_item(TableName=self.table, Key=_key(workstation, _STATE), ConsistentRead=True)
-            item = answer.get("Item")
-            if item is None or _state(item) is not None:
-                return
+        """Copied under other kinds, and deleted, at once."""
+        items = self._items_of(workstation)
+        if _state(*items) is not None:
+            return
+        moves: list[Item] = []
+        for item in filter(None, items):
             digest = hashlib.sha256(repr(sorted(item.items())).encode()).hexdigest()[:16]
-            kept = {name: value for name, value in item.items() if name != "listed"}
-            self._put({**kept, "kind": {"S": f"damaged#{digest}"}})
-            self.client.delete_item(TableName=self.table, Key=_key(workstation, _STATE))
+            moves += [self._in_transaction("Put", Item={**item, **_key(workstation, f"damaged#{digest}")})]
+            moves += [self._in_transaction("Delete", Key={name: item[name] for name in ("workstation", "kind")})]
+        if moves and not self._write_together(moves):
+            raise TransientError(f"{workstation} changed meanwhile, and nothing was written.")
 
-    def overview(self) -> Mapping[WorkstationId, Brief]:
-        """Every page of the index: 1 MB each, which holds a thousand briefs."""
+    def states(self) -> Mapping[WorkstationId, Outline]:
+        """Every page, 1 MB each, which holds a thousand outlines."""
         pages = self._pages(
-            IndexName=_OVERVIEW,
-            KeyConditionExpression="listed = :listed",
-            ExpressionAttributeValues={":listed": {"S": _STATE}},
+            KeyConditionExpression="workstation = :workstation",
+            ExpressionAttributeValues={":workstation": {"S": _STATES}},
+            ConsistentRead=True,
         )
-        briefs = [_brief(item) for item in pages]
-        return {brief.workstation: brief for brief in briefs if brief is not None}
+        outlines = [_outline(item) for item in pages]
+        return {outline.workstation: outline for outline in outlines if outline is not None}
+
+    def older_states(self, workstations: Sequence[WorkstationId]) -> Mapping[WorkstationId, Outline]:
+        """BatchGetItem for up to 100 of them; what DynamoDB leaves out of an answer is asked for again."""
+        wanted = [_key(workstation, _OLDER_STATE) for workstation in workstations]
+        found: dict[WorkstationId, Outline] = {}
+        while wanted:
+            asked: Any = {self.table: {"Keys": wanted[:_MOST_KEYS], "ConsistentRead": True}}
+            with aws_errors():
+                answer: Any = self.client.batch_get_item(RequestItems=asked)
+            states = [_older_state(item) for item in answer["Responses"].get(self.table, ())]
+            found |= {state.workstation: state for state in states if state is not None}
+            left = answer.get("UnprocessedKeys") or {self.table: {"Keys": []}}
+            wanted = [*left[self.table]["Keys"], *wanted[_MOST_KEYS:]]
+        return found
 
     def save(self, state: State) -> State:
-        """One conditional write; the version is the belief it rests on."""
+        """Both items at once, with the version as the belief that they rest on; the version before's goes with it."""
         saved = replace(state, version=state.version + 1)
-        item = _key(state.workstation, _STATE) | {
-            "version": {"N": str(saved.version)},
-            "document": {"S": json.dumps(to_plain(saved))},
-            # Only states have these two, and so only states are in the index.
-            "listed": {"S": _STATE},
-            "brief": {"S": json.dumps(to_plain(Brief.of(saved)))},
-        }
-        first = {"ConditionExpression": "attribute_not_exists(workstation)"}
-        later = {
-            "ConditionExpression": "version = :version",
-            "ExpressionAttributeValues": {":version": {"N": str(state.version)}},
-        }
-        condition: dict[str, Any] = later if state.version else first
-        if not self._put(item, **condition):
+        older = _key(state.workstation, _OLDER_STATE)
+        if state.version:
+            written = self._write_state(saved, _if_version(state.version)) or self._write_state(
+                saved, _IF_NEW, self._in_transaction("Delete", Key=older, **_if_version(state.version))
+            )
+        else:
+            written = self._write_state(saved, _IF_NEW, self._in_transaction("ConditionCheck", Key=older, **_IF_NEW))
+        if not written:
             raise ConflictError(state.workstation)
         return saved
+
+    def change(self, workstation: WorkstationId, decide: Callable[[State], State]) -> tuple[State, State]:
+        """The optimistic lock: load, decide, save, and all over again when the version is another by then."""
+        for _ in range(_TRIES):
+            before = self.load(workstation)
+            after = decide(before)
+            try:
+                return before, before if after == before else self.save(after)
+            except ConflictError:
+                continue
+        raise TransientError("Its state changes too fast just now. Try again in a few seconds.")
 
     def write_journal(self, seen: Sequence[SweepRecord], at: datetime) -> None:
         """Items that expire, each for up to 500 workstations."""
@@ -225,8 +250,47 @@ class DynamoLedger:
             return True
         return False
 
+    def _items_of(self, workstation: WorkstationId) -> list[Item | None]:
+        """Outline, details, and what the version before wrote, as of one moment; None for what is not there."""
+        keys = (_key(_STATES, workstation), _key(workstation, _DETAILS), _key(workstation, _OLDER_STATE))
+        gets: Any = [self._in_transaction("Get", Key=key) for key in keys]
+        for _ in range(_TRIES):
+            with aws_errors(), AlreadySo("TransactionConflict"):
+                answer = self.client.transact_get_items(TransactItems=gets)
+                return [each.get("Item") for each in answer["Responses"]]
+        raise TransientError("Its state changes too fast just now. Try again in a few seconds.")
 
-def _key(workstation: WorkstationId, kind: str) -> Item:
+    def _write_state(self, state: State, condition: Item, *others: Item) -> bool:
+        document = to_plain(state)
+        outline = {name: value for name, value in document.items() if name in _OF_OUTLINE}
+        details = {name: value for name, value in document.items() if name not in _OF_OUTLINE}
+        items = ((_key(_STATES, state.workstation), outline), (_key(state.workstation, _DETAILS), details))
+        first, second = (
+            key | {"version": {"N": str(state.version)}, "document": {"S": json.dumps(part)}} for key, part in items
+        )
+        return self._write_together(
+            [self._in_transaction("Put", Item=first, **condition), self._in_transaction("Put", Item=second), *others]
+        )
+
+    def _write_together(self, items: list[Any]) -> bool:
+        """True when all was written; False when a condition, or another's write under way, refused it."""
+        with aws_errors(), AlreadySo("ConditionalCheckFailed", "TransactionConflict"):
+            self.client.transact_write_items(TransactItems=items)
+            return True
+        return False
+
+    def _in_transaction(self, what: str, **asked: Any) -> Item:
+        return {what: {"TableName": self.table, **asked}}
+
+
+def _if_version(version: int) -> Item:
+    return {
+        "ConditionExpression": "version = :version",
+        "ExpressionAttributeValues": {":version": {"N": str(version)}},
+    }
+
+
+def _key(workstation: str, kind: str) -> Item:
     return {"workstation": {"S": workstation}, "kind": {"S": kind}}
 
 
@@ -256,8 +320,21 @@ def _expiry(at: datetime, kept_for: timedelta) -> Item:
     return {"N": str(int((at + kept_for).timestamp()))}
 
 
-def _state(item: Item) -> State | None:
-    """None when the item is damaged."""
+def _state(outline: Item | None, details: Item | None, older: Item | None) -> State | None:
+    """None when nothing is stored, or what is stored is damaged: half of it gone, or halves of two versions."""
+    if outline is None and details is None:
+        return _older_state(older) if older is not None else None
+    try:
+        version, other = (item["version"]["N"] for item in (outline, details))  # type: ignore[index]  # as below
+        parts = [json.loads(item["document"]["S"]) for item in (details, outline)]  # type: ignore[index]  # as below
+        state = from_plain(State, parts[0] | parts[1])
+        return state if state.version == int(version) == int(other) else None
+    except (KeyError, TypeError, ValueError):  # half of it is gone
+        return None
+
+
+def _older_state(item: Item) -> State | None:
+    """None when it is damaged."""
     try:
         state = from_plain(State, json.loads(item["document"]["S"]))
         return state if state.version == int(item["version"]["N"]) else None
@@ -265,10 +342,11 @@ def _state(item: Item) -> State | None:
         return None
 
 
-def _brief(item: Item) -> Brief | None:
-    """None when the brief is absent or damaged."""
+def _outline(item: Item) -> Outline | None:
+    """None when it is damaged."""
     try:
-        brief = from_plain(Brief, json.loads(item["brief"]["S"]))
-        return brief if brief.workstation == item["workstation"]["S"] else None
+        outline = from_plain(Outline, json.loads(item["document"]["S"]))
+        known = (outline.workstation, str(outline.version)) == (item["kind"]["S"], item["version"]["N"])
     except (KeyError, ValueError):
         return None
+    return outline if known else None
