@@ -86,6 +86,14 @@ bench: .venv/.synced .venv-sam/.synced $(RUNTIME_VENV) .venv-custodian/.synced #
 lines: ## count the lines of Python by room, beside what each may have
 	@$(PYTHON) -m tests.lines
 
+.PHONY: docs
+docs: .venv/.synced ## write the tables of docs/ that follow from the settings and the template
+	.venv/bin/python -m tests.docs.tables
+
+.PHONY: pictures
+pictures: setup /usr/bin/chromium ## take the pictures of docs/pictures from the page of a workstation on this machine
+	.venv/bin/python -m tests.page.take_pictures
+
 .PHONY: check
 check: check-style check-types check-layers check-template ## run every check that needs no running
 
