@@ -44,6 +44,10 @@ def names_in(module: Path) -> set[str]:
     return names
 
 
+# `law.why_not_start` is short for `sleep/law.py:why_not_start`.
+HEARTS = {module.stem: module for folder in ("idle", "sleep", "app") for module in (BASES[1] / folder).glob("*.py")}
+
+
 def find(path: str) -> Path | None:
     return next((base / path for base in BASES if (base / path).exists()), None)
 
@@ -59,6 +63,14 @@ def test_every_path_and_function_that_a_page_names_is_there(page: Path) -> None:
             missing.append(text)
 
     assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_function_that_a_page_names_by_its_module_is_there(page: Path) -> None:
+    named = [text.partition(".") for text in _CODE.findall(_FENCED.sub("", text_of(page)))]
+    found = [(module, name) for module, _, name in named if module in HEARTS and name.isidentifier() and name != "py"]
+
+    assert [f"{module}.{name}" for module, name in found if name not in names_in(HEARTS[module])] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
