@@ -20,7 +20,7 @@ from autostop.settings import (
     policy_from_environment,
     words,
 )
-from autostop_cli.why import NOT_REPLAYED
+from autostop_cli.what_if.command import NOT_REPLAYED
 
 
 @pytest.mark.parametrize(

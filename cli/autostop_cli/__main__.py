@@ -19,9 +19,9 @@ from autostop_cli.keep_awake import keep_awake
 from autostop_cli.links import make_link, show_link
 from autostop_cli.rehearse.command import rehearse
 from autostop_cli.repair.command import recover_all, recover_one
-from autostop_cli.show_why import explain
 from autostop_cli.status import show_all, show_one
 from autostop_cli.what_if.command import what_if
+from autostop_cli.why import explain
 
 _LONGEST_LABEL: Final = 40
 _LONGEST_TAG_VALUE: Final = 256

@@ -17,13 +17,11 @@ from autostop.aws.environment import utc_now
 from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
 from autostop_cli.rehearse.scratch import EbsScratch
-from autostop_cli.repair.collect import Orphans
-from autostop_cli.repair.dead_letters import DeadLetters
-from autostop_cli.repair.images import Ec2Builder, Ec2Estate
 from autostop_cli.stack import Stack, find_stack
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
 
 # A person waits: rather a clear error after half a minute than silence for several.
@@ -68,25 +66,14 @@ class Account:
         return EbsScratch(self.ec2, self.session.client("ebs", config=_CONFIG))
 
     @cached_property
-    def orphans(self) -> Orphans:
-        """What is left over in the account."""
-        return Orphans(self.instances, self.disks, Ec2Estate(self.ec2), self.builder, self.ledger)
-
-    @cached_property
-    def builder(self) -> Ec2Builder:
-        """Instances that are built anew."""
-        return Ec2Builder(self.ec2)
-
-    @cached_property
-    def dead_letters(self) -> DeadLetters | None:
-        """The dead-letter queue; None when the stack does not tell where it is."""
-        url = self.stack.dead_letter_url
-        return DeadLetters(self.session.client("sqs", config=_CONFIG), url, self.stack.queue_url) if url else None
+    def sqs(self) -> "SQSClient":
+        """SQS."""
+        return self.session.client("sqs", config=_CONFIG)
 
     @cached_property
     def queue(self) -> SqsQueue:
         """The reconciler's queue."""
-        return SqsQueue(self.session.client("sqs", config=_CONFIG), self.stack.queue_url)
+        return SqsQueue(self.sqs, self.stack.queue_url)
 
     @cached_property
     def stack(self) -> Stack:

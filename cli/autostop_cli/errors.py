@@ -15,7 +15,7 @@ from botocore.exceptions import (
 
 from autostop.ports import ConflictError, DeniedError, TransientError
 from autostop.settings import InvalidSettingError
-from autostop_cli.terminal import harmless
+from autostop_cli.text import harmless
 
 EXPECTED = (TransientError, DeniedError, ConflictError, InvalidSettingError, ClientError, BotoCoreError)
 

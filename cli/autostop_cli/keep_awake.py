@@ -7,8 +7,8 @@ import click
 from autostop.app.owner import RefusedError
 from autostop.model import WorkstationId
 from autostop_cli.account import Account
-from autostop_cli.links import refuse_unadopted
-from autostop_cli.text import told
+from autostop_cli.links import adopted
+from autostop_cli.text import written
 
 
 def keep_awake(account: Account, workstation: WorkstationId, lasts: timedelta | None) -> None:
@@ -16,11 +16,11 @@ def keep_awake(account: Account, workstation: WorkstationId, lasts: timedelta | 
 
     Raises click.ClickException when it is asleep or no workstation, TransientError, DeniedError.
     """
-    refuse_unadopted(account, workstation)
+    adopted(account, workstation)
     try:
         account.owner.keep_awake(workstation, "the command autostop", lasts)
     except RefusedError as refusal:
         raise click.ClickException(f"{refusal} {refusal.remedy}") from refusal
     until = account.ledger.load(workstation).kept_awake_until
     if until is not None:
-        click.echo(f"Neither idleness nor a limit stops it before {told(until, account.clock())}.")
+        click.echo(f"Neither idleness nor a limit stops it before {written(until, account.clock())}.")

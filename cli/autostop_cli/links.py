@@ -10,7 +10,7 @@ import segno
 from autostop.app import links
 from autostop.app.links import NewLink
 from autostop.link import Scope
-from autostop.model import WorkstationId
+from autostop.model import Instance, WorkstationId
 from autostop.tags import is_ours
 from autostop_cli.account import Account
 
@@ -23,19 +23,20 @@ def make_link(
     expires_after: timedelta | None = None,
 ) -> NewLink:
     """Store a new link. Raises click.ClickException for what is no workstation, TransientError, DeniedError."""
-    refuse_unadopted(account, workstation)
+    adopted(account, workstation)
     api_url, now = account.stack.api_url, account.clock()
     return links.make_link(account.ledger, api_url, workstation, label, scopes, expires_after, now)
 
 
-def refuse_unadopted(account: Account, workstation: WorkstationId) -> None:
-    """Raises click.ClickException when EC2 does not know it or nobody adopted it."""
+def adopted(account: Account, workstation: WorkstationId) -> Instance:
+    """Its instance. Raises click.ClickException when EC2 does not know it or nobody adopted it."""
     instance = account.instances.find(workstation)
     if instance is None:
         region = account.ec2.meta.region_name
         raise click.ClickException(f"EC2 knows no instance {workstation} in {region}. Check the id and --region.")
     if not is_ours(instance.tags):
         raise click.ClickException(f"{workstation} is not adopted. Run `autostop adopt {workstation}` first.")
+    return instance
 
 
 def show_link(new: NewLink) -> None:

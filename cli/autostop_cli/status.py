@@ -1,6 +1,5 @@
 """The command `status`: how the workstations stand."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -11,9 +10,9 @@ from autostop.model import Instance, WorkstationId
 from autostop.ports import DeniedError, TransientError
 from autostop_cli.account import Account
 from autostop_cli.errors import sentence
-from autostop_cli.links import refuse_unadopted
-from autostop_cli.repair.leftovers import letters_problem
-from autostop_cli.terminal import dollars, harmless, table
+from autostop_cli.links import adopted
+from autostop_cli.repair.dead_letters import letters_problem
+from autostop_cli.text import dollars, harmless, json_text, table
 
 
 def show_one(account: Account, workstation: WorkstationId, *, as_json: bool) -> None:
@@ -21,8 +20,8 @@ def show_one(account: Account, workstation: WorkstationId, *, as_json: bool) -> 
     status = account.owner.status(workstation)
     if status.state.intent is None:
         # One with an intent is shown even when its instance is gone: its snapshots are kept.
-        refuse_unadopted(account, workstation)
-    click.echo(_json(status.as_json()) if as_json else "\n".join(_detail(status)))
+        adopted(account, workstation)
+    click.echo(json_text(status.as_json()) if as_json else "\n".join(_detail(status)))
     _show_letters(account)
 
 
@@ -39,7 +38,7 @@ def show_all(account: Account, *, as_json: bool) -> None:
         except (TransientError, DeniedError) as error:
             failed.append(f"{instance.id}: {sentence(error)}")
     if as_json:
-        click.echo(_json([status.as_json() for status in found]))
+        click.echo(json_text([status.as_json() for status in found]))
     elif found:
         click.echo("\n".join(table([("WORKSTATION", "NAME", "PHASE", "COST NOW", "HOW IT STANDS"), *map(_row, found)])))
     elif not failed:
@@ -57,11 +56,6 @@ def _show_letters(account: Account) -> None:
 
 def _by_name(instance: Instance) -> tuple[str, str]:
     return instance.name, instance.id
-
-
-def _json(body: object) -> str:
-    # JSON's own escapes leave nothing for a terminal to obey.
-    return json.dumps(body, indent=2)
 
 
 def _row(status: Status) -> Sequence[str]:

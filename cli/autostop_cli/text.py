@@ -1,6 +1,11 @@
-"""Moments as people type and read them: by the terminal's wall clock, and by UTC, in which all else is told."""
+"""Text for a terminal: harmless, in columns, with moments as people type and read them.
 
+Moments are by the terminal's wall clock when typed, and told by UTC too.
+"""
+
+import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 
 _TIME_OF_DAY = re.compile(r"(\d{1,2}):(\d{2})", re.ASCII)
@@ -9,6 +14,28 @@ _EXAMPLES = "write it like 14:05, or 2026-11-23T14:05, with Z or +01:00 behind i
 
 class NotAMomentError(ValueError):
     """A text that names no moment of the past; it says what would do."""
+
+
+def harmless(text: str) -> str:
+    """The text on one line, with escapes for what a terminal would obey (ESC, line ends, a turn of direction)."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of left-aligned columns, two spaces apart; the cells are made harmless."""
+    cells = [[harmless(cell) for cell in row] for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def dollars(cost: float) -> str:
+    """USD a month."""
+    return f"${cost:.2f} a month"
+
+
+def json_text(body: object) -> str:
+    """JSON for people and programs; its own escapes leave nothing for a terminal to obey."""
+    return json.dumps(body, indent=2)
 
 
 def parse_past(text: str, now: datetime) -> datetime:
@@ -23,11 +50,11 @@ def parse_past(text: str, now: datetime) -> datetime:
     except (ValueError, OverflowError, OSError):
         raise NotAMomentError(f"is no moment; {_EXAMPLES}") from None
     if moment > now:
-        raise NotAMomentError(f"lies in the future: it is {told(now, now)} now")
+        raise NotAMomentError(f"lies in the future: it is {written(now, now)} now")
     return moment
 
 
-def told(moment: datetime, now: datetime) -> str:
+def written(moment: datetime, now: datetime) -> str:
     """`14:05 UTC (15:05 CET)`, with the day unless it is the day of `now`; without brackets where clocks show UTC."""
     local = moment.astimezone()
     day = "" if moment.astimezone(UTC).date() == now.astimezone(UTC).date() else f"{moment.astimezone(UTC):%Y-%m-%d} "

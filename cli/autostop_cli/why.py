@@ -1,20 +1,23 @@
-"""Why a workstation is up, why it was stopped, when it stops; and what another policy would have made of its days."""
+"""The command `why`: why a workstation is up, why it was stopped, and when it stops."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import click
+
 from autostop.app.status import verdict_as_json
 from autostop.idle.record import SweepRecord
-from autostop.idle.signs import Effect
+from autostop.idle.signs import Effect, Sign
 from autostop.idle.verdict import VerdictKind
 from autostop.model import Instance, InstanceState, WorkstationId
-from autostop.ports import Instances, Ledger, State
-from autostop.settings import Policy, policy_for, words
+from autostop.ports import DamagedError, State
+from autostop.settings import words
 from autostop.sleep.intent import By, Intent, Wanted
-from autostop.tags import PREFIX
-from autostop_cli.what_if.replay import Replay, as_it_was, replay
+from autostop_cli.account import Account
+from autostop_cli.links import adopted
+from autostop_cli.text import NotAMomentError, harmless, json_text, parse_past, table, written
 
 # A verdict speaks for the time until the next sweep; three may have failed.
 _SPEAKS_FOR: Final = timedelta(minutes=15)
@@ -22,16 +25,6 @@ _SPEAKS_FOR: Final = timedelta(minutes=15)
 _LOOK_AROUND: Final = timedelta(days=3)
 # The last look before a stop: EC2 notes the stop minutes after the sweep that wanted it.
 _BEFORE_A_STOP: Final = timedelta(hours=2)
-
-# What a record cannot be judged by anew, and why.
-NOT_REPLAYED: Final[Mapping[str, str]] = {
-    "cpu-period": "the record was measured with the period that it has",
-    "jupyter-port": "the record has only what was asked then",
-    "instance-types": "it changes no stop",
-    "keep-awake-for": "the record has the promises that were made",
-    "report-unknown-after": "it changes no stop",
-    "shelve-after": "it changes what follows a stop, and not when one comes",
-}
 
 _BY_WHOM: Final[Mapping[By, str]] = {
     By.OWNER: "its owner",
@@ -71,145 +64,62 @@ class Explanation:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class WhatIf:
-    """A recorded time under other settings, beside what it was."""
+def explain(account: Account, workstation: WorkstationId, at: str | None, *, as_json: bool) -> None:
+    """Print why it is up or was stopped, now or at a moment as it was typed.
 
-    workstation: WorkstationId
-    name: str
-    since: datetime
-    until: datetime
-    settings: Mapping[str, str]
-    was: Replay
-    would: Replay
-
-    def as_json(self) -> dict[str, object]:
-        """The same as plain data for JSON; moments in ISO 8601, UTC; durations in hours."""
-        return {
-            "workstation": self.workstation,
-            "name": self.name,
-            "since": self.since.isoformat(),
-            "until": self.until.isoformat(),
-            "settings": dict(self.settings),
-            "as_it_was": _replay_as_json(self.was),
-            "what_if": _replay_as_json(self.would),
-        }
+    Raises click.ClickException, click.BadParameter, TransientError, DeniedError.
+    """
+    try:
+        moment = None if at is None else parse_past(at, account.clock())
+    except NotAMomentError as error:
+        raise click.BadParameter(f"{at!r} {error}", param_hint="--at") from None
+    refuse_unknown(account, workstation)
+    explanation = why_now(account, workstation) if moment is None else why_at(account, workstation, moment)
+    click.echo(json_text(explanation.as_json()) if as_json else "\n".join(_shown(explanation, account.clock())))
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
-    """What answers. clock: gives aware UTC moments. written: a moment in words, as its reader wants it."""
+def refuse_unknown(account: Account, workstation: WorkstationId) -> None:
+    """Raises click.ClickException for what is no workstation; one with a history is told of even when it is gone."""
+    try:
+        known = account.ledger.load(workstation).intent is not None
+    except DamagedError:
+        known = True
+    if not known:
+        adopted(account, workstation)
 
-    instances: Instances
-    ledger: Ledger
-    defaults: Policy
-    clock: Callable[[], datetime]
-    written: Callable[[datetime], str]
 
-    def now(self, workstation: WorkstationId) -> Explanation:
-        """Why it is up, or why it is not. Raises TransientError, DeniedError."""
-        state, instance, now = self.ledger.load(workstation), self.instances.find(workstation), self.clock()
-        name = instance.name if instance is not None else workstation
-        intent = state.intent
-        if intent is not None and not intent.settled:
-            return Explanation(workstation, name, now, self._moving(state, intent), None, intent)
-        if instance is not None and instance.state is InstanceState.RUNNING:
-            seen = self.ledger.latest_sweep(now).get(workstation)
-            if seen is None or seen.launched_at != instance.launched_at:
-                sentence = "unknown: it is up, but no sweep of the last hour has looked at it yet since its start"
-                return Explanation(workstation, name, now, sentence, None, intent)
-            return Explanation(workstation, name, now, self._up(seen, now, was=False), seen, intent)
+def why_now(account: Account, workstation: WorkstationId) -> Explanation:
+    """Why it is up, or why it is not. Raises TransientError, DeniedError."""
+    state, instance, now = account.ledger.load(workstation), account.instances.find(workstation), account.clock()
+    name, intent, seen = instance.name if instance is not None else workstation, state.intent, None
+    if intent is not None and not intent.settled:
+        sentence = _on_its_way(state, intent, now)
+    elif instance is not None and instance.state is InstanceState.RUNNING:
+        seen = account.ledger.latest_sweep(now).get(workstation)
+        if seen is not None and seen.launched_at == instance.launched_at:
+            sentence = _up(seen, now, now, was=False)
+        else:
+            seen, sentence = (
+                None,
+                "unknown: it is up, but no sweep of the last hour has looked at it yet since its start",
+            )
+    else:
         stopped_at = _stopped_at(instance, intent)
-        seen = self._last(workstation, stopped_at - _BEFORE_A_STOP, stopped_at) if stopped_at is not None else None
-        return Explanation(workstation, name, now, self._asleep(instance, intent, stopped_at), seen, intent)
+        seen = _last(account, workstation, stopped_at - _BEFORE_A_STOP, stopped_at) if stopped_at is not None else None
+        sentence = _asleep(instance, intent, f" at {written(stopped_at, now)}" if stopped_at is not None else "")
+    return Explanation(workstation, name, now, sentence, seen, intent)
 
-    def at(self, workstation: WorkstationId, moment: datetime) -> Explanation:
-        """Why it was up then, by the record of the last sweep before. Raises TransientError, DeniedError."""
-        instance = self.instances.find(workstation)
-        name = instance.name if instance is not None else workstation
-        seen = self._last(workstation, moment - _SPEAKS_FOR, moment)
-        if seen is not None:
-            return Explanation(workstation, name, moment, self._up(seen, moment, was=True), seen)
-        return Explanation(workstation, name, moment, self._without_record(workstation, moment))
 
-    def what_if(self, workstation: WorkstationId, settings: Mapping[str, str], days: int) -> WhatIf:
-        """The last days under other settings, valid ones. Raises TransientError, DeniedError."""
-        instance, now = self.instances.find(workstation), self.clock()
-        in_force, _ = policy_for(self.defaults, instance.tags if instance is not None else {})
-        policy, _ = policy_for(in_force, {f"{PREFIX}{name}": text for name, text in settings.items()})
-        since = now - timedelta(days=days)
-        record = self.ledger.seen(workstation, since, now)
-        return WhatIf(
-            workstation,
-            instance.name if instance is not None else workstation,
-            since,
-            now,
-            settings,
-            as_it_was(record, in_force),
-            replay(record, policy, in_force),
-        )
+def why_at(account: Account, workstation: WorkstationId, moment: datetime) -> Explanation:
+    """Why it was up then, by the record of the last sweep before. Raises TransientError, DeniedError."""
+    instance, now = account.instances.find(workstation), account.clock()
+    seen = _last(account, workstation, moment - _SPEAKS_FOR, moment)
+    sentence = _without_record(account, workstation, moment) if seen is None else _up(seen, moment, now, was=True)
+    return Explanation(workstation, instance.name if instance is not None else workstation, moment, sentence, seen)
 
-    def _last(self, workstation: WorkstationId, since: datetime, until: datetime) -> SweepRecord | None:
-        return max(self.ledger.seen(workstation, since, until), key=lambda seen: seen.at, default=None)
 
-    def _up(self, seen: SweepRecord, moment: datetime, *, was: bool) -> str:
-        """Why it is up at a moment, or was, by the record that speaks for it."""
-        verdict, at = seen.verdict, self.written
-        said = _plain(verdict.headline)
-        past, present = ("was", "was to sleep", "was seen", "stayed up"), ("is", "sleeps", "is seen", "stays up")
-        is_, sleeps, sees, stays = past if was else present
-        stop = seen.stop_at
-        match verdict.kind:
-            case VerdictKind.UNKNOWN:
-                until = f", until {at(stop)} at most" if stop is not None else ""
-                return f"unknown: {said}. Not knowing is not idle, so it {stays}{until}."
-            case VerdictKind.IDLE:
-                if stop is None or stop <= moment:
-                    return f"It {is_} {said}; the stop {is_} due."
-                unless = "worked on it or kept it awake" if was else "works on it or keeps it awake"
-                return f"It {is_} {said}; it {sleeps} at {at(stop)} unless somebody {unless}."
-            case VerdictKind.ACTIVE:
-                if stop is not None and seen.stop_cause is By.LIMIT:
-                    ahead = f"a limit is set: it {sleeps} at {at(stop)}, whoever works"
-                elif stop is not None:
-                    late = stop <= moment and not was
-                    ahead = "it is to sleep now" if late else f"if nothing new happens it {sleeps} at {at(stop)}"
-                elif verdict.due_at is not None and verdict.due_at > moment:
-                    ahead = f"idleness {'could stop' if was else 'stops'} nothing before {at(verdict.due_at)}"
-                else:
-                    ahead = f"it {stays} while that {'lasted' if was else 'lasts'}"
-                return f"It {is_} up because {_cause(seen, said, sees)}; {ahead}."
-
-    def _moving(self, state: State, intent: Intent) -> str:
-        at = self.written(intent.at)
-        doing = "waking up" if intent.wanted is Wanted.RUN else "falling asleep"
-        how = f"blocked: {state.blocked}" if state.blocked else f"waiting for {state.waiting_for or 'its first step'}"
-        return f"It is {doing} because {_plain(intent.why)} (wanted by {_BY_WHOM[intent.by]} at {at}); {how}."
-
-    def _asleep(self, instance: Instance | None, intent: Intent | None, stopped_at: datetime | None) -> str:
-        when = f" at {self.written(stopped_at)}" if stopped_at is not None else ""
-        if instance is None or instance.is_gone:
-            return "The instance is terminated or not there."
-        if intent is None or intent.wanted is Wanted.RUN:
-            return f"unknown: it was stopped{when} outside Autostop, and nobody wrote down why."
-        by, why = _BY_WHOM[intent.by], _plain(intent.why)
-        why = f"it was {why}" if intent.by is By.IDLE and why.startswith("idle") else why
-        return f"It was stopped{when} because {why} (wanted by {by})."
-
-    def _without_record(self, workstation: WorkstationId, moment: datetime) -> str:
-        now = self.clock()
-        before = self._last(workstation, moment - _LOOK_AROUND, moment)
-        later = self.ledger.seen(workstation, moment, min(moment + _LOOK_AROUND, now))
-        near = [f"the one before is of {self._brief(before)}"] if before is not None else []
-        near += [f"the one after is of {self._brief(later[0])}"] if later else []
-        told = " and ".join(near) or f"there is none within {words(_LOOK_AROUND)} of it"
-        return (
-            f"unknown: no sweep recorded it at {self.written(moment)}; {told}. "
-            "Nothing is recorded while it is stopped, wakes up or falls asleep."
-        )
-
-    def _brief(self, seen: SweepRecord) -> str:
-        return f"{self.written(seen.at)} ({seen.verdict.kind}: {seen.verdict.headline})"
+def _last(account: Account, workstation: WorkstationId, since: datetime, until: datetime) -> SweepRecord | None:
+    return max(account.ledger.seen(workstation, since, until), key=lambda seen: seen.at, default=None)
 
 
 def _stopped_at(instance: Instance | None, intent: Intent | None) -> datetime | None:
@@ -218,11 +128,71 @@ def _stopped_at(instance: Instance | None, intent: Intent | None) -> datetime | 
     return intent.at if intent is not None and intent.wanted is not Wanted.RUN else None
 
 
-def _cause(seen: SweepRecord, said: str, sees: str) -> str:
+def _up(seen: SweepRecord, moment: datetime, now: datetime, *, was: bool) -> str:
+    """Why it is up at a moment, or was, by the record that speaks for it."""
+    verdict, stop = seen.verdict, seen.stop_at
+    headline = _plain(verdict.headline)
+    is_, stays = ("was", "stayed up") if was else ("is", "stays up")
+    sleeps = f"{'was to sleep' if was else 'sleeps'} at {written(stop, now)}" if stop is not None else ""
+    if verdict.kind is VerdictKind.UNKNOWN:
+        until = f", until {written(stop, now)} at most" if stop is not None else ""
+        return f"unknown: {headline}. Not knowing is not idle, so it {stays}{until}."
+    if verdict.kind is VerdictKind.IDLE:
+        if stop is None or stop <= moment:
+            return f"It {is_} {headline}; the stop {is_} due."
+        unless = "worked on it or kept it awake" if was else "works on it or keeps it awake"
+        return f"It {is_} {headline}; it {sleeps} unless somebody {unless}."
+    if stop is not None and seen.stop_cause is By.LIMIT:
+        ahead = f"a limit is set: it {sleeps}, whoever works"
+    elif stop is not None:
+        late = stop <= moment and not was
+        ahead = "it is to sleep now" if late else f"if nothing new happens it {sleeps}"
+    elif verdict.due_at is not None and verdict.due_at > moment:
+        ahead = f"idleness {'could stop' if was else 'stops'} nothing before {written(verdict.due_at, now)}"
+    else:
+        ahead = f"it {stays} while that {'lasted' if was else 'lasts'}"
+    return f"It {is_} up because {_cause(seen, headline, is_)}; {ahead}."
+
+
+def _cause(seen: SweepRecord, headline: str, is_: str) -> str:
     effects = {sign.effect for sign in seen.verdict.signs}
     if Effect.WORK in effects:
-        return f"work {sees} on it ({said})"
-    return f"its window is not over ({said})" if effects else said
+        return f"work {is_} seen on it ({headline})"
+    return f"its window is not over ({headline})" if effects else headline
+
+
+def _on_its_way(state: State, intent: Intent, now: datetime) -> str:
+    doing = "waking up" if intent.wanted is Wanted.RUN else "falling asleep"
+    how = f"blocked: {state.blocked}" if state.blocked else f"waiting for {state.waiting_for or 'its first step'}"
+    by = f"wanted by {_BY_WHOM[intent.by]} at {written(intent.at, now)}"
+    return f"It is {doing} because {_plain(intent.why)} ({by}); {how}."
+
+
+def _asleep(instance: Instance | None, intent: Intent | None, when: str) -> str:
+    if instance is None or instance.is_gone:
+        return "The instance is terminated or not there."
+    if intent is None or intent.wanted is Wanted.RUN:
+        return f"unknown: it was stopped{when} outside Autostop, and nobody wrote down why."
+    why = _plain(intent.why)
+    why = f"it was {why}" if intent.by is By.IDLE and why.startswith("idle") else why
+    return f"It was stopped{when} because {why} (wanted by {_BY_WHOM[intent.by]})."
+
+
+def _without_record(account: Account, workstation: WorkstationId, moment: datetime) -> str:
+    now = account.clock()
+    before = _last(account, workstation, moment - _LOOK_AROUND, moment)
+    later = account.ledger.seen(workstation, moment, min(moment + _LOOK_AROUND, now))
+    near = [("before", before)] if before is not None else []
+    near += [("after", later[0])] if later else []
+    told = " and ".join(
+        f"the one {side} is of {written(seen.at, now)} ({seen.verdict.kind}: {seen.verdict.headline})"
+        for side, seen in near
+    )
+    return (
+        f"unknown: no sweep recorded it at {written(moment, now)}; "
+        f"{told or f'there is none within {words(_LOOK_AROUND)} of it'}. "
+        "Nothing is recorded while it is stopped, wakes up or falls asleep."
+    )
 
 
 def _plain(text: str) -> str:
@@ -230,27 +200,35 @@ def _plain(text: str) -> str:
     return text.removesuffix(".")
 
 
-def _replay_as_json(told: Replay) -> dict[str, object]:
-    return {
-        "hours_up": _hours(told.up),
-        "hours_saved": _hours(told.saved),
-        "hours_longer": _hours(told.longer),
-        "hours_unknown": _hours(told.unknown),
-        "runs_of_unknown_length": told.open_ended,
-        "stopped_at_work": told.at_work,
-        "stops": [
-            {
-                "at": stop.at.isoformat(),
-                "cause": stop.cause.value,
-                "why": stop.why,
-                "until": stop.until.isoformat(),
-                "work_at": stop.work_at.isoformat() if stop.work_at is not None else None,
-                "at_work": stop.at_work,
-            }
-            for stop in told.stops
-        ],
-    }
+def _shown(explanation: Explanation, now: datetime) -> list[str]:
+    name = "" if explanation.name == explanation.workstation else f"  {harmless(explanation.name)}"
+    lines = [f"{explanation.workstation}{name}", harmless(explanation.sentence)]
+    seen = explanation.seen
+    if seen is None:
+        return lines
+    lines += ["", f"As seen at {written(seen.at, now)}: {seen.verdict.kind}"]
+    if seen.warned is not None:
+        lines.append(f"The warning before the stop was sent at {written(seen.warned.at, now)}.")
+    if not seen.verdict.signs:
+        return [*lines, "What was measured did not matter then."]
+    head = ("SIGNAL", "EFFECT", "VALUE", "THRESHOLD", "LAST WORK")
+    lines += ["", *table([head, *(_row(sign, seen) for sign in seen.verdict.signs)])]
+    reasons = _why_unknown(seen)
+    return [*lines, "", *map(harmless, reasons)] if reasons else lines
 
 
-def _hours(time: timedelta) -> float:
-    return round(time / timedelta(hours=1), 2)
+def _row(sign: Sign, seen: SweepRecord) -> Sequence[str]:
+    if sign.effect is Effect.WORK:
+        last_work = "now"
+    elif sign.at is None:
+        last_work = "-" if sign.effect in (Effect.UNKNOWN, Effect.WEAK) else "never since the start"
+    else:
+        last_work = f"{words(seen.at - sign.at)} ago ({sign.at:%H:%M} UTC)"
+    return (sign.name, sign.effect.value, sign.value, sign.threshold, last_work)
+
+
+def _why_unknown(seen: SweepRecord) -> list[str]:
+    """The reasons of what could not be read, which no cell of a table holds."""
+    names = {sign.name for sign in seen.verdict.signs if sign.effect is Effect.UNKNOWN}
+    prefixes = tuple(f"{name}: " for name in names) + (("asked: ",) if "answer" in names else ())
+    return [reason for reason in seen.verdict.reasons if prefixes and reason.startswith(prefixes)]

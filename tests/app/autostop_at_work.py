@@ -141,6 +141,7 @@ class AtWork(Product):
         self._numbers = itertools.count()
         self._next_sweep = self.clock()
         self.crashes = 0
+        self.dies_at(0)
         self.late_by = timedelta(0)
         self.said: list[str] = []
         self.swept: list[Swept] = []
@@ -172,6 +173,11 @@ class AtWork(Product):
         """The clock; no two looks at it give the same moment, as on a real machine."""
         self.clock.advance(timedelta(milliseconds=1))
         return self.clock()
+
+    def sleep(self, seconds: float) -> None:
+        """Let time go by while a command waits."""
+        self.clock.advance(timedelta(seconds=seconds))
+        self.world.tick()
 
     def workstation(
         self,
@@ -244,7 +250,15 @@ class AtWork(Product):
         """Do something once, right after the nth call of an operation had its effect; `before X`: right before it."""
         self._acts += [(operation, lambda: None)] * (nth - 1) + [(operation, act)]
 
+    def dies_at(self, nth: int, *, before: bool = False) -> None:
+        """Die at the nth call from now, of whatever operation; 0: at none."""
+        self._deadly, self._dies_before = nth, before
+
     def _happens(self, moment: str) -> None:
+        if moment.startswith("before ") is self._dies_before:
+            self._deadly -= 1
+            if self._deadly == 0:
+                self.crash()
         act = next((each for each in self._acts if each[0] == moment), None)
         if act is not None:
             self._acts.remove(act)
@@ -364,10 +378,10 @@ class AtWork(Product):
 
 @contextmanager
 def at_work(
-    root: Path, *, losses: Losses | None = None, over_http: bool = True, **timings: timedelta
+    root: Path, *, losses: Losses | None = None, over_http: bool = True, begins: datetime = START, **timings: timedelta
 ) -> Generator[AtWork, None, None]:
     """Autostop in a new world whose snapshots take 4 minutes and whose metrics come 2 minutes late."""
-    clock, machines = VirtualClock(START), VirtualMachines()
+    clock, machines = VirtualClock(begins), VirtualMachines()
     receivers: list[Callable[[Mapping[str, Any]], None]] = []
     usual = {"snapshot": timedelta(minutes=4), "metric_delay": timedelta(minutes=2)}
     credentials = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
@@ -382,4 +396,6 @@ def at_work(
     with patch.dict(os.environ, credentials), world:
         running = AtWork(world, clock, machines, losses or Losses(), over_http)
         receivers.append(running.take_event)
-        yield running
+        # boto3's waiters sleep too.
+        with patch("botocore.waiter.time", SimpleNamespace(sleep=running.sleep)):
+            yield running

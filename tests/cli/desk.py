@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 from click.testing import CliRunner, Result
 
 from autostop.model import WorkstationId
 from autostop_cli.__main__ import cli
 from autostop_cli.account import Account
-from autostop_local.world import VirtualClock, VirtualMachines, World
-from tests.handlers.template import table_properties
+from autostop_cli.stack import Stack
+from autostop_local.world import VirtualClock, World
+from tests.app.autostop_at_work import SESSION, AtWork, at_work
+from tests.handlers.table import TABLE
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 API_URL = "https://abc123.execute-api.us-east-1.amazonaws.com"
@@ -27,14 +28,10 @@ _TEMPLATE = {
         "Probe": {"Type": "String", "Default": "ssm"},
         "SweepEvery": {"Type": "String", "Default": "rate(5 minutes)"},
     },
-    "Resources": {
-        "Table": {"Type": "AWS::DynamoDB::Table", "Properties": table_properties()},
-        "Queue": {"Type": "AWS::SQS::Queue"},
-        "DeadLetterQueue": {"Type": "AWS::SQS::Queue"},
-    },
+    "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}, "DeadLetterQueue": {"Type": "AWS::SQS::Queue"}},
     "Outputs": {
         "ApiUrl": {"Value": API_URL},
-        "TableName": {"Value": {"Ref": "Table"}},
+        "TableName": {"Value": TABLE},
         "QueueUrl": {"Value": {"Ref": "Queue"}},
         "DeadLetterQueueUrl": {"Value": {"Ref": "DeadLetterQueue"}},
     },
@@ -43,21 +40,35 @@ _TEMPLATE = {
 
 @dataclass(frozen=True)
 class Desk:
-    """The world, its clock, and the account as the command sees it."""
+    """Autostop at work, and the account as the command sees it."""
 
-    world: World
-    clock: VirtualClock
+    lab: AtWork
     account: Account
+
+    @property
+    def world(self) -> World:
+        return self.lab.world
+
+    @property
+    def clock(self) -> VirtualClock:
+        return self.lab.clock
 
     def run(self, *words: str, stdin: str | None = None, environment: Mapping[str, str] | None = None) -> Result:
         """One call of the command; what it prints for errors is in `output` too."""
-        fresh = Account(self.account.session, self.account.stack_name, self.clock, self.account.sleep)
+        fresh = Account(SESSION, clock=self.clock, sleep=self.lab.sleep)
         return CliRunner().invoke(cli, words, input=stdin, env=environment, obj=fresh, catch_exceptions=False)
 
     def launch(self, **parameters: Any) -> WorkstationId:
         """A running workstation with a root volume and a data volume, which nobody has adopted."""
         disks = {"/dev/sdf": {"VolumeType": "gp3", "VolumeSize": 100}}
         return WorkstationId(self.world.launch(**{"disks": disks, "tags": {"Name": "lab"}, **parameters}))
+
+    def adopted(self, name: str = "lab", runs_for: timedelta = timedelta(minutes=5)) -> WorkstationId:
+        """A workstation that has run for a while."""
+        lab = self.launch(tags={"Name": name})
+        assert self.run("adopt", lab, "--yes").exit_code == 0
+        self.clock.advance(runs_for)
+        return lab
 
     def tags(self, resource: str) -> dict[str, str]:
         """The tags of an instance or a volume."""
@@ -76,16 +87,18 @@ class Desk:
 @contextmanager
 def desk(root: Path, *, begins: datetime = START, **parameters: str) -> Generator[Desk]:
     """A new account; parameters: of the stack."""
-    clock = VirtualClock(begins)
-    with World(root, clock=clock, machines=VirtualMachines()) as world:
-        session = boto3.Session(region_name="us-east-1")
-        session.client("cloudformation").create_stack(
+    with at_work(root, begins=begins) as lab:
+        SESSION.client("cloudformation").create_stack(
             StackName="autostop",
             TemplateBody=json.dumps(_TEMPLATE),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         )
+        yield Desk(lab, Account(SESSION, clock=lab.clock, sleep=lab.sleep))
 
-        def sleep(seconds: float) -> None:
-            clock.advance(timedelta(seconds=seconds))
 
-        yield Desk(world, clock, Account(session, clock=clock, sleep=sleep))
+def account_of(lab: AtWork) -> Account:
+    """The account over Autostop at work, with its clients, its queue and its settings."""
+    account = Account(SESSION, clock=lab.ticking, sleep=lab.sleep)
+    stack = Stack("autostop", API_URL, TABLE, "queue", lab.defaults)
+    vars(account).update(ec2=lab.ec2, ledger=lab.ledger, queue=lab.queue, stack=stack)
+    return account

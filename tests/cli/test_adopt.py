@@ -11,8 +11,7 @@ import pytest
 from autostop import tags
 from autostop.model import AttachmentState, InstanceState, SpotKind
 from autostop.settings import Policy, Probe
-from autostop_cli.adopt import adopt
-from autostop_cli.adoption import Adoption, Change, plan_adoption
+from autostop_cli.adopt import Adoption, Change, adopt, plan_adoption
 from autostop_cli.certificate import NotACertificateError, fingerprint
 from autostop_local.world.certificate import certificate_sha256, make_certificate
 from tests import build

@@ -11,12 +11,6 @@ from tests.cli.desk import API_URL, Desk
 _URL = re.compile(rf"^{re.escape(API_URL)}/w/(i-[0-9a-f]+)#(\S+)$", re.MULTILINE)
 
 
-def adopted(at: Desk) -> str:
-    lab = at.launch()
-    assert at.run("adopt", lab, "--yes").exit_code == 0
-    return lab
-
-
 def url_in(output: str) -> tuple[str, str]:
     found = _URL.search(output)
     assert found, output
@@ -24,7 +18,7 @@ def url_in(output: str) -> tuple[str, str]:
 
 
 def test_link_opens_the_workstation(at: Desk) -> None:
-    lab = adopted(at)
+    lab = at.adopted()
     result = at.run("link", lab)
     assert result.exit_code == 0, result.output
     shown, secret = url_in(result.output)
@@ -38,23 +32,23 @@ def test_link_opens_the_workstation(at: Desk) -> None:
 
 
 def test_secret_is_not_stored(at: Desk) -> None:
-    _, secret = url_in(at.run("link", adopted(at)).output)
+    _, secret = url_in(at.run("link", at.adopted()).output)
     items = at.account.session.client("dynamodb").scan(TableName=at.account.stack.table)["Items"]
     assert len(items) == 1
     assert secret not in str(items)
 
 
 def test_two_links_are_two_secrets(at: Desk) -> None:
-    lab = adopted(at)
+    lab = at.adopted()
     first, second = (url_in(at.run("link", lab).output)[1] for _ in range(2))
     assert first != second
 
 
 def test_label_scopes_and_expiry(at: Desk) -> None:
-    lab = adopted(at)
+    lab = at.adopted()
     result = at.run("link", lab, "--label", "Ada", "--scope", "start", "--scope", "status", "--expires", "90d")
     _, secret = url_in(result.output)
-    assert "until 2027-02-21 09:00 UTC" in result.output
+    assert "until 2027-02-21 09:05 UTC" in result.output
     workstation = at.account.instances.tagged()[0].id
     link = at.account.owner.link(workstation, secret)
     assert link is not None

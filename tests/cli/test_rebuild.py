@@ -1,22 +1,24 @@
 """An instance is terminated while it is shelved: a new one is built in its place, whatever dies in between."""
 
 import itertools
+from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from autostop import tags
 from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
-from autostop.sleep.from_tags import Unreadable
-from autostop_cli.repair.collect import Orphans
-from autostop_cli.repair.images import Ec2Builder, Ec2Estate
-from autostop_cli.repair.rebuild import Replacer
+from autostop.sleep.from_tags import UnreadableError
+from autostop_cli.repair.leftovers import delete_leftovers, find_leftovers
+from autostop_cli.repair.rebuild import Rebuild
 from tests.app.autostop_at_work import Answers, AtWork, CrashedError, at_work
+from tests.cli.desk import Desk, account_of
 
 DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
 LIKE = {
@@ -30,13 +32,15 @@ LIKE = {
 }
 
 
-def replacer(lab: AtWork) -> Replacer:
-    def sleep(seconds: float) -> None:
-        lab.clock.advance(timedelta(seconds=seconds))
-        lab.world.tick()
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[AtWork]:
+    """A workstation in the world, with the product at work on it, without HTTP."""
+    with at_work(tmp_path / "world", over_http=False) as running:
+        yield running
 
-    builder = Ec2Builder(lab.ec2)
-    return Replacer(lab.instances, lab.disks, builder, lab.ledger, lab.queue, lab.defaults, lab.ticking, sleep)
+
+def rebuild(lab: AtWork, gone: WorkstationId) -> Rebuild:
+    return Rebuild(account_of(lab), gone)
 
 
 def terminated(lab: AtWork, **parameters: Any) -> tuple[WorkstationId, dict[str, tuple[object, ...]]]:
@@ -51,7 +55,7 @@ def terminated(lab: AtWork, **parameters: Any) -> tuple[WorkstationId, dict[str,
 
 
 def build(lab: AtWork, gone: WorkstationId) -> WorkstationId:
-    new = replacer(lab).build(gone, lambda _: None)
+    new = rebuild(lab, gone).build()
     lab.answers[new] = Answers(lab.clock())
     lab.machines.use_cores(new, 0.05)
     return new
@@ -116,39 +120,24 @@ def test_the_new_workstation_sleeps_and_wakes_and_lets_the_old_ones_snapshots_go
 def test_built_twice_it_is_the_same(lab: AtWork) -> None:
     gone, shape = terminated(lab)
     new = build(lab, gone)
-    assert replacer(lab).is_finished(gone)
+    assert rebuild(lab, gone).is_finished()
     assert build(lab, gone) == new
     check(lab, gone, new, shape)
 
 
-@contextmanager
-def dying(lab: AtWork, nth: int, when: str) -> Iterator[None]:
-    """The command dies before or after the nth call to AWS, of whatever service."""
-    seen = itertools.count(1)
-
-    def die(**_: object) -> None:
-        if next(seen) == nth:
-            lab.crash()
-
-    clients = [lab.ec2, lab.ledger.client]
-    for client in clients:
-        client.meta.events.register(when, die)
-    try:
-        yield
-    finally:
-        for client in clients:
-            client.meta.events.unregister(when, die)
-
-
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("when", ["before-call", "after-call"])
-def test_whatever_call_it_dies_at_the_next_time_finishes_it_and_leaves_nothing_over(tmp_path: Path, when: str) -> None:
+@pytest.mark.parametrize("before", [True, False])
+def test_whatever_call_it_dies_at_the_next_time_finishes_it_and_leaves_nothing_over(
+    tmp_path: Path, before: bool
+) -> None:
     for nth in itertools.count(1):
-        with at_work(tmp_path / str(nth)) as lab:
+        with at_work(tmp_path / str(nth), over_http=False) as lab:
             gone, shape = terminated(lab)
-            with dying(lab, nth, when), suppress(CrashedError):
+            lab.dies_at(nth, before=before)
+            with suppress(CrashedError):
                 build(lab, gone)
             crashed = lab.crashes > 0
+            lab.dies_at(0)
             check(lab, gone, build(lab, gone), shape)
         if not crashed:
             break
@@ -177,9 +166,8 @@ def test_a_set_that_is_not_whole_builds_nothing(lab: AtWork) -> None:
     lab.ec2.delete_snapshot(SnapshotId=victim.id)
     lab.world.journal.clear()
 
-    plan = replacer(lab).plan(gone)
-    assert isinstance(plan, Unreadable)
-    assert "no snapshot of sdf" in plan.reason
+    with pytest.raises(UnreadableError, match="no snapshot of sdf"):
+        rebuild(lab, gone).plan()
     with pytest.raises(DeniedError, match="no snapshot of sdf"):
         build(lab, gone)
     assert lab.calls("RegisterImage", "RunInstances", "CreateTags") == []
@@ -187,10 +175,9 @@ def test_a_set_that_is_not_whole_builds_nothing(lab: AtWork) -> None:
 
 def test_a_launch_that_ec2_ends_again_leaves_no_image_and_can_be_repeated(lab: AtWork) -> None:
     gone, shape = terminated(lab)
-    builder = Ec2Builder(lab.ec2)
 
     def end_it() -> None:
-        new = builder.built(gone)
+        new = rebuild(lab, gone).built()
         assert new is not None
         lab.ec2.terminate_instances(InstanceIds=[new])
 
@@ -204,20 +191,36 @@ def test_a_launch_that_ec2_ends_again_leaves_no_image_and_can_be_repeated(lab: A
 
 def test_what_is_left_over_is_deleted_and_the_last_copies_stay(lab: AtWork) -> None:
     gone, _ = terminated(lab)
-    before = list(lab.disks.snapshots(gone))
-    orphans = Orphans(lab.instances, lab.disks, Ec2Estate(lab.ec2), Ec2Builder(lab.ec2), lab.ledger)
-    assert {each.precious for each in orphans.find()} == {True}
-    assert orphans.delete(orphans.find()) == []
-    replacer(lab).builder.register(_plan(lab, gone))
+    before, account = list(lab.disks.snapshots(gone)), account_of(lab)
+    assert {each.precious for each in find_leftovers(account)} == {True}
+    lab.ec2.register_image(**rebuild(lab, gone).plan().register_image())
 
-    (image,) = [each for each in orphans.find() if not each.precious]
-    assert orphans.delete([image]) == [image]
+    delete_leftovers(account, find_leftovers(account), ask=lambda _question, word: word == "delete")
 
     assert lab.ec2.describe_images(Owners=["self"])["Images"] == []
     assert list(lab.disks.snapshots(gone)) == before
 
 
-def _plan(lab: AtWork, gone: WorkstationId) -> Any:
-    plan = replacer(lab).plan(gone)
-    assert not isinstance(plan, Unreadable)
-    return plan
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_its_user_data_and_credits_come_back_while_ec2_still_tells_them(at: Desk, forgotten: bool) -> None:
+    lab = at.lab
+    encoded = b64encode(b"#!/bin/sh\ntouch /booted").decode()
+    wished: dict[str, Any] = {**LIKE, "UserData": encoded, "CreditSpecification": {"CpuCredits": "standard"}}
+    gone = lab.workstation(**wished)
+    lab.asleep(gone)
+    lab.ec2.terminate_instances(InstanceIds=[gone])
+    lab.pass_time(timedelta(hours=2 if forgotten else 0, minutes=2))
+    if forgotten:
+        with pytest.raises(ClientError, match=r"InvalidInstanceID\.NotFound"):
+            lab.ec2.get_launch_template_data(InstanceId=gone)
+
+    new = build(lab, gone)
+
+    data = lab.ec2.get_launch_template_data(InstanceId=new)["LaunchTemplateData"]
+    assert data.get("UserData") == (None if forgotten else encoded)
+    assert data["CreditSpecification"]["CpuCredits"] == ("unlimited" if forgotten else "standard")
+    # Of a terminated instance EC2 tells neither network nor profile: they come from the tags all the same.
+    assert data["NetworkInterfaces"][0]["SubnetId"] == LIKE["SubnetId"]
+    assert data["NetworkInterfaces"][0]["Groups"] == LIKE["SecurityGroupIds"]
+    assert data["IamInstanceProfile"]["Arn"].endswith("/role")
+    assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 2

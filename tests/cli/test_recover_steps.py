@@ -1,7 +1,9 @@
 """The table is lost, in every state: what the tags say is enough to bring everything back."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +12,17 @@ from autostop.model import InstanceState, WorkstationId
 from autostop.ports import State
 from autostop.sleep.intent import Wanted
 from autostop_cli.repair.recover import Finding, Recovery
-from tests.app.autostop_at_work import AtWork
+from tests.app.autostop_at_work import AtWork, at_work
 from tests.handlers.table import TABLE
 
 DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[AtWork]:
+    """A workstation in the world, with the product at work on it, without HTTP."""
+    with at_work(tmp_path / "world", over_http=False) as running:
+        yield running
 
 
 def recovery(lab: AtWork) -> Recovery:
@@ -34,9 +43,9 @@ def recover(lab: AtWork, workstation: WorkstationId) -> State:
 
 def lose_table(lab: AtWork) -> None:
     """Every item is gone, as with a table that was deleted."""
-    client = lab.ledger.client
-    for item in client.scan(TableName=TABLE)["Items"]:
-        client.delete_item(TableName=TABLE, Key={key: item[key] for key in ("workstation", "kind")})
+    for workstation, kind in list(lab.table.items):
+        key = {"workstation": {"S": workstation}, "kind": {"S": kind}}
+        lab.ledger.client.delete_item(TableName=TABLE, Key=key)
 
 
 def lose_table_after(lab: AtWork, operation: str, nth: int = 1) -> None:
@@ -194,14 +203,13 @@ def test_what_is_well_is_left_alone(lab: AtWork) -> None:
 def test_a_table_restored_from_a_backup_of_yesterday_is_brought_up_to_date(lab: AtWork) -> None:
     workstation = worked(lab)
     lab.asleep(workstation)
-    client = lab.ledger.client
-    yesterday = client.scan(TableName=TABLE)["Items"]
+    yesterday = dict(lab.table.items)
     wake(lab, workstation, "monday")
     lab.write(workstation, "tuesday")
     lab.asleep(workstation)
     lose_table(lab)
-    for item in yesterday:
-        client.put_item(TableName=TABLE, Item=item)
+    for item in yesterday.values():
+        lab.ledger.client.put_item(TableName=TABLE, Item=item)
 
     assert look(lab, workstation).lost == "the table does not know its last shelving"
     state = recover(lab, workstation)
@@ -226,8 +234,7 @@ def test_a_damaged_item_is_kept_aside_and_written_anew(lab: AtWork) -> None:
     assert finding.damaged
     recovery(lab).mend(finding)
 
-    kinds = {each["kind"]["S"]: each for each in lab.ledger.client.scan(TableName=TABLE)["Items"]}
-    aside = [each["document"]["S"] for kind, each in kinds.items() if kind.startswith("damaged#")]
+    aside = [item["document"]["S"] for (_, kind), item in lab.table.items.items() if kind.startswith("damaged#")]
     # And what else there was of it.
     assert len(aside) == 2
     assert "{half" in aside

@@ -14,13 +14,6 @@ from autostop.sleep.intent import By, Intent, Wanted
 from tests.cli.desk import START, Desk
 
 
-def adopted(at: Desk, name: str = "lab") -> WorkstationId:
-    lab = at.launch(tags={"Name": name})
-    assert at.run("adopt", lab, "--yes").exit_code == 0
-    at.clock.advance(timedelta(minutes=5))
-    return lab
-
-
 def test_no_workstation_yet(at: Desk) -> None:
     result = at.run("status")
     assert result.exit_code == 0
@@ -28,7 +21,7 @@ def test_no_workstation_yet(at: Desk) -> None:
 
 
 def test_all_in_a_table(at: Desk) -> None:
-    second, first = adopted(at, "zoo"), adopted(at, "ant")
+    second, first = at.adopted("zoo"), at.adopted("ant")
     at.launch()
     result = at.run("status")
     lines = result.output.splitlines()
@@ -37,7 +30,7 @@ def test_all_in_a_table(at: Desk) -> None:
 
 
 def test_one_in_full(at: Desk) -> None:
-    lab = adopted(at)
+    lab = at.adopted()
     intent = Intent(1, Wanted.SHELVE, By.IDLE, START, "idle for 30 minutes")
     reasons = ("cpu: 0.02 cores",)
     verdict = Verdict(kind=VerdictKind.IDLE, at=START, since=START, reasons=reasons)
@@ -63,7 +56,7 @@ def test_one_in_full(at: Desk) -> None:
 
 
 def test_blocked_and_problems(at: Desk) -> None:
-    lab = adopted(at)
+    lab = at.adopted()
     at.world.tag(lab, {"autostop:grace": "soon"})
     intent = Intent(1, Wanted.STOP, By.OWNER, START, "asked")
     at.account.ledger.save(State(lab, intent=intent, blocked="its stop protection is on."))
@@ -74,7 +67,7 @@ def test_blocked_and_problems(at: Desk) -> None:
 
 
 def test_json_is_the_body_of_the_api(at: Desk) -> None:
-    lab = adopted(at)
+    lab = at.adopted()
     body = json.loads(at.run("status", lab, "--json").output)
     assert body == at.account.owner.status(lab).as_json()
     assert json.loads(at.run("status", "--json").output) == [body]
@@ -86,7 +79,7 @@ def test_json_without_workstations_is_an_empty_list(at: Desk) -> None:
 
 def test_hostile_strings_are_harmless(at: Desk) -> None:
     # EC2 answers in XML, which carries C1 controls but not ESC; the table's JSON carries both.
-    lab = adopted(at, "\x9b2J\u202ename\nsecond")
+    lab = at.adopted("\x9b2J\u202ename\nsecond")
     at.account.ledger.save(State(lab, note="\x1b[31m\x07"))
     for words in (["status"], ["status", lab], ["status", lab, "--json"]):
         output = at.run(*words).output
@@ -95,7 +88,7 @@ def test_hostile_strings_are_harmless(at: Desk) -> None:
 
 
 def test_damaged_item_hides_no_other(at: Desk) -> None:
-    damaged, sound = adopted(at, "ant"), adopted(at, "zoo")
+    damaged, sound = at.adopted("ant"), at.adopted("zoo")
     at.account.session.client("dynamodb").put_item(
         TableName=at.account.stack.table,
         Item={"workstation": {"S": "states"}, "kind": {"S": damaged}, "version": {"N": "1"}, "document": {"S": "{"}},

@@ -37,15 +37,8 @@ def at(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.fixture
 def lab(at: Desk) -> WorkstationId:
-    return adopted(at, "lab")
-
-
-def adopted(at: Desk, name: str) -> WorkstationId:
     """A workstation that runs at START."""
-    lab = at.launch(tags={"Name": name})
-    assert at.run("adopt", lab, "--yes").exit_code == 0
-    at.clock.advance(BOOTED)
-    return lab
+    return at.adopted(runs_for=BOOTED)
 
 
 @pytest.fixture
@@ -224,7 +217,7 @@ def test_json_has_the_verdict_as_the_page_has_it(at: Desk, lab: WorkstationId) -
 
 
 def test_hostile_strings_are_harmless(at: Desk) -> None:
-    lab = adopted(at, "\x9b2J\u202ename\nsecond")
+    lab = at.adopted("\x9b2J\u202ename\nsecond", BOOTED)
     hostile = Sign("jobs\x1b[2J", Effect.UNKNOWN, "1 (\x07)", "\u202e", None)
     seen(at, lab, Verdict(VerdictKind.UNKNOWN, START, ("jobs\x1b[2J: \x1b]0;x\x07",), signs=(hostile,)))
     for words in ([], ["--at", "09:00"], ["--json"], ["--what-if", "idle-after=15m"]):

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from autostop.ports import DeniedError
-from autostop.sleep.from_tags import is_gone
 from autostop_cli.repair.recover import Recovery
 from tests.simulation import rest
 from tests.simulation.account import Call
@@ -222,7 +221,7 @@ class History:
 
         def mend() -> None:
             instance = lab.instances.find(lab.workstation)
-            finding = recovery.look(instance) if instance is not None and not is_gone(instance) else None
+            finding = recovery.look(instance) if instance is not None and not instance.is_gone else None
             if finding is not None and finding.new is not None:
                 self.told.actions.append(f"{lab.clock():%H:%M:%S} recover: {finding.lost}")
                 recovery.mend(finding)

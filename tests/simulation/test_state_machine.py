@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from autostop.sleep.from_tags import is_gone
 from autostop_cli.repair.recover import Recovery
 from tests.simulation import rest
 from tests.simulation.lab import Lab, Usual
@@ -135,7 +134,7 @@ class Workstation(RuleBasedStateMachine):
 
         def mend() -> None:
             instance = lab.instances.find(lab.workstation)
-            finding = recovery.look(instance) if instance is not None and not is_gone(instance) else None
+            finding = recovery.look(instance) if instance is not None and not instance.is_gone else None
             if finding is not None and finding.new is not None:
                 recovery.mend(finding)
 

@@ -10,24 +10,14 @@ from hypothesis import strategies as st
 
 from autostop import tags
 from autostop.model import (
-    InstanceState,
     Observation,
     Snapshot,
     SnapshotId,
     SnapshotState,
     VolumeId,
-    VolumeState,
 )
 from autostop.sleep.configuration import LaunchFacts, LaunchRecord
-from autostop.sleep.from_tags import (
-    Rebuilt,
-    Unreadable,
-    devices_only_in_snapshots,
-    latest_intent,
-    manifest_from_tags,
-    rebuild,
-)
-from autostop.sleep.intent import Wanted
+from autostop.sleep.from_tags import UnreadableError, devices_only_in_snapshots, manifest_from_tags
 from autostop.sleep.manifest import Manifest, write_manifest
 from tests.build import (
     DATA,
@@ -36,9 +26,7 @@ from tests.build import (
     OURS,
     ROOT,
     STOPPED,
-    both,
     detached,
-    gone,
     instance,
     manifest,
     minutes,
@@ -71,18 +59,16 @@ def edited(key: str, value: str | None, device: str = DATA) -> tuple[Snapshot, S
     return (change(root), data) if device == ROOT else (root, change(data))
 
 
-def reason(found: object) -> str:
-    assert isinstance(found, Unreadable), found
-    return found.reason
-
-
-# The manifest.
+def reason(what: Observation) -> str:
+    with pytest.raises(UnreadableError) as raised:
+        manifest_from_tags(what)
+    return str(raised.value)
 
 
 def test_the_tags_of_a_set_give_back_its_manifest() -> None:
     known = manifest(launch=LAUNCH, intent=7, attempt=2, volumes=(record(DATA), record(ROOT)))
 
-    assert manifest_from_tags(shelved(known)) == known
+    assert manifest_from_tags(shelved(known)) == replace(known, launch=None)
 
 
 SIZES = st.integers(1, 65536)
@@ -129,7 +115,7 @@ def test_whatever_was_written_down_is_read_again(
         for each in known.volumes
     )
 
-    assert manifest_from_tags(seen(instance=there, volumes=(), snapshots=made)) == known
+    assert manifest_from_tags(seen(instance=there, volumes=(), snapshots=made)) == replace(known, launch=None)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +150,7 @@ def test_whatever_was_written_down_is_read_again(
     ],
 )
 def test_a_damaged_tag_gives_a_reason(key: str, value: str | None) -> None:
-    assert reason(manifest_from_tags(shelved(snapshots=edited(key, value))))
+    assert reason(shelved(snapshots=edited(key, value)))
 
 
 @pytest.mark.parametrize("value", ["nonsense", "2026-03-02T18:30:00", ""])
@@ -172,7 +158,7 @@ def test_a_damaged_tag_gives_a_reason(key: str, value: str | None) -> None:
 def test_what_all_of_a_set_say_wrongly_gives_a_reason_too(key: str, value: str) -> None:
     wrong = tuple(replace(each, tags={**each.tags, key: value}) for each in snapshots())
 
-    assert reason(manifest_from_tags(shelved(snapshots=wrong)))
+    assert reason(shelved(snapshots=wrong))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +195,7 @@ def test_what_all_of_a_set_say_wrongly_gives_a_reason_too(key: str, value: str) 
     ],
 )
 def test_what_is_no_whole_set_gives_a_reason(made: tuple[Snapshot, ...], why: str) -> None:
-    assert why in reason(manifest_from_tags(shelved(snapshots=made)))
+    assert why in reason(shelved(snapshots=made))
 
 
 def test_a_failed_snapshot_does_no_harm_while_its_volume_is_there() -> None:
@@ -237,7 +223,7 @@ def test_the_latest_attempt_of_the_latest_cycle_counts() -> None:
 def test_a_backup_that_copies_the_tags_of_a_volume_is_not_taken_for_a_shelving() -> None:
     backup = snapshot(ROOT, id=SnapshotId("snap-backup"), tags=restored(ROOT).tags, started_at=NOW)
 
-    assert isinstance(manifest_from_tags(shelved(snapshots=(*snapshots(), backup))), Manifest)
+    assert manifest_from_tags(shelved(snapshots=(*snapshots(), backup))).cycle == 1
 
 
 def test_of_an_instance_that_is_gone_the_last_cycle_counts_whatever_its_launch() -> None:
@@ -245,122 +231,13 @@ def test_of_an_instance_that_is_gone_the_last_cycle_counts_whatever_its_launch()
     old = tuple(replace(each, id=SnapshotId(f"{each.id}-0")) for each in snapshots(first))
     new = snapshots(later, started_at=STOPPED + minutes(100))
 
-    found = manifest_from_tags(seen(instance=None, volumes=(), snapshots=(*new, *old)))
-
-    assert isinstance(found, Manifest)
-    assert found.cycle == 2
-
-
-def test_a_description_of_the_instance_that_is_damaged_is_left_out() -> None:
-    known = manifest(launch=LAUNCH)
-    made = tuple(
-        replace(each, tags={key: value for key, value in each.tags.items() if "instance-1" not in key})
-        for each in snapshots(known)
-    )
-
-    found = manifest_from_tags(shelved(snapshots=made))
-
-    assert isinstance(found, Manifest)
-    assert found.launch is None
-
-
-# The state.
-
-
-def rebuilt(what: Observation) -> tuple[bool, Wanted, bool]:
-    assert what.instance is not None
-    found = rebuild(what, what.instance)
-    assert isinstance(found, Rebuilt), found
-    return found.manifest is not None, found.wanted, found.settled
-
-
-RESTORED = (restored(ROOT), restored(DATA))
-
-
-@pytest.mark.parametrize(
-    ("what", "expected"),
-    [
-        pytest.param(seen(instance=instance(InstanceState.RUNNING)), (False, Wanted.RUN, True), id="running"),
-        pytest.param(seen(instance=instance(InstanceState.PENDING)), (False, Wanted.RUN, False), id="starting"),
-        pytest.param(seen(instance=instance(InstanceState.STOPPING)), (False, Wanted.STOP, False), id="stopping"),
-        pytest.param(seen(), (False, Wanted.STOP, True), id="stopped, never shelved"),
-        pytest.param(
-            seen(volumes=(detached(volume(ROOT)), volume(DATA))),
-            (False, Wanted.STOP, True),
-            id="stopped, a volume detached by somebody",
-        ),
-        pytest.param(
-            seen(snapshots=snapshots(state=SnapshotState.PENDING)), (True, Wanted.STOP, True), id="snapshots pending"
-        ),
-        pytest.param(
-            seen(snapshots=tuple(replace(each, tags=manifest().set_tags()) for each in snapshots())),
-            (False, Wanted.STOP, True),
-            id="snapshots begun, without their manifest",
-        ),
-        pytest.param(seen(snapshots=edited(tags.SIZE, "x")), (False, Wanted.STOP, True), id="damaged, nothing missing"),
-        pytest.param(
-            seen(volumes=(detached(volume(ROOT)), volume(DATA)), snapshots=snapshots()),
-            (True, Wanted.SHELVE, False),
-            id="one detached",
-        ),
-        pytest.param(
-            seen(volumes=(detached(volume(ROOT)),), snapshots=snapshots()),
-            (True, Wanted.SHELVE, False),
-            id="one deleted, one detached",
-        ),
-        pytest.param(shelved(), (True, Wanted.SHELVE, True), id="shelved"),
-        pytest.param(
-            shelved(volumes=tuple(gone(each) for each in both())), (True, Wanted.SHELVE, True), id="under deletion"
-        ),
-        pytest.param(
-            shelved(snapshots=snapshots(state=SnapshotState.PENDING)),
-            (True, Wanted.SHELVE, False),
-            id="volumes gone while the snapshots are pending",
-        ),
-        pytest.param(seen(volumes=RESTORED[:1], snapshots=snapshots()), (True, Wanted.STOP, True), id="half restored"),
-        pytest.param(seen(volumes=RESTORED, snapshots=snapshots()), (True, Wanted.STOP, True), id="restored"),
-    ],
-)
-def test_the_state_is_rebuilt_from_what_is(what: Observation, expected: tuple[bool, Wanted, bool]) -> None:
-    assert rebuilt(what) == expected
-
-
-@pytest.mark.parametrize(
-    ("what", "why"),
-    [
-        pytest.param(
-            shelved(snapshots=(snapshot(ROOT),)), "exist only as snapshots, and cycle 1 is not whole", id="part"
-        ),
-        pytest.param(
-            seen(volumes=(volume(ROOT),), snapshots=edited(tags.SIZE, "x")),
-            "/dev/sdf exist only as snapshots, and the tag autostop:size",
-            id="damaged, and a volume is gone",
-        ),
-        pytest.param(seen(volumes=()), "no volume for its root device /dev/xvda", id="nothing at all"),
-        pytest.param(
-            seen(volumes=(detached(volume(ROOT), VolumeState.ERROR),)),
-            "no volume for its root",
-            id="a failed root only",
-        ),
-        pytest.param(seen(instance=instance(InstanceState.TERMINATED)), "terminated", id="terminated"),
-    ],
-)
-def test_what_cannot_be_rebuilt_gives_a_reason(what: Observation, why: str) -> None:
-    assert what.instance is not None
-    assert why in reason(rebuild(what, what.instance))
+    assert manifest_from_tags(seen(instance=None, volumes=(), snapshots=(*new, *old))).cycle == 2
 
 
 def test_devices_that_are_only_in_snapshots_are_of_this_stop() -> None:
-    there = instance()
     other = manifest(launched_at=LAUNCHED - timedelta(days=1))
 
-    assert devices_only_in_snapshots(shelved(), there) == [DATA, ROOT]
-    assert devices_only_in_snapshots(shelved(volumes=(volume(ROOT),)), there) == [DATA]
-    assert devices_only_in_snapshots(shelved(volumes=(detached(volume(DATA)), volume(ROOT))), there) == []
-    assert devices_only_in_snapshots(shelved(other), there) == []
-
-
-def test_numbers_go_on_above_what_the_tags_say() -> None:
-    assert latest_intent(seen()) == 0
-    assert latest_intent(shelved(manifest(intent=12))) == 12
-    assert latest_intent(shelved(snapshots=edited(tags.INTENT, "many"))) == 1
+    assert devices_only_in_snapshots(shelved()) == [DATA, ROOT]
+    assert devices_only_in_snapshots(shelved(volumes=(volume(ROOT),))) == [DATA]
+    assert devices_only_in_snapshots(shelved(volumes=(detached(volume(DATA)), volume(ROOT)))) == []
+    assert devices_only_in_snapshots(shelved(other)) == []

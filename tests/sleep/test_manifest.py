@@ -7,8 +7,9 @@ import pytest
 
 from autostop import tags
 from autostop.model import AttachmentState, Snapshot, SnapshotId, Volume, VolumeId
-from autostop.sleep.configuration import LaunchFacts, launch_from_tags
+from autostop.sleep.configuration import LaunchFacts
 from autostop.sleep.manifest import Manifest, latest_cycle, write_manifest
+from autostop_cli.repair.configuration import read
 from tests.build import (
     DATA,
     LAUNCHED,
@@ -154,7 +155,7 @@ def test_the_longest_description_of_an_instance_has_room_beside_a_full_set_of_ow
     carried = written.snapshot_tags(root)
     assert len(carried) == 50
     assert all(len(value) <= tags.LONGEST_VALUE and value == value.strip() for value in carried.values())
-    assert launch_from_tags(ROOT, carried) == written.launch
+    assert read(ROOT, carried) == written.launch
     assert written.launch is not None
     assert (written.launch.facts, len(written.launch.tags) + written.launch.left_out) == (launch, 50)
     assert not any(key.startswith(tags.INSTANCE_PIECE) for key in written.snapshot_tags(record(DATA)))
@@ -191,7 +192,7 @@ def test_another_attempt_at_the_snapshots_was_not_asked_for_yet() -> None:
     asked = manifest().asking(NOW)
     assert asked.asked_at == NOW
     assert asked.with_snapshots({}).asked_at == NOW
-    assert asked.next_attempt(NOW).asked_at is None
+    assert asked.next_attempt(NOW, instance()).asked_at is None
 
 
 @pytest.mark.parametrize(
@@ -239,9 +240,18 @@ def test_snapshots_are_matched_to_their_volumes() -> None:
 
 
 def test_another_attempt_forgets_the_snapshots_and_keeps_the_cycle() -> None:
-    again = manifest().next_attempt(NOW)
+    again = manifest().next_attempt(NOW, instance())
 
     assert again == unknown_snapshots(attempt=2, written_at=NOW)
+
+
+def test_another_attempt_describes_the_instance_again_as_when_the_tags_gave_the_manifest_back() -> None:
+    there = instance(launch=LONGEST_FACTS)
+
+    again = manifest(launch=None).next_attempt(NOW, there)
+
+    assert again.launch == write_manifest(seen(), there, 1, NOW).launch
+    assert again.launch is not None
 
 
 @pytest.mark.parametrize("distance", [timedelta(seconds=-1), timedelta(seconds=1), timedelta(days=1)])

@@ -17,7 +17,7 @@ from autostop_cli.rehearse.rehearsal import Rehearsed, Report, began_at, cost_an
 from autostop_cli.rehearse.rehearse import Look, Rehearser
 from autostop_cli.rehearse.remove_scratch import Remover
 from autostop_cli.stack import NoStackError
-from autostop_cli.terminal import dollars, harmless, table
+from autostop_cli.text import dollars, harmless, table
 
 _WHAT_IT_DOES = (
     "It snapshots these volumes together, makes scratch volumes from the snapshots as a start after shelving does, "

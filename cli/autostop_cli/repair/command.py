@@ -6,15 +6,17 @@ import click
 
 from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
-from autostop.sleep.from_tags import is_gone
-from autostop.tags import is_ours
+from autostop.sleep.from_tags import UnreadableError
 from autostop_cli.account import Account
 from autostop_cli.consent import Ask, typed
 from autostop_cli.errors import sentence
-from autostop_cli.repair.leftovers import delete_orphans, put_back_letters, show_letters, show_orphans
+from autostop_cli.links import adopted
+from autostop_cli.repair.dead_letters import put_back_letters, show_letters
+from autostop_cli.repair.leftovers import delete_leftovers, find_leftovers, show_leftovers
+from autostop_cli.repair.rebuild import Rebuild
+from autostop_cli.repair.rebuild_plan import RebuildPlan
 from autostop_cli.repair.recover import Finding, Recovery
-from autostop_cli.repair.replacing import replace_gone
-from autostop_cli.terminal import harmless
+from autostop_cli.text import harmless, table
 
 _DRY = "Nothing was changed. Run it at a terminal to be asked, or give --yes."
 
@@ -26,12 +28,10 @@ def recover_one(account: Account, workstation: WorkstationId, *, yes: bool = Fal
     DeniedError.
     """
     instance = account.instances.find(workstation)
-    if instance is None or is_gone(instance):
-        replace_gone(account, workstation, yes=yes, ask=ask)
-        return
-    if not is_ours(instance.tags):
-        raise click.ClickException(f"{workstation} is not adopted. Run `autostop adopt {workstation}` first.")
-    _mend(account, [_recovery(account).look(instance)], [], yes=yes, ask=ask)
+    if instance is None or instance.is_gone:
+        _rebuild(account, workstation, yes=yes, ask=ask)
+    else:
+        _mend(account, [_recovery(account).look(adopted(account, workstation))], [], yes=yes, ask=ask)
 
 
 def recover_all(
@@ -54,10 +54,10 @@ def recover_all(
     except click.ClickException as error:
         # What is left over and what has failed is told all the same.
         problem = error
-    left = account.orphans.find()
-    show_orphans(left)
+    left = find_leftovers(account)
+    show_leftovers(left)
     if delete:
-        delete_orphans(account, left, ask=ask)
+        delete_leftovers(account, left, ask=ask)
     letters = show_letters(account)
     if retry:
         put_back_letters(account, letters)
@@ -122,3 +122,53 @@ def _why_not(finding: Finding) -> str:
         f"{finding.why_not}. Nothing is deleted, and nothing restored in part. If what is attached to it is all "
         "you want, start it in the EC2 console: from then on that is what counts."
     )
+
+
+def _rebuild(account: Account, gone: WorkstationId, *, yes: bool, ask: Ask) -> None:
+    """Build a new instance after showing what that means and asking, or finish what was begun."""
+    rebuild = Rebuild(account, gone, lambda text: click.echo(harmless(text)))
+    begun = rebuild.built()
+    if begun is not None and rebuild.is_finished():
+        click.echo(f"{gone} is gone, and {begun} was built in its place. Nothing is left to do.")
+        return
+    if begun is not None:
+        click.echo(f"{gone} is gone, and {begun} is being built in its place. That is to be finished.")
+    else:
+        try:
+            click.echo("\n".join(_shown_plan(rebuild.plan())))
+        except UnreadableError as error:
+            why = harmless(str(error))
+            raise click.ClickException(f"{gone} is gone, and no new one is built: {why}.") from error
+    if not yes and not ask("\nBuild it?" if begun is None else "\nFinish it?", "yes"):
+        click.echo(f"\n{_DRY}")
+        return
+    click.echo("")
+    new = rebuild.build()
+    click.echo(f"\n{new} is in the place of {gone}. Autostop now sees to it that it comes up: autostop status {new}")
+    click.echo(f"Links of the old one do not open it. Make a new one: autostop link {new}")
+
+
+def _shown_plan(plan: RebuildPlan) -> list[str]:
+    manifest, facts, parameters = plan.manifest, plan.configuration.facts, plan.parameters
+    interfaces = parameters.get("NetworkInterfaces") or [{}]
+    groups = parameters.get("SecurityGroupIds") or interfaces[0].get("Groups", [])
+    rows = [
+        ("type", parameters["InstanceType"]),
+        ("subnet", parameters.get("SubnetId") or interfaces[0].get("SubnetId") or "the default"),
+        ("security groups", ", ".join(groups) or "the default"),
+        ("profile", next(iter(parameters.get("IamInstanceProfile", {}).values()), "none")),
+        ("key pair", parameters.get("KeyName") or "none"),
+        ("image", f"{facts.architecture}, {facts.boot_mode or 'default boot mode'}, made from the root's snapshot"),
+        *((each.device, f"{each.type}, {each.size_gib} GiB, from {each.snapshot}") for each in manifest.volumes),
+        *(("tag", f"{key} = {value}") for key, value in plan.configuration.tags.items()),
+    ]
+    return [
+        f"{plan.workstation} is gone. A new instance can be built in its place, from its last shelving:",
+        f"cycle {manifest.cycle}, stopped {manifest.stopped_at:%Y-%m-%d %H:%M} UTC.",
+        "",
+        *(f"  {line}" for line in table(rows)),
+        "",
+        "It is started at once, and costs what its type costs. What cannot come back:",
+        *(f"  - {each}" for each in plan.lost),
+        *(f"Note: {harmless(each)}." for each in plan.warnings),
+    ]

@@ -1,15 +1,20 @@
-"""What the reconciler failed on five times, in a queue of its own."""
+"""What the reconciler failed on five times, in a queue of its own: read, shown, and tried again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+
+import click
 
 from autostop.aws.errors import aws_errors
+from autostop.messages import workstations_in
+from autostop.ports import DeniedError, TransientError
+from autostop_cli.account import Account
+from autostop_cli.errors import sentence
+from autostop_cli.text import harmless, table
 
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
-
+_OLDER_STACK = "The stack does not say where its dead letters are. Deploy the present version to see them."
+_MOST = 100
 _MOST_AT_ONCE = 10
 # While a person reads them nobody else takes them; then they are there again.
 _HELD_SECONDS = 30
@@ -25,56 +30,76 @@ class DeadLetter:
     receipt: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetters:
-    """The dead-letter queue. queue_url: of the reconciler's queue, where they came from."""
+def letters_problem(account: Account) -> str | None:
+    """That there are dead letters, in a sentence, or that they cannot be counted; None when there are none."""
+    try:
+        count = _count(account, account.stack.dead_letter_url) if account.stack.dead_letter_url else 0
+    except (TransientError, DeniedError) as error:
+        return f"Whether there are dead letters is not known: {sentence(error)}"
+    return f"The reconciler failed on {count} messages for good. See them: autostop recover" if count else None
 
-    client: "SQSClient"
-    url: str
-    queue_url: str
 
-    def count(self) -> int:
-        """About how many there are. Raises TransientError, DeniedError."""
+def show_letters(account: Account) -> Sequence[DeadLetter]:
+    """Print them, and give them. Raises TransientError, DeniedError."""
+    if not account.stack.dead_letter_url:
+        click.echo(f"\n{_OLDER_STACK}")
+        return ()
+    letters = _read(account, account.stack.dead_letter_url)
+    if not letters:
+        return letters
+    click.echo(f"\n{len(letters)} messages on which the reconciler failed five times:")
+    rows = [(f"{letter.sent_at:%Y-%m-%d %H:%M} UTC", _subject(account, letter)) for letter in letters]
+    click.echo("\n".join(f"  {line}" for line in table(rows)))
+    click.echo("The function's log says why. Once that is mended: autostop recover --retry-dead-letters")
+    return letters
+
+
+def put_back_letters(account: Account, letters: Sequence[DeadLetter]) -> None:
+    """Send them to the reconciler again, then take each away here: at worst one is there twice, which harms nothing.
+
+    Raises TransientError, DeniedError.
+    """
+    for letter in letters:
         with aws_errors():
-            attributes = self.client.get_queue_attributes(
-                QueueUrl=self.url,
-                AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-            )["Attributes"]
-        # Those that somebody just looks at are there too.
-        return int(attributes.get("ApproximateNumberOfMessages", 0)) + int(
-            attributes.get("ApproximateNumberOfMessagesNotVisible", 0)
-        )
+            account.sqs.send_message(QueueUrl=account.stack.queue_url, MessageBody=letter.body)
+            account.sqs.delete_message(QueueUrl=account.stack.dead_letter_url or "", ReceiptHandle=letter.receipt)
+    click.echo(f"{len(letters)} messages were put back into the queue.")
 
-    def read(self, most: int = 100) -> Sequence[DeadLetter]:
-        """Those that can be had now, each once, oldest first; they stay where they are. Raises TransientError."""
-        found: dict[str, DeadLetter] = {}
-        while len(found) < most:
-            with aws_errors():
-                answer = self.client.receive_message(
-                    QueueUrl=self.url,
-                    MaxNumberOfMessages=_MOST_AT_ONCE,
-                    VisibilityTimeout=_HELD_SECONDS,
-                    MessageSystemAttributeNames=["SentTimestamp"],
-                )
-            messages = answer.get("Messages", [])
-            if not messages:
-                break
-            for message in messages:
-                sent = int(message.get("Attributes", {}).get("SentTimestamp", 0)) / 1000
-                letter = DeadLetter(
-                    message.get("MessageId", ""),
-                    message.get("Body", ""),
-                    datetime.fromtimestamp(sent, UTC),
-                    message.get("ReceiptHandle", ""),
-                )
-                found[letter.id] = letter
-        return sorted(found.values(), key=lambda each: each.sent_at)
 
-    def put_back(self, letter: DeadLetter) -> None:
-        """Send it to the reconciler again, then take it away here: at worst it is there twice, which harms nothing.
+def _count(account: Account, url: str) -> int:
+    """About how many there are; those that somebody just looks at are there too."""
+    with aws_errors():
+        attributes = account.sqs.get_queue_attributes(
+            QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        )["Attributes"]
+    return sum(map(int, attributes.values()))
 
-        Raises TransientError, DeniedError.
-        """
+
+def _read(account: Account, url: str) -> Sequence[DeadLetter]:
+    """Those that can be had now, each once, oldest first; they stay where they are."""
+    letters: dict[str, DeadLetter] = {}
+    while len(letters) < _MOST:
         with aws_errors():
-            self.client.send_message(QueueUrl=self.queue_url, MessageBody=letter.body)
-            self.client.delete_message(QueueUrl=self.url, ReceiptHandle=letter.receipt)
+            answer = account.sqs.receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=_MOST_AT_ONCE,
+                VisibilityTimeout=_HELD_SECONDS,
+                MessageSystemAttributeNames=["SentTimestamp"],
+            )
+        messages = answer.get("Messages", [])
+        if not messages:
+            break
+        for message in messages:
+            sent_at = datetime.fromtimestamp(int(message.get("Attributes", {}).get("SentTimestamp", 0)) / 1000, UTC)
+            id_, body = message.get("MessageId", ""), message.get("Body", "")
+            letters[id_] = DeadLetter(id_, body, sent_at, message.get("ReceiptHandle", ""))
+    return sorted(letters.values(), key=lambda letter: letter.sent_at)
+
+
+def _subject(account: Account, letter: DeadLetter) -> str:
+    """The workstations that a message is about; the message itself when it says none that can be read."""
+    try:
+        workstations = sorted(workstations_in(letter.body, account.disks.workstations_of))
+    except (ValueError, RecursionError):
+        workstations = []
+    return ", ".join(workstations) or f"unreadable: {harmless(letter.body[:80])}"

@@ -1,22 +1,47 @@
-"""What is left over in the account, and what the reconciler has failed on for good: shown, and dealt with."""
+"""What carries our tag in the account and belongs to no workstation: looked up, shown, and deleted when asked to."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from autostop.messages import workstations_in
-from autostop.ports import DeniedError, TransientError
+from autostop import tags
+from autostop.aws.ec2 import tags_of
+from autostop.model import Observation, SnapshotId, VolumeId, WorkstationId
+from autostop.ports import DamagedError
+from autostop.sleep.intent import Wanted
 from autostop_cli.account import Account
 from autostop_cli.consent import Ask
-from autostop_cli.errors import sentence
-from autostop_cli.repair.dead_letters import DeadLetter
-from autostop_cli.repair.orphans import Orphan
-from autostop_cli.terminal import dollars, harmless, table
+from autostop_cli.repair.images import OURS, deregister, images_where
+from autostop_cli.repair.orphans import Kind, Orphan, Standing, find_orphans
+from autostop_cli.text import dollars, table
 
-_OLDER_STACK = "The stack does not say where its dead letters are. Deploy the present version to see them."
+# An image holds on to its snapshot.
+_ORDER = (Kind.IMAGE, Kind.SNAPSHOT, Kind.VOLUME)
 
 
-def show_orphans(left: Sequence[Orphan]) -> None:
+def find_leftovers(account: Account) -> list[Orphan]:
+    """What is left over, also of workstations that are gone. Raises TransientError, DeniedError."""
+    volumes, snapshots = account.disks.find_volumes(OURS), account.disks.find_snapshots(OURS)
+    images: dict[str, dict[str, str]] = {}
+    for image, shape in images_where(account.ec2, OURS).items():
+        images.setdefault(tags_of(shape.get("Tags")).get(tags.WORKSTATION, ""), {})[image] = shape.get("Name", "")
+    there = {instance.id: instance for instance in account.instances.tagged()}
+    things: list[Any] = [*volumes, *snapshots]
+    named = {thing.tags.get(tags.WORKSTATION, "") for thing in things} | set(images)
+    left: list[Orphan] = []
+    for workstation in sorted(WorkstationId(name) for name in named if name):
+        seen = Observation(
+            workstation,
+            there.get(workstation) or account.instances.find(workstation),
+            tuple(each for each in volumes if workstation in (each.attached_to, each.tags.get(tags.WORKSTATION))),
+            tuple(each for each in snapshots if each.tags.get(tags.WORKSTATION) == workstation),
+        )
+        left += find_orphans(seen, _standing(account, workstation), images.get(workstation, {}))
+    return left
+
+
+def show_leftovers(left: Sequence[Orphan]) -> None:
     """Print what is left over: what may be deleted, and what may be the only copy of something."""
     plain, precious = _parted(left)
     if not left:
@@ -34,51 +59,38 @@ def show_orphans(left: Sequence[Orphan]) -> None:
         click.echo("If you are sure that you need none of it, delete them in the EC2 console.")
 
 
-def delete_orphans(account: Account, left: Sequence[Orphan], *, ask: Ask) -> None:
-    """Delete what may be deleted, when the owner types the word. Raises TransientError, DeniedError."""
+def delete_leftovers(account: Account, left: Sequence[Orphan], *, ask: Ask) -> None:
+    """Delete what holds nothing of its own, when the owner types the word. Raises TransientError, DeniedError."""
     plain, _ = _parted(left)
     if not plain:
         return
     if not ask(f"\nDelete these {len(plain)} for ever?", "delete"):
         click.echo("\nNothing was deleted: that needs the word `delete`, typed at a terminal.")
         return
-    deleted = account.orphans.delete(plain)
-    click.echo("".join(f"{each.id} is deleted.\n" for each in deleted), nl=False)
-    for each in plain:
-        if each not in deleted:
-            click.echo(f"{each.id} changed meanwhile, and stays.")
+    # Once more: what changed since it was shown stays.
+    still = find_leftovers(account)
+    for orphan in sorted(plain, key=lambda each: _ORDER.index(each.kind)):
+        if orphan not in still:
+            click.echo(f"{orphan.id} changed meanwhile, and stays.")
+            continue
+        match orphan.kind:
+            case Kind.IMAGE:
+                deregister(account.ec2, orphan.id)
+            case Kind.SNAPSHOT:
+                account.disks.delete_snapshot(SnapshotId(orphan.id))
+            case Kind.VOLUME:
+                account.disks.delete(VolumeId(orphan.id))
+        click.echo(f"{orphan.id} is deleted.")
 
 
-def show_letters(account: Account) -> Sequence[DeadLetter]:
-    """Print what the reconciler failed on five times, and give it. Raises TransientError, DeniedError."""
-    if account.dead_letters is None:
-        click.echo(f"\n{_OLDER_STACK}")
-        return ()
-    letters = account.dead_letters.read()
-    if not letters:
-        return letters
-    click.echo(f"\n{len(letters)} messages on which the reconciler failed five times:")
-    rows = [(f"{each.sent_at:%Y-%m-%d %H:%M} UTC", _whose(account, each)) for each in letters]
-    click.echo("\n".join(f"  {line}" for line in table(rows)))
-    click.echo("The function's log says why. Once that is mended: autostop recover --retry-dead-letters")
-    return letters
-
-
-def put_back_letters(account: Account, letters: Sequence[DeadLetter]) -> None:
-    """Let the reconciler try them again. Raises TransientError, DeniedError."""
-    for letter in letters:
-        if account.dead_letters is not None:
-            account.dead_letters.put_back(letter)
-    click.echo(f"{len(letters)} messages were put back into the queue.")
-
-
-def letters_problem(account: Account) -> str | None:
-    """That there are dead letters, in a sentence, or that they cannot be counted; None when there are none."""
+def _standing(account: Account, workstation: WorkstationId) -> Standing:
     try:
-        count = account.dead_letters.count() if account.dead_letters is not None else 0
-    except (TransientError, DeniedError) as error:
-        return f"Whether there are dead letters is not known: {sentence(error)}"
-    return f"The reconciler failed on {count} messages for good. See them: autostop recover" if count else None
+        state = account.ledger.load(workstation)
+    except DamagedError:
+        return Standing(None, at_rest=False, ready=False)
+    intent = state.intent
+    ready = intent is not None and intent.wanted is Wanted.RUN and intent.settled and not state.note
+    return Standing(state.manifest, at_rest=intent is None or intent.settled, ready=ready)
 
 
 def _parted(left: Sequence[Orphan]) -> tuple[list[Orphan], list[Orphan]]:
@@ -87,12 +99,3 @@ def _parted(left: Sequence[Orphan]) -> tuple[list[Orphan], list[Orphan]]:
 
 def _row(orphan: Orphan) -> Sequence[str]:
     return orphan.id, dollars(orphan.cost), orphan.workstation, orphan.why
-
-
-def _whose(account: Account, letter: DeadLetter) -> str:
-    """The workstations that a message is about; the message itself when it says none that can be read."""
-    try:
-        found = sorted(workstations_in(letter.body, account.disks.workstations_of))
-    except (ValueError, RecursionError):
-        found = []
-    return ", ".join(found) or f"unreadable: {harmless(letter.body[:80])}"

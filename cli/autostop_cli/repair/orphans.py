@@ -12,7 +12,7 @@ from autostop import tags
 from autostop.cost import cost_now
 from autostop.model import Observation, Snapshot, SnapshotState, Volume, VolumeState, WorkstationId
 from autostop.sleep import law
-from autostop.sleep.from_tags import Unreadable, is_gone, made_by_autostop, manifest_from_tags
+from autostop.sleep.from_tags import UnreadableError, made_by_autostop, manifest_from_tags
 from autostop.sleep.manifest import Manifest
 
 # The latest complete set, and the one before: no start has shown yet that the latest is good.
@@ -54,10 +54,9 @@ class Standing:
 
 def find_orphans(seen: Observation, standing: Standing, images: Mapping[str, str]) -> list[Orphan]:
     """What is left over of one workstation, or of one that is gone. images: those tagged with it, names by id."""
-    instance = seen.instance
-    if is_gone(instance):
+    if seen.instance is None or seen.instance.is_gone:
         found = [*_volumes_of_gone(seen), *_snapshots_of_gone(seen)]
-    elif instance is None or not tags.is_ours(instance.tags):
+    elif not tags.is_ours(seen.instance.tags):
         found = [*_of_unadopted(seen)]
     elif standing.at_rest:
         found = [*_volumes(seen, standing), *_snapshots(seen, standing)]
@@ -74,15 +73,11 @@ def _volumes_of_gone(seen: Observation) -> Iterator[Orphan]:
 
 
 def _snapshots_of_gone(seen: Observation) -> Iterator[Orphan]:
-    manifest = manifest_from_tags(seen)
-    whole = not isinstance(manifest, Unreadable) and all(
-        (snapshot := seen.snapshot(record.snapshot)) is not None and snapshot.state is SnapshotState.COMPLETED
-        for record in manifest.volumes
-    )
+    manifest = _last_whole_set(seen)
     for snapshot in _own_snapshots(seen):
         if snapshot.state is SnapshotState.ERROR:
             yield _failed_snapshot(snapshot, seen)
-        elif isinstance(manifest, Unreadable) or not whole:
+        elif manifest is None:
             why = "its workstation is gone, and no set of all its disks is whole: it may be the only copy"
             yield _snapshot(snapshot, seen, why, precious=True)
         elif any(record.snapshot == snapshot.id for record in manifest.volumes):
@@ -94,6 +89,17 @@ def _snapshots_of_gone(seen: Observation) -> Iterator[Orphan]:
         else:
             why = f"its workstation is gone, and nothing has shown that cycle {manifest.cycle} starts without it"
             yield _snapshot(snapshot, seen, why, precious=True)
+
+
+def _last_whole_set(seen: Observation) -> Manifest | None:
+    """Of the last cycle; None unless all its snapshots are there and complete."""
+    try:
+        manifest = manifest_from_tags(seen)
+    except UnreadableError:
+        return None
+    snapshots = [seen.snapshot(record.snapshot) for record in manifest.volumes]
+    complete = all(each is not None and each.state is SnapshotState.COMPLETED for each in snapshots)
+    return manifest if complete else None
 
 
 def _is_replaced(snapshot: Snapshot, seen: Observation, manifest: Manifest) -> bool:
@@ -158,7 +164,7 @@ def _snapshots(seen: Observation, standing: Standing) -> Iterator[Orphan]:
 def _loose_volumes(seen: Observation) -> Iterator[Volume]:
     """Volumes with this workstation's tags that are attached to nothing, and not a rehearsal's."""
     for volume in seen.volumes:
-        own = tags.is_ours(volume.tags) and volume.tags.get(tags.WORKSTATION) == seen.workstation
+        own = tags.are_of(volume.tags, seen.workstation)
         loose = volume.attached_to is None and volume.state in (VolumeState.AVAILABLE, VolumeState.ERROR)
         if own and loose and tags.REHEARSAL not in volume.tags:
             yield volume

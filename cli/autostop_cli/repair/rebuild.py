@@ -6,183 +6,195 @@ leaves nothing over.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
+
+from botocore.exceptions import WaiterError
 
 from autostop import tags
-from autostop.model import Instance, InstanceState, Observation, Volume, WorkstationId
-from autostop.ports import (
-    ConflictError,
-    DamagedError,
-    DeniedError,
-    Disks,
-    Happened,
-    Instances,
-    Ledger,
-    Queue,
-    State,
-    TransientError,
-)
-from autostop.settings import Policy
-from autostop.sleep.from_tags import Unreadable, is_gone
+from autostop.aws.ebs import shapes_of
+from autostop.aws.errors import AlreadySo, aws_errors
+from autostop.model import Observation, Volume, WorkstationId
+from autostop.ports import ConflictError, DamagedError, DeniedError, Happened, State, TransientError
+from autostop.sleep.from_tags import UnreadableError
 from autostop.sleep.intent import By, Intent, Wanted
-from autostop_cli.repair.images import Ec2Builder
-from autostop_cli.repair.replacement import Replacement, plan_replacement
+from autostop_cli.account import Account
+from autostop_cli.repair.configuration import told_by_ec2
+from autostop_cli.repair.images import deregister, images_of, images_where
+from autostop_cli.repair.rebuild_plan import RebuildPlan, plan_rebuild
 
-_NAP_SECONDS = 2.0
-_IMAGE_WITHIN = timedelta(minutes=10)
-_RUNS_WITHIN = timedelta(minutes=10)
+_NAP_SECONDS = 2
+_MOST_NAPS = 300
 _LISTED_WITHIN = timedelta(minutes=2)
-
-Say = Callable[[str], None]
+_ALIVE = ["pending", "running", "stopping", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
-class Replacer:
-    """Everything that it works with. `clock` gives aware UTC moments; `sleep` takes seconds."""
+class Rebuild:
+    """One workstation that is gone. say: takes what is done, a sentence each.
 
-    instances: Instances
-    disks: Disks
-    builder: Ec2Builder
-    ledger: Ledger
-    queue: Queue
-    defaults: Policy
-    clock: Callable[[], datetime]
-    sleep: Callable[[float], None]
+    Every method raises TransientError, DeniedError.
+    """
 
-    def plan(self, gone: WorkstationId) -> Replacement | Unreadable:
-        """What would be built, or why nothing is. Raises TransientError, DeniedError."""
-        seen = Observation(
-            gone,
-            self.instances.find(gone),
-            tuple(self.disks.volumes(gone)),
-            tuple(self.disks.snapshots(gone)),
-        )
-        return plan_replacement(seen, self.defaults)
+    account: Account
+    gone: WorkstationId
+    say: Callable[[str], None] = lambda _: None
 
-    def already(self, gone: WorkstationId) -> WorkstationId | None:
-        """The instance that an earlier call has built in its place; None when there is none."""
-        return self.builder.built(gone)
+    def plan(self) -> RebuildPlan:
+        """What would be built. Raises UnreadableError with the reason when nothing is."""
+        account, gone = self.account, self.gone
+        volumes, snapshots = account.disks.volumes(gone), account.disks.snapshots(gone)
+        seen = Observation(gone, account.instances.find(gone), tuple(volumes), tuple(snapshots))
+        return plan_rebuild(seen, told_by_ec2(account.ec2, gone), account.stack.policy)
 
-    def is_finished(self, gone: WorkstationId) -> bool:
+    def built(self) -> WorkstationId | None:
+        """The instance that was launched in its place, by the tag that it was launched with; None without one."""
+        filters: Any = [
+            {"Name": f"tag:{tags.RECOVERED_FROM}", "Values": [self.gone]},
+            {"Name": "instance-state-name", "Values": _ALIVE},
+        ]
+        with aws_errors():
+            pages = self.account.ec2.get_paginator("describe_instances").paginate(Filters=filters)
+            found = [str(each) for each in pages.search("Reservations[].Instances[].InstanceId")]
+        if len(found) > 1:
+            raise DeniedError(
+                f"{' and '.join(found)} both carry the tag {tags.RECOVERED_FROM} = {self.gone}. Remove it from the "
+                "one that does not replace it, or terminate that one."
+            )
+        return WorkstationId(found[0]) if found else None
+
+    def is_finished(self) -> bool:
         """True when nothing of the workstation that is gone is left to hand over."""
-        return not self.disks.snapshots(gone) and not self.builder.images(gone)
+        return not self.account.disks.snapshots(self.gone) and not images_of(self.account.ec2, self.gone)
 
-    def build(self, gone: WorkstationId, say: Say) -> WorkstationId:
-        """Build it, or finish what was begun; the new workstation. say: takes what is done, a sentence each.
-
-        Raises DeniedError with the reason when it cannot be, TransientError when it may later.
-        """
-        new, replacement = self.builder.built(gone), self.plan(gone)
-        if new is None or self._unclaimed(gone, new):
-            if isinstance(replacement, Unreadable):
-                raise DeniedError(f"{gone} is not built anew: {replacement.reason}.")
-            new = new or self._launch(replacement, say)
-            self._await_running(gone, new, say)
-            self._claim(replacement, new, say)
-        # Before the snapshots change hands: from then on they do not tell of the old one any more.
-        if not isinstance(replacement, Unreadable):
-            self._write_down(new, replacement)
-        for snapshot in self.disks.snapshots(gone):
+    def build(self) -> WorkstationId:
+        """Build it, or finish what was begun; the new workstation."""
+        new = self.built()
+        try:
+            plan = self.plan()
+        except UnreadableError as error:
+            # The snapshots tell no more of the old one once they have begun to change hands.
+            if new is None or self._unclaimed(new):
+                raise DeniedError(f"{self.gone} is not built anew: {error}.") from None
+        else:
+            if new is None or self._unclaimed(new):
+                new = new or self._launch(plan)
+                self._await_running(new)
+                self._claim(plan, new)
+            # Before the snapshots change hands: from then on they do not tell of the old one any more.
+            self._write_down(plan, new)
+        for snapshot in self.account.disks.snapshots(self.gone):
             # The new workstation lets go of them, as soon as it was started from later ones.
-            self.builder.tag(snapshot.id, {tags.WORKSTATION: new})
-            say(f"{snapshot.id} belongs to {new} now")
-        for image in self.builder.images(gone):
-            self.builder.deregister(image)
-            say(f"the image {image} is not needed any more")
-        self._tell_old(gone, new)
-        self.queue.wake(new)
+            self._tag(snapshot.id, {tags.WORKSTATION: new})
+            self.say(f"{snapshot.id} belongs to {new} now")
+        for image in images_of(self.account.ec2, self.gone):
+            deregister(self.account.ec2, image)
+            self.say(f"the image {image} is not needed any more")
+        self._tell_old(new)
+        self.account.queue.wake(new)
         return new
 
-    def _launch(self, replacement: Replacement, say: Say) -> WorkstationId:
-        image = self.builder.register(replacement)
-        say(f"the image {image} is made from the root's snapshot")
-        until = self.clock() + _IMAGE_WITHIN
-        while not self.builder.is_available(image):
-            if self.clock() > until:
-                raise TransientError(f"EC2 takes long to make the image {image}.")
-            self.sleep(_NAP_SECONDS)
-        new = self.builder.launch(replacement, image)
-        say(f"{new} is launched, as {replacement.launch.facts.type}")
+    def _launch(self, plan: RebuildPlan) -> WorkstationId:
+        image = self._register(plan)
+        self.say(f"the image {image} is made from the root's snapshot")
+        try:
+            # By filter and not by id, so that one that is not listed yet is no error.
+            self._wait("image_available", Filters=[{"Name": "image-id", "Values": [image]}], Owners=["self"])
+        except WaiterError as error:
+            raise TransientError(f"EC2 did not make the image {image}: {error.kwargs['reason']}.") from error
+        with aws_errors():
+            answer = self.account.ec2.run_instances(**plan.run_instances(image))
+        new = WorkstationId(answer["Instances"][0].get("InstanceId", ""))
+        self.say(f"{new} is launched, as {plan.parameters['InstanceType']}")
         return new
 
-    def _await_running(self, gone: WorkstationId, new: WorkstationId, say: Say) -> None:
-        until, told = self.clock() + _RUNS_WITHIN, ""
-        while True:
-            instance = self.instances.find(new)
-            state = instance.state.value if instance is not None else "not listed yet"
-            if state != told:
-                say(f"{new} is {state}")
-                told = state
-            if instance is not None and instance.state is not InstanceState.PENDING:
-                if is_gone(instance):
-                    self._give_up(gone, instance)
-                return
-            if self.clock() > until:
-                raise TransientError(f"{new} takes long to start.")
-            self.sleep(_NAP_SECONDS)
+    def _register(self, plan: RebuildPlan) -> str:
+        """RegisterImage has no client token: the image is found again by its name."""
+        if known := images_where(self.account.ec2, [{"Name": "name", "Values": [plan.image_name]}]):
+            return next(iter(known))
+        with aws_errors(), AlreadySo("InvalidAMIName.Duplicate"):
+            return self.account.ec2.register_image(**plan.register_image())["ImageId"]
+        raise TransientError(f"EC2 has the image {plan.image_name} and does not list it yet.")
 
-    def _give_up(self, gone: WorkstationId, instance: Instance) -> None:
-        """EC2 took the launch and ended it. Without another image the same request would tell of the same instance."""
-        for image in self.builder.images(gone):
-            self.builder.deregister(image)
-        why = instance.state_reason or "EC2 does not say why"
-        raise DeniedError(
-            f"EC2 launched {instance.id} and terminated it again: {why}. If the disks are encrypted: may you use their "
-            "KMS key? See to that, then run it again. The snapshots are as they were."
-        )
+    def _await_running(self, new: WorkstationId) -> None:
+        try:
+            self._wait("instance_running", InstanceIds=[new])
+        except WaiterError as error:
+            instance = self.account.instances.find(new)
+            if instance is None or not instance.is_gone:
+                raise TransientError(f"{new} takes long to start.") from error
+            # EC2 took the launch and ended it. Without another image the same request would tell of this instance.
+            for image in images_of(self.account.ec2, self.gone):
+                deregister(self.account.ec2, image)
+            why = instance.state_reason or "EC2 does not say why"
+            raise DeniedError(
+                f"EC2 launched {new} and terminated it again: {why}. If the disks are encrypted: may you use their "
+                "KMS key? See to that, then run it again. The snapshots are as they were."
+            ) from error
+        self.say(f"{new} is running")
 
-    def _unclaimed(self, gone: WorkstationId, new: WorkstationId) -> list[Volume]:
+    def _unclaimed(self, new: WorkstationId) -> list[Volume]:
         """Its volumes that were made from the snapshots and do not carry its tags yet."""
-        made_from = {snapshot.id for snapshot in self.disks.snapshots(gone)}
+        made_from = {snapshot.id for snapshot in self.account.disks.snapshots(self.gone)}
         return [
             volume
-            for volume in self.disks.volumes(new)
+            for volume in self.account.disks.volumes(new)
             if volume.snapshot in made_from and volume.tags.get(tags.WORKSTATION) != new
         ]
 
-    def _claim(self, replacement: Replacement, new: WorkstationId, say: Say) -> None:
+    def _claim(self, plan: RebuildPlan, new: WorkstationId) -> None:
         """Give each volume its tags and settings. Raises TransientError when EC2 does not list all of them in time."""
-        records = {record.device: record for record in replacement.manifest.volumes}
-        manifest, until = replacement.manifest_for(new), self.clock() + _LISTED_WITHIN
+        account, manifest = self.account, plan.manifest_for(new)
+        records, until = {record.device: record for record in manifest.volumes}, account.clock() + _LISTED_WITHIN
         while True:
-            for volume in self._unclaimed(replacement.workstation, new):
+            for volume in self._unclaimed(new):
                 record = records.get(volume.device or "")
                 if record is None:
                     continue
                 if volume.delete_on_termination is not record.delete_on_termination:
                     flag = record.delete_on_termination
-                    self.instances.set_delete_on_termination(new, record.device, volume.id, flag=flag)
-                self.builder.tag(volume.id, manifest.volume_tags(record))
-                say(f"{volume.id} is {record.device}, restored from {record.snapshot}")
-            listed = self.disks.volumes(new)
+                    account.instances.set_delete_on_termination(new, record.device, volume.id, flag=flag)
+                self._tag(volume.id, manifest.volume_tags(record))
+                self.say(f"{volume.id} is {record.device}, restored from {record.snapshot}")
+            listed = account.disks.volumes(new)
             if records.keys() <= {each.device for each in listed if each.tags.get(tags.WORKSTATION) == new}:
                 return
-            if self.clock() > until:
+            if account.clock() > until:
                 raise TransientError(f"EC2 does not list all volumes of {new} yet.")
-            self.sleep(_NAP_SECONDS)
+            account.sleep(_NAP_SECONDS)
 
-    def _write_down(self, new: WorkstationId, replacement: Replacement) -> None:
+    def _write_down(self, plan: RebuildPlan, new: WorkstationId) -> None:
         """Want it running: the reconciler then sees to it that it works, and lets go of older cycles."""
 
         def decide(state: State) -> State:
             if state.manifest is not None:
                 return state
             # Sweeps may have written of the new one already; its numbers go on after those of the old one.
-            number = max(replacement.manifest.intent, state.intent.number if state.intent else 0) + 1
-            why = f"it was built in the place of {replacement.workstation}"
-            intent = Intent(number, Wanted.RUN, By.OWNER, self.clock(), why)
-            return replace(state.wanting(intent), manifest=replacement.manifest_for(new))
+            number = max(plan.manifest.intent, state.intent.number if state.intent else 0) + 1
+            why = f"it was built in the place of {self.gone}"
+            intent = Intent(number, Wanted.RUN, By.OWNER, self.account.clock(), why)
+            return replace(state.wanting(intent), manifest=plan.manifest_for(new))
 
-        before, after = self.ledger.change(new, decide)
+        before, after = self.account.ledger.change(new, decide)
         if after.intent is not None and after != before:
-            self.ledger.record(new, Happened(after.intent.at, after.intent.number, after.intent.why))
+            self.account.ledger.record(new, Happened(after.intent.at, after.intent.number, after.intent.why))
 
-    def _tell_old(self, gone: WorkstationId, new: WorkstationId) -> None:
+    def _tell_old(self, new: WorkstationId) -> None:
         """For those who still open its old link; nothing depends on it."""
+        ledger = self.account.ledger
         try:
-            state = self.ledger.load(gone)
+            state = ledger.load(self.gone)
             if state.version:
-                intent = state.intent.settle(self.clock()) if state.intent else None
-                self.ledger.save(replace(state, intent=intent, blocked=f"It is gone; {new} was built in its place."))
+                intent = state.intent.settle(self.account.clock()) if state.intent else None
+                ledger.save(replace(state, intent=intent, blocked=f"It is gone; {new} was built in its place."))
         except (ConflictError, DamagedError):
             return
+
+    def _tag(self, resource: str, given: dict[str, str]) -> None:
+        with aws_errors():
+            self.account.ec2.create_tags(Resources=[resource], Tags=shapes_of(given))
+
+    def _wait(self, what: str, **asked: Any) -> None:
+        """Ask EC2 until it is so, for at most ten minutes. Raises WaiterError."""
+        waiter: Any = self.account.ec2.get_waiter(what)  # type: ignore[call-overload]  # any of its names
+        waiter.wait(**asked, WaiterConfig={"Delay": _NAP_SECONDS, "MaxAttempts": _MOST_NAPS})

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from autostop.model import Instance, InstanceState, Observation, WorkstationId
+from autostop import tags
+from autostop.model import AttachmentState, Instance, InstanceState, Observation, SnapshotState, WorkstationId
 from autostop.ports import (
     ConflictError,
     DamagedError,
@@ -16,8 +17,23 @@ from autostop.ports import (
     State,
     TransientError,
 )
-from autostop.sleep.from_tags import Rebuilt, Unreadable, latest_intent, rebuild
+from autostop.sleep.from_tags import UnreadableError, devices_only_in_snapshots, manifest_from_tags, place_of
 from autostop.sleep.intent import By, Intent, Wanted
+from autostop.sleep.manifest import Manifest
+from autostop_cli.repair.configuration import configuration_from_tags
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What the table should say of a workstation.
+
+    manifest: None where its volumes are in their places, and nothing needs one. why: for the intent, in words.
+    """
+
+    manifest: Manifest | None
+    wanted: Wanted
+    settled: bool
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +41,7 @@ class Finding:
     """What was found of one workstation.
 
     lost: what the table does not know, in words; None when all is well. new: the state to write; None when nothing is
-    to be written. why_not: why it cannot be rebuilt. damaged: a document is in the way, which is kept aside.
+    to be written. why_not: why it cannot be recovered. damaged: a document is in the way, which is kept aside.
     """
 
     workstation: WorkstationId
@@ -43,7 +59,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Everything that it works with. `clock` gives aware UTC moments."""
+    """The ports of a recovery. `clock` gives aware UTC moments."""
 
     instances: Instances
     disks: Disks
@@ -58,20 +74,18 @@ class Recovery:
             state, damaged = self.ledger.load(workstation), False
         except DamagedError:
             state, damaged = State(workstation), True
-        seen = Observation(
-            workstation,
-            instance,
-            tuple(self.disks.volumes(workstation)),
-            tuple(self.disks.snapshots(workstation)),
-        )
-        rebuilt = rebuild(seen, instance)
-        lost = "its item in the table is damaged" if damaged else _what_is_lost(state, rebuilt, instance)
+        volumes, snapshots = self.disks.volumes(workstation), self.disks.snapshots(workstation)
+        seen = Observation(workstation, instance, tuple(volumes), tuple(snapshots))
+        truth, why_not = None, None
+        try:
+            truth = truth_from_tags(seen, instance)
+        except UnreadableError as error:
+            why_not = str(error)
+        lost = "its item in the table is damaged" if damaged else _what_is_lost(state, truth, instance)
         if lost is None:
             return Finding(workstation, instance.name)
-        if isinstance(rebuilt, Unreadable):
-            return Finding(workstation, instance.name, lost, why_not=rebuilt.reason, damaged=damaged)
-        new = _state(state, rebuilt, latest_intent(seen), self.clock())
-        return Finding(workstation, instance.name, lost, new, damaged=damaged)
+        new = _state(state, truth, latest_intent(seen), self.clock()) if truth is not None else None
+        return Finding(workstation, instance.name, lost, new, why_not, damaged)
 
     def mend(self, finding: Finding) -> State:
         """Write what was found, and let the reconciler go on. Raises TransientError, DeniedError."""
@@ -90,30 +104,84 @@ class Recovery:
         return saved
 
 
-def _what_is_lost(state: State, rebuilt: Rebuilt | Unreadable, instance: Instance) -> str | None:
+def truth_from_tags(seen: Observation, instance: Instance) -> Truth:
+    """What a workstation's state must be, from what is. Nothing is started by it, and no volume is given up. Pure.
+
+    Raises UnreadableError.
+    """
+    match instance.state:
+        case InstanceState.RUNNING:
+            return Truth(None, Wanted.RUN, settled=True, why="it runs")
+        case InstanceState.PENDING:
+            return Truth(None, Wanted.RUN, settled=False, why="EC2 is starting it")
+        case InstanceState.STOPPING:
+            return Truth(None, Wanted.STOP, settled=False, why="EC2 is stopping it")
+        case InstanceState.STOPPED:
+            return _of_stopped(seen, instance)
+        case InstanceState.TERMINATED | InstanceState.SHUTTING_DOWN:
+            raise UnreadableError("the instance is terminated")
+
+
+def latest_intent(seen: Observation) -> int:
+    """The highest intent number on any snapshot; 0 where there is none."""
+    return max((tags.number(snapshot.tags, tags.INTENT) or 0 for snapshot in seen.snapshots), default=0)
+
+
+def _of_stopped(seen: Observation, instance: Instance) -> Truth:
+    stopped = Truth(None, Wanted.STOP, settled=True, why="it is stopped, with its volumes")
+    try:
+        manifest = manifest_from_tags(seen)
+    except UnreadableError as error:
+        if missing := devices_only_in_snapshots(seen):
+            raise UnreadableError(f"{', '.join(missing)} exist only as snapshots, and {error}") from None
+        if not any(place_of(volume, seen) == instance.root_device for volume in seen.volumes):
+            root = instance.root_device
+            raise UnreadableError(f"there is no volume for its root device {root}, and {error}") from None
+        return stopped
+    snapshots = [snapshot for record in manifest.volumes if (snapshot := seen.snapshot(record.snapshot))]
+    manifest = replace(manifest, launch=configuration_from_tags(snapshots))
+    cycle = f"the snapshots of cycle {manifest.cycle}"
+    originals = [volume for record in manifest.volumes if (volume := seen.volume(record.volume))]
+    restored = any(
+        manifest.is_restored(volume, record) for volume in seen.volumes if volume.exists for record in manifest.volumes
+    )
+    if restored or any(manifest.record_of(volume.id) is None for volume in seen.attached()):
+        return Truth(manifest, Wanted.STOP, settled=True, why=f"it is stopped, partly restored from {cycle}")
+    if len(originals) == len(manifest.volumes) and all(
+        volume.attached_to == seen.workstation and volume.attachment is AttachmentState.ATTACHED for volume in originals
+    ):
+        # Shelved again or not: that is for its settings to say, and nothing is lost by waiting for the next sweep.
+        return replace(stopped, manifest=manifest)
+    if originals or any(snapshot.state is not SnapshotState.COMPLETED for snapshot in snapshots):
+        return Truth(manifest, Wanted.SHELVE, settled=False, why=f"it was being shelved in {cycle}")
+    return Truth(manifest, Wanted.SHELVE, settled=True, why=f"it is shelved: its disks are in {cycle}")
+
+
+def _what_is_lost(state: State, truth: Truth | None, instance: Instance) -> str | None:
+    """truth: None when the tags do not tell it."""
     if state.version == 0:
         return "the table knows nothing of it"
     known = state.manifest if state.manifest is not None and state.manifest.holds_since(instance) else None
-    if isinstance(rebuilt, Unreadable):
+    if truth is None:
         stopped = instance.state is InstanceState.STOPPED
         return "the table does not know its last shelving" if known is None and stopped else None
-    if rebuilt.manifest is None:
+    if truth.manifest is None:
         return None
     if known is None:
         return "the table does not know its last shelving"
     # As after a restore of the table from a backup.
-    older = (known.cycle, known.attempt) < (rebuilt.manifest.cycle, rebuilt.manifest.attempt)
+    older = (known.cycle, known.attempt) < (truth.manifest.cycle, truth.manifest.attempt)
     return f"the table knows only cycle {known.cycle} of it, an older one" if older else None
 
 
-def _state(state: State, rebuilt: Rebuilt, latest: int, now: datetime) -> State:
+def _state(state: State, truth: Truth, latest: int, now: datetime) -> State:
     """The state to write. An owner's start that is under way stays: the latest intent wins."""
-    manifest = rebuilt.manifest or state.manifest
+    manifest = truth.manifest or state.manifest
     if state.intent is not None and state.intent.wanted is Wanted.RUN and not state.intent.settled:
         return replace(state.wanting(state.intent), manifest=manifest)
     number = max(state.intent.number if state.intent else 0, latest) + 1
-    why = f"recovered from its tags: {rebuilt.why}"
-    intent = Intent(number, rebuilt.wanted, By.FOUND, now, why, settled_at=now if rebuilt.settled else None)
+    why = f"recovered from its tags: {truth.why}"
+    intent = Intent(number, truth.wanted, By.FOUND, now, why, settled_at=now if truth.settled else None)
     if manifest is not None and not intent.settled:
         # The shelving goes on for this intent: so a start in the console is told from one before it.
         manifest = replace(manifest, intent=number)

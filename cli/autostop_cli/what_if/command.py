@@ -1,22 +1,56 @@
 """The command `why --what-if`: what other settings would have made of a workstation's last days."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import click
 
 from autostop.model import WorkstationId
-from autostop.settings import SETTINGS, InvalidSettingError, Probe, words
+from autostop.settings import SETTINGS, InvalidSettingError, Probe, policy_for, words
+from autostop.tags import PREFIX
 from autostop_cli.account import Account
-from autostop_cli.show_why import as_text, refuse_unknown, why_of
-from autostop_cli.terminal import harmless, table
-from autostop_cli.text import told
-from autostop_cli.what_if.replay import AT_WORK_WITHIN, Replay, Stop
-from autostop_cli.why import NOT_REPLAYED, WhatIf
+from autostop_cli.text import harmless, json_text, table, written
+from autostop_cli.what_if.replay import AT_WORK_WITHIN, Replay, Stop, as_it_was, replay
+from autostop_cli.why import refuse_unknown
 
 _HOUR: Final = timedelta(hours=1)
+# What a record cannot be judged by anew, and why.
+NOT_REPLAYED: Final[Mapping[str, str]] = {
+    "cpu-period": "the record was measured with the period that it has",
+    "jupyter-port": "the record has only what was asked then",
+    "instance-types": "it changes no stop",
+    "keep-awake-for": "the record has the promises that were made",
+    "report-unknown-after": "it changes no stop",
+    "shelve-after": "it changes what follows a stop, and not when one comes",
+}
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """A recorded time under other settings, beside what it was."""
+
+    workstation: WorkstationId
+    name: str
+    since: datetime
+    until: datetime
+    settings: Mapping[str, str]
+    was: Replay
+    would: Replay
+
+    def as_json(self) -> dict[str, object]:
+        """The same as plain data for JSON; moments in ISO 8601, UTC; durations in hours."""
+        return {
+            "workstation": self.workstation,
+            "name": self.name,
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat(),
+            "settings": dict(self.settings),
+            "as_it_was": _replay_as_json(self.was),
+            "what_if": _replay_as_json(self.would),
+        }
 
 
 def what_if(account: Account, workstation: WorkstationId, settings: Sequence[str], days: int, *, as_json: bool) -> None:
@@ -26,8 +60,20 @@ def what_if(account: Account, workstation: WorkstationId, settings: Sequence[str
     """
     given = _settings(settings)
     refuse_unknown(account, workstation)
-    answer = why_of(account).what_if(workstation, given, days)
-    click.echo(as_text(answer.as_json()) if as_json else "\n".join(_compared(answer, account.clock())))
+    answer = replayed(account, workstation, given, days)
+    click.echo(json_text(answer.as_json()) if as_json else "\n".join(_compared(answer, account.clock())))
+
+
+def replayed(account: Account, workstation: WorkstationId, settings: Mapping[str, str], days: int) -> WhatIf:
+    """The last days under other settings, valid ones. Raises TransientError, DeniedError."""
+    instance, now = account.instances.find(workstation), account.clock()
+    name, tags = (instance.name, instance.tags) if instance is not None else (workstation, {})
+    in_force, _ = policy_for(account.stack.policy, tags)
+    policy, _ = policy_for(in_force, {f"{PREFIX}{key}": text for key, text in settings.items()})
+    since = now - timedelta(days=days)
+    record = account.ledger.seen(workstation, since, now)
+    was, would = as_it_was(record, in_force), replay(record, policy, in_force)
+    return WhatIf(workstation, name, since, now, settings, was, would)
 
 
 def _settings(given: Sequence[str]) -> dict[str, str]:
@@ -60,7 +106,7 @@ def _bad(text: str) -> click.BadParameter:
 def _compared(answer: WhatIf, now: datetime) -> list[str]:
     name = "" if answer.name == answer.workstation else f"  {harmless(answer.name)}"
     setting = ", ".join(f"{key}={value}" for key, value in answer.settings.items())
-    lines = [f"{answer.workstation}{name}", f"From {told(answer.since, now)} to {told(answer.until, now)}"]
+    lines = [f"{answer.workstation}{name}", f"From {written(answer.since, now)} to {written(answer.until, now)}"]
     if not answer.was.recorded:
         return [*lines, "unknown: no sweep recorded it running in this time."]
     lines += ["", *_both(answer, setting), "", _verdict(answer, setting)]
@@ -73,9 +119,9 @@ def _compared(answer: WhatIf, now: datetime) -> list[str]:
 
 def _both(answer: WhatIf, setting: str) -> list[str]:
     rows = [("", "STOPS", "STOPPED AT WORK", "HOURS UP", "NOT KNOWN")]
-    for name, replay in (("as it was", answer.was), (setting, answer.would)):
-        hours = f"{replay.up / _HOUR:.1f}"
-        rows.append((name, str(len(replay.stops)), str(replay.at_work), hours, f"{replay.unknown / _HOUR:.1f}"))
+    for name, days in (("as it was", answer.was), (setting, answer.would)):
+        hours = f"{days.up / _HOUR:.1f}"
+        rows.append((name, str(len(days.stops)), str(days.at_work), hours, f"{days.unknown / _HOUR:.1f}"))
     return table(rows)
 
 
@@ -98,7 +144,7 @@ def _stop(stop: Stop, now: datetime) -> Sequence[str]:
     if stop.at_work and stop.work_at is not None:
         after = stop.work_at - stop.at
         at_work = f"yes, {words(after)} later" if after else "yes"
-    return (told(stop.at, now), told(stop.until, now), f"{words(stop.saved)}", at_work, stop.why)
+    return (written(stop.at, now), written(stop.until, now), f"{words(stop.saved)}", at_work, stop.why)
 
 
 def _notes(would: Replay, setting: str) -> list[str]:
@@ -113,3 +159,29 @@ def _notes(would: Replay, setting: str) -> list[str]:
             "nobody was asked while the processor was at work; that time counts as not idle."
         )
     return ["", *map(harmless, notes)] if notes else []
+
+
+def _replay_as_json(replayed: Replay) -> dict[str, object]:
+    return {
+        "hours_up": _hours(replayed.up),
+        "hours_saved": _hours(replayed.saved),
+        "hours_longer": _hours(replayed.longer),
+        "hours_unknown": _hours(replayed.unknown),
+        "runs_of_unknown_length": replayed.open_ended,
+        "stopped_at_work": replayed.at_work,
+        "stops": [
+            {
+                "at": stop.at.isoformat(),
+                "cause": stop.cause.value,
+                "why": stop.why,
+                "until": stop.until.isoformat(),
+                "work_at": stop.work_at.isoformat() if stop.work_at is not None else None,
+                "at_work": stop.at_work,
+            }
+            for stop in replayed.stops
+        ],
+    }
+
+
+def _hours(time: timedelta) -> float:
+    return round(time / timedelta(hours=1), 2)

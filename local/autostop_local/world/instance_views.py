@@ -19,6 +19,7 @@ class InstanceViews:
             "DescribeInstances": self.describe_instances,
             "DescribeInstanceStatus": self.describe_instance_status,
             "DescribeInstanceAttribute": self.describe_instance_attribute,
+            "GetLaunchTemplateData": self.get_launch_template_data,
             "DescribeInstanceTypes": self.describe_instance_types,
             "DescribeSpotInstanceRequests": self.describe_spot_instance_requests,
         }
@@ -65,6 +66,13 @@ class InstanceViews:
         if name == "productCodes":
             return reply | {"ProductCodes": _product_codes(instance)}
         raise AwsError("InvalidParameterValue", f"The attribute '{name}' cannot be described here")
+
+    def get_launch_template_data(self, params: Params) -> Reply:
+        """Of a terminated instance what DescribeInstances still tells of it: no network and no profile.
+
+        That EC2 answers for such an instance at all is unconfirmed; of one that it has forgotten it knows nothing.
+        """
+        return {"LaunchTemplateData": _template_data(self._cloud, self._cloud.instance(params["InstanceId"]))}
 
     def describe_instance_types(self, params: Params) -> Reply:
         asked = params.get("InstanceTypes") or list(INSTANCE_TYPES)
@@ -212,6 +220,51 @@ def told(cloud: Cloud, instance: Instance) -> dict[str, Any]:
     if instance.profile:
         answer["IamInstanceProfile"] = {"Arn": instance.profile, "Id": "AIPA0000000000EXAMPLE"}
     return answer
+
+
+def _template_data(cloud: Cloud, instance: Instance) -> dict[str, Any]:
+    """What would launch another like it, with the addresses of this one, and in base64 its user data."""
+    answer: dict[str, Any] = {
+        "ImageId": instance.image_id,
+        "InstanceType": instance.type,
+        "KeyName": instance.key_name,
+        "EbsOptimized": instance.ebs_optimized,
+        "Monitoring": {"Enabled": instance.monitoring == "enabled"},
+        "Placement": {"AvailabilityZone": instance.zone, "GroupName": "", "Tenancy": "default"},
+        "BlockDeviceMappings": [
+            {"DeviceName": device, "Ebs": _template_disk(cloud, volume)} for device, volume in instance.volumes.items()
+        ],
+        "DisableApiTermination": instance.disable_api_termination,
+        "DisableApiStop": instance.disable_api_stop,
+        "InstanceInitiatedShutdownBehavior": instance.shutdown_behavior,
+        "MetadataOptions": dict(instance.metadata_options),
+        "UserData": instance.user_data,
+        "CpuOptions": _processor(instance.type),
+        "HibernationOptions": {"Configured": instance.hibernation},
+        "CreditSpecification": {"CpuCredits": instance.cpu_credits} if instance.cpu_credits else None,
+        "TagSpecifications": [{"ResourceType": "instance", "Tags": tag_list(instance.tags)}],
+    }
+    if instance.state == "terminated":
+        return answer
+    if instance.profile:
+        answer["IamInstanceProfile"] = {"Arn": instance.profile}
+    interface = {
+        "NetworkInterfaceId": f"eni-{instance.id.removeprefix('i-')}",
+        "DeviceIndex": 0,
+        "Description": "",
+        "DeleteOnTermination": True,
+        "AssociatePublicIpAddress": instance.public_ip is not None,
+        "PrivateIpAddresses": [{"Primary": True, "PrivateIpAddress": instance.private_ip}],
+        "SubnetId": instance.subnet_id,
+        "Groups": list(instance.security_groups),
+    }
+    return answer | {"NetworkInterfaces": [interface]}
+
+
+def _template_disk(cloud: Cloud, volume_id: str) -> dict[str, Any]:
+    volume = cloud.volumes[volume_id]
+    dies = volume.attachment is not None and volume.attachment.delete_on_termination
+    return {"DeleteOnTermination": dies, "VolumeSize": volume.size, "VolumeType": volume.type}
 
 
 def _dns(public: str | None) -> str:

@@ -134,6 +134,7 @@ class Launching:
             monitoring="enabled" if (params.get("Monitoring") or {}).get("Enabled") else "disabled",
             client_token=params.get("ClientToken") or "",
             user_data=params.get("UserData"),
+            cpu_credits=_credits(params, kind),
         )
 
     def _public_image(self, image_id: str, kind: str) -> Image:
@@ -178,6 +179,18 @@ class Launching:
         )
         cloud.spots[spot.id] = spot
         instance.spot_request_id = spot.id
+
+
+def _credits(params: Params, kind: str) -> str | None:
+    """Of a type whose performance is by credits: as asked, or what most of them have if nothing is asked."""
+    asked: str | None = (params.get("CreditSpecification") or {}).get("CpuCredits")
+    if INSTANCE_TYPES[kind].get("BurstablePerformanceSupported"):
+        return asked or ("standard" if kind.startswith("t2.") else "unlimited")
+    if asked:
+        raise AwsError(
+            "InvalidParameterCombination", f"The {kind} instance type does not support credit specifications."
+        )
+    return None
 
 
 def _interface(params: Params) -> dict[str, Any]:

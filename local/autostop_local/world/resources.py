@@ -137,7 +137,8 @@ class Instance(Resource):
     source_dest_check: bool = True
     monitoring: str = "disabled"
     client_token: str = ""
-    user_data: str | None = None
+    user_data: str | None = None  # in base64, as RunInstances takes it
+    cpu_credits: str | None = None
     jupyter_port: int | None = None
     agent_broken: bool = False
     metrics_lost: bool = False

@@ -5,7 +5,6 @@ text, cut into pieces. Each piece says of how many it is one, so that a missing 
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,7 +13,6 @@ from autostop import tags
 
 # EC2's limit of a tag's value, in characters. The text is ASCII, so that no other way of counting matters.
 _PIECE: Final = 256
-_PIECE_KEY: Final = re.compile(rf"{re.escape(tags.INSTANCE_PIECE)}(\d{{1,2}})-of-(\d{{1,2}})", re.ASCII)
 
 _NEVER_COPIED: Final = frozenset({tags.RECOVERED_FROM, tags.RECOVERED_CYCLE, tags.REHEARSAL})
 
@@ -76,25 +74,6 @@ def launch_tags(record: LaunchRecord) -> dict[str, str]:
     return {f"{tags.INSTANCE_PIECE}{number}-of-{len(pieces)}": piece for number, piece in enumerate(pieces, 1)}
 
 
-def has_launch(carried: Mapping[str, str]) -> bool:
-    """True when a snapshot carries any piece."""
-    return any(_PIECE_KEY.fullmatch(key) for key in carried)
-
-
-def launch_from_tags(root_device: str, carried: Mapping[str, str]) -> LaunchRecord | None:
-    """The record in the tags of the root's snapshot; None when a piece is missing or damaged. Never a part of it."""
-    found = {key: match for key in carried if (match := _PIECE_KEY.fullmatch(key))}
-    pieces = {int(match[1]): carried[key] for key, match in found.items()}
-    counts = {int(match[2]) for match in found.values()}
-    if counts != {len(found)} or sorted(pieces) != list(range(1, len(found) + 1)):
-        return None
-    try:
-        data = json.loads("".join(pieces[number] for number in sorted(pieces)))
-        return _record(root_device, data)
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return None
-
-
 def _text(record: LaunchRecord) -> str:
     facts = record.facts
     data: dict[str, Any] = {
@@ -115,38 +94,3 @@ def _text(record: LaunchRecord) -> str:
     text = json.dumps({key: value for key, value in data.items() if value}, separators=(",", ":"))
     # A piece must not begin or end with a space, which the way to EC2 may take off. They are in strings only.
     return text.replace(" ", "\\u0020")
-
-
-def _record(root_device: str, data: Any) -> LaunchRecord:
-    """Raises KeyError, TypeError or ValueError when it is not what `_text` writes."""
-    if not isinstance(data, dict):
-        raise TypeError
-    facts = LaunchFacts(
-        type=_string(data["type"]),
-        subnet=_string(data.get("subnet", "")),
-        security_groups=tuple(_string(each) for each in _typed(data.get("groups", []), list)),
-        profile=_string(data.get("profile", "")),
-        key=_string(data.get("key", "")),
-        architecture=_string(data.get("architecture", "")),
-        boot_mode=_string(data.get("boot", "")),
-        ena=_typed(data.get("ena", False), bool),
-        ebs_optimized=_typed(data.get("ebs-optimized", False), bool),
-        monitoring=_typed(data.get("monitoring", False), bool),
-        metadata=_strings(data.get("metadata", {})),
-    )
-    left_out = _typed(data.get("left-out", 0), int)
-    return LaunchRecord(root_device, facts, _strings(data.get("tags", {})), left_out)
-
-
-def _strings(value: Any) -> dict[str, str]:
-    return {_string(key): _string(each) for key, each in _typed(value, dict).items()}
-
-
-def _string(value: Any) -> str:
-    return str(_typed(value, str))
-
-
-def _typed(value: Any, kind: type) -> Any:
-    if type(value) is not kind:
-        raise TypeError
-    return value

@@ -1,6 +1,6 @@
 """What must be known to restore a workstation's volumes: one record for each, written before anything is deleted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -53,7 +53,7 @@ class Manifest:
     written_at: when this attempt was begun, by our clock.
     asked_at: when its snapshots were last asked for, noted before the call; None before that.
     detached_at: when a volume was last detached, noted before the call; None before that, or when the table was lost.
-    launch: what a new instance would need; None when an older version wrote the manifest, or its tags are damaged.
+    launch: what a new instance would need; None when an older version wrote the manifest, or it was found by its tags.
     """
 
     workstation: WorkstationId
@@ -81,9 +81,10 @@ class Manifest:
         records = tuple(replace(record, snapshot=snapshots.get(record.volume)) for record in self.volumes)
         return replace(self, volumes=records)
 
-    def next_attempt(self, now: datetime) -> "Manifest":
-        """The same cycle, for another snapshot set."""
-        return replace(self.with_snapshots({}), attempt=self.attempt + 1, written_at=now, asked_at=None)
+    def next_attempt(self, now: datetime, instance: Instance) -> "Manifest":
+        """The same cycle, for another snapshot set, which describes the instance as it is now."""
+        again = replace(self.with_snapshots({}), attempt=self.attempt + 1, written_at=now, asked_at=None)
+        return replace(again, launch=_launch_of(instance, self.volumes) or self.launch)
 
     def asking(self, now: datetime | None) -> "Manifest":
         """The same manifest, before its snapshots are asked for; None: they certainly were not."""
@@ -193,11 +194,6 @@ def write_manifest(seen: Observation, instance: Instance, intent: int, now: date
         )
         for volume in seen.attached()
     )
-    root = next((record for record in records if record.device == instance.root_device), None)
-    launch = None
-    if root is not None and instance.launch is not None:
-        pieces = tags.MOST_TAGS - tags.OF_A_SNAPSHOT - len(root.own_tags or {})
-        launch = record_launch(instance.root_device, instance.launch, instance.tags, pieces)
     return Manifest(
         workstation=seen.workstation,
         cycle=max(latest_cycle(seen), after) + 1,
@@ -207,8 +203,17 @@ def write_manifest(seen: Observation, instance: Instance, intent: int, now: date
         stopped_at=max(instance.stopped_at or instance.launched_at, instance.launched_at),
         written_at=now,
         volumes=records,
-        launch=launch,
+        launch=_launch_of(instance, records),
     )
+
+
+def _launch_of(instance: Instance, records: Sequence[VolumeRecord]) -> LaunchRecord | None:
+    """What a new instance would need, as far as the root's snapshot has room for it; None where nobody asked for it."""
+    root = next((record for record in records if record.device == instance.root_device), None)
+    if root is None or instance.launch is None:
+        return None
+    pieces = tags.MOST_TAGS - tags.OF_A_SNAPSHOT - len(root.own_tags or {})
+    return record_launch(instance.root_device, instance.launch, instance.tags, pieces)
 
 
 def latest_cycle(seen: Observation) -> int:

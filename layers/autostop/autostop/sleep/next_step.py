@@ -316,7 +316,7 @@ def _try_again(it: Situation, manifest: Manifest, why: str) -> Outcome:
         return Blocked(
             f"{why}. {MOST_ATTEMPTS} snapshot sets failed; its volumes stay. Ask for a start or a stop to go on."
         )
-    return write_down(manifest.next_attempt(it.now), f"{why}; they are made again")
+    return write_down(manifest.next_attempt(it.now, it.instance), f"{why}; they are made again")
 
 
 def volumes_detached(it: Situation) -> Outcome | None:

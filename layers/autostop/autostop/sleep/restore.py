@@ -134,7 +134,7 @@ def _note_failed(it: Situation, anew: Manifest, device: str, volume: VolumeId, w
 
 def _only_in_snapshots(it: Situation) -> Blocked | None:
     """The table may have been lost while it was shelved: what is still attached is then not all of it."""
-    devices = devices_only_in_snapshots(it.seen, it.instance)
+    devices = devices_only_in_snapshots(it.seen)
     if not devices:
         return None
     return Blocked(

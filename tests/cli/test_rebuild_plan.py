@@ -1,5 +1,7 @@
 """What a new instance is built from, what cannot come back, and when nothing is built."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +11,8 @@ from autostop import tags
 from autostop.model import InstanceState, Observation, SnapshotId, SnapshotState, WorkstationId
 from autostop.settings import Policy
 from autostop.sleep.configuration import LaunchFacts, LaunchRecord
-from autostop.sleep.from_tags import Unreadable
-from autostop_cli.repair.replacement import Replacement, plan_replacement
+from autostop.sleep.from_tags import UnreadableError
+from autostop_cli.repair.rebuild_plan import RebuildPlan, plan_rebuild
 from tests.build import (
     DATA,
     ID,
@@ -38,25 +40,23 @@ def lost(**other: Any) -> Observation:
     return seen(**{"instance": None, "volumes": (), "snapshots": snapshots(KNOWN), **other})
 
 
-def planned(what: Observation) -> Replacement:
-    found = plan_replacement(what, Policy())
-    assert isinstance(found, Replacement), found
-    return found
+def planned(what: Observation, told: Mapping[str, Any] | None = None) -> RebuildPlan:
+    return plan_rebuild(what, told or {}, Policy())
 
 
 def test_a_whole_and_complete_set_is_what_a_new_instance_is_built_from() -> None:
     for there in (None, instance(InstanceState.TERMINATED)):
-        found = planned(lost(instance=there))
-        assert (found.manifest, found.launch, found.warnings) == (KNOWN, LAUNCH, ())
-        assert found.instance_tags() == {
+        plan = planned(lost(instance=there))
+        assert (plan.manifest, plan.configuration, plan.warnings) == (KNOWN, LAUNCH, ())
+        assert plan.instance_tags() == {
             "Name": "lab",
             "autostop": "on",
             "autostop:probe": "none",
             "autostop:recovered-from": ID,
             "autostop:recovered-cycle": "1",
         }
-        assert found.image_name == "autostop-i-0abc-cycle-1-1"
-        assert any("instance id" in each for each in found.lost)
+        assert plan.image_name == "autostop-i-0abc-cycle-1-1"
+        assert any("instance id" in each for each in plan.lost)
 
 
 def test_its_manifest_is_of_the_new_workstation_and_does_not_hold_since_its_launch() -> None:
@@ -101,10 +101,8 @@ def test_its_manifest_is_of_the_new_workstation_and_does_not_hold_since_its_laun
     ],
 )
 def test_nothing_is_built_without_all_of_it(what: Observation, why: str) -> None:
-    found = plan_replacement(what, Policy())
-
-    assert isinstance(found, Unreadable)
-    assert why in found.reason
+    with pytest.raises(UnreadableError, match=re.escape(why)):
+        planned(what)
 
 
 @pytest.mark.parametrize(
@@ -137,3 +135,21 @@ def test_the_owner_is_warned(what: Observation, why: str) -> None:
     (warning,) = planned(what).warnings
 
     assert why in warning
+
+
+TOLD = {"InstanceType": "m7g.2xlarge", "UserData": b"#!/bin/sh", "CreditSpecification": {"CpuCredits": "standard"}}
+INTERFACE = {"DeviceIndex": 0, "SubnetId": "subnet-2", "Groups": ["sg-2"]}
+
+
+def test_what_ec2_still_tells_comes_before_what_was_recorded_and_its_user_data_is_warned_of() -> None:
+    plan = planned(lost(), TOLD)
+
+    assert plan.parameters == {"SubnetId": "subnet-1", **TOLD}
+    assert "cloud-init runs such a script again" in plan.warnings[0]
+    assert len(plan.lost) < len(planned(lost()).lost)
+
+
+def test_interfaces_that_ec2_still_tells_take_the_place_of_subnet_and_groups() -> None:
+    told = {"NetworkInterfaces": [INTERFACE]}
+
+    assert planned(lost(), told).parameters == {"InstanceType": "m7g.xlarge", **told}

@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop import tags
-from autostop.sleep.configuration import (
-    LaunchFacts,
-    LaunchRecord,
-    has_launch,
-    launch_from_tags,
-    launch_tags,
-    record_launch,
-)
+from autostop.sleep.configuration import LaunchFacts, LaunchRecord, launch_tags, record_launch
+from autostop_cli.repair.configuration import is_described, read
 
 FACTS = LaunchFacts("m7g.xlarge", "subnet-1", ("sg-1", "sg-2"), "role", "key", "arm64", "uefi", ena=True)
 TEXT = st.text(max_size=60)
@@ -34,7 +28,7 @@ def test_what_is_written_is_read_again_and_written_alike(
     written = record_launch("/dev/sda1", facts, own, pieces)
     carried = launch_tags(written)
 
-    assert launch_from_tags("/dev/sda1", {"Name": "lab", **carried}) == written
+    assert read("/dev/sda1", {"Name": "lab", **carried}) == written
     assert all(1 <= len(value) <= 256 and value.isascii() and " " not in value for value in carried.values())
     if written.tags:
         assert len(carried) <= pieces
@@ -104,9 +98,9 @@ NOT_ALL_OF_IT = (
     ],
 )
 def test_what_is_damaged_is_not_read_in_part(carried: dict[str, Any]) -> None:
-    assert launch_from_tags("/dev/sda1", {key: value for key, value in carried.items() if value is not None}) is None
+    assert read("/dev/sda1", {key: value for key, value in carried.items() if value is not None}) is None
 
 
 def test_other_tags_that_begin_alike_are_no_pieces() -> None:
-    assert not has_launch({"autostop:instance-types": "t3.micro", "autostop:instance-type": "a b"})
-    assert has_launch(LONG)
+    assert not is_described({"autostop:instance-types": "t3.micro", "autostop:instance-type": "a b"})
+    assert is_described(LONG)
