@@ -96,7 +96,7 @@ def test_damaged_item_hides_no_other(at: Desk) -> None:
     result = at.run("status")
     assert result.exit_code == 1
     assert sound in result.stdout
-    assert f"{damaged}: the item `state` of" in result.stderr
+    assert f"{damaged}: the items of {damaged} in the table are damaged" in result.stderr
 
 
 def test_unadopted_and_unknown_are_told(at: Desk) -> None:
