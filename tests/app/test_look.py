@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from autostop.app import sweep
-from autostop.idle.reading import Reading, Unread
+from autostop.idle.reading import Reading, Unknown
 from autostop.idle.verdict import VerdictKind
 from autostop.model import WorkstationId
 from tests.app.autostop_at_work import AtWork
@@ -84,7 +84,7 @@ def test_one_broken_agent_hides_no_other_workstation(lab: AtWork) -> None:
     lab.pass_time(timedelta(minutes=30))
     answers = {each: lab.seen(each).answer for each in many}
     assert all(isinstance(answers[each], Reading) for each in many if each != many[2])
-    assert isinstance(answers[many[2]], Unread)
+    assert isinstance(answers[many[2]], Unknown)
     lab.pass_time(timedelta(hours=1))
     assert lab.verdict(many[2]).kind is VerdictKind.UNKNOWN
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from autostop.aws.codec import from_plain, to_plain
 from autostop.idle.history import History
-from autostop.idle.reading import Reading, Server, Unread
+from autostop.idle.reading import Reading, Server, Unknown
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sign
 from autostop.idle.stop import Warned
@@ -31,7 +31,7 @@ DATACLASSES = (
     Manifest,
     Server,
     Reading,
-    Unread,
+    Unknown,
     Verdict,
     Asked,
     Happened,
@@ -203,7 +203,7 @@ def test_a_record_of_the_version_before_is_read() -> None:
             signs=(Sign("processor", Effect.QUIET, "0.01 cores", "0.25 cores"),),
             worked_at=at,
         ),
-        answer=Unread(at, "no agent"),
+        answer=Unknown(at, "no agent"),
         history=History("b007", at, 3, at, 4.0, reconnects=1),
         warned=Warned(at, at, By.LIMIT, "max-run is 9 h"),
         stop_at=at,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from autostop.aws.jupyter import HttpsJupyter
-from autostop.idle.reading import Reading, Unread, parse_reading
+from autostop.idle.reading import Reading, Unknown, parse_reading
 from autostop.probe import probe
 from tests.probe.jupyter_servers import (
     TOKEN,
@@ -48,12 +48,12 @@ def serve(certificate: Certificate) -> Iterator[Callable[..., FalseServer]]:
         yield lambda reply, tls=certificate: stack.enter_context(FalseServer(reply, tls))
 
 
-def ask(port: int, certificate: Certificate, token: str = TOKEN, base_url: str = "/") -> Reading | Unread:
+def ask(port: int, certificate: Certificate, token: str = TOKEN, base_url: str = "/") -> Reading | Unknown:
     return HttpsJupyter(now).ask(LOOPBACK, port, token, certificate.sha256, base_url)
 
 
-def reason(answer: Reading | Unread) -> str:
-    assert isinstance(answer, Unread)
+def reason(answer: Reading | Unknown) -> str:
+    assert isinstance(answer, Unknown)
     assert TOKEN not in answer.reason
     return answer.reason
 

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 from botocore.exceptions import ClientError
 
-from autostop.idle.reading import Reading, Unread
+from autostop.idle.reading import Reading, Unknown
 from autostop.model import Instance, WorkstationId
 from autostop.ports import Asked
 from autostop.settings import Policy, Probe
@@ -26,11 +26,11 @@ def instances(lab: AtWork, count: int) -> list[Instance]:
 
 def ask(
     lab: AtWork, many: Sequence[Instance], probe: Probe = Probe.SSM
-) -> dict[WorkstationId, Asked | Reading | Unread]:
+) -> dict[WorkstationId, Asked | Reading | Unknown]:
     return dict(lab.asker.ask([(each, Policy(probe=probe)) for each in many], lab.clock()))
 
 
-def under_way(answers: dict[WorkstationId, Asked | Reading | Unread]) -> dict[WorkstationId, Asked]:
+def under_way(answers: dict[WorkstationId, Asked | Reading | Unknown]) -> dict[WorkstationId, Asked]:
     return {workstation: each for workstation, each in answers.items() if isinstance(each, Asked)}
 
 
@@ -49,7 +49,7 @@ def test_the_one_without_agent_is_found_by_halving(lab: AtWork) -> None:
     lab.world.break_agent(many[3].id)
     answers = ask(lab, many)
     lost = answers[many[3].id]
-    assert isinstance(lost, Unread)
+    assert isinstance(lost, Unknown)
     assert "SSM agent" in lost.reason
     assert len(under_way(answers)) == 7
     assert len(lab.world.journal.calls("SendCommand")) == 7
@@ -71,7 +71,7 @@ def test_one_that_may_not_or_cannot_be_asked_hides_no_other(lab: AtWork, code: s
         answers = ask(lab, many)
 
     refused = answers[many[2].id]
-    assert isinstance(refused, Unread)
+    assert isinstance(refused, Unknown)
     assert words in refused.reason
     assert len(under_way(answers)) == 3
 
@@ -92,7 +92,7 @@ def test_answers_are_collected_with_one_call_for_one_command(lab: AtWork) -> Non
     assert isinstance(busy, Reading)
     assert (quiet.servers[0].busy, busy.servers[0].busy) == (0, 1)
     assert quiet.at == asked_at
-    assert isinstance(failed, Unread)
+    assert isinstance(failed, Unknown)
     assert "Failed" in failed.reason
 
 
@@ -111,7 +111,7 @@ def test_an_answer_that_never_comes_is_given_up(lab: AtWork) -> None:
     assert lab.asker.collect(answers, lab.clock()) == {}
     lab.clock.advance(timedelta(seconds=1))
     given_up = lab.asker.collect(answers, lab.clock())[one.id]
-    assert isinstance(given_up, Unread)
+    assert isinstance(given_up, Unknown)
     assert given_up.at == lab.clock()
 
 
@@ -128,7 +128,7 @@ def test_a_command_that_is_refused_is_unread_for_all(lab: AtWork, code: str) -> 
     many = instances(lab, 2)
     lab.world.fail_next("SendCommand", code, times=10)
     answers = ask(lab, many)
-    assert all(isinstance(answer, Unread) for answer in answers.values())
+    assert all(isinstance(answer, Unknown) for answer in answers.values())
     assert len(answers) == 2
 
 
@@ -138,17 +138,17 @@ def test_whatever_a_workstation_says_is_no_exception(lab: AtWork, said: str) -> 
     lab.machines.respond = lambda _instance, _script: said
     answers = under_way(ask(lab, [one]))
     lab.clock.advance(timedelta(seconds=5))
-    assert isinstance(lab.asker.collect(answers, lab.clock())[one.id], Unread)
+    assert isinstance(lab.asker.collect(answers, lab.clock())[one.id], Unknown)
 
 
 def test_https_without_certificate_or_token_says_what_is_missing(lab: AtWork) -> None:
     [one] = instances(lab, 1)
     answer = ask(lab, [one], Probe.HTTPS)[one.id]
-    assert isinstance(answer, Unread)
+    assert isinstance(answer, Unknown)
     assert "no pinned certificate" in answer.reason
     lab.ec2.create_tags(Resources=[one.id], Tags=[{"Key": JUPYTER_CERTIFICATE, "Value": "ab" * 32}])
     answer = ask(lab, list(lab.instances.tagged()), Probe.HTTPS)[one.id]
-    assert isinstance(answer, Unread)
+    assert isinstance(answer, Unknown)
     assert f"/autostop/{one.id}/jupyter-token" in answer.reason
 
 

@@ -17,7 +17,7 @@ from autostop.aws.codec import to_plain
 from autostop.aws.journal import key_of
 from autostop.aws.table import DynamoLedger
 from autostop.idle.history import History
-from autostop.idle.reading import Machine, Reading, Server, Unread
+from autostop.idle.reading import Machine, Reading, Server, Unknown
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sample, Sign, Traffic
 from autostop.idle.stop import Warned
@@ -494,7 +494,7 @@ def test_more_than_a_page_of_what_happened_is_told(ledger: DynamoLedger) -> None
 
 
 def test_a_sweeps_records_come_back_as_they_were(ledger: DynamoLedger) -> None:
-    first, second = record(OTHER), replace(record(ID), answer=Unread(NOW, "no agent"), warned=None)
+    first, second = record(OTHER), replace(record(ID), answer=Unknown(NOW, "no agent"), warned=None)
     ledger.write_journal([first, second], NOW)
     assert ledger.latest_sweep(NOW) == {ID: second, OTHER: first}
     assert ledger.seen(ID, NOW, NOW) == [second]

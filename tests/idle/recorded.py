@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from autostop.idle.history import History, follow
-from autostop.idle.reading import Machine, Reading, Server, Unread
+from autostop.idle.reading import Machine, Reading, Server, Unknown
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import METRIC_DELAY, Activity, Sample, Traffic
 from autostop.idle.stop import plan_stop
@@ -47,7 +47,7 @@ class Run:
 
     def recorded(self) -> list[SweepRecord]:
         history: History | None = None
-        answer: Reading | Unread | None = None
+        answer: Reading | Unknown | None = None
         warned = worked_at = None
         at = self.began + EVERY
         while at <= self.began + minutes(self.lasts):
@@ -60,7 +60,7 @@ class Run:
             kept = None
             if self.kept_awake is not None and at >= self.began + minutes(self.kept_awake[0]):
                 kept = self.began + minutes(self.kept_awake[1])
-            told = None if self.policy.probe is Probe.NONE else answer or Unread(at, "asked")
+            told = None if self.policy.probe is Probe.NONE else answer or Unknown(at, "asked")
             activity = Activity(self.began, samples, told, traffic, history, kept, worked_at=worked_at)
             verdict = assess(activity, self.policy, at)
             worked_at = verdict.worked_at or worked_at
@@ -97,9 +97,9 @@ class Run:
     def _traffic(self, until: datetime) -> list[Traffic]:
         return [Traffic(at, 2e6 if is_in(self.downloads, at, self.began) else 900.0) for at in self._periods(until)]
 
-    def _answer(self, at: datetime) -> Reading | Unread:
+    def _answer(self, at: datetime) -> Reading | Unknown:
         if is_in(self.unread, at, self.began):
-            return Unread(at, "the SSM agent is silent")
+            return Unknown(at, "the SSM agent is silent")
         used = max([self.began, *(min(self.began + minutes(end), at) for first, end in self.cells
                                   if self.began + minutes(first) <= at)])  # fmt: skip
         busy = int(is_in(self.cells, at, self.began))

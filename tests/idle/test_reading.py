@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.idle.reading import Machine, Reading, Server, Unread, parse_reading, read_document
+from autostop.idle.reading import Machine, Reading, Server, Unknown, parse_reading, read_document
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 AT = NOW.timestamp()
@@ -59,7 +59,7 @@ def partly(text: str) -> str:
 
 def reason(text: str) -> str:
     answer = parse_reading(text, NOW)
-    assert isinstance(answer, Unread)
+    assert isinstance(answer, Unknown)
     assert answer.at == NOW
     return answer.reason
 
@@ -370,7 +370,7 @@ ANSWERED = st.fixed_dictionaries(
 def test_no_text_raises_and_every_reason_is_harmless(text: str, received_at: datetime) -> None:
     answer = parse_reading(text, received_at)
 
-    if isinstance(answer, Unread):
+    if isinstance(answer, Unknown):
         assert answer.at == received_at
         assert answer.reason.isascii()
         assert answer.reason.isprintable()

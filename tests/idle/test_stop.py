@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autostop.idle.reading import Reading, Unread
+from autostop.idle.reading import Reading, Unknown
 from autostop.idle.stop import LastLook, StopPlan, Warned, last_look, plan_stop
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.schedule import parse_schedule
@@ -228,11 +228,11 @@ def answered(ago: timedelta) -> Reading:
         pytest.param(answered(minutes(5)), LONG_AGO + SECOND, True, True, LastLook.WAIT, id="old, wanted lately"),
         pytest.param(answered(minutes(5)), LONG_AGO, True, False, LastLook.MEASURE, id="old, wanted ten minutes ago"),
         pytest.param(answered(minutes(5) + SECOND), LONG_AGO, True, False, LastLook.ASK, id="older still"),
-        pytest.param(Unread(NOW, "no agent"), LATELY, True, True, LastLook.MEASURE, id="an answer that says nothing"),
+        pytest.param(Unknown(NOW, "no agent"), LATELY, True, True, LastLook.MEASURE, id="an answer that says nothing"),
     ],
 )
 def test_before_a_stop_a_fresh_answer_is_waited_for(
-    answer: Reading | Unread | None, wanted_at: datetime, may_ask: bool, has_asked: bool, expected: LastLook
+    answer: Reading | Unknown | None, wanted_at: datetime, may_ask: bool, has_asked: bool, expected: LastLook
 ) -> None:
     asked = {"may_ask": may_ask, "has_asked": has_asked}
 

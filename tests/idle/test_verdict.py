@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autostop.idle.reading import Reading, Server, Unread
+from autostop.idle.reading import Reading, Server, Unknown
 from autostop.idle.signs import ANSWER_VALID_FOR, METRIC_DELAY, Activity, Sample
 from autostop.idle.verdict import VerdictKind, assess
 from autostop.settings import Policy
@@ -218,15 +218,15 @@ ROWS = [
         QUIET.but(answer=None, processor=processor(busy=[NOW - PERIOD])), ACTIVE, "cores", id="nobody asks, busy"
     ),
     pytest.param(QUIET.but(answer=None, processor=[]), UNKNOWN, "no data", id="nobody asks, no metrics"),
-    pytest.param(QUIET.but(answer=Unread(NOW, "it hangs")), UNKNOWN, "asked: it hangs", id="no readable answer"),
+    pytest.param(QUIET.but(answer=Unknown(NOW, "it hangs")), UNKNOWN, "asked: it hangs", id="no readable answer"),
     pytest.param(
-        QUIET.but(answer=Unread(NOW, "it hangs"), processor=processor(busy=[NOW - PERIOD])),
+        QUIET.but(answer=Unknown(NOW, "it hangs"), processor=processor(busy=[NOW - PERIOD])),
         ACTIVE,
         "cores in use",
         id="no readable answer, busy",
     ),
     pytest.param(
-        QUIET.but(answer=Unread(NOW, "it hangs"), processor=processor(busy=[NOW - minutes(20)])),
+        QUIET.but(answer=Unknown(NOW, "it hangs"), processor=processor(busy=[NOW - minutes(20)])),
         ACTIVE,
         "last above",
         id="no readable answer, but work in the window",
@@ -402,7 +402,7 @@ def servers(draw: st.DrawFn) -> Server:
 
 answers = st.one_of(
     st.none(),
-    st.builds(Unread, offsets, st.just("no answer")),
+    st.builds(Unknown, offsets, st.just("no answer")),
     st.builds(Reading, offsets, st.lists(servers(), max_size=2).map(tuple)),
 )
 activities = st.builds(
@@ -433,7 +433,7 @@ def seen_quiet(activity: Activity, policy: Policy, since: datetime, until: datet
         return False
     if activity.answer is None:
         return True
-    if isinstance(activity.answer, Unread) or activity.answer.at < until:
+    if isinstance(activity.answer, Unknown) or activity.answer.at < until:
         return False
     touched = [at for each in activity.answer.servers for at in (each.kernel_active_at, each.terminal_active_at) if at]
     return not any(each.busy for each in activity.answer.servers) and all(at <= since for at in touched)
@@ -463,7 +463,7 @@ def test_what_is_unknown_is_never_idle(activity: Activity, policy: Policy, minut
     now = LAUNCHED + timedelta(minutes=minute)
     unknown = {
         "no metrics": replace(activity, processor=[]),
-        "unread": replace(activity, answer=Unread(now, "no answer")),
+        "unread": replace(activity, answer=Unknown(now, "no answer")),
         "old answer": replace(activity, answer=Reading(now - ANSWER_VALID_FOR - SECOND, ())),
     }[missing]
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from autostop.idle.history import History, follow
-from autostop.idle.reading import Machine, Reading, Unread, parse_reading
+from autostop.idle.reading import Machine, Reading, Unknown, parse_reading
 from autostop.idle.signs import Activity, Sample
 from autostop.idle.verdict import Verdict, VerdictKind, assess
 from autostop.settings import Policy
@@ -32,11 +32,11 @@ UNKNOWN: Final = VerdictKind.UNKNOWN
 class Judge:
     """Looks at one workstation under one policy, and remembers each verdict and what it was made of."""
 
-    ask: Callable[[], Reading | Unread]
+    ask: Callable[[], Reading | Unknown]
     policy: Policy = POLICY
     launched_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     verdicts: list[Verdict] = field(default_factory=list)
-    answers: list[Reading | Unread] = field(default_factory=list)
+    answers: list[Reading | Unknown] = field(default_factory=list)
     history: History | None = None
 
     def look(self) -> Verdict:
@@ -77,7 +77,7 @@ class Judge:
 def by_probe(workstation: Workstation, policy: Policy = POLICY) -> Judge:
     """Asked as Run Command asks, of everything that runs there."""
 
-    def ask() -> Reading | Unread:
+    def ask() -> Reading | Unknown:
         asked_at = datetime.now(UTC)
         return parse_reading(workstation.probe(), asked_at)
 

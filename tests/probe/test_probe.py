@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop.aws.probes import _script
-from autostop.idle.reading import Reading, Unread, parse_reading
+from autostop.idle.reading import Reading, Unknown, parse_reading
 from autostop.probe import probe
 from tests.probe.jupyter_servers import (
     PASSWORD,
@@ -66,7 +66,7 @@ def statuses(said: dict[str, Any]) -> list[tuple[int, str]]:
     return [(server["port"], server["status"]) for server in said["servers"]]
 
 
-def read(line: str) -> Reading | Unread:
+def read(line: str) -> Reading | Unknown:
     return parse_reading(line, datetime.now(UTC))
 
 
@@ -522,7 +522,7 @@ def test_it_answers_in_time_even_when_looking_hangs(monkeypatch: pytest.MonkeyPa
     assert time.monotonic() - began < 5
     said = json.loads(ended.stdout)
     assert (said["servers"], said["machine"], said["errors"]) == ([], None, ["deadline"])
-    assert isinstance(read(ended.stdout.decode()), Unread)
+    assert isinstance(read(ended.stdout.decode()), Unknown)
 
 
 def test_it_says_so_when_it_fails() -> None:
@@ -532,7 +532,7 @@ def test_it_says_so_when_it_fails() -> None:
     ended = subprocess.run([sys.executable, "-"], input=script, capture_output=True, check=True, timeout=10)
 
     assert json.loads(ended.stdout)["errors"] == ["failed"]
-    assert isinstance(read(ended.stdout.decode()), Unread)
+    assert isinstance(read(ended.stdout.decode()), Unknown)
 
 
 @pytest.mark.parametrize(

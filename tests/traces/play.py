@@ -14,7 +14,7 @@ from typing import Final, cast
 from autostop import tags
 from autostop.app.measure import look_before_stop
 from autostop.app.sweep import Sweeper
-from autostop.idle.reading import Reading, Unread, parse_reading, read_document
+from autostop.idle.reading import Reading, Unknown, parse_reading, read_document
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Sample, Traffic
 from autostop.idle.stop import LastLook
@@ -172,22 +172,22 @@ class _Night:
 
     def ask(
         self, asked: Sequence[tuple[Instance, Policy]], now: datetime
-    ) -> Mapping[WorkstationId, Asked | Reading | Unread]:
+    ) -> Mapping[WorkstationId, Asked | Reading | Unknown]:
         [(_, policy)] = asked
         if policy.probe is Probe.HTTPS:
             return {ID: read_document(self._document(now), now)}
         return {ID: Asked("a-command", now)}
 
-    def collect(self, asked: Mapping[WorkstationId, Asked], now: datetime) -> Mapping[WorkstationId, Reading | Unread]:
+    def collect(self, asked: Mapping[WorkstationId, Asked], now: datetime) -> Mapping[WorkstationId, Reading | Unknown]:
         question = asked[ID]
         failure = self.trace.failure_at(self.trace.minute_of(question.at))
         if failure == "no answer":
-            silent = Unread(now, "it gave no answer for minutes: is the SSM agent running?")
+            silent = Unknown(now, "it gave no answer for minutes: is the SSM agent running?")
             return {ID: silent} if now - question.at >= _GIVEN_UP_AFTER else {}
         if now - question.at < _ANSWER_TAKES:
             return {}
         if failure == "no agent":
-            return {ID: Unread(question.at, "Systems Manager does not know it: is its agent running?")}
+            return {ID: Unknown(question.at, "Systems Manager does not know it: is its agent running?")}
         return {ID: parse_reading(printed(self._document(question.at), failure), question.at)}
 
     def _document(self, now: datetime) -> Document:

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from autostop.app import measure
 from autostop.idle import history
-from autostop.idle.reading import Reading, Unread, parse_reading
+from autostop.idle.reading import Reading, Unknown, parse_reading
 from autostop.idle.stop import LastLook
 from autostop.model import Instance
 from tests.traces import play as playing
@@ -98,9 +98,9 @@ def _gaps_are_quiet(trace: Trace) -> Trace:
     return replace(trace, points=tuple(quiet))
 
 
-def _broken_is_quiet(text: str, received_at: datetime) -> Reading | Unread:
+def _broken_is_quiet(text: str, received_at: datetime) -> Reading | Unknown:
     answer = parse_reading(text, received_at)
-    return Reading(received_at, ()) if isinstance(answer, Unread) else answer
+    return Reading(received_at, ()) if isinstance(answer, Unknown) else answer
 
 
 _tagged = playing._Night.tagged

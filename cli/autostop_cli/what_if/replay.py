@@ -18,7 +18,7 @@ from itertools import groupby, pairwise
 from typing import Final, TypeVar
 
 from autostop.idle.history import History, follow
-from autostop.idle.reading import Reading, Unread
+from autostop.idle.reading import Reading, Unknown
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Activity, Effect, Sample, Traffic, signs
 from autostop.idle.stop import StopPlan, Warned, plan_stop, punctual
@@ -226,9 +226,9 @@ class _Walk:
         return 2 * ((self.policy.idle_after or _ZERO) + self.policy.weak_signals) + _MEMORY
 
     def _activity(self, seen: SweepRecord) -> Activity:
-        answer: Reading | Unread | None = None
+        answer: Reading | Unknown | None = None
         if self.policy.probe is not Probe.NONE:
-            answer = seen.answer or Unread(seen.at, "the record has no answer of it")
+            answer = seen.answer or Unknown(seen.at, "the record has no answer of it")
         started = [at for at in (seen.started_at, self.again_at) if at is not None]
         return Activity(
             launched_at=seen.launched_at,

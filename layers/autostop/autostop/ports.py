@@ -1,11 +1,11 @@
 """What the use cases need of the world, in the project's words; each port has one adapter in `autostop.aws`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from autostop.idle.reading import Reading, Unread
+from autostop.idle.reading import Reading, Unknown
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Sample, Traffic
 from autostop.link import Link
@@ -83,13 +83,13 @@ class State(Outline):
 
     manifest: of the latest cycle. waiting_for, blocked: what the reconciler last found, in words.
     look_at: when a delayed message will bring the reconciler back; None when none is under way.
-    reading, unread: the newest answer that the reconciler got; asked: its question that is under way.
+    reading, unknown: the newest answer that the reconciler got; asked: its question that is under way.
     note: what the owner should know about the settled intent. tried: for the present intent.
     """
 
     manifest: Manifest | None = None
     reading: Reading | None = None
-    unread: Unread | None = None
+    unknown: Unknown | None = field(default=None, metadata={"stored": "unread"})
     asked: Asked | None = None
     waiting_for: str | None = None
     blocked: str | None = None
@@ -98,15 +98,15 @@ class State(Outline):
     tried: Attempts = NO_ATTEMPTS
 
     @property
-    def answer(self) -> Reading | Unread | None:
+    def answer(self) -> Reading | Unknown | None:
         """The newest answer, of whichever kind."""
-        return self.reading or self.unread
+        return self.reading or self.unknown
 
-    def hearing(self, answer: Reading | Unread | None, asked: Asked | None) -> "State":
+    def hearing(self, answer: Reading | Unknown | None, asked: Asked | None) -> "State":
         """The state with what was heard by now."""
         reading = answer if isinstance(answer, Reading) else None
-        unread = answer if isinstance(answer, Unread) else None
-        return replace(self, asked=asked, reading=reading, unread=unread)
+        unknown = answer if isinstance(answer, Unknown) else None
+        return replace(self, asked=asked, reading=reading, unknown=unknown)
 
     def wanting(self, intent: Intent) -> "State":
         """The state with a new intent; what was found on the way to the old one is forgotten.
@@ -115,7 +115,7 @@ class State(Outline):
         """
         state = replace(self, intent=intent, waiting_for=None, blocked=None, note="", tried=NO_ATTEMPTS)
         if intent.by is By.IDLE:
-            return replace(state, reading=None, unread=None, asked=None)
+            return replace(state, reading=None, unknown=None, asked=None)
         return state
 
 
@@ -229,15 +229,15 @@ class Metrics(Protocol):
 
 
 class Asker(Protocol):
-    """The ways to ask workstations whether they are at work. An answer that fails is Unread, never an exception."""
+    """The ways to ask workstations whether they are at work. An answer that fails is Unknown, never an exception."""
 
     def ask(
         self, asked: Sequence[tuple[Instance, Policy]], now: datetime
-    ) -> Mapping[WorkstationId, Asked | Reading | Unread]:
+    ) -> Mapping[WorkstationId, Asked | Reading | Unknown]:
         """Ask many at once; what cannot answer at once is `Asked`."""
         ...
 
-    def collect(self, asked: Mapping[WorkstationId, Asked], now: datetime) -> Mapping[WorkstationId, Reading | Unread]:
+    def collect(self, asked: Mapping[WorkstationId, Asked], now: datetime) -> Mapping[WorkstationId, Reading | Unknown]:
         """The answers that have come by now; those that have not are left out."""
         ...
 

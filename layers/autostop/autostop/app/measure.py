@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from autostop.idle.history import follow
-from autostop.idle.reading import Reading, Unread
+from autostop.idle.reading import Reading, Unknown
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Activity, Sample, Traffic
 from autostop.idle.stop import LastLook, StopPlan, last_look
@@ -100,7 +100,7 @@ def verdict_on(watched: Watched, now: datetime) -> Verdict:
     if not watched.may_be_asked:
         activity = replace(activity, answer=None)
     elif activity.answer is None:
-        activity = replace(activity, answer=Unread(now, "it was asked; its answer is read at the next look"))
+        activity = replace(activity, answer=Unknown(now, "it was asked; its answer is read at the next look"))
     return assess(activity, watched.policy, now)
 
 
@@ -150,13 +150,13 @@ def _remembering(watched: Watched, ledger: Ledger, now: datetime) -> Watched:
     return _with_answer(before, watched.activity.answer)
 
 
-def _with_answer(watched: Watched, answer: Reading | Unread | Asked | None) -> Watched:
+def _with_answer(watched: Watched, answer: Reading | Unknown | Asked | None) -> Watched:
     match answer:
         case None:
             return watched
         case Asked():
             return replace(watched, asked=answer)
-        case Unread():
+        case Unknown():
             return replace(watched.knowing(answer=answer), asked=None)
         case Reading():
             history = follow(watched.activity.history, answer, watched.policy)

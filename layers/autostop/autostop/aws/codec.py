@@ -16,7 +16,8 @@ def to_plain(value: object) -> Any:
 
     Where the declared type of a field leaves a choice between dataclasses, the value is an object with one key, the
     name of the chosen one: the fields alone need not tell which it was. A field is written under its own name, or the
-    one that its metadata gives as `stored`, which is the name it had once; None there leaves it out.
+    one that its metadata gives as `stored`, which is the name it had once; None there leaves it out. Likewise the
+    chosen one is named by its `STORED`, if it has that.
     """
     return _writer(cast("Any", type(value)))(value)
 
@@ -60,8 +61,15 @@ def _choice_writer(alternatives: list[Any]) -> Callable[[Any], Any]:
     if len(alternatives) == 1:
         write = _writer(alternatives[0])
         return lambda value: None if value is None else write(value)
-    writers = {each: _writer(each) for each in _named(alternatives).values()}
-    return lambda value: None if value is None else {type(value).__name__: writers[type(value)](value)}
+    writers = {each: (name, _writer(each)) for name, each in _named(alternatives).items()}
+
+    def write_chosen(value: Any) -> Any:
+        if value is None:
+            return None
+        name, write = writers[type(value)]
+        return {name: write(value)}
+
+    return write_chosen
 
 
 def _dataclass_writer(kind: Any) -> Callable[[Any], Any]:
@@ -132,11 +140,11 @@ def _alternatives(arguments: tuple[Any, ...]) -> list[Any]:
 
 
 def _named(alternatives: list[Any]) -> dict[str, Any]:
-    """The dataclasses of a choice by name; anything else has no name in the data to be told by."""
+    """The dataclasses of a choice by the names they are stored under; nothing else has one to be told by."""
     if not all(is_dataclass(each) for each in alternatives):
         # A fault of the types and not of the data, so no ValueError: no item must seem damaged for it.
         raise NotImplementedError(f"a choice between others than dataclasses: {alternatives}")
-    return {each.__name__: each for each in alternatives}
+    return {getattr(each, "STORED", each.__name__): each for each in alternatives}
 
 
 def _number(data: Any) -> float:

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote
 
-from autostop.idle.reading import VERSION, Reading, Unread, broken_server, read_document
+from autostop.idle.reading import VERSION, Reading, Unknown, broken_server, read_document
 from autostop.probe.probe import Answer, changed_at, fetch, newest, notebooks, remaining, summarise, unverified_tls
 
 _LIMIT_SECONDS: Final = 3.0
@@ -42,7 +42,7 @@ class HttpsJupyter:
 
     def ask(
         self, address: str, port: int, token: str, certificate_sha256: str, base_url: str = "/"
-    ) -> Reading | Unread:
+    ) -> Reading | Unknown:
         """What the server's kernels and terminals do, within 3 seconds; never raises.
 
         address: an IP address, because looking up a name knows no time limit. certificate_sha256: of the DER
@@ -53,7 +53,7 @@ class HttpsJupyter:
         token = token.strip()
         wrong = _wrong_setting(address, port, token, certificate_sha256)
         if wrong:
-            return Unread(asked_at, wrong)
+            return Unknown(asked_at, wrong)
         server = _PinnedServer(address, port, _digest(certificate_sha256), token, base_url, until)
         try:
             kernels = server.get("kernels")
@@ -63,9 +63,9 @@ class HttpsJupyter:
             summary = summarise(_decoded(kernels), _decoded(terminals, []), _decoded(status, None))
             summary["saved_at"] = server.saved_at(notebooks(_decoded(sessions, [])))
         except _RefusedError as refused:
-            return Unread(asked_at, broken_server(port, f"http{refused.status}", over_https=True))
+            return Unknown(asked_at, broken_server(port, f"http{refused.status}", over_https=True))
         except (OSError, ValueError, RecursionError, http.client.HTTPException, _OtherCertificateError) as error:
-            return Unread(asked_at, broken_server(port, _word_for(error), over_https=True))
+            return Unknown(asked_at, broken_server(port, _word_for(error), over_https=True))
         # The kernels' times are by the server's clock, so the moment of asking must be too; it says it in every answer.
         entry = {"port": port, "status": "ok", **summary}
         measured_at = _dated(kernels, asked_at).timestamp()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from autostop.aws.jupyter import HttpsJupyter
-from autostop.idle.reading import Reading, Unread, parse_reading
+from autostop.idle.reading import Reading, Unknown, parse_reading
 from autostop.model import Instance, WorkstationId
 from autostop.ports import Asked
 from autostop.settings import Policy, Probe
@@ -50,11 +50,11 @@ class Askers:
 
     def ask(
         self, asked: Sequence[tuple[Instance, Policy]], now: datetime
-    ) -> Mapping[WorkstationId, Asked | Reading | Unread]:
+    ) -> Mapping[WorkstationId, Asked | Reading | Unknown]:
         """Run Command to all at once, and Jupyter servers side by side."""
         by_command = [instance for instance, policy in asked if policy.probe is Probe.SSM]
         by_https = [(instance, policy) for instance, policy in asked if policy.probe is Probe.HTTPS]
-        answers: dict[WorkstationId, Asked | Reading | Unread] = {}
+        answers: dict[WorkstationId, Asked | Reading | Unknown] = {}
         for runtime in sorted({instance.tags.get(JUPYTER_RUNTIME, "") for instance in by_command}):
             group = [each.id for each in by_command if each.tags.get(JUPYTER_RUNTIME, "") == runtime]
             for first in range(0, len(group), _MOST_INSTANCES):
@@ -65,7 +65,9 @@ class Askers:
                 answers |= {instance.id: reply for (instance, _), reply in zip(by_https, replies, strict=True)}
         return answers
 
-    def _send(self, group: Sequence[WorkstationId], runtime: str, now: datetime) -> dict[WorkstationId, Asked | Unread]:
+    def _send(
+        self, group: Sequence[WorkstationId], runtime: str, now: datetime
+    ) -> dict[WorkstationId, Asked | Unknown]:
         """SendCommand. One instance without agent makes EC2 refuse all; halving finds it."""
         try:
             answer = self.client.send_command(
@@ -78,18 +80,18 @@ class Askers:
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if code not in _FOR_ONE:
-                return dict.fromkeys(group, Unread(now, f"Run Command was refused: {error}"))
+                return dict.fromkeys(group, Unknown(now, f"Run Command was refused: {error}"))
             if len(group) == 1:
-                return {group[0]: Unread(now, _FOR_ONE[code])}
+                return {group[0]: Unknown(now, _FOR_ONE[code])}
             half = len(group) // 2
             return self._send(group[:half], runtime, now) | self._send(group[half:], runtime, now)
         except BotoCoreError as error:
-            return dict.fromkeys(group, Unread(now, f"Run Command could not be reached: {error}"))
+            return dict.fromkeys(group, Unknown(now, f"Run Command could not be reached: {error}"))
         return dict.fromkeys(group, Asked(answer["Command"].get("CommandId", ""), now))
 
-    def collect(self, asked: Mapping[WorkstationId, Asked], now: datetime) -> Mapping[WorkstationId, Reading | Unread]:
+    def collect(self, asked: Mapping[WorkstationId, Asked], now: datetime) -> Mapping[WorkstationId, Reading | Unknown]:
         """ListCommandInvocations, one command for many workstations."""
-        answers: dict[WorkstationId, Reading | Unread] = {}
+        answers: dict[WorkstationId, Reading | Unknown] = {}
         for command in sorted({each.command for each in asked.values()}):
             try:
                 pages = self.client.get_paginator("list_command_invocations").paginate(
@@ -97,7 +99,7 @@ class Askers:
                 )
                 invocations = [each for page in pages for each in page["CommandInvocations"]]
             except (ClientError, BotoCoreError):
-                # Not read yet; what stays unread for long is told below.
+                # Not read yet; what stays so for long is told below.
                 continue
             for invocation in invocations:
                 workstation = WorkstationId(invocation.get("InstanceId", ""))
@@ -105,23 +107,23 @@ class Askers:
                     answers[workstation] = _answer(invocation, asked[workstation].at)
         for workstation, each in asked.items():
             if workstation not in answers and now - each.at >= _GIVEN_UP_AFTER:
-                answers[workstation] = Unread(now, "it gave no answer for minutes: is the SSM agent running?")
+                answers[workstation] = Unknown(now, "it gave no answer for minutes: is the SSM agent running?")
         return answers
 
-    def _ask_https(self, instance: Instance, policy: Policy, now: datetime) -> Reading | Unread:
+    def _ask_https(self, instance: Instance, policy: Policy, now: datetime) -> Reading | Unknown:
         certificate = instance.tags.get(JUPYTER_CERTIFICATE)
         if not certificate or not instance.address:
             what = "no address" if certificate else "no pinned certificate"
-            return Unread(now, f"there is {what} to ask Jupyter at. Run `autostop adopt {instance.id}` again.")
+            return Unknown(now, f"there is {what} to ask Jupyter at. Run `autostop adopt {instance.id}` again.")
         name = token_name(instance.id)
         try:
             token = self.client.get_parameter(Name=name, WithDecryption=True)["Parameter"].get("Value", "")
         except (ClientError, BotoCoreError):
-            return Unread(now, f"the SSM parameter {name} with Jupyter's token cannot be read.")
+            return Unknown(now, f"the SSM parameter {name} with Jupyter's token cannot be read.")
         try:
             return self.jupyter.ask(instance.address, policy.jupyter_port, token, certificate)
         except Exception:  # noqa: BLE001 - whatever one server makes of its answer, the others are still asked
-            return Unread(now, "its Jupyter server gave an answer that this version cannot read")
+            return Unknown(now, "its Jupyter server gave an answer that this version cannot read")
 
 
 def token_name(workstation: WorkstationId) -> str:
@@ -143,8 +145,8 @@ def _script(runtime: str) -> str:
     )
 
 
-def _answer(invocation: "CommandInvocationTypeDef", asked_at: datetime) -> Reading | Unread:
+def _answer(invocation: "CommandInvocationTypeDef", asked_at: datetime) -> Reading | Unknown:
     plugins = invocation.get("CommandPlugins", [])
     if invocation.get("Status") != "Success" or not plugins:
-        return Unread(asked_at, f"the probe ended as {invocation.get('StatusDetails') or invocation.get('Status')}")
+        return Unknown(asked_at, f"the probe ended as {invocation.get('StatusDetails') or invocation.get('Status')}")
     return parse_reading(plugins[0].get("Output", ""), asked_at)

@@ -1,7 +1,7 @@
 """What a workstation answered when it was asked whether it is at work.
 
 Pure: no clock, no network. The answer comes from a machine that its owner controls, so nothing of it is believed
-before it is checked: what is cut, malformed or contradictory is `Unread`, and `Unread` is never idle.
+before it is checked: what is cut, malformed or contradictory is `Unknown`, and `Unknown` is never idle.
 """
 
 import json
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 T = TypeVar("T")
 
@@ -143,8 +143,11 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class Unknown:
     """It is not known whether anybody uses it. `reason`: why, and what to do, for the owner to read."""
+
+    # Its name in stored items.
+    STORED: ClassVar[str] = "Unread"
 
     at: datetime
     reason: str
@@ -175,7 +178,7 @@ class _RefusedError(Exception):
     """The answer is understood and says that something could not be read; the text is the reason."""
 
 
-def parse_reading(text: str, received_at: datetime) -> Reading | Unread:
+def parse_reading(text: str, received_at: datetime) -> Reading | Unknown:
     """The reading in what the probe printed; never raises for any text.
 
     received_at: aware, by our clock; the moment for which the answer speaks. When the answer is collected later than
@@ -183,19 +186,19 @@ def parse_reading(text: str, received_at: datetime) -> Reading | Unread:
     minutes that nobody looked at.
     """
     if not text.strip():
-        return Unread(received_at, "the workstation printed no answer; is Python 3.8 or newer installed?")
+        return Unknown(received_at, "the workstation printed no answer; is Python 3.8 or newer installed?")
     try:
         document = json.loads(_only_line(text), object_pairs_hook=_without_doubles)
     except (_UnknownShapeError, ValueError, RecursionError):
-        return Unread(received_at, _UNKNOWN_ANSWER)
+        return Unknown(received_at, _UNKNOWN_ANSWER)
     answer = read_document(document, received_at)
     # The probe always tells of the machine, or why not: without, keystrokes and jobs would look as if there were none.
     if isinstance(answer, Reading) and answer.machine is None and not answer.missing:
-        return Unread(received_at, _UNKNOWN_ANSWER)
+        return Unknown(received_at, _UNKNOWN_ANSWER)
     return answer
 
 
-def read_document(document: object, received_at: datetime) -> Reading | Unread:
+def read_document(document: object, received_at: datetime) -> Reading | Unknown:
     """The reading in a decoded answer of the probe's format; never raises for any value.
 
     The format is told in `autostop.probe.probe`. received_at: as for `parse_reading`.
@@ -203,9 +206,9 @@ def read_document(document: object, received_at: datetime) -> Reading | Unread:
     try:
         return _read(document, received_at)
     except _RefusedError as failed:
-        return Unread(received_at, str(failed))
+        return Unknown(received_at, str(failed))
     except _UnknownShapeError:
-        return Unread(received_at, _UNKNOWN_ANSWER)
+        return Unknown(received_at, _UNKNOWN_ANSWER)
 
 
 def _only_line(text: str) -> str:

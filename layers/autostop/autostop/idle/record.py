@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from autostop.idle.history import History
-from autostop.idle.reading import Reading, Unread
+from autostop.idle.reading import Reading, Unknown
 from autostop.idle.signs import Sample, Traffic
 from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict
@@ -29,7 +29,7 @@ class SweepRecord:
     verdict: Verdict
     processor: tuple[Sample, ...] = ()
     network: tuple[Traffic, ...] | None = None
-    answer: Reading | Unread | None = None
+    answer: Reading | Unknown | None = None
     asked_command: str = ""
     asked_at: datetime | None = None
     history: History | None = field(default=None, metadata={"stored": "trail"})

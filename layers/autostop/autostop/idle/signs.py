@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from autostop.idle.history import CPU_SECONDS_A_MINUTE, History, follow, is_polled
-from autostop.idle.reading import GPU_UNREAD, Machine, Reading, Unread
+from autostop.idle.reading import GPU_UNREAD, Machine, Reading, Unknown
 from autostop.settings import Policy, words
 
 # CloudWatch publishes no figure for its delay; vendors plan for up to 10 minutes. What is older than one
@@ -55,7 +55,7 @@ class Activity:
 
     launched_at: datetime
     processor: Sequence[Sample]
-    answer: Reading | Unread | None
+    answer: Reading | Unknown | None
     network: Sequence[Traffic] | None = None
     history: History | None = None
     kept_awake_until: datetime | None = None
@@ -186,8 +186,8 @@ class _Meter:
 # --- the workstation's own answer ------------------------------------------------------------------------------------
 
 
-def _answered(answer: Reading | Unread, activity: Activity, policy: Policy, now: datetime) -> Iterator[Sign]:
-    if isinstance(answer, Unread):
+def _answered(answer: Reading | Unknown, activity: Activity, policy: Policy, now: datetime) -> Iterator[Sign]:
+    if isinstance(answer, Unknown):
         yield _unknown(f"asked: {answer.reason}", "no answer", now)
     elif answer.at < activity.launched_at or now - answer.at > ANSWER_VALID_FOR:
         yield _unknown(f"asked: the last answer is from {answer.at:%H:%M} UTC", "too old", now)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from autostop.idle.reading import Reading, Unread
+from autostop.idle.reading import Reading, Unknown
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import Instance, InstanceState
 from autostop.settings import Policy, words
@@ -203,7 +203,7 @@ class LastLook(StrEnum):
 
 
 def last_look(
-    answer: Reading | Unread | None,
+    answer: Reading | Unknown | None,
     verdict: Verdict | None,
     *,
     may_ask: bool,
