@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -13,8 +13,10 @@ from autostop import tags
 from autostop.aws.table import DynamoLedger
 from autostop.model import WorkstationId
 from autostop.ports import State
+from autostop.sleep.intent import By, Wanted, following
 from autostop_local.world import MemoryContent, Timings, VirtualClock, VirtualMachines, World, serve
 from tests.bench.table import serve_table
+from tests.build import manifest
 from tests.handlers.template import load
 from tests.simulation.table import Table
 
@@ -87,8 +89,15 @@ def account_of(workstations: int, begins_at: datetime) -> Iterator[Account]:
         world.launch(type=TYPE, tags={tags.AUTOSTOP: tags.ON}, MinCount=workstations, MaxCount=workstations)
         ledger = DynamoLedger(cast("Any", _Writer(table)), "autostop")
         for instance in world.cloud.instances:
-            ledger.save(State(WorkstationId(instance)))
+            ledger.save(_state(WorkstationId(instance), begins_at))
         yield Account(world, clock, machines, url, table_url, list(world.cloud.instances))
+
+
+def _state(workstation: WorkstationId, began_at: datetime) -> State:
+    """As large as it is after a night: somebody started it, and what its volumes were made from is still known."""
+    intent = following(None, Wanted.RUN, By.OWNER, "the link “Ada's phone” asked for it", began_at).settle(began_at)
+    last_night = replace(manifest(), workstation=workstation)
+    return State(workstation, intent=intent, worked_at=began_at, manifest=last_night)
 
 
 @dataclass(frozen=True, slots=True)

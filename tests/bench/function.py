@@ -23,12 +23,15 @@ from autostop.aws import clients
 from tests.handlers.functions import CONTEXT, load
 
 _STATUS = Path("/proc/self/status")
+# The key of the table under which the states of all workstations are.
+STATES = "states"
 
 
 @dataclass(frozen=True, slots=True)
 class Invoked:
     """One sweep. calls: requests sent, by service and operation; seconds: on the wall; processor_seconds: its own.
 
+    state_pages: those of the calls that read the states of all workstations.
     peak_mib: the most memory its process ever held, before_mib: that of the function loaded and not yet invoked;
     kinds: how many workstations got which kind of verdict; intents, skipped: how many.
     """
@@ -41,6 +44,7 @@ class Invoked:
     kinds: Mapping[str, int]
     intents: int
     skipped: int
+    state_pages: int
 
     @property
     def total(self) -> int:
@@ -82,18 +86,25 @@ def main() -> None:
     """Stdout is for the answers; what the function logs goes to stderr."""
     answers, sys.stdout = sys.stdout, sys.stderr
     calls: Counter[str] = Counter()
+    state_pages: list[str] = []
+
+    def count_states(**told: Any) -> None:
+        if {"S": STATES} in told["params"].get("ExpressionAttributeValues", {}).values():
+            state_pages.append(told["event_name"])
 
     def count(**told: Any) -> None:
         service, operation = told["event_name"].split(".")[1:]
         calls[f"{service.replace('monitoring', 'cloudwatch')} {operation}"] += 1
 
     clients.session().register("before-send", count)
+    clients.session().register("before-parameter-build.dynamodb.Query", count_states)
     app, moments = load("sweep"), deque[datetime](maxlen=1)
     with patch.object(app, "utc_now", lambda: moments[0]):
         before = _peak_mib()
         for line in sys.stdin:
             moments.append(datetime.fromisoformat(line.strip()))
             calls.clear()
+            state_pages.clear()
             began, used = time.perf_counter(), time.process_time()
             swept = app.handler({}, CONTEXT)
             told = {
@@ -105,6 +116,7 @@ def main() -> None:
                 "kinds": Counter(said.partition(":")[0] for said in swept["verdicts"].values()),
                 "intents": len(swept["intents"]),
                 "skipped": len(swept["skipped"]),
+                "state_pages": len(state_pages),
             }
             print(json.dumps(told), file=answers, flush=True)
 

@@ -30,6 +30,10 @@ class Measured:
         """The dearest sweep after the first: it collects the answers to the one before, and asks anew."""
         return max(self.sweeps[case][1:], key=lambda invoked: (invoked.total, invoked.seconds))
 
+    def peak_mib(self, case: str) -> float:
+        """The most memory that the function had held after its last sweep."""
+        return self.sweeps[case][-1].peak_mib
+
 
 @dataclass(frozen=True, slots=True)
 class Beside:
@@ -73,7 +77,7 @@ def _check(account: Account, invoked: Invoked, *, first: bool) -> None:
     expected = len(account.workstations)
     # Nobody has answered yet when the first sweep asks.
     judged = sum(invoked.kinds.values()) if first else invoked.kinds.get("active", 0)
-    if judged != expected or invoked.intents or invoked.skipped:
+    if judged != expected or invoked.intents or invoked.skipped or not invoked.state_pages:
         raise RuntimeError(f"{expected} workstations are at work, but the sweep says {asdict(invoked)}")
     emulated = account.calls()
     counted = {name: count for name, count in invoked.calls.items() if not name.startswith(("dynamodb", "sqs"))}

@@ -36,20 +36,29 @@ def test_every_workstation_is_judged_and_found_at_work(small: Measured) -> None:
     }
 
 
-def test_a_broken_budget_is_told_and_a_kept_one_is_not() -> None:
-    def swept(busy: int, asked: int) -> list[Measured]:
-        one = Invoked({"ec2 DescribeInstances": busy}, 0.1, 0.1, 90.0, 80.0, {"active": 1000}, 0, 0)
-        other = replace(one, calls={"ssm SendCommand": asked})
-        return [Measured(1000, {"busy": (one, one), "asked": (other, other)})]
+def swept(workstations: int = 1000, busy: int = 10, asked: int = 60, pages: int = 2, mib: float = 256.0) -> Measured:
+    one = Invoked({"ec2 DescribeInstances": busy}, 0.1, 0.1, mib, 80.0, {"active": workstations}, 0, 0, pages)
+    other = replace(one, calls={"ssm SendCommand": asked})
+    return Measured(workstations, {"busy": (one, one), "asked": (other, other)})
 
-    assert broken(swept(10, 60)) == []
-    assert "kept" in in_words(swept(10, 60))[-1]
-    assert [line.partition(":")[0] for line in broken(swept(11, 61))] == [
-        "every processor busy",
-        "every processor quiet, all asked by Run Command",
-    ]
-    assert in_words(swept(11, 60))[-1].startswith("every processor busy: 11 calls")
-    assert numbers(swept(11, 60))["broken"] == broken(swept(11, 60))
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        pytest.param(swept(), [], id="all that is allowed"),
+        pytest.param(swept(busy=11), ["every processor busy: 11 calls"], id="calls when busy"),
+        pytest.param(swept(asked=61), ["every processor quiet, all asked by Run Command: 61 calls"], id="when asked"),
+        pytest.param(swept(pages=3), ["every processor busy: 3 pages", "every processor quiet"], id="pages"),
+        pytest.param(swept(10_000, 70, 700, 11), [], id="all that is allowed of many"),
+        pytest.param(swept(10_000, mib=257.0), ["every processor busy: 257 MiB", "every processor quiet"], id="memory"),
+    ],
+)
+def test_a_broken_budget_is_told_and_a_kept_one_is_not(measured: Measured, said: list[str]) -> None:
+    over = broken([measured])
+    assert [line[: len(begin)] for line, begin in zip(over, said, strict=True)] == said
+    assert numbers([measured])["broken"] == over
+    assert in_words([measured])[-1] == (over[-1] if over else in_words([measured])[-1])
+    assert in_words([measured])[-1].startswith("kept: ") is not bool(over)
 
 
 def test_the_first_sweep_has_no_answers_to_read_and_is_not_the_one_that_is_told(small: Measured) -> None:
