@@ -7,11 +7,9 @@ from typing import Any
 from autostop.app.owner import Owner
 from autostop.app.reconcile import Reconciler
 from autostop.app.sweep import Sweeper
-from autostop.aws.ebs import EbsDisks
-from autostop.aws.ec2 import Ec2Instances
-from autostop.aws.jupyter import HttpsJupyter
+from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.metrics import CloudWatchMetrics
-from autostop.aws.probes import Askers
+from autostop.aws.probes import Askers, HttpsJupyter
 from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import EventBridgeAnnouncer

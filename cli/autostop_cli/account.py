@@ -11,8 +11,7 @@ import boto3
 from botocore.config import Config
 
 from autostop.app.owner import Owner
-from autostop.aws.ebs import EbsDisks
-from autostop.aws.ec2 import Ec2Instances
+from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import utc_now
 from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger

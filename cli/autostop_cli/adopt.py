@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import click
 
 from autostop import tags
-from autostop.aws.ebs import shapes_of
+from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.aws.probes import token_name
 from autostop.cost import cost_now

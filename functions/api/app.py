@@ -9,8 +9,7 @@ from aws_lambda_powertools.logging import correlation_paths
 
 from autostop.app.owner import Owner
 from autostop.aws import clients
-from autostop.aws.ebs import EbsDisks
-from autostop.aws.ec2 import Ec2Instances
+from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger

@@ -9,10 +9,8 @@ from aws_lambda_powertools import Logger
 from autostop.app.notify import notify
 from autostop.aws import clients
 from autostop.aws.environment import NotifyEnvironment, read_notify_environment, utc_now
-from autostop.aws.ntfy import Ntfy
-from autostop.aws.sns import SnsTopic
 from autostop.aws.table import DynamoLedger
-from autostop.aws.tell import notice_in
+from autostop.aws.tell import Ntfy, SnsTopic, notice_in
 from autostop.ports import Channel
 
 logger = Logger(use_rfc3339=True)

@@ -11,12 +11,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from autostop.app.reconcile import KEPT_BACK, Reconciler
 from autostop.aws import clients
-from autostop.aws.ebs import EbsDisks
-from autostop.aws.ec2 import Ec2Instances
+from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
-from autostop.aws.jupyter import HttpsJupyter
 from autostop.aws.metrics import CloudWatchMetrics
-from autostop.aws.probes import Askers
+from autostop.aws.probes import Askers, HttpsJupyter
 from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
 from autostop.messages import workstations_in

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from autostop.aws.jupyter import HttpsJupyter
+from autostop.aws.probes import HttpsJupyter
 from autostop.idle.reading import Reading, Unknown, parse_reading
 from autostop.probe import probe
 from tests.probe.jupyter_servers import (

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.aws.ntfy import Ntfy, header
+from autostop.aws.tell import Ntfy, header
 from autostop.notice import Message, NoticeKind
 from autostop.ports import DeniedError, TransientError
 from autostop_local.world.certificate import make_certificate

@@ -9,7 +9,7 @@ from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.sns.models import sns_backends
 
-from autostop.aws.sns import SnsTopic
+from autostop.aws.tell import SnsTopic
 from autostop.notice import Message, NoticeKind
 from autostop.ports import DeniedError, TransientError
 

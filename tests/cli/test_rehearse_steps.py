@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from autostop import tags
-from autostop.aws.ebs import EbsDisks
-from autostop.aws.ec2 import Ec2Instances
+from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.table import DynamoLedger
 from autostop.model import WorkstationId
 from autostop.sleep.intent import Wanted

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from botocore.exceptions import ClientError
 
 from autostop import tags
-from autostop.aws.ebs import EbsDisks, shapes_of
+from autostop.aws.ec2 import EbsDisks, shapes_of
 from autostop.aws.errors import aws_errors
 from autostop.model import Instance, Snapshot, SnapshotId, Volume, VolumeId, WorkstationId
 from autostop.ports import DeniedError

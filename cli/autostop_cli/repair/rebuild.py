@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import WaiterError
 
 from autostop import tags
-from autostop.aws.ebs import shapes_of
+from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.model import Observation, Volume, WorkstationId
 from autostop.ports import ConflictError, DamagedError, DeniedError, Happened, State, TransientError

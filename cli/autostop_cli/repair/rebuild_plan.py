@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autostop import tags
-from autostop.aws.ebs import TAKES_IOPS, TAKES_THROUGHPUT, shapes_of
+from autostop.aws.ec2 import TAKES_IOPS, TAKES_THROUGHPUT, shapes_of
 from autostop.model import InstanceState, Observation, SnapshotState, WorkstationId
 from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.configuration import LaunchRecord
