@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from autostop import tags
 from autostop.idle.reading import Machine, Reading, Server
 from autostop.model import (
@@ -35,6 +37,11 @@ STOPPED = datetime(2026, 3, 2, 18, 30, tzinfo=UTC)
 NOW = STOPPED + timedelta(minutes=5)
 
 OURS = {tags.AUTOSTOP: tags.ON, tags.WORKSTATION: str(ID)}
+
+
+def row(name: str, *values: object) -> Any:
+    """A row of a parametrised table, its name first."""
+    return pytest.param(*values, id=name)
 
 
 def minutes(count: float) -> timedelta:

@@ -4,7 +4,7 @@ import pytest
 
 from autostop.cost import cost_awake, cost_now, volume_cost
 from autostop.model import SnapshotState, VolumeState
-from tests.build import DATA, both, detached, gone, manifest, snapshot, snapshots, volume
+from tests.build import DATA, both, detached, gone, manifest, row, snapshot, snapshots, volume
 
 AWAKE = 50 * 0.08 + 500 * 0.08
 
@@ -12,15 +12,15 @@ AWAKE = 50 * 0.08 + 500 * 0.08
 @pytest.mark.parametrize(
     ("type_", "size_gib", "iops", "throughput", "usd"),
     [
-        pytest.param("gp3", 100, 3000, 125, 8.0, id="gp3 with what is included"),
-        pytest.param("gp3", 100, None, None, 8.0, id="gp3, nothing said"),
-        pytest.param("gp3", 100, 4000, 125, 13.0, id="gp3, 1000 IOPS more"),
-        pytest.param("gp3", 100, 3000, 225, 12.0, id="gp3, 100 MiB/s more"),
-        pytest.param("gp2", 100, 300, None, 10.0, id="gp2, whose IOPS are free"),
-        pytest.param("io2", 100, 1000, None, 77.5, id="io2"),
-        pytest.param("io1", 100, 1000, None, 77.5, id="io1"),
-        pytest.param("st1", 1000, None, None, 45.0, id="st1"),
-        pytest.param("gp9", 100, None, None, 10.0, id="a type that is not known yet"),
+        row("gp3 with what is included", "gp3", 100, 3000, 125, 8.0),
+        row("gp3, nothing said", "gp3", 100, None, None, 8.0),
+        row("gp3, 1000 IOPS more", "gp3", 100, 4000, 125, 13.0),
+        row("gp3, 100 MiB/s more", "gp3", 100, 3000, 225, 12.0),
+        row("gp2, whose IOPS are free", "gp2", 100, 300, None, 10.0),
+        row("io2", "io2", 100, 1000, None, 77.5),
+        row("io1", "io1", 100, 1000, None, 77.5),
+        row("st1", "st1", 1000, None, None, 45.0),
+        row("a type that is not known yet", "gp9", 100, None, None, 10.0),
     ],
 )
 def test_a_volume(type_: str, size_gib: int, iops: int | None, throughput: int | None, usd: float) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.build import row
+
 PACKAGE = Path(__file__).parents[1] / "layers" / "autostop" / "autostop"
 OUTSIDE = {"ports.py", "http_api.py", "messages.py"}
 DOMAIN = sorted(
@@ -56,11 +58,11 @@ def test_the_probe_imports_only_the_standard_library() -> None:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        pytest.param("import boto3", ["boto3"], id="a package"),
-        pytest.param("def f():\n    from botocore.client import Config", ["botocore.client"], id="inside a function"),
-        pytest.param("from autostop_cli import text", ["autostop_cli"], id="a name that only begins alike"),
-        pytest.param("from ..aws import ec2", ["..aws"], id="an outer layer, by dots"),
-        pytest.param("import os.path, autostop.sleep.law", [], id="what is allowed"),
+        row("a package", "import boto3", ["boto3"]),
+        row("inside a function", "def f():\n    from botocore.client import Config", ["botocore.client"]),
+        row("a name that only begins alike", "from autostop_cli import text", ["autostop_cli"]),
+        row("an outer layer, by dots", "from ..aws import ec2", ["..aws"]),
+        row("what is allowed", "import os.path, autostop.sleep.law", []),
     ],
 )
 def test_a_foreign_import_is_seen(source: str, expected: list[str]) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from autostop.link import Link, Scope, digest_of, is_secret, parse_workstation
-from tests.build import ID, NOW
+from tests.build import ID, NOW, row
 
 SECRET = "A" * 42 + "_"
 SECOND = timedelta(seconds=1)
@@ -25,15 +25,15 @@ def link(**other: object) -> Link:
 @pytest.mark.parametrize(
     ("expires_after", "secret", "opens"),
     [
-        pytest.param(None, SECRET, True, id="never expires"),
-        pytest.param(SECOND, SECRET, True, id="just before it expires"),
-        pytest.param(SECOND * 0, SECRET, False, id="the moment it expires"),
-        pytest.param(-SECOND, SECRET, False, id="expired"),
-        pytest.param(None, "A" * 43, False, id="another secret"),
-        pytest.param(None, "", False, id="no secret"),
-        pytest.param(None, SECRET.lower(), False, id="other case"),
-        pytest.param(None, digest_of(SECRET), False, id="the stored digest"),
-        pytest.param(None, "Ä" * 43, False, id="not ASCII"),
+        row("never expires", None, SECRET, True),
+        row("just before it expires", SECOND, SECRET, True),
+        row("the moment it expires", SECOND * 0, SECRET, False),
+        row("expired", -SECOND, SECRET, False),
+        row("another secret", None, "A" * 43, False),
+        row("no secret", None, "", False),
+        row("other case", None, SECRET.lower(), False),
+        row("the stored digest", None, digest_of(SECRET), False),
+        row("not ASCII", None, "Ä" * 43, False),
     ],
 )
 def test_it_opens(expires_after: timedelta | None, secret: str, *, opens: bool) -> None:
@@ -49,15 +49,15 @@ def test_the_digest_is_the_sha_256() -> None:
 @pytest.mark.parametrize(
     ("text", "fits"),
     [
-        pytest.param(SECRET, True, id="43 letters of base64url"),
-        pytest.param("A-_9" * 10 + "abc", True, id="all kinds of letters"),
-        pytest.param(SECRET[1:], False, id="one short"),
-        pytest.param(SECRET + "A", False, id="one long"),
-        pytest.param(SECRET + "\n", False, id="a line end"),
-        pytest.param("A" * 42 + "=", False, id="padding"),
-        pytest.param("A" * 42 + "/", False, id="plain base64"),
-        pytest.param("Ä" * 43, False, id="not ASCII"),
-        pytest.param("", False, id="nothing"),
+        row("43 letters of base64url", SECRET, True),
+        row("all kinds of letters", "A-_9" * 10 + "abc", True),
+        row("one short", SECRET[1:], False),
+        row("one long", SECRET + "A", False),
+        row("a line end", SECRET + "\n", False),
+        row("padding", "A" * 42 + "=", False),
+        row("plain base64", "A" * 42 + "/", False),
+        row("not ASCII", "Ä" * 43, False),
+        row("nothing", "", False),
     ],
 )
 def test_the_shape_of_a_secret(text: str, *, fits: bool) -> None:

@@ -9,7 +9,7 @@ from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.notice import Notice, NoticeKind, message_of, stops_soon, unknown_for_long
 from autostop.sleep.intent import By
-from tests.build import ID, NOW, instance
+from tests.build import ID, NOW, instance, row
 
 URL = f"https://api.example/w/{ID}#{'A' * 43}"
 MINUTE = timedelta(minutes=1)
@@ -63,11 +63,11 @@ def test_the_longest_message_stays_a_message_for_ntfy() -> None:
 @pytest.mark.parametrize(
     ("notice", "later", "late"),
     [
-        pytest.param(SOON, 10 * MINUTE - timedelta(seconds=1), False, id="just before the stop"),
-        pytest.param(SOON, 10 * MINUTE, True, id="at the stop"),
-        pytest.param(SOON, 600 * MINUTE, True, id="hours later"),
-        pytest.param(SOON, -MINUTE, False, id="a clock that is behind"),
-        pytest.param(UNKNOWN, 600 * MINUTE, False, id="a notice of no stop"),
+        row("just before the stop", SOON, 10 * MINUTE - timedelta(seconds=1), False),
+        row("at the stop", SOON, 10 * MINUTE, True),
+        row("hours later", SOON, 600 * MINUTE, True),
+        row("a clock that is behind", SOON, -MINUTE, False),
+        row("a notice of no stop", UNKNOWN, 600 * MINUTE, False),
     ],
 )
 def test_a_warning_is_late_once_its_stop_was_due(notice: Notice, later: timedelta, *, late: bool) -> None:

@@ -24,20 +24,11 @@ from autostop.sleep.intent import By, Intent
 from autostop.sleep.manifest import Manifest, VolumeRecord
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))
+# fmt: off
 DATACLASSES = (
-    Intent,
-    Link,
-    VolumeRecord,
-    Manifest,
-    Server,
-    Reading,
-    Unknown,
-    Verdict,
-    Asked,
-    Happened,
-    State,
-    SweepRecord,
+    Intent, Link, VolumeRecord, Manifest, Server, Reading, Unknown, Verdict, Asked, Happened, State, SweepRecord,
 )
+# fmt: on
 
 
 def values_of(kind: type[Any]) -> st.SearchStrategy[Any]:

@@ -17,6 +17,7 @@ import pytest
 from autostop.aws.probes import HttpsJupyter
 from autostop.idle.reading import Reading, Unknown, parse_reading
 from autostop.probe import probe
+from tests.build import row
 from tests.probe.jupyter_servers import (
     TOKEN,
     Certificate,
@@ -210,15 +211,13 @@ def test_no_server_holds_us_longer_than_the_limit(serve: Callable[..., FalseServ
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        pytest.param(answering([], [], status=500), "answered with HTTP 500: look at its log", id="server error"),
-        pytest.param(answering([], [], status=302), "answered with HTTP 302: look at its log", id="redirect"),
-        pytest.param(answering([None], []), "gave an answer of an unknown kind", id="unknown shape"),
-        pytest.param(answering(b"<html>", []), "gave an answer of an unknown kind", id="not JSON"),
-        pytest.param(answering(b"[" * 900_000, []), "gave an answer of an unknown kind", id="nested"),
-        pytest.param(
-            answering(b"[]" + b" " * 1_000_000, []), "gave an answer of an unknown kind", id="more than a megabyte"
-        ),
-        pytest.param(lambda *_: None, "refuses or drops the connection", id="hangs up"),
+        row("server error", answering([], [], status=500), "answered with HTTP 500: look at its log"),
+        row("redirect", answering([], [], status=302), "answered with HTTP 302: look at its log"),
+        row("unknown shape", answering([None], []), "gave an answer of an unknown kind"),
+        row("not JSON", answering(b"<html>", []), "gave an answer of an unknown kind"),
+        row("nested", answering(b"[" * 900_000, []), "gave an answer of an unknown kind"),
+        row("more than a megabyte", answering(b"[]" + b" " * 1_000_000, []), "gave an answer of an unknown kind"),
+        row("hangs up", lambda *_: None, "refuses or drops the connection"),
     ],
 )
 def test_an_answer_that_is_none_is_told(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from autostop import tags
 from autostop.sleep.configuration import LaunchFacts, LaunchRecord, launch_tags, record_launch
 from autostop_cli.repair.configuration import is_described, read
+from tests.build import row
 
 FACTS = LaunchFacts("m7g.xlarge", "subnet-1", ("sg-1", "sg-2"), "role", "key", "arm64", "uefi", ena=True)
 TEXT = st.text(max_size=60)
@@ -69,32 +70,25 @@ def test_it_reads_as_json() -> None:
 
 LONG = launch_tags(LaunchRecord("/dev/sda1", FACTS, {"Name": "x" * 600}))
 FIRST, SECOND, THIRD, *_ = LONG
+# fmt: off
 NOT_ALL_OF_IT = (
-    "[]",
-    "{}",
-    '{"type":1}',
-    '{"type":null}',
-    '{"type":"t3.micro","ena":1}',
-    '{"type":"t3.micro","groups":"sg-1"}',
-    '{"type":"t3.micro","groups":[1]}',
-    '{"type":"t3.micro","tags":{"Name":1}}',
-    '{"type":"t3.micro","left-out":true}',
+    "[]", "{}", '{"type":1}', '{"type":null}', '{"type":"t3.micro","ena":1}', '{"type":"t3.micro","groups":"sg-1"}',
+    '{"type":"t3.micro","groups":[1]}', '{"type":"t3.micro","tags":{"Name":1}}', '{"type":"t3.micro","left-out":true}',
 )
+# fmt: on
 
 
 @pytest.mark.parametrize(
     "carried",
     [
-        pytest.param({}, id="none"),
-        pytest.param({**LONG, SECOND: None}, id="one of the middle is missing, and the rest is JSON"),
-        pytest.param({**LONG, list(LONG)[-1]: None}, id="the last is missing"),
-        pytest.param({**LONG, SECOND: LONG[SECOND].replace("x", '"')}, id="edited"),
-        pytest.param({**LONG, f"{tags.INSTANCE_PIECE}9-of-4": "x"}, id="one too many"),
-        pytest.param(
-            {f"{tags.INSTANCE_PIECE}1-of-2": '{"type":"t3.micro"}'}, id="the last is missing, the rest is JSON"
-        ),
-        pytest.param({f"{tags.INSTANCE_PIECE}1-of-1": "[" * 200}, id="not an object"),
-        *(pytest.param({f"{tags.INSTANCE_PIECE}1-of-1": text}, id=text) for text in NOT_ALL_OF_IT),
+        row("none", {}),
+        row("one of the middle is missing, and the rest is JSON", {**LONG, SECOND: None}),
+        row("the last is missing", {**LONG, list(LONG)[-1]: None}),
+        row("edited", {**LONG, SECOND: LONG[SECOND].replace("x", '"')}),
+        row("one too many", {**LONG, f"{tags.INSTANCE_PIECE}9-of-4": "x"}),
+        row("the last is missing, the rest is JSON", {f"{tags.INSTANCE_PIECE}1-of-2": '{"type":"t3.micro"}'}),
+        row("not an object", {f"{tags.INSTANCE_PIECE}1-of-1": "[" * 200}),
+        *(row(text, {f"{tags.INSTANCE_PIECE}1-of-1": text}) for text in NOT_ALL_OF_IT),
     ],
 )
 def test_what_is_damaged_is_not_read_in_part(carried: dict[str, Any]) -> None:

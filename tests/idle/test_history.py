@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from autostop.idle.history import RECONNECTS_BELIEVED, History, follow
 from autostop.idle.reading import Reading
 from autostop.settings import Policy
-from tests.build import machine, minutes, server
+from tests.build import machine, minutes, row, server
 
 BEGIN = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 POLICY = Policy()
@@ -40,14 +40,14 @@ def test_the_first_answer_tells_no_rate() -> None:
 @pytest.mark.parametrize(
     ("later", "seconds", "worked"),
     [
-        pytest.param(5, 5.0, False, id="exactly one second a minute"),
-        pytest.param(5, 5.1, True, id="a little more"),
-        pytest.param(5, 0.05, False, id="an idle kernel"),
-        pytest.param(5, 0.0, False, id="nothing"),
-        pytest.param(5, 300.0, True, id="a core at full speed"),
-        pytest.param(5, -1.0, True, id="a kernel went away"),
-        pytest.param(0.05, 0.1, False, id="noise between two answers that are seconds apart"),
-        pytest.param(0.05, 3.0, True, id="a core at full speed between two answers that are seconds apart"),
+        row("exactly one second a minute", 5, 5.0, False),
+        row("a little more", 5, 5.1, True),
+        row("an idle kernel", 5, 0.05, False),
+        row("nothing", 5, 0.0, False),
+        row("a core at full speed", 5, 300.0, True),
+        row("a kernel went away", 5, -1.0, True),
+        row("noise between two answers that are seconds apart", 0.05, 0.1, False),
+        row("a core at full speed between two answers that are seconds apart", 0.05, 3.0, True),
     ],
 )
 def test_work_is_more_than_a_second_a_minute_or_a_fall(later: float, seconds: float, worked: bool) -> None:
@@ -115,8 +115,8 @@ def test_a_job_is_known_since_the_first_answer_of_an_unbroken_row() -> None:
 @pytest.mark.parametrize(
     "later",
     [
-        pytest.param(answer(5, boot="0000beef"), id="a boot"),
-        pytest.param(answer(21), id="a long gap"),
+        row("a boot", answer(5, boot="0000beef")),
+        row("a long gap", answer(21)),
     ],
 )
 def test_a_new_row_begins_after(later: Reading) -> None:
@@ -128,9 +128,9 @@ def test_a_new_row_begins_after(later: Reading) -> None:
 @pytest.mark.parametrize(
     ("later", "interrupted", "counts"),
     [
-        pytest.param(answer(5, boot="0000beef"), False, True, id="somebody booted it"),
-        pytest.param(answer(21), False, True, id="nobody knows what went on"),
-        pytest.param(answer(21), True, False, id="the processor tells what went on"),
+        row("somebody booted it", answer(5, boot="0000beef"), False, True),
+        row("nobody knows what went on", answer(21), False, True),
+        row("the processor tells what went on", answer(21), True, False),
     ],
 )
 def test_what_nobody_saw_counts_as_work_until_it_is_seen_again(later: Reading, interrupted: bool, counts: bool) -> None:
@@ -180,11 +180,11 @@ def test_a_browser_that_reconnects_again_and_again_is_no_person() -> None:
 @pytest.mark.parametrize(
     "sign",
     [
-        pytest.param({"typed_at": BEGIN + minutes(38)}, id="a key was pressed"),
-        pytest.param({"edited_at": BEGIN + minutes(38)}, id="a file was saved in an editor"),
-        pytest.param({"kernels": {"saved_at": BEGIN + minutes(38)}}, id="a notebook was saved"),
-        pytest.param({"cpu": 200.0}, id="something computed"),
-        pytest.param({"kernels": {"together": False}}, id="one kernel was used apart from the others"),
+        row("a key was pressed", {"typed_at": BEGIN + minutes(38)}),
+        row("a file was saved in an editor", {"edited_at": BEGIN + minutes(38)}),
+        row("a notebook was saved", {"kernels": {"saved_at": BEGIN + minutes(38)}}),
+        row("something computed", {"cpu": 200.0}),
+        row("one kernel was used apart from the others", {"kernels": {"together": False}}),
     ],
 )
 def test_any_other_sign_shows_that_a_person_may_be_behind_it(sign: dict[str, Any]) -> None:
@@ -230,9 +230,9 @@ def test_a_kernel_that_is_asked_all_the_time_is_known_since_when() -> None:
 @pytest.mark.parametrize(
     "between",
     [
-        pytest.param(steady(10, typed_at=BEGIN + minutes(9)), id="a key"),
-        pytest.param(steady(10, cpu=200.0), id="computing"),
-        pytest.param(answer(10, kernels={"idle": 1, "kernel_active_at": BEGIN + minutes(9.6)}), id="a pause"),
+        row("a key", steady(10, typed_at=BEGIN + minutes(9))),
+        row("computing", steady(10, cpu=200.0)),
+        row("a pause", answer(10, kernels={"idle": 1, "kernel_active_at": BEGIN + minutes(9.6)})),
     ],
 )
 def test_any_other_sign_or_a_pause_begins_it_anew(between: Reading) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from autostop.idle.stop import LATE_BY, Limit, next_limit
 from autostop.schedule import Schedule
 from autostop.settings import Policy
+from tests.build import row
 
 BERLIN = Schedule("0 22 * * * Europe/Berlin")
 EVENING = Policy(stop_at=BERLIN)
@@ -31,23 +32,23 @@ def test_without_such_settings_there_is_no_limit() -> None:
 @pytest.mark.parametrize(
     ("begins_at", "kept_until", "now", "expected"),
     [
-        pytest.param("05T08:00", None, "05T12:00", "05T21:00", id="this evening"),
-        pytest.param("05T08:00", None, "05T21:05", "05T21:00", id="it is due"),
-        pytest.param("05T08:00", None, "05T22:09", "05T21:00", id="it is due an hour later still"),
-        pytest.param("05T08:00", None, "05T22:10", "06T21:00", id="too late: tomorrow"),
-        pytest.param("05T22:00", None, "05T22:05", "06T21:00", id="a start after it runs until the next"),
-        pytest.param("05T21:00", None, "05T21:01", "06T21:00", id="a start at that moment too"),
-        pytest.param("02T08:00", None, "05T13:00", "05T21:00", id="a new setting does not stop for past evenings"),
-        pytest.param("05T08:00", "05T20:00", "05T19:30", "05T21:00", id="a promise that ends before it"),
-        pytest.param("05T08:00", "05T22:30", "05T20:55", "05T22:30", id="put off by a promise, seen before"),
-        pytest.param("05T08:00", "05T22:30", "05T22:00", "05T22:30", id="put off by a promise, seen during"),
-        pytest.param("05T08:00", "05T22:30", "05T22:35", "05T22:30", id="put off by a promise that is over: due"),
-        pytest.param("05T08:00", "06T06:00", "06T05:00", "06T06:00", id="put off for a night"),
-        pytest.param("05T08:00", "06T06:00", "06T06:30", "06T06:00", id="put off for a night and due"),
-        pytest.param("05T08:00", "06T06:00", "06T08:00", "06T21:00", id="put off for a night and forgotten"),
-        pytest.param("05T08:00", "06T14:00", "06T13:00", "06T21:00", id="a promise of the next day is another matter"),
-        pytest.param("05T22:00", "05T23:00", "05T22:30", "06T21:00", id="a start after it, and a promise"),
-        pytest.param("05T08:00", "08T12:00", "05T12:00", "08T21:00", id="a promise for days, until the evening after"),
+        row("this evening", "05T08:00", None, "05T12:00", "05T21:00"),
+        row("it is due", "05T08:00", None, "05T21:05", "05T21:00"),
+        row("it is due an hour later still", "05T08:00", None, "05T22:09", "05T21:00"),
+        row("too late: tomorrow", "05T08:00", None, "05T22:10", "06T21:00"),
+        row("a start after it runs until the next", "05T22:00", None, "05T22:05", "06T21:00"),
+        row("a start at that moment too", "05T21:00", None, "05T21:01", "06T21:00"),
+        row("a new setting does not stop for past evenings", "02T08:00", None, "05T13:00", "05T21:00"),
+        row("a promise that ends before it", "05T08:00", "05T20:00", "05T19:30", "05T21:00"),
+        row("put off by a promise, seen before", "05T08:00", "05T22:30", "05T20:55", "05T22:30"),
+        row("put off by a promise, seen during", "05T08:00", "05T22:30", "05T22:00", "05T22:30"),
+        row("put off by a promise that is over: due", "05T08:00", "05T22:30", "05T22:35", "05T22:30"),
+        row("put off for a night", "05T08:00", "06T06:00", "06T05:00", "06T06:00"),
+        row("put off for a night and due", "05T08:00", "06T06:00", "06T06:30", "06T06:00"),
+        row("put off for a night and forgotten", "05T08:00", "06T06:00", "06T08:00", "06T21:00"),
+        row("a promise of the next day is another matter", "05T08:00", "06T14:00", "06T13:00", "06T21:00"),
+        row("a start after it, and a promise", "05T22:00", "05T23:00", "05T22:30", "06T21:00"),
+        row("a promise for days, until the evening after", "05T08:00", "08T12:00", "05T12:00", "08T21:00"),
     ],
 )
 def test_stop_at(begins_at: str, kept_until: str | None, now: str, expected: str) -> None:
@@ -68,12 +69,12 @@ def test_a_promise_brings_no_evening_back_that_was_let_go_before_it_was_made() -
 @pytest.mark.parametrize(
     ("kept_until", "now", "expected"),
     [
-        pytest.param(None, "05T08:00", "05T16:00", id="ahead"),
-        pytest.param(None, "05T16:30", "05T16:00", id="due"),
-        pytest.param(None, "09T16:30", "05T16:00", id="never forgotten"),
-        pytest.param("05T17:00", "05T15:00", "05T17:00", id="put off"),
-        pytest.param("05T17:00", "05T18:00", "05T17:00", id="put off and due"),
-        pytest.param("05T12:00", "05T13:00", "05T16:00", id="a promise that ends before it"),
+        row("ahead", None, "05T08:00", "05T16:00"),
+        row("due", None, "05T16:30", "05T16:00"),
+        row("never forgotten", None, "09T16:30", "05T16:00"),
+        row("put off", "05T17:00", "05T15:00", "05T17:00"),
+        row("put off and due", "05T17:00", "05T18:00", "05T17:00"),
+        row("a promise that ends before it", "05T12:00", "05T13:00", "05T16:00"),
     ],
 )
 def test_max_run(kept_until: str | None, now: str, expected: str) -> None:

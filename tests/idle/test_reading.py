@@ -9,41 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop.idle.reading import Machine, Reading, Server, Unknown, parse_reading, read_document
+from tests.build import row
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 AT = NOW.timestamp()
 
+# fmt: off
 OK: dict[str, Any] = {
-    "port": 8888,
-    "status": "ok",
-    "busy": 1,
-    "idle": 3,
-    "starting": 0,
-    "other": 0,
-    "kernel_at": AT - 600,
-    "busy_at": AT - 700,
-    "together": 0,
-    "terminals": 2,
-    "terminal_at": AT - 60,
-    "connections": 1,
-    "server_at": AT - 5,
+    "port": 8888, "status": "ok", "busy": 1, "idle": 3, "starting": 0, "other": 0, "kernel_at": AT - 600,
+    "busy_at": AT - 700, "together": 0, "terminals": 2, "terminal_at": AT - 60, "connections": 1, "server_at": AT - 5,
     "saved_at": AT - 90,
 }
+# fmt: on
 EMPTY = OK | {"busy": 0, "idle": 0, "kernel_at": None, "busy_at": None, "terminals": 0, "terminal_at": None}
+# fmt: off
 MACHINE: dict[str, Any] = {
-    "boot": "0badcafe",
-    "cpu": 123.45,
-    "typed_at": AT - 30,
-    "jobs": 2,
-    "job": "python3.11",
-    "gpu": 97,
-    "logins": 1,
-    "editors": 1,
-    "edited_at": None,
-    "muxes": 1,
-    "kernels": 0,
-    "held": 1,
+    "boot": "0badcafe", "cpu": 123.45, "typed_at": AT - 30, "jobs": 2, "job": "python3.11", "gpu": 97, "logins": 1,
+    "editors": 1, "edited_at": None, "muxes": 1, "kernels": 0, "held": 1,
 }
+# fmt: on
 
 
 def printed(*servers: dict[str, Any], **changes: object) -> str:
@@ -104,86 +88,73 @@ def test_two_servers_are_both_read() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param(printed(OK) + "\n", id="newline at the end"),
-        pytest.param(printed(OK) + "\n----------ERROR-------\nsh: setlocale: failed\n", id="complaint of the shell"),
-        pytest.param(printed(OK | {"more": 3}), id="several servers in one entry"),
+        row("newline at the end", printed(OK) + "\n"),
+        row("complaint of the shell", printed(OK) + "\n----------ERROR-------\nsh: setlocale: failed\n"),
+        row("several servers in one entry", printed(OK | {"more": 3})),
     ],
 )
 def test_what_run_command_adds_does_not_hide_the_answer(text: str) -> None:
     assert isinstance(parse_reading(text, NOW), Reading)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param(printed(OK)[:-1], id="cut"),
-        pytest.param(printed(OK)[: len(printed(OK)) // 2], id="cut in the middle"),
-        pytest.param("sh: 1: python3: not found", id="not JSON"),
-        pytest.param("null", id="null"),
-        pytest.param("[]", id="a list"),
-        pytest.param('"ok"', id="a string"),
-        pytest.param("[" * 4000, id="nested too deep"),
-        pytest.param(printed(OK) + " " * 5000 + "x", id="enormous"),
-        pytest.param(" " * 5000 + printed(OK), id="enormous by spaces"),
-        pytest.param(printed(OK) + "\n" + printed(EMPTY), id="two answers"),
-        pytest.param("hello\n" + printed(OK), id="something before it"),
-        pytest.param(printed(OK, v=1), id="older version"),
-        pytest.param(printed(OK, v=3), id="newer version"),
-        pytest.param(printed(OK, machine=None), id="a probe that says nothing of the machine"),
-        pytest.param(printed(OK, machine=[MACHINE]), id="machine a list"),
-        *(
-            pytest.param(printed(OK, machine=MACHINE | {key: wrong}), id=f"machine {key} {str(wrong)[:9]!r}")
-            for key, wrongs in {
-                "boot": ("", None, "xyz", "0" * 33, 1),
-                "cpu": (None, -1, True, "1", float("nan"), 1e300, 10**400),
-                "typed_at": ("now", True, -1, 1e300),
-                "jobs": (None, -1, True, 1.5),
-                "job": (None, "a b", "<script>", "x" * 16, "\x1b[2J", "é"),
-                "gpu": ("1", -1, 101, True, float("nan")),
-                "held": (None, True, 2, "1"),
-                "kernels": (None, -1),
-            }.items()
-            for wrong in wrongs
-        ),
-        *(pytest.param(printed(OK | {key: 2}), id=f"{key} 2") for key in ("together", "server_at", "saved_at")),
-        *(pytest.param(printed(OK | {key: None}), id=f"{key} None") for key in ("together", "connections", "busy_at")),
-        pytest.param(printed(OK, v=True), id="version true"),
-        pytest.param(printed(OK, v="1"), id="version in words"),
-        pytest.param(printed(OK, at=None), id="no moment"),
-        pytest.param(printed(OK, at=float("nan")), id="moment NaN"),
-        pytest.param(printed(OK, at=float("inf")), id="moment infinite"),
-        pytest.param(printed(OK, at=-1), id="moment before 1970"),
-        pytest.param(printed(OK, at=0), id="clock never set"),
-        pytest.param(printed(OK, at=1e300), id="moment far in the future"),
-        pytest.param(printed(OK, at=True), id="moment true"),
-        pytest.param(printed(OK, at=10**1000), id="moment of a thousand digits"),
-        pytest.param(printed(OK, servers=None), id="no servers"),
-        pytest.param(printed(OK, servers={"0": OK}), id="servers not a list"),
-        pytest.param(printed(OK, errors=None), id="no errors"),
-        pytest.param(printed(OK, errors=[1]), id="an error that is a number"),
-        pytest.param(printed(*[EMPTY] * 17), id="more servers than the probe prints"),
-        pytest.param(printed(servers=["ok"]), id="a server that is a string"),
-        pytest.param(printed(OK)[:-1] + ',"servers":[]}', id="servers twice"),
-        pytest.param(printed(OK | {"status": None}), id="no status"),
-        pytest.param(printed(OK | {"port": -1}), id="port negative"),
-        pytest.param(printed(OK | {"port": 65536}), id="port too high"),
-        pytest.param(printed(OK | {"port": "8888"}), id="port in words"),
-        pytest.param(printed(OK | {"port": None, "status": "http403"}), id="failed without a port"),
-        *(
-            pytest.param(printed(OK | {key: wrong}), id=f"{key} {wrong}")
-            for key in ("busy", "idle", "starting", "other", "terminals")
-            for wrong in (-1, True, 1.0, "1", None, 10**9, float("nan"))
-        ),
-        *(
-            pytest.param(printed(OK | {key: wrong}), id=f"{key} {str(wrong)[:9]}")
-            for key in ("kernel_at", "terminal_at")
-            for wrong in (None, True, "now", float("nan"), float("-inf"), 0, -1, 1e300, 10**1000)
-        ),
-        pytest.param(printed(EMPTY | {"kernel_at": AT}), id="an activity of no kernel"),
-        pytest.param(printed(EMPTY | {"terminal_at": AT}), id="an activity of no terminal"),
-        pytest.param(printed({key: OK[key] for key in ("port", "status")}), id="ok without counts"),
-    ],
-)
+# fmt: off
+NOT_UNDERSTOOD = [
+    row("cut", printed(OK)[:-1]),
+    row("cut in the middle", printed(OK)[: len(printed(OK)) // 2]),
+    row("not JSON", "sh: 1: python3: not found"),
+    row("null", "null"),
+    row("a list", "[]"),
+    row("a string", '"ok"'),
+    row("nested too deep", "[" * 4000),
+    row("enormous", printed(OK) + " " * 5000 + "x"),
+    row("enormous by spaces", " " * 5000 + printed(OK)),
+    row("two answers", printed(OK) + "\n" + printed(EMPTY)),
+    row("something before it", "hello\n" + printed(OK)),
+    row("older version", printed(OK, v=1)),
+    row("newer version", printed(OK, v=3)),
+    row("a probe that says nothing of the machine", printed(OK, machine=None)),
+    row("machine a list", printed(OK, machine=[MACHINE])),
+    *(row(f"machine {key} {str(wrong)[:9]!r}", printed(OK, machine=MACHINE | {key: wrong})) for key,
+        wrongs in {"boot": ("", None, "xyz", "0" * 33, 1), "cpu": (None, -1, True, "1", float("nan"), 1e300, 10**400),
+            "typed_at": ("now", True, -1, 1e300), "jobs": (None, -1, True, 1.5),
+            "job": (None, "a b", "<script>", "x" * 16, "\x1b[2J", "é"), "gpu": ("1", -1, 101, True, float("nan")),
+            "held": (None, True, 2, "1"), "kernels": (None, -1)}.items() for wrong in wrongs),
+    *(row(f"{key} 2", printed(OK | {key: 2})) for key in ("together", "server_at", "saved_at")),
+    *(row(f"{key} None", printed(OK | {key: None})) for key in ("together", "connections", "busy_at")),
+    row("version true", printed(OK, v=True)),
+    row("version in words", printed(OK, v="1")),
+    row("no moment", printed(OK, at=None)),
+    row("moment NaN", printed(OK, at=float("nan"))),
+    row("moment infinite", printed(OK, at=float("inf"))),
+    row("moment before 1970", printed(OK, at=-1)),
+    row("clock never set", printed(OK, at=0)),
+    row("moment far in the future", printed(OK, at=1e300)),
+    row("moment true", printed(OK, at=True)),
+    row("moment of a thousand digits", printed(OK, at=10**1000)),
+    row("no servers", printed(OK, servers=None)),
+    row("servers not a list", printed(OK, servers={"0": OK})),
+    row("no errors", printed(OK, errors=None)),
+    row("an error that is a number", printed(OK, errors=[1])),
+    row("more servers than the probe prints", printed(*[EMPTY] * 17)),
+    row("a server that is a string", printed(servers=["ok"])),
+    row("servers twice", printed(OK)[:-1] + ',"servers":[]}'),
+    row("no status", printed(OK | {"status": None})),
+    row("port negative", printed(OK | {"port": -1})),
+    row("port too high", printed(OK | {"port": 65536})),
+    row("port in words", printed(OK | {"port": "8888"})),
+    row("failed without a port", printed(OK | {"port": None, "status": "http403"})),
+    *(row(f"{key} {wrong}", printed(OK | {key: wrong})) for key in ("busy", "idle", "starting", "other",
+            "terminals") for wrong in (-1, True, 1.0, "1", None, 10**9, float("nan"))),
+    *(row(f"{key} {str(wrong)[:9]}", printed(OK | {key: wrong})) for key in ("kernel_at",
+            "terminal_at") for wrong in (None, True, "now", float("nan"), float("-inf"), 0, -1, 1e300, 10**1000)),
+    row("an activity of no kernel", printed(EMPTY | {"kernel_at": AT})),
+    row("an activity of no terminal", printed(EMPTY | {"terminal_at": AT})),
+    row("ok without counts", printed({key: OK[key] for key in ("port", "status")})),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("text", NOT_UNDERSTOOD)
 def test_what_is_not_understood_is_unread(text: str) -> None:
     assert "was not understood" in reason(text)
 
@@ -268,12 +239,12 @@ def test_nothing_that_the_workstation_wrote_is_repeated(hostile: str) -> None:
 @pytest.mark.parametrize(
     ("clock_ahead", "converted"),
     [
-        pytest.param(timedelta(minutes=2), False, id="two minutes ahead"),
-        pytest.param(timedelta(minutes=-2), False, id="two minutes behind"),
-        pytest.param(timedelta(minutes=2, seconds=1), True, id="just more ahead"),
-        pytest.param(timedelta(minutes=-2, seconds=-1), True, id="just more behind"),
-        pytest.param(timedelta(days=3000), True, id="years ahead"),
-        pytest.param(timedelta(days=-3000), True, id="years behind"),
+        row("two minutes ahead", timedelta(minutes=2), False),
+        row("two minutes behind", timedelta(minutes=-2), False),
+        row("just more ahead", timedelta(minutes=2, seconds=1), True),
+        row("just more behind", timedelta(minutes=-2, seconds=-1), True),
+        row("years ahead", timedelta(days=3000), True),
+        row("years behind", timedelta(days=-3000), True),
     ],
 )
 def test_a_clock_that_is_wrong_does_not_change_the_ages(clock_ahead: timedelta, converted: bool) -> None:
@@ -294,9 +265,9 @@ def test_a_clock_that_is_wrong_does_not_change_the_ages(clock_ahead: timedelta, 
 @pytest.mark.parametrize(
     ("ahead", "ours"),
     [
-        pytest.param(1, NOW, id="taken while we asked"),
-        pytest.param(3600, NOW, id="clock set back since"),
-        pytest.param(24 * 3600, NOW, id="a day"),
+        row("taken while we asked", 1, NOW),
+        row("clock set back since", 3600, NOW),
+        row("a day", 24 * 3600, NOW),
     ],
 )
 def test_an_activity_in_the_future_counts_as_now(ahead: float, ours: datetime) -> None:

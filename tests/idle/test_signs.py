@@ -16,7 +16,7 @@ from autostop.idle.signs import Activity, Effect, Sample, Traffic
 from autostop.idle.verdict import Verdict, VerdictKind, assess
 from autostop.schedule import parse_schedule
 from autostop.settings import Policy
-from tests.build import machine, minutes, server
+from tests.build import machine, minutes, row, server
 
 LAUNCHED = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -56,45 +56,39 @@ def judge(
 AGO_40, AGO_10 = NOW - minutes(40), NOW - minutes(10)
 
 STRONG = [
-    pytest.param({"typed_at": AGO_10}, ACTIVE, "a key was last pressed in a terminal at 11:50", id="a key"),
-    pytest.param({"typed_at": AGO_40}, IDLE, "idle for 40 min", id="a key long ago"),
-    pytest.param({"edited_at": AGO_10}, ACTIVE, "a notebook or file was last saved", id="an editor saved"),
-    pytest.param({"servers": [server(saved_at=AGO_10)]}, ACTIVE, "a notebook or file was last saved", id="autosave"),
-    pytest.param({"servers": [server(saved_at=AGO_40)]}, IDLE, "idle for 40 min", id="an autosave long ago"),
-    pytest.param(
-        {"history": {"cpu_rate": 60.0, "cpu_at": NOW}}, ACTIVE, "work under Jupyter, logins and tmux: 60.00", id="CPU"
-    ),
-    pytest.param({"history": {"cpu_at": AGO_10}}, ACTIVE, "work: last at 11:50", id="CPU ten minutes ago"),
-    pytest.param({"history": {"cpu_at": AGO_40}}, IDLE, "idle for 40 min", id="CPU long ago"),
-    pytest.param(
+    row("a key", {"typed_at": AGO_10}, ACTIVE, "a key was last pressed in a terminal at 11:50"),
+    row("a key long ago", {"typed_at": AGO_40}, IDLE, "idle for 40 min"),
+    row("an editor saved", {"edited_at": AGO_10}, ACTIVE, "a notebook or file was last saved"),
+    row("autosave", {"servers": [server(saved_at=AGO_10)]}, ACTIVE, "a notebook or file was last saved"),
+    row("an autosave long ago", {"servers": [server(saved_at=AGO_40)]}, IDLE, "idle for 40 min"),
+    row("CPU", {"history": {"cpu_rate": 60.0, "cpu_at": NOW}}, ACTIVE, "work under Jupyter, logins and tmux: 60.00"),
+    row("CPU ten minutes ago", {"history": {"cpu_at": AGO_10}}, ACTIVE, "work: last at 11:50"),
+    row("CPU long ago", {"history": {"cpu_at": AGO_40}}, IDLE, "idle for 40 min"),
+    row(
+        "a job",
         {"jobs": 1, "job": "python3", "history": {"job_at": NOW, "job_since": AGO_40}},
         ACTIVE,
         "jobs in terminals: 1 (python3)",
-        id="a job",
     ),
-    pytest.param({"history": {"job_at": AGO_10}}, ACTIVE, "jobs: last at 11:50", id="a job ended"),
-    pytest.param({"gpu_percent": 80.0, "history": {"gpu_at": NOW}}, ACTIVE, "GPU: 80 % in use", id="a GPU"),
-    pytest.param({"gpu_percent": 0.0, "history": {"gpu_at": AGO_10}}, ACTIVE, "GPU: last at 11:50", id="a GPU before"),
-    pytest.param({"gpu_percent": 0.0}, IDLE, "idle for", id="memory held on a GPU that does nothing"),
-    pytest.param({"held": True, "history": {"held_at": NOW}}, ACTIVE, "holds the keep-awake lock", id="the lock"),
-    pytest.param({"history": {"held_at": AGO_10}}, ACTIVE, "lock: last at 11:50", id="the lock was given back"),
-    pytest.param({"network": traffic(busy=[STARTS[-1]])}, ACTIVE, "network: 5000 kB/s moved", id="a download"),
-    pytest.param({"network": traffic(busy=[STARTS[-3]])}, ACTIVE, "network: last above 100 kB/s", id="one before"),
-    pytest.param({"network": traffic(busy=[STARTS[-1]], rate=100e3)}, IDLE, "idle for", id="at the network's limit"),
-    pytest.param({"network": []}, UNKNOWN, "network: CloudWatch has no data", id="no network metric"),
-    pytest.param({"network": [], "policy": Policy(network_rate=None)}, IDLE, "idle for", id="the network is off"),
-    pytest.param(
-        {"servers": [server(busy=1, kernel_active_at=AGO_40, busy_active_at=AGO_40)]}, ACTIVE, "1 busy", id="busy"
-    ),
-    pytest.param({"history": {"busy_at": AGO_10}}, ACTIVE, "last used at 11:50", id="a busy kernel went away"),
-    pytest.param({"missing": ("port 8889 hangs",)}, UNKNOWN, "asked: port 8889 hangs", id="one server of two hangs"),
-    pytest.param(
-        {"missing": ("port 8889 hangs",), "typed_at": AGO_10}, ACTIVE, "a key was last", id="one hangs, a person types"
-    ),
-    pytest.param({"missing": (GPU_UNREAD,)}, UNKNOWN, "nvidia-smi fails", id="a GPU that cannot be read"),
-    pytest.param({"missing": (GPU_UNREAD,), "policy": Policy(gpu_percent=None)}, IDLE, "idle for", id="which is off"),
-    pytest.param({"history": {"readings": 2}}, ACTIVE, "1 more answer of the workstation", id="two answers in a row"),
-    pytest.param({"history": {"readings": 3}}, IDLE, "idle for", id="three answers in a row"),
+    row("a job ended", {"history": {"job_at": AGO_10}}, ACTIVE, "jobs: last at 11:50"),
+    row("a GPU", {"gpu_percent": 80.0, "history": {"gpu_at": NOW}}, ACTIVE, "GPU: 80 % in use"),
+    row("a GPU before", {"gpu_percent": 0.0, "history": {"gpu_at": AGO_10}}, ACTIVE, "GPU: last at 11:50"),
+    row("memory held on a GPU that does nothing", {"gpu_percent": 0.0}, IDLE, "idle for"),
+    row("the lock", {"held": True, "history": {"held_at": NOW}}, ACTIVE, "holds the keep-awake lock"),
+    row("the lock was given back", {"history": {"held_at": AGO_10}}, ACTIVE, "lock: last at 11:50"),
+    row("a download", {"network": traffic(busy=[STARTS[-1]])}, ACTIVE, "network: 5000 kB/s moved"),
+    row("one before", {"network": traffic(busy=[STARTS[-3]])}, ACTIVE, "network: last above 100 kB/s"),
+    row("at the network's limit", {"network": traffic(busy=[STARTS[-1]], rate=100e3)}, IDLE, "idle for"),
+    row("no network metric", {"network": []}, UNKNOWN, "network: CloudWatch has no data"),
+    row("the network is off", {"network": [], "policy": Policy(network_rate=None)}, IDLE, "idle for"),
+    row("busy", {"servers": [server(busy=1, kernel_active_at=AGO_40, busy_active_at=AGO_40)]}, ACTIVE, "1 busy"),
+    row("a busy kernel went away", {"history": {"busy_at": AGO_10}}, ACTIVE, "last used at 11:50"),
+    row("one server of two hangs", {"missing": ("port 8889 hangs",)}, UNKNOWN, "asked: port 8889 hangs"),
+    row("one hangs, a person types", {"missing": ("port 8889 hangs",), "typed_at": AGO_10}, ACTIVE, "a key was last"),
+    row("a GPU that cannot be read", {"missing": (GPU_UNREAD,)}, UNKNOWN, "nvidia-smi fails"),
+    row("which is off", {"missing": (GPU_UNREAD,), "policy": Policy(gpu_percent=None)}, IDLE, "idle for"),
+    row("two answers in a row", {"history": {"readings": 2}}, ACTIVE, "1 more answer of the workstation"),
+    row("three answers in a row", {"history": {"readings": 3}}, IDLE, "idle for"),
 ]
 
 
@@ -115,33 +109,19 @@ STUCK = server(busy=1, kernel_active_at=LONG_AGO, busy_active_at=LONG_AGO)
 @pytest.mark.parametrize(
     ("what", "kind"),
     [
-        pytest.param({"servers": [STUCK]}, ACTIVE, id="a cell that waits for input counts"),
-        pytest.param({"servers": [STUCK], "policy": OLD}, IDLE, id="until the owner says for how long"),
-        pytest.param(
-            {"servers": [STUCK], "policy": OLD, "history": {"cpu_at": AGO_40}}, ACTIVE, id="it computed since"
+        row("a cell that waits for input counts", {"servers": [STUCK]}, ACTIVE),
+        row("until the owner says for how long", {"servers": [STUCK], "policy": OLD}, IDLE),
+        row("it computed since", {"servers": [STUCK], "policy": OLD, "history": {"cpu_at": AGO_40}}, ACTIVE),
+        row("its GPU did", {"servers": [STUCK], "policy": OLD, "history": {"gpu_at": AGO_40}}, ACTIVE),
+        row("it has said something", {"servers": [replace(STUCK, busy_active_at=AGO_40)], "policy": OLD}, ACTIVE),
+        row("a page that polls counts", {"servers": [POLLED], "history": {"steady_since": LONG_AGO}}, ACTIVE),
+        row("it is forgotten too", {"servers": [POLLED], "history": {"steady_since": LONG_AGO}, "policy": OLD}, IDLE),
+        row("not so soon either", {"servers": [POLLED], "history": {"steady_since": AGO_40}, "policy": OLD}, ACTIVE),
+        row("a job counts", {"jobs": 1, "history": {"job_at": NOW, "job_since": LONG_AGO}}, ACTIVE),
+        row(
+            "and is forgotten too", {"jobs": 1, "history": {"job_at": NOW, "job_since": LONG_AGO}, "policy": OLD}, IDLE
         ),
-        pytest.param({"servers": [STUCK], "policy": OLD, "history": {"gpu_at": AGO_40}}, ACTIVE, id="its GPU did"),
-        pytest.param(
-            {"servers": [replace(STUCK, busy_active_at=AGO_40)], "policy": OLD}, ACTIVE, id="it has said something"
-        ),
-        pytest.param(
-            {"servers": [POLLED], "history": {"steady_since": LONG_AGO}}, ACTIVE, id="a page that polls counts"
-        ),
-        pytest.param(
-            {"servers": [POLLED], "history": {"steady_since": LONG_AGO}, "policy": OLD}, IDLE, id="it is forgotten too"
-        ),
-        pytest.param(
-            {"servers": [POLLED], "history": {"steady_since": AGO_40}, "policy": OLD}, ACTIVE, id="not so soon either"
-        ),
-        pytest.param({"jobs": 1, "history": {"job_at": NOW, "job_since": LONG_AGO}}, ACTIVE, id="a job counts"),
-        pytest.param(
-            {"jobs": 1, "history": {"job_at": NOW, "job_since": LONG_AGO}, "policy": OLD},
-            IDLE,
-            id="and is forgotten too",
-        ),
-        pytest.param(
-            {"jobs": 1, "history": {"job_at": NOW, "job_since": AGO_40}, "policy": OLD}, ACTIVE, id="not so soon"
-        ),
+        row("not so soon", {"jobs": 1, "history": {"job_at": NOW, "job_since": AGO_40}, "policy": OLD}, ACTIVE),
     ],
 )
 def test_what_is_stuck_counts_for_as_long_as_the_owner_says(what: dict[str, Any], kind: VerdictKind) -> None:
@@ -149,13 +129,13 @@ def test_what_is_stuck_counts_for_as_long_as_the_owner_says(what: dict[str, Any]
 
 
 WEAK: list[Any] = [
-    pytest.param({"servers": [server(connections=1)]}, "tabs", id="a connected tab"),
-    pytest.param({"servers": [server(server_active_at=NOW - timedelta(seconds=59))]}, "tabs", id="a tab that polls"),
-    pytest.param({"servers": [server(terminals=1, terminal_active_at=AGO_10)]}, "terminals", id="top was left open"),
-    pytest.param({"logins": 1}, "logins", id="an SSH connection kept alive"),
-    pytest.param({"editors": 1}, "editors", id="VS Code was left open"),
-    pytest.param({"multiplexers": 1}, "tmux", id="tmux"),
-    pytest.param({"kernels": 1}, "lone kernels", id="a kernel of VS Code"),
+    row("a connected tab", {"servers": [server(connections=1)]}, "tabs"),
+    row("a tab that polls", {"servers": [server(server_active_at=NOW - timedelta(seconds=59))]}, "tabs"),
+    row("top was left open", {"servers": [server(terminals=1, terminal_active_at=AGO_10)]}, "terminals"),
+    row("an SSH connection kept alive", {"logins": 1}, "logins"),
+    row("VS Code was left open", {"editors": 1}, "editors"),
+    row("tmux", {"multiplexers": 1}, "tmux"),
+    row("a kernel of VS Code", {"kernels": 1}, "lone kernels"),
 ]
 
 
@@ -233,12 +213,12 @@ def test_every_signal_is_told_with_value_threshold_and_moment() -> None:
 @pytest.mark.parametrize(
     ("what", "stop_at"),
     [
-        pytest.param({}, NOW, id="idle: now"),
-        pytest.param({"typed_at": AGO_10}, NOW + minutes(20), id="quiet: at the window's end"),
-        pytest.param({"typed_at": AGO_10, "logins": 1}, NOW + minutes(50), id="with a weak sign: later"),
-        pytest.param({"jobs": 1, "history": {"job_at": NOW}}, None, id="at work: not in sight"),
-        pytest.param({"missing": ("it hangs",)}, None, id="unknown: never"),
-        pytest.param({"missing": ("it hangs",), "typed_at": AGO_10}, None, id="it will be unknown then"),
+        row("idle: now", {}, NOW),
+        row("quiet: at the window's end", {"typed_at": AGO_10}, NOW + minutes(20)),
+        row("with a weak sign: later", {"typed_at": AGO_10, "logins": 1}, NOW + minutes(50)),
+        row("at work: not in sight", {"jobs": 1, "history": {"job_at": NOW}}, None),
+        row("unknown: never", {"missing": ("it hangs",)}, None),
+        row("it will be unknown then", {"missing": ("it hangs",), "typed_at": AGO_10}, None),
     ],
 )
 def test_when_it_would_stop_if_nothing_new_is_seen(what: dict[str, Any], stop_at: datetime | None) -> None:

@@ -13,7 +13,7 @@ from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.schedule import parse_schedule
 from autostop.settings import Policy
 from autostop.sleep.intent import By
-from tests.build import minutes
+from tests.build import minutes, row
 
 NOW = datetime(2026, 3, 2, 18, 30, tzinfo=UTC)
 BEGAN = NOW - timedelta(hours=9)
@@ -220,15 +220,15 @@ def answered(ago: timedelta) -> Reading:
 @pytest.mark.parametrize(
     ("answer", "wanted_at", "may_ask", "has_asked", "expected"),
     [
-        pytest.param(None, LATELY, True, False, LastLook.ASK, id="nobody asked yet"),
-        pytest.param(None, LATELY, True, True, LastLook.WAIT, id="asked just now"),
-        pytest.param(None, LATELY, False, False, LastLook.MEASURE, id="the owner lets nobody ask"),
-        pytest.param(answered(minutes(1)), LATELY, True, False, LastLook.MEASURE, id="an answer a minute old"),
-        pytest.param(answered(minutes(1) + SECOND), LATELY, True, False, LastLook.ASK, id="older"),
-        pytest.param(answered(minutes(5)), LONG_AGO + SECOND, True, True, LastLook.WAIT, id="old, wanted lately"),
-        pytest.param(answered(minutes(5)), LONG_AGO, True, False, LastLook.MEASURE, id="old, wanted ten minutes ago"),
-        pytest.param(answered(minutes(5) + SECOND), LONG_AGO, True, False, LastLook.ASK, id="older still"),
-        pytest.param(Unknown(NOW, "no agent"), LATELY, True, True, LastLook.MEASURE, id="an answer that says nothing"),
+        row("nobody asked yet", None, LATELY, True, False, LastLook.ASK),
+        row("asked just now", None, LATELY, True, True, LastLook.WAIT),
+        row("the owner lets nobody ask", None, LATELY, False, False, LastLook.MEASURE),
+        row("an answer a minute old", answered(minutes(1)), LATELY, True, False, LastLook.MEASURE),
+        row("older", answered(minutes(1) + SECOND), LATELY, True, False, LastLook.ASK),
+        row("old, wanted lately", answered(minutes(5)), LONG_AGO + SECOND, True, True, LastLook.WAIT),
+        row("old, wanted ten minutes ago", answered(minutes(5)), LONG_AGO, True, False, LastLook.MEASURE),
+        row("older still", answered(minutes(5) + SECOND), LONG_AGO, True, False, LastLook.ASK),
+        row("an answer that says nothing", Unknown(NOW, "no agent"), LATELY, True, True, LastLook.MEASURE),
     ],
 )
 def test_before_a_stop_a_fresh_answer_is_waited_for(

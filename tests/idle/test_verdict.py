@@ -16,7 +16,7 @@ from autostop.idle.reading import Reading, Server, Unknown
 from autostop.idle.signs import ANSWER_VALID_FOR, METRIC_DELAY, Activity, Sample
 from autostop.idle.verdict import VerdictKind, assess
 from autostop.settings import Policy
-from tests.build import minutes, reading, server
+from tests.build import minutes, reading, row, server
 
 LAUNCHED = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -68,247 +68,200 @@ def fresh(at: datetime, since_launch: datetime = LAUNCHED) -> Look:
 
 
 ROWS = [
-    pytest.param(QUIET, IDLE, "idle for 3 h 45 min (since 08:15 UTC)", id="quiet"),
+    row("quiet", QUIET, IDLE, "idle for 3 h 45 min (since 08:15 UTC)"),
     # The owner's word.
-    pytest.param(QUIET.under(idle_after=None), ACTIVE, "idle-after = off", id="idle-after is off"),
-    pytest.param(QUIET.but(kept_awake_until=NOW + SECOND), ACTIVE, "the owner keeps it awake", id="kept awake"),
-    pytest.param(QUIET.but(kept_awake_until=NOW), IDLE, "idle for", id="the promise ends now"),
-    pytest.param(QUIET.but(kept_awake_until=NOW - SECOND), IDLE, "idle for", id="the promise has passed"),
+    row("idle-after is off", QUIET.under(idle_after=None), ACTIVE, "idle-after = off"),
+    row("kept awake", QUIET.but(kept_awake_until=NOW + SECOND), ACTIVE, "the owner keeps it awake"),
+    row("the promise ends now", QUIET.but(kept_awake_until=NOW), IDLE, "idle for"),
+    row("the promise has passed", QUIET.but(kept_awake_until=NOW - SECOND), IDLE, "idle for"),
     # Launch, grace, window.
-    pytest.param(fresh(LAUNCHED - SECOND), ACTIVE, "grace", id="clock behind the launch"),
-    pytest.param(
-        fresh(LAUNCHED - SECOND).under(grace=minutes(0)), ACTIVE, "it was started 0 s ago", id="clock behind, no grace"
-    ),
-    pytest.param(fresh(LAUNCHED + minutes(15) - SECOND), ACTIVE, "grace", id="just before the end of grace"),
-    pytest.param(fresh(LAUNCHED + minutes(15)), ACTIVE, "quiet for 0 s of 30 min", id="grace has just ended"),
-    pytest.param(fresh(LAUNCHED + minutes(45) - SECOND), ACTIVE, "quiet for 29 min 59 s", id="just before idle_after"),
-    pytest.param(fresh(LAUNCHED + minutes(45)), IDLE, "idle for 30 min", id="exactly idle_after"),
-    pytest.param(fresh(LAUNCHED + minutes(50)), IDLE, "idle for 35 min", id="after idle_after"),
-    pytest.param(
-        fresh(LAUNCHED + minutes(30)).under(grace=minutes(0)),
-        IDLE,
-        "idle for 30 min",
-        id="no grace, exactly idle_after",
-    ),
+    row("clock behind the launch", fresh(LAUNCHED - SECOND), ACTIVE, "grace"),
+    row("clock behind, no grace", fresh(LAUNCHED - SECOND).under(grace=minutes(0)), ACTIVE, "it was started 0 s ago"),
+    row("just before the end of grace", fresh(LAUNCHED + minutes(15) - SECOND), ACTIVE, "grace"),
+    row("grace has just ended", fresh(LAUNCHED + minutes(15)), ACTIVE, "quiet for 0 s of 30 min"),
+    row("just before idle_after", fresh(LAUNCHED + minutes(45) - SECOND), ACTIVE, "quiet for 29 min 59 s"),
+    row("exactly idle_after", fresh(LAUNCHED + minutes(45)), IDLE, "idle for 30 min"),
+    row("after idle_after", fresh(LAUNCHED + minutes(50)), IDLE, "idle for 35 min"),
+    row("no grace, exactly idle_after", fresh(LAUNCHED + minutes(30)).under(grace=minutes(0)), IDLE, "idle for 30 min"),
     # A start that was asked for while it ran: whoever asks is there.
-    pytest.param(QUIET.but(started_at=NOW - minutes(15) + SECOND), ACTIVE, "grace", id="asked for just now"),
-    pytest.param(QUIET.but(started_at=NOW - minutes(45) + SECOND), ACTIVE, "quiet for 29 min", id="asked for lately"),
-    pytest.param(QUIET.but(started_at=NOW - minutes(45)), IDLE, "idle for 30 min", id="asked for long ago"),
-    pytest.param(QUIET.but(started_at=LAUNCHED - minutes(5)), IDLE, "since 08:15", id="asked for before the launch"),
+    row("asked for just now", QUIET.but(started_at=NOW - minutes(15) + SECOND), ACTIVE, "grace"),
+    row("asked for lately", QUIET.but(started_at=NOW - minutes(45) + SECOND), ACTIVE, "quiet for 29 min"),
+    row("asked for long ago", QUIET.but(started_at=NOW - minutes(45)), IDLE, "idle for 30 min"),
+    row("asked for before the launch", QUIET.but(started_at=LAUNCHED - minutes(5)), IDLE, "since 08:15"),
     # Processor.
-    pytest.param(QUIET.but(processor=[]), UNKNOWN, "no data since the start", id="no metrics"),
-    pytest.param(
+    row("no metrics", QUIET.but(processor=[]), UNKNOWN, "no data since the start"),
+    row(
+        "metrics of the launch before",
         QUIET.but(processor=processor(LAUNCHED, LAUNCHED - minutes(300))),
         UNKNOWN,
         "no data since the start",
-        id="metrics of the launch before",
     ),
-    pytest.param(
+    row(
+        "work before the launch is no work of now",
         QUIET.but(processor=processor(busy=[LAUNCHED - PERIOD], since=LAUNCHED - minutes(300))),
         IDLE,
         "since 08:15",
-        id="work before the launch is no work of now",
     ),
-    pytest.param(
-        QUIET.but(processor=processor(NOW - STALE)), IDLE, "idle for", id="the newest metrics are just young enough"
-    ),
-    pytest.param(
-        QUIET.but(processor=processor(NOW - STALE)).at(NOW + SECOND), UNKNOWN, "no data since 11:45", id="stale metrics"
-    ),
-    pytest.param(
+    row("the newest metrics are just young enough", QUIET.but(processor=processor(NOW - STALE)), IDLE, "idle for"),
+    row("stale metrics", QUIET.but(processor=processor(NOW - STALE)).at(NOW + SECOND), UNKNOWN, "no data since 11:45"),
+    row(
+        "busy, but stale",
         QUIET.but(processor=[*processor(NOW - STALE - PERIOD), Sample(NOW - STALE - PERIOD, 9.0)]).at(NOW + SECOND),
         UNKNOWN,
         "no data since 11:45",
-        id="busy, but stale",
     ),
-    pytest.param(
-        QUIET.but(processor=processor(busy=[NOW - PERIOD])), ACTIVE, "1.00 cores in use, more than 0.25", id="busy now"
-    ),
-    pytest.param(
+    row("busy now", QUIET.but(processor=processor(busy=[NOW - PERIOD])), ACTIVE, "1.00 cores in use, more than 0.25"),
+    row(
+        "a period that is not over says nothing yet",
         QUIET.but(processor=[*processor(NOW - PERIOD, busy=[NOW - minutes(40)]), Sample(NOW - minutes(2), 0.0)]),
         IDLE,
         "idle for 35 min",
-        id="a period that is not over says nothing yet",
     ),
-    pytest.param(
+    row(
+        "nor does it lengthen what was seen",
         QUIET.but(processor=[*processor(NOW - minutes(10), busy=[NOW - minutes(40)]), Sample(NOW - minutes(2), 0.0)]),
         ACTIVE,
         "quiet for 25 min of 30 min as far as can be seen yet",
-        id="nor does it lengthen what was seen",
     ),
-    pytest.param(
+    row(
+        "unless it shows work already",
         QUIET.but(processor=[*processor(), Sample(NOW - minutes(2), 2.0)]),
         ACTIVE,
         "2.00 cores in use",
-        id="unless it shows work already",
     ),
-    pytest.param(QUIET.but(worked_at=NOW - minutes(10)), ACTIVE, "work was seen then", id="what showed it is gone"),
-    pytest.param(QUIET.but(worked_at=NOW - minutes(30)), IDLE, "idle for 30 min", id="what showed it is long gone"),
-    pytest.param(
-        QUIET.but(processor=[*processor()[:-1], Sample(NOW - PERIOD, 0.25)]), IDLE, "idle for", id="at the threshold"
+    row("what showed it is gone", QUIET.but(worked_at=NOW - minutes(10)), ACTIVE, "work was seen then"),
+    row("what showed it is long gone", QUIET.but(worked_at=NOW - minutes(30)), IDLE, "idle for 30 min"),
+    row("at the threshold", QUIET.but(processor=[*processor()[:-1], Sample(NOW - PERIOD, 0.25)]), IDLE, "idle for"),
+    row("just above it", QUIET.but(processor=[*processor()[:-1], Sample(NOW - PERIOD, 0.2501)]), ACTIVE, "0.25 cores"),
+    row("busy inside the window", QUIET.but(processor=processor(busy=[NOW - minutes(30)])), ACTIVE, "last above"),
+    row(
+        "busy just before the window", QUIET.but(processor=processor(busy=[NOW - minutes(35)])), IDLE, "idle for 30 min"
     ),
-    pytest.param(
-        QUIET.but(processor=[*processor()[:-1], Sample(NOW - PERIOD, 0.2501)]), ACTIVE, "0.25 cores", id="just above it"
-    ),
-    pytest.param(
-        QUIET.but(processor=processor(busy=[NOW - minutes(30)])), ACTIVE, "last above", id="busy inside the window"
-    ),
-    pytest.param(
-        QUIET.but(processor=processor(busy=[NOW - minutes(35)])),
-        IDLE,
-        "idle for 30 min",
-        id="busy just before the window",
-    ),
-    pytest.param(
+    row(
+        "the window is not seen to its end yet",
         QUIET.but(processor=processor(NOW - minutes(10), busy=[NOW - minutes(40)])),
         ACTIVE,
         "quiet for 25 min of 30 min as far as can be seen yet",
-        id="the window is not seen to its end yet",
     ),
-    pytest.param(
+    row(
+        "seen long enough, the newest period is not published",
         QUIET.but(processor=processor(NOW - minutes(5), busy=[NOW - minutes(40)])),
         IDLE,
         "idle for 35 min",
-        id="seen long enough, the newest period is not published",
     ),
-    pytest.param(
-        QUIET.but(processor=processor(missing=[NOW - minutes(15)])),
-        UNKNOWN,
-        "gap before 11:50",
-        id="a gap in the window",
+    row(
+        "a gap in the window", QUIET.but(processor=processor(missing=[NOW - minutes(15)])), UNKNOWN, "gap before 11:50"
     ),
-    pytest.param(
-        QUIET.but(processor=processor(missing=[NOW - minutes(35)])),
-        IDLE,
-        "idle for 30 min",
-        id="a gap before the window",
+    row(
+        "a gap before the window", QUIET.but(processor=processor(missing=[NOW - minutes(35)])), IDLE, "idle for 30 min"
     ),
-    pytest.param(
+    row(
+        "a gap at the beginning of the window",
         QUIET.but(processor=processor(missing=[NOW - minutes(30)])),
         ACTIVE,
         "quiet for 25 min",
-        id="a gap at the beginning of the window",
     ),
-    pytest.param(
-        QUIET.but(processor=processor(missing=[NOW - minutes(25)])), UNKNOWN, "gap before 11:40", id="a gap well inside"
-    ),
-    pytest.param(
+    row("a gap well inside", QUIET.but(processor=processor(missing=[NOW - minutes(25)])), UNKNOWN, "gap before 11:40"),
+    row(
+        "work before a gap in the window",
         QUIET.but(processor=processor(missing=[NOW - minutes(10)], busy=[NOW - minutes(15)])),
         ACTIVE,
         "last above",
-        id="work before a gap in the window",
     ),
-    pytest.param(
+    row(
+        "no data of the first hours",
         QUIET.but(processor=processor(since=NOW - minutes(20))),
         UNKNOWN,
         "gap before 11:40",
-        id="no data of the first hours",
     ),
-    pytest.param(
+    row(
+        "the period of the launch is not counted",
         replace(
             fresh(LAUNCHED + minutes(50)), activity=Activity(LAUNCHED, processor(LAUNCHED + minutes(50))[1:], None)
         ),
         IDLE,
         "idle for",
-        id="the period of the launch is not counted",
     ),
     # Jupyter.
-    pytest.param(QUIET.but(answer=None), IDLE, "idle for", id="nobody asks"),
-    pytest.param(
-        QUIET.but(answer=None, processor=processor(busy=[NOW - PERIOD])), ACTIVE, "cores", id="nobody asks, busy"
-    ),
-    pytest.param(QUIET.but(answer=None, processor=[]), UNKNOWN, "no data", id="nobody asks, no metrics"),
-    pytest.param(QUIET.but(answer=Unknown(NOW, "it hangs")), UNKNOWN, "asked: it hangs", id="no readable answer"),
-    pytest.param(
+    row("nobody asks", QUIET.but(answer=None), IDLE, "idle for"),
+    row("nobody asks, busy", QUIET.but(answer=None, processor=processor(busy=[NOW - PERIOD])), ACTIVE, "cores"),
+    row("nobody asks, no metrics", QUIET.but(answer=None, processor=[]), UNKNOWN, "no data"),
+    row("no readable answer", QUIET.but(answer=Unknown(NOW, "it hangs")), UNKNOWN, "asked: it hangs"),
+    row(
+        "no readable answer, busy",
         QUIET.but(answer=Unknown(NOW, "it hangs"), processor=processor(busy=[NOW - PERIOD])),
         ACTIVE,
         "cores in use",
-        id="no readable answer, busy",
     ),
-    pytest.param(
+    row(
+        "no readable answer, but work in the window",
         QUIET.but(answer=Unknown(NOW, "it hangs"), processor=processor(busy=[NOW - minutes(20)])),
         ACTIVE,
         "last above",
-        id="no readable answer, but work in the window",
     ),
-    pytest.param(
-        QUIET.but(answer=reading(NOW - ANSWER_VALID_FOR)), IDLE, "idle for", id="the answer is just young enough"
-    ),
-    pytest.param(
-        QUIET.but(answer=reading(NOW - ANSWER_VALID_FOR - SECOND)), UNKNOWN, "last answer", id="the answer is too old"
-    ),
-    pytest.param(
+    row("the answer is just young enough", QUIET.but(answer=reading(NOW - ANSWER_VALID_FOR)), IDLE, "idle for"),
+    row("the answer is too old", QUIET.but(answer=reading(NOW - ANSWER_VALID_FOR - SECOND)), UNKNOWN, "last answer"),
+    row(
+        "the answer is from before the launch",
         Look(Activity(NOW - minutes(5), processor(since=NOW - minutes(5)), reading(NOW - minutes(6)))).under(
             grace=minutes(0), idle_after=minutes(5)
         ),
         UNKNOWN,
         "last answer is from 11:54",
-        id="the answer is from before the launch",
     ),
-    pytest.param(QUIET.but(answer=Reading(NOW, ())), IDLE, "idle for", id="no Jupyter runs"),
-    pytest.param(
+    row("no Jupyter runs", QUIET.but(answer=Reading(NOW, ())), IDLE, "idle for"),
+    row(
+        "a silent cell moves no timestamp",
         QUIET.but(answer=reading(NOW, server(busy=1, kernel_active_at=LAUNCHED))),
         ACTIVE,
         "1 busy kernel",
-        id="a silent cell moves no timestamp",
     ),
-    pytest.param(
+    row(
+        "busy kernels on the second server",
         QUIET.but(answer=reading(NOW, server(), server(busy=2, kernel_active_at=LAUNCHED))),
         ACTIVE,
         "2 busy kernels",
-        id="busy kernels on the second server",
     ),
-    pytest.param(
+    row(
+        "starting for ever is not work",
         QUIET.but(answer=reading(NOW, server(starting=3, kernel_active_at=LAUNCHED))),
         IDLE,
         "idle for",
-        id="starting for ever is not work",
     ),
-    pytest.param(
+    row(
+        "started just now is use",
         QUIET.but(answer=reading(NOW, server(starting=1, kernel_active_at=NOW - minutes(3)))),
         ACTIVE,
         "last used at 11:57",
-        id="started just now is use",
     ),
-    pytest.param(
-        QUIET.but(answer=reading(NOW, server(other=1, kernel_active_at=LAUNCHED))), IDLE, "idle for", id="dead kernels"
-    ),
-    pytest.param(
-        QUIET.but(answer=reading(NOW, used(NOW - minutes(30)))), IDLE, "idle for 30 min", id="used idle_after ago"
-    ),
-    pytest.param(
+    row("dead kernels", QUIET.but(answer=reading(NOW, server(other=1, kernel_active_at=LAUNCHED))), IDLE, "idle for"),
+    row("used idle_after ago", QUIET.but(answer=reading(NOW, used(NOW - minutes(30)))), IDLE, "idle for 30 min"),
+    row(
+        "used just inside the window",
         QUIET.but(answer=reading(NOW, used(NOW - minutes(30) + SECOND))),
         ACTIVE,
         "quiet for 29 min 59 s of 30 min: Jupyter: last used at 11:30 UTC",
-        id="used just inside the window",
     ),
-    pytest.param(
+    row(
+        "a terminal was used, and over the network nothing else tells of it",
         QUIET.but(answer=reading(NOW, server(terminals=1, terminal_active_at=NOW - minutes(10)))),
         ACTIVE,
         "last shown in one at 11:50",
-        id="a terminal was used, and over the network nothing else tells of it",
     ),
-    pytest.param(
+    row(
+        "the newest of two servers counts",
         QUIET.but(answer=reading(NOW, used(NOW - minutes(60)), used(NOW - minutes(10)))),
         ACTIVE,
         "last used at 11:50",
-        id="the newest of two servers counts",
     ),
-    pytest.param(
+    row(
+        "used since the answer, for all we know",
         QUIET.but(answer=reading(NOW - minutes(10), used(NOW - minutes(35)))),
         ACTIVE,
         "quiet for 25 min of 30 min as far as can be seen yet",
-        id="used since the answer, for all we know",
     ),
-    pytest.param(
-        QUIET.but(answer=reading(NOW, used(LAUNCHED - minutes(600)))), IDLE, "since 08:15", id="used before the launch"
-    ),
-    pytest.param(
-        QUIET.but(answer=reading(NOW + minutes(2), used(NOW + minutes(2)))),
-        ACTIVE,
-        "last used",
-        id="its clock is ahead",
-    ),
+    row("used before the launch", QUIET.but(answer=reading(NOW, used(LAUNCHED - minutes(600)))), IDLE, "since 08:15"),
+    row("its clock is ahead", QUIET.but(answer=reading(NOW + minutes(2), used(NOW + minutes(2)))), ACTIVE, "last used"),
 ]
 
 
@@ -323,19 +276,17 @@ def test_the_verdict(look: Look, kind: VerdictKind, headline: str) -> None:
 @pytest.mark.parametrize(
     ("look", "due_at"),
     [
-        pytest.param(QUIET.but(kept_awake_until=NOW + minutes(60)), NOW + minutes(60), id="the promise ends"),
-        pytest.param(fresh(LAUNCHED + minutes(5)), LAUNCHED + minutes(45), id="grace and then the window"),
-        pytest.param(
-            QUIET.but(answer=reading(NOW, used(NOW - minutes(10)))), NOW + minutes(20), id="the window's rest"
-        ),
-        pytest.param(
+        row("the promise ends", QUIET.but(kept_awake_until=NOW + minutes(60)), NOW + minutes(60)),
+        row("grace and then the window", fresh(LAUNCHED + minutes(5)), LAUNCHED + minutes(45)),
+        row("the window's rest", QUIET.but(answer=reading(NOW, used(NOW - minutes(10)))), NOW + minutes(20)),
+        row(
+            "when what is missing will have been seen",
             QUIET.but(processor=processor(NOW - minutes(10), busy=[NOW - minutes(40)])),
             NOW + minutes(5),
-            id="when what is missing will have been seen",
         ),
-        pytest.param(QUIET.but(processor=processor(busy=[NOW - PERIOD])), None, id="at work"),
-        pytest.param(QUIET.under(idle_after=None), None, id="never"),
-        pytest.param(QUIET.but(processor=[]), None, id="unknown"),
+        row("at work", QUIET.but(processor=processor(busy=[NOW - PERIOD])), None),
+        row("never", QUIET.under(idle_after=None), None),
+        row("unknown", QUIET.but(processor=[]), None),
     ],
 )
 def test_when_the_answer_changes_if_nothing_new_is_seen(look: Look, due_at: datetime | None) -> None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from autostop.aws.probes import _script
 from autostop.idle.reading import Reading, Unknown, parse_reading
 from autostop.probe import probe
+from tests.build import row
 from tests.probe.jupyter_servers import (
     PASSWORD,
     STATUS,
@@ -223,17 +224,17 @@ def a_dead_process() -> int:
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"pid": a_dead_process}, id="its process is gone"),
-        pytest.param({"pid": os.getppid}, id="another process has its number"),
-        pytest.param({"port": 1}, id="its process does not listen there"),
-        pytest.param({"port": True}, id="port true"),
-        pytest.param({"port": 70_000}, id="port too high"),
-        pytest.param({"pid": -1}, id="pid negative"),
-        pytest.param({"pid": "self"}, id="pid a word"),
-        pytest.param({"token": None}, id="no token"),
-        pytest.param({"base_url": 1}, id="base_url a number"),
-        pytest.param({"secure": "no"}, id="secure a word"),
-        pytest.param({"sock": 1}, id="socket a number"),
+        row("its process is gone", {"pid": a_dead_process}),
+        row("another process has its number", {"pid": os.getppid}),
+        row("its process does not listen there", {"port": 1}),
+        row("port true", {"port": True}),
+        row("port too high", {"port": 70_000}),
+        row("pid negative", {"pid": -1}),
+        row("pid a word", {"pid": "self"}),
+        row("no token", {"token": None}),
+        row("base_url a number", {"base_url": 1}),
+        row("secure a word", {"secure": "no"}),
+        row("socket a number", {"sock": 1}),
     ],
 )
 def test_a_runtime_file_that_is_wrong_is_left_out_and_no_token_is_sent(
@@ -375,12 +376,12 @@ def test_servers_that_misbehave_are_told_apart_in_one_deadline(
 @pytest.mark.parametrize(
     ("kernels", "terminals", "status"),
     [
-        pytest.param(b"not json", [], "bad", id="not JSON"),
-        pytest.param({"message": "hello"}, [], "bad", id="not a list"),
-        pytest.param([IDLE, {}], [], "bad", id="a kernel without a state"),
-        pytest.param([IDLE], [{"name": "1"}], "bad", id="a terminal without a time"),
-        pytest.param(b"[]" + b" " * 1_000_000, [], "bad", id="more than a megabyte"),
-        pytest.param([BUSY], [TERMINAL], "ok", id="a good one"),
+        row("not JSON", b"not json", [], "bad"),
+        row("not a list", {"message": "hello"}, [], "bad"),
+        row("a kernel without a state", [IDLE, {}], [], "bad"),
+        row("a terminal without a time", [IDLE], [{"name": "1"}], "bad"),
+        row("more than a megabyte", b"[]" + b" " * 1_000_000, [], "bad"),
+        row("a good one", [BUSY], [TERMINAL], "ok"),
     ],
 )
 def test_an_answer_that_is_not_understood_is_bad(
@@ -598,12 +599,12 @@ def test_kernels_are_counted_by_state() -> None:
 @pytest.mark.parametrize(
     ("kernels", "together"),
     [
-        pytest.param([], 0, id="no kernel"),
-        pytest.param([(0, STAMP)], 0, id="nobody is connected"),
-        pytest.param([(1, STAMP)], 1, id="one kernel"),
-        pytest.param([(1, STAMP), (2, "2026-11-23T09:00:00.9Z")], 1, id="within a second"),
-        pytest.param([(1, STAMP), (1, "2026-11-23T09:00:01Z")], 0, id="the next second"),
-        pytest.param([(1, STAMP), (0, "2026-11-23T08:00:00Z")], 1, id="the other has no connection"),
+        row("no kernel", [], 0),
+        row("nobody is connected", [(0, STAMP)], 0),
+        row("one kernel", [(1, STAMP)], 1),
+        row("within a second", [(1, STAMP), (2, "2026-11-23T09:00:00.9Z")], 1),
+        row("the next second", [(1, STAMP), (1, "2026-11-23T09:00:01Z")], 0),
+        row("the other has no connection", [(1, STAMP), (0, "2026-11-23T08:00:00Z")], 1),
     ],
 )
 def test_kernels_that_a_browser_touched_together_are_told(kernels: list[tuple[int, str]], together: int) -> None:

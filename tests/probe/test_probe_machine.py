@@ -19,6 +19,7 @@ import pytest
 import websocket
 
 from autostop.probe import probe
+from tests.build import row
 from tests.probe.jupyter_servers import FalseServer, RealServers, answering, wait_for
 
 SOURCE = Path(probe.__file__).read_bytes()
@@ -459,35 +460,33 @@ LAB = "/opt/conda/bin/python3.12 /opt/conda/bin/jupyter-lab"
 @pytest.mark.parametrize(
     ("tree", "expected"),
     [
-        pytest.param([made(1, 0, "uv run jupyter", TTY), made(2, 1, LAB, TTY)], {"jobs": 0, "cpu": 1.0}, id="uv waits"),
-        pytest.param([made(2, 0, LAB, TTY), made(3, 2, "node lsp.js", TTY)], {"jobs": 0, "cpu": 1.0}, id="a helper"),
-        pytest.param(
-            [made(2, 0, LAB, TTY), made(3, 2, "cc x.c", TTY + 1)], {"jobs": 1, "job": "cc"}, id="its terminal"
-        ),
-        pytest.param([made(2, 0, LAB), made(3, 2, LAB), made(4, 3, "cc x.c")], {"cpu": 1.0}, id="a server that forks"),
-        pytest.param([made(2, 0, "R --no-save", TTY)], {"jobs": 0}, id="the prompt of R"),
-        pytest.param([made(2, 0, "R --file=x.R", TTY)], {"jobs": 1}, id="R with a file"),
-        pytest.param([made(2, 0, "python3 /usr/bin/ipython --pylab", TTY)], {"jobs": 0}, id="the prompt of IPython"),
-        pytest.param([made(2, 0, "python3 -m IPython", TTY)], {"jobs": 0}, id="the same as a module"),
-        pytest.param([made(2, 0, "python3 /usr/bin/ipython x.py", TTY)], {"jobs": 1}, id="IPython with a file"),
-        pytest.param([made(2, 0, "psql mine", TTY)], {"jobs": 0}, id="the prompt of a database"),
-        pytest.param([made(2, 0, "psql mine -f load.sql", TTY)], {"jobs": 1}, id="a database that loads"),
-        pytest.param(
+        row("uv waits", [made(1, 0, "uv run jupyter", TTY), made(2, 1, LAB, TTY)], {"jobs": 0, "cpu": 1.0}),
+        row("a helper", [made(2, 0, LAB, TTY), made(3, 2, "node lsp.js", TTY)], {"jobs": 0, "cpu": 1.0}),
+        row("its terminal", [made(2, 0, LAB, TTY), made(3, 2, "cc x.c", TTY + 1)], {"jobs": 1, "job": "cc"}),
+        row("a server that forks", [made(2, 0, LAB), made(3, 2, LAB), made(4, 3, "cc x.c")], {"cpu": 1.0}),
+        row("the prompt of R", [made(2, 0, "R --no-save", TTY)], {"jobs": 0}),
+        row("R with a file", [made(2, 0, "R --file=x.R", TTY)], {"jobs": 1}),
+        row("the prompt of IPython", [made(2, 0, "python3 /usr/bin/ipython --pylab", TTY)], {"jobs": 0}),
+        row("the same as a module", [made(2, 0, "python3 -m IPython", TTY)], {"jobs": 0}),
+        row("IPython with a file", [made(2, 0, "python3 /usr/bin/ipython x.py", TTY)], {"jobs": 1}),
+        row("the prompt of a database", [made(2, 0, "psql mine", TTY)], {"jobs": 0}),
+        row("a database that loads", [made(2, 0, "psql mine -f load.sql", TTY)], {"jobs": 1}),
+        row(
+            "a kernel of an editor",
             [made(2, 0, "/h/.vscode-server/bin/1/node x"), made(3, 2, "python3 -m ipykernel_launcher -f k")],
             {"editors": 1, "kernels": 1, "cpu": 1.0},
-            id="a kernel of an editor",
         ),
-        pytest.param(
+        row(
+            "a program that an editor debugs",
             [made(2, 0, f"python3 /h/.vscode-server/extensions/debugpy/launcher {TTY} x.py", TTY)],
             {"editors": 0, "jobs": 1},
-            id="a program that an editor debugs",
         ),
-        pytest.param([made(2, 0, "R --slave --args /h/kernel-1.json")], {"kernels": 1, "cpu": 1.0}, id="a kernel of R"),
-        pytest.param([made(2, 0, LAB), made(3, 2, "R -e x kernel-1.json")], {"kernels": 0, "cpu": 1.0}, id="owned"),
-        pytest.param([made(2, 0, "SCREEN -S x"), made(3, 2, "-bash", TTY)], {"muxes": 1, "cpu": 1.0}, id="screen"),
-        pytest.param([made(2, 0, "tmux attach", TTY)], {"muxes": 0, "jobs": 0}, id="who looks at tmux"),
-        pytest.param([made(2, 2, "cc x.c", TTY)], {"jobs": 0}, id="a circle that cannot be"),
-        pytest.param([made(os.getpid(), 0, "python3 -I -", TTY)], {"jobs": 0, "cpu": 0.0}, id="the probe itself"),
+        row("a kernel of R", [made(2, 0, "R --slave --args /h/kernel-1.json")], {"kernels": 1, "cpu": 1.0}),
+        row("owned", [made(2, 0, LAB), made(3, 2, "R -e x kernel-1.json")], {"kernels": 0, "cpu": 1.0}),
+        row("screen", [made(2, 0, "SCREEN -S x"), made(3, 2, "-bash", TTY)], {"muxes": 1, "cpu": 1.0}),
+        row("who looks at tmux", [made(2, 0, "tmux attach", TTY)], {"muxes": 0, "jobs": 0}),
+        row("a circle that cannot be", [made(2, 2, "cc x.c", TTY)], {"jobs": 0}),
+        row("the probe itself", [made(os.getpid(), 0, "python3 -I -", TTY)], {"jobs": 0, "cpu": 0.0}),
     ],
 )
 def test_a_tree_of_processes(tree: list[probe.Task], expected: dict[str, object]) -> None:

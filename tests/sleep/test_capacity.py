@@ -19,7 +19,7 @@ from autostop.sleep.steps import (
     Situation,
     Wait,
 )
-from tests.build import NOW, instance, intent, minutes, seen
+from tests.build import NOW, instance, intent, minutes, row, seen
 from tests.sleep.expect import change_type, note_no_capacity, note_type, start_instance
 
 OWN, FIRST, SECOND = "m7g.xlarge", "c7g.xlarge", "r7g.xlarge"
@@ -50,38 +50,25 @@ NOTED, AS_FIRST = f"{OWN} {FIRST}", workstation(FIRST, f"{OWN} {FIRST}")
 @pytest.mark.parametrize(
     ("what", "tried", "expected"),
     [
-        pytest.param(workstation(), NO_ATTEMPTS, start_instance(), id="nothing tried"),
-        pytest.param(AS_FIRST, NO_ATTEMPTS, change_type(OWN), id="a new start: its own type again first"),
-        pytest.param(workstation(OWN, NOTED), NO_ATTEMPTS, start_instance(), id="its own type again, the note is left"),
-        pytest.param(workstation(SECOND, NOTED), NO_ATTEMPTS, start_instance(), id="a person changed the type"),
-        pytest.param(workstation(), lacked(own=1), note_type(NOTED), id="no capacity: noted before it is changed"),
-        pytest.param(workstation(OWN, NOTED), lacked(own=1), change_type(FIRST, f"{OWN} {FIRST}"), id="noted: changed"),
-        pytest.param(
-            workstation(OWN, f"{OWN} {SECOND}"), lacked(own=1), note_type(NOTED), id="an older note: noted anew"
-        ),
-        pytest.param(AS_FIRST, lacked(own=1), start_instance(), id="changed: started"),
-        pytest.param(AS_FIRST, lacked(own=1, first=1), change_type(OWN), id="to the second by way of its own"),
-        pytest.param(
-            workstation(OWN, NOTED), lacked(own=1, first=1), note_type(f"{OWN} {SECOND}"), id="the second is noted"
-        ),
-        pytest.param(
-            workstation(SECOND, f"{OWN} {SECOND}"), lacked(own=1, first=1), start_instance(), id="the second is started"
-        ),
-        pytest.param(
+        row("nothing tried", workstation(), NO_ATTEMPTS, start_instance()),
+        row("a new start: its own type again first", AS_FIRST, NO_ATTEMPTS, change_type(OWN)),
+        row("its own type again, the note is left", workstation(OWN, NOTED), NO_ATTEMPTS, start_instance()),
+        row("a person changed the type", workstation(SECOND, NOTED), NO_ATTEMPTS, start_instance()),
+        row("no capacity: noted before it is changed", workstation(), lacked(own=1), note_type(NOTED)),
+        row("noted: changed", workstation(OWN, NOTED), lacked(own=1), change_type(FIRST, f"{OWN} {FIRST}")),
+        row("an older note: noted anew", workstation(OWN, f"{OWN} {SECOND}"), lacked(own=1), note_type(NOTED)),
+        row("changed: started", AS_FIRST, lacked(own=1), start_instance()),
+        row("to the second by way of its own", AS_FIRST, lacked(own=1, first=1), change_type(OWN)),
+        row("the second is noted", workstation(OWN, NOTED), lacked(own=1, first=1), note_type(f"{OWN} {SECOND}")),
+        row("the second is started", workstation(SECOND, f"{OWN} {SECOND}"), lacked(own=1, first=1), start_instance()),
+        row(
+            "the next round begins with its own, after a minute",
             workstation(SECOND, f"{OWN} {SECOND}"),
             lacked(1, own=1, first=1, second=1),
             change_type(OWN),
-            id="the next round begins with its own, after a minute",
         ),
-        pytest.param(
-            workstation(), lacked(1, own=1, first=1, second=1), start_instance(), id="its own in the second round"
-        ),
-        pytest.param(
-            workstation(),
-            lacked(own=2, first=1, second=1),
-            note_type(NOTED),
-            id="then the others, without a wait",
-        ),
+        row("its own in the second round", workstation(), lacked(1, own=1, first=1, second=1), start_instance()),
+        row("then the others, without a wait", workstation(), lacked(own=2, first=1, second=1), note_type(NOTED)),
     ],
 )
 def test_the_next_step_toward_a_start(what: Instance, tried: Attempts, expected: Outcome) -> None:
@@ -119,10 +106,10 @@ def test_with_no_list_it_waits_for_its_own_type() -> None:
 
 
 UNUSABLE = [
-    pytest.param(OtherType("c7g.large"), {}, "c7g.large is not tried: EC2 does not know it", id="unknown"),
-    pytest.param(OtherType("c6i.large", ("x86_64",)), {}, "it is for x86_64, and the workstation is arm64", id="x86"),
-    pytest.param(OtherType("c7gd.large", ARM, instance_store=True), {}, "a stop empties them", id="instance store"),
-    pytest.param(OtherType(FIRST, ARM), {"spot": SpotKind.PERSISTENT}, "Spot instance cannot be changed", id="Spot"),
+    row("unknown", OtherType("c7g.large"), {}, "c7g.large is not tried: EC2 does not know it"),
+    row("x86", OtherType("c6i.large", ("x86_64",)), {}, "it is for x86_64, and the workstation is arm64"),
+    row("instance store", OtherType("c7gd.large", ARM, instance_store=True), {}, "a stop empties them"),
+    row("Spot", OtherType(FIRST, ARM), {"spot": SpotKind.PERSISTENT}, "Spot instance cannot be changed"),
 ]
 
 
@@ -182,37 +169,23 @@ FELL = instance(architecture="arm64", launched_at=NOW, state_reason="Client.Inte
 ASKED = NO_ATTEMPTS.starting(BEFORE, NOW)
 
 
-@pytest.mark.parametrize(
-    ("what", "tried", "expected"),
-    [
-        pytest.param(instance(), ASKED, "EC2 does not show the start yet", id="accepted, not to be seen yet"),
-        pytest.param(
-            instance(),
-            NO_ATTEMPTS.starting(BEFORE, NOW - LISTS_LAG_FOR + A_SECOND),
-            "EC2 does not show the start yet",
-            id="just before the lists must be right",
-        ),
-        pytest.param(
-            instance(), NO_ATTEMPTS.starting(BEFORE, NOW - LISTS_LAG_FOR), start_instance(), id="never begun: again"
-        ),
-        pytest.param(FELL, ASKED, "Client error on launch", id="begun and fallen back: told"),
-        pytest.param(
-            FELL, NO_ATTEMPTS.starting(BEFORE, NOW - minutes(1)), start_instance(), id="fallen back: again in a minute"
-        ),
-        pytest.param(
-            FELL,
-            NO_ATTEMPTS.starting(BEFORE, LAST := NOW - minutes(9)).starting(LAST, NOW - minutes(1)),
-            "tried again",
-            id="fallen back twice: in two minutes",
-        ),
-        pytest.param(
-            replace(FELL, state_reason="Server.InsufficientInstanceCapacity: no room"),
-            ASKED,
-            note_no_capacity(OWN),
-            id="fallen back for want of capacity",
-        ),
-    ],
-)
+# fmt: off
+ACCEPTED = [
+    row("accepted, not to be seen yet", instance(), ASKED, "EC2 does not show the start yet"),
+    row("just before the lists must be right", instance(), NO_ATTEMPTS.starting(BEFORE, NOW - LISTS_LAG_FOR + A_SECOND),
+        "EC2 does not show the start yet"),
+    row("never begun: again", instance(), NO_ATTEMPTS.starting(BEFORE, NOW - LISTS_LAG_FOR), start_instance()),
+    row("begun and fallen back: told", FELL, ASKED, "Client error on launch"),
+    row("fallen back: again in a minute", FELL, NO_ATTEMPTS.starting(BEFORE, NOW - minutes(1)), start_instance()),
+    row("fallen back twice: in two minutes", FELL,
+        NO_ATTEMPTS.starting(BEFORE, LAST := NOW - minutes(9)).starting(LAST, NOW - minutes(1)), "tried again"),
+    row("fallen back for want of capacity", replace(FELL, state_reason="Server.InsufficientInstanceCapacity: no room"),
+        ASKED, note_no_capacity(OWN)),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "tried", "expected"), ACCEPTED)
 def test_a_start_that_ec2_accepted(what: Instance, tried: Attempts, expected: Outcome | str) -> None:
     outcome = start(what, tried)
 

@@ -16,7 +16,7 @@ from autostop.sleep.steps import (
     Step,
     Wait,
 )
-from tests.build import DATA, NOW, ROOT, detached, intent, manifest, minutes, record, restored, seen, snapshots
+from tests.build import DATA, NOW, ROOT, detached, intent, manifest, minutes, record, restored, row, seen, snapshots
 from tests.sleep.expect import create_volume, delete_failed_volume, held, makes, start_instance
 
 BROKEN = detached(restored(DATA), VolumeState.ERROR)
@@ -93,8 +93,8 @@ def test_a_new_start_tries_again_with_another_request() -> None:
 @pytest.mark.parametrize(
     ("ago", "kind"),
     [
-        pytest.param(LISTS_LAG_FOR - minutes(1), Wait, id="it may be listed late"),
-        pytest.param(LISTS_LAG_FOR, Step, id="it is not there any more"),
+        row("it may be listed late", LISTS_LAG_FOR - minutes(1), Wait),
+        row("it is not there any more", LISTS_LAG_FOR, Step),
     ],
 )
 def test_one_that_ebs_says_it_makes_and_that_is_not_listed(ago: object, kind: type) -> None:

@@ -32,6 +32,7 @@ from tests.build import (
     minutes,
     record,
     restored,
+    row,
     seen,
     snapshot,
     snapshots,
@@ -161,39 +162,27 @@ def test_what_all_of_a_set_say_wrongly_gives_a_reason_too(key: str, value: str) 
     assert reason(shelved(snapshots=wrong))
 
 
-@pytest.mark.parametrize(
-    ("made", "why"),
-    [
-        pytest.param((), "no snapshot of its last stop", id="none"),
-        pytest.param((snapshot(ROOT),), "there is no snapshot of sdf", id="one was deleted"),
-        pytest.param((*snapshots(), replace(snapshot(DATA), id=SnapshotId("snap-x"))), "same device", id="twice"),
-        pytest.param(
-            snapshots(manifest(launched_at=LAUNCHED - minutes(9))), "no snapshot of its last stop", id="older"
-        ),
-        pytest.param(snapshots(started_at=STOPPED - minutes(1)), "before the instance stopped", id="begun too early"),
-        pytest.param(snapshots(state=SnapshotState.ERROR), "is error, and its volume", id="failed, and no volume"),
-        pytest.param(
-            tuple(replace(each, tags=manifest().set_tags()) for each in snapshots()),
-            "do not carry their manifest",
-            id="begun, and no manifest on them",
-        ),
-        pytest.param(
-            (snapshot(DATA, manifest(volumes=(record(DATA),))),),
-            "no snapshot of the root device",
-            id="without the root",
-        ),
-        pytest.param(
-            (*snapshots(), snapshot(ROOT, manifest(cycle=2), id=SnapshotId("snap-x"))),
-            "cycle 2 is not whole",
-            id="the newest cycle is not whole, an older one is",
-        ),
-        pytest.param(
-            (*snapshots(manifest(cycle=2)), snapshot(ROOT, id=SnapshotId("snap-x"), started_at=NOW)),
-            "older cycle and was begun later",
-            id="a number that was turned back",
-        ),
-    ],
-)
+# fmt: off
+NO_WHOLE_SETS = [
+    row("none", (), "no snapshot of its last stop"),
+    row("one was deleted", (snapshot(ROOT),), "there is no snapshot of sdf"),
+    row("twice", (*snapshots(), replace(snapshot(DATA), id=SnapshotId("snap-x"))), "same device"),
+    row("older", snapshots(manifest(launched_at=LAUNCHED - minutes(9))), "no snapshot of its last stop"),
+    row("begun too early", snapshots(started_at=STOPPED - minutes(1)), "before the instance stopped"),
+    row("failed, and no volume", snapshots(state=SnapshotState.ERROR), "is error, and its volume"),
+    row("begun, and no manifest on them", tuple(replace(each, tags=manifest().set_tags()) for each in snapshots()),
+        "do not carry their manifest"),
+    row("without the root", (snapshot(DATA, manifest(volumes=(record(DATA),))),), "no snapshot of the root device"),
+    row("the newest cycle is not whole, an older one is",
+        (*snapshots(), snapshot(ROOT, manifest(cycle=2), id=SnapshotId("snap-x"))), "cycle 2 is not whole"),
+    row("a number that was turned back",
+        (*snapshots(manifest(cycle=2)), snapshot(ROOT, id=SnapshotId("snap-x"), started_at=NOW)),
+        "older cycle and was begun later"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("made", "why"), NO_WHOLE_SETS)
 def test_what_is_no_whole_set_gives_a_reason(made: tuple[Snapshot, ...], why: str) -> None:
     assert why in reason(shelved(snapshots=made))
 

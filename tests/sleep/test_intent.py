@@ -9,7 +9,7 @@ from autostop.idle.stop import StopPlan, order_stop
 from autostop.model import InstanceState
 from autostop.settings import Policy
 from autostop.sleep.intent import By, Intent, Wanted, following, reconsider
-from tests.build import NOW, instance, intent, minutes
+from tests.build import NOW, instance, intent, minutes, row
 
 RUNNING, STOPPED = InstanceState.RUNNING, InstanceState.STOPPED
 SECOND = timedelta(seconds=1)
@@ -43,33 +43,24 @@ def look(
 @pytest.mark.parametrize(
     ("state", "before", "stop", "policy", "expected"),
     [
-        pytest.param(RUNNING, None, None, SHELVES_AT_ONCE, None, id="running, and not to be stopped"),
-        pytest.param(RUNNING, None, IDLE, SHELVES_AT_ONCE, (Wanted.SHELVE, By.IDLE), id="idle, the first"),
-        pytest.param(RUNNING, Wanted.RUN, IDLE, SHELVES_AT_ONCE, (Wanted.SHELVE, By.IDLE), id="idle after a start"),
-        pytest.param(RUNNING, Wanted.RUN, IDLE, SHELVES_LATER, (Wanted.STOP, By.IDLE), id="shelved later"),
-        pytest.param(RUNNING, Wanted.RUN, IDLE, ONLY_STOPS, (Wanted.STOP, By.IDLE), id="never shelved"),
-        pytest.param(RUNNING, Wanted.RUN, None, SHELVES_AT_ONCE, None, id="at work after a start"),
-        pytest.param(RUNNING, Wanted.RUN, LIMIT, SHELVES_AT_ONCE, (Wanted.SHELVE, By.LIMIT), id="at its limit"),
-        pytest.param(RUNNING, Wanted.RUN, LIMIT, ONLY_STOPS, (Wanted.STOP, By.LIMIT), id="at its limit, never shelved"),
-        pytest.param(
-            RUNNING,
-            Wanted.SHELVE,
-            IDLE,
-            SHELVES_AT_ONCE,
-            (Wanted.RUN, By.FOUND),
-            id="found running: run first",
-        ),
-        pytest.param(
-            RUNNING, Wanted.STOP, None, SHELVES_AT_ONCE, (Wanted.RUN, By.FOUND), id="found running after a stop"
-        ),
-        pytest.param(STOPPED, None, None, SHELVES_AT_ONCE, (Wanted.STOP, By.FOUND), id="found stopped, the first"),
-        pytest.param(STOPPED, Wanted.RUN, None, SHELVES_AT_ONCE, (Wanted.STOP, By.FOUND), id="found stopped"),
-        pytest.param(STOPPED, Wanted.RUN, None, ONLY_STOPS, (Wanted.STOP, By.FOUND), id="found stopped, never shelved"),
-        pytest.param(STOPPED, Wanted.STOP, None, SHELVES_AT_ONCE, (Wanted.SHELVE, By.OWNER), id="stopped: shelved"),
-        pytest.param(STOPPED, Wanted.STOP, None, ONLY_STOPS, None, id="stopped, and never shelved"),
-        pytest.param(STOPPED, Wanted.SHELVE, None, SHELVES_AT_ONCE, None, id="shelved"),
+        row("running, and not to be stopped", RUNNING, None, None, SHELVES_AT_ONCE, None),
+        row("idle, the first", RUNNING, None, IDLE, SHELVES_AT_ONCE, (Wanted.SHELVE, By.IDLE)),
+        row("idle after a start", RUNNING, Wanted.RUN, IDLE, SHELVES_AT_ONCE, (Wanted.SHELVE, By.IDLE)),
+        row("shelved later", RUNNING, Wanted.RUN, IDLE, SHELVES_LATER, (Wanted.STOP, By.IDLE)),
+        row("never shelved", RUNNING, Wanted.RUN, IDLE, ONLY_STOPS, (Wanted.STOP, By.IDLE)),
+        row("at work after a start", RUNNING, Wanted.RUN, None, SHELVES_AT_ONCE, None),
+        row("at its limit", RUNNING, Wanted.RUN, LIMIT, SHELVES_AT_ONCE, (Wanted.SHELVE, By.LIMIT)),
+        row("at its limit, never shelved", RUNNING, Wanted.RUN, LIMIT, ONLY_STOPS, (Wanted.STOP, By.LIMIT)),
+        row("found running: run first", RUNNING, Wanted.SHELVE, IDLE, SHELVES_AT_ONCE, (Wanted.RUN, By.FOUND)),
+        row("found running after a stop", RUNNING, Wanted.STOP, None, SHELVES_AT_ONCE, (Wanted.RUN, By.FOUND)),
+        row("found stopped, the first", STOPPED, None, None, SHELVES_AT_ONCE, (Wanted.STOP, By.FOUND)),
+        row("found stopped", STOPPED, Wanted.RUN, None, SHELVES_AT_ONCE, (Wanted.STOP, By.FOUND)),
+        row("found stopped, never shelved", STOPPED, Wanted.RUN, None, ONLY_STOPS, (Wanted.STOP, By.FOUND)),
+        row("stopped: shelved", STOPPED, Wanted.STOP, None, SHELVES_AT_ONCE, (Wanted.SHELVE, By.OWNER)),
+        row("stopped, and never shelved", STOPPED, Wanted.STOP, None, ONLY_STOPS, None),
+        row("shelved", STOPPED, Wanted.SHELVE, None, SHELVES_AT_ONCE, None),
         *(
-            pytest.param(state, before, IDLE, SHELVES_AT_ONCE, None, id=f"{state}: nothing")
+            row(f"{state}: nothing", state, before, IDLE, SHELVES_AT_ONCE, None)
             for state in InstanceState
             if state not in (RUNNING, STOPPED)
             for before in (Wanted.RUN,)
@@ -98,16 +89,16 @@ def test_what_is_not_reached_yet_is_never_overruled(wanted: Wanted, state: Insta
 @pytest.mark.parametrize(
     ("ahead", "shelves"),
     [
-        pytest.param(-SECOND, True, id="the promise has just passed"),
-        pytest.param(SECOND * 0, True, id="the promise ends now"),
-        pytest.param(SECOND, False, id="the promise still holds"),
+        row("the promise has just passed", -SECOND, True),
+        row("the promise ends now", SECOND * 0, True),
+        row("the promise still holds", SECOND, False),
     ],
 )
 @pytest.mark.parametrize(
     ("state", "before", "stop"),
     [
-        pytest.param(RUNNING, Wanted.RUN, IDLE, id="running, judged before the promise"),
-        pytest.param(STOPPED, Wanted.STOP, None, id="stopped"),
+        row("running, judged before the promise", RUNNING, Wanted.RUN, IDLE),
+        row("stopped", STOPPED, Wanted.STOP, None),
     ],
 )
 def test_a_promise_of_work_holds_until_its_time(
@@ -132,9 +123,9 @@ def test_a_start_is_noted_while_kept_awake() -> None:
 @pytest.mark.parametrize(
     ("judged_after", "stops"),
     [
-        pytest.param(-SECOND, False, id="judged just before the tap"),
-        pytest.param(SECOND * 0, False, id="judged at the very tap"),
-        pytest.param(SECOND, True, id="judged after it"),
+        row("judged just before the tap", -SECOND, False),
+        row("judged at the very tap", SECOND * 0, False),
+        row("judged after it", SECOND, True),
     ],
 )
 def test_a_verdict_from_before_the_tap_never_overrules_it(judged_after: timedelta, *, stops: bool) -> None:
@@ -146,10 +137,10 @@ def test_a_verdict_from_before_the_tap_never_overrules_it(judged_after: timedelt
 @pytest.mark.parametrize(
     ("stopped_for", "shelves"),
     [
-        pytest.param(minutes(60) - SECOND, False, id="just before"),
-        pytest.param(minutes(60), True, id="exactly at"),
-        pytest.param(minutes(61), True, id="after"),
-        pytest.param(-minutes(5), False, id="clock behind"),
+        row("just before", minutes(60) - SECOND, False),
+        row("exactly at", minutes(60), True),
+        row("after", minutes(61), True),
+        row("clock behind", -minutes(5), False),
     ],
 )
 def test_a_stopped_workstation_keeps_its_volumes_for_a_time(stopped_for: timedelta, *, shelves: bool) -> None:

@@ -31,6 +31,7 @@ from tests.build import (
     minutes,
     record,
     restored,
+    row,
     seen,
     snapshot,
     snapshots,
@@ -59,95 +60,43 @@ def test_a_detached_volume_with_a_complete_snapshot_of_this_stop_may_be_deleted(
     assert law.why_not_delete_volume(DATA_GONE, SHELVING, manifest()) is None
 
 
-@pytest.mark.parametrize(
-    ("each", "what", "known", "why"),
-    [
-        pytest.param(replace(DATA_GONE, tags=UNTAGGED), SHELVING, manifest(), "tags", id="without our tag"),
-        pytest.param(replace(DATA_GONE, tags=NOT_OURS), SHELVING, manifest(), "tags", id="of another workstation"),
-        pytest.param(volume(DATA), SHELVING, manifest(), "not detached", id="attached"),
-        pytest.param(
-            replace(DATA_GONE, state=VolumeState.IN_USE), SHELVING, manifest(), "not detached", id="in use somewhere"
-        ),
-        pytest.param(
-            replace(DATA_GONE, attached_to=WorkstationId("i-0def")),
-            SHELVING,
-            manifest(),
-            "not detached",
-            id="available in one list, attached elsewhere in the other",
-        ),
-        pytest.param(
-            DATA_GONE, replace(SHELVING, instance=None), manifest(), "not stopped", id="the instance is not known"
-        ),
-        *(
-            pytest.param(
-                DATA_GONE, replace(SHELVING, instance=instance(state)), manifest(), "not stopped", id=f"it is {state}"
-            )
-            for state in InstanceState
-            if state is not InstanceState.STOPPED
-        ),
-        pytest.param(
-            DATA_GONE,
-            replace(SHELVING, instance=instance(launched_at=LAUNCHED + minutes(700))),
-            manifest(),
-            "started since",
-            id="started since",
-        ),
-        pytest.param(
-            DATA_GONE,
-            replace(SHELVING, instance=instance(launched_at=LAUNCHED - minutes(1))),
-            manifest(),
-            "started since",
-            id="another launch time, though an earlier one",
-        ),
-        pytest.param(
-            DATA_GONE,
-            SHELVING,
-            manifest(volumes=(record(ROOT),)),
-            "not in the manifest",
-            id="not in the manifest",
-        ),
-        pytest.param(replace(DATA_GONE, size_gib=501), SHELVING, manifest(), "was changed", id="it grew"),
-        pytest.param(replace(DATA_GONE, type="io2"), SHELVING, manifest(), "was changed", id="another type"),
-        pytest.param(replace(DATA_GONE, iops=4000), SHELVING, manifest(), "was changed", id="other IOPS"),
-        pytest.param(replace(DATA_GONE, throughput=250), SHELVING, manifest(), "was changed", id="other throughput"),
-        pytest.param(
-            DATA_GONE, replace(SHELVING, snapshots=(snapshot(ROOT),)), manifest(), "not there", id="no snapshot"
-        ),
-        pytest.param(DATA_GONE, SHELVING, unknown_snapshots(), "not there", id="its snapshot is not known"),
-        pytest.param(
-            DATA_GONE,
-            with_snapshot(volume=VolumeId("vol-root")),
-            manifest(),
-            "not a snapshot of vol-data",
-            id="of another volume",
-        ),
-        *(
-            pytest.param(
-                DATA_GONE, with_snapshot(state=state), manifest(), "not completed", id=f"its snapshot is {state}"
-            )
-            for state in SnapshotState
-            if state is not SnapshotState.COMPLETED
-        ),
-        pytest.param(
-            DATA_GONE,
-            with_snapshot(started_at=STOPPED - minutes(0.01)),
-            manifest(),
-            "before the instance stopped",
-            id="begun just before the stop",
-        ),
-        *(
-            pytest.param(DATA_GONE, with_snapshot(tags=without(tag)), manifest(), "manifest", id=f"without {tag}")
-            for tag in snapshot(DATA).tags
-        ),
-        pytest.param(
-            DATA_GONE,
-            with_snapshot(tags={**snapshot(DATA).tags, tags.CYCLE: "2"}),
-            manifest(),
-            "does not carry its manifest",
-            id="with the tags of another cycle",
-        ),
-    ],
-)
+# fmt: off
+VOLUME_STAYS = [
+    row("without our tag", replace(DATA_GONE, tags=UNTAGGED), SHELVING, manifest(), "tags"),
+    row("of another workstation", replace(DATA_GONE, tags=NOT_OURS), SHELVING, manifest(), "tags"),
+    row("attached", volume(DATA), SHELVING, manifest(), "not detached"),
+    row("in use somewhere", replace(DATA_GONE, state=VolumeState.IN_USE), SHELVING, manifest(), "not detached"),
+    row("available in one list, attached elsewhere in the other",
+        replace(DATA_GONE, attached_to=WorkstationId("i-0def")), SHELVING, manifest(), "not detached"),
+    row("the instance is not known", DATA_GONE, replace(SHELVING, instance=None), manifest(), "not stopped"),
+    *(row(f"it is {state}", DATA_GONE, replace(SHELVING, instance=instance(state)), manifest(),
+            "not stopped") for state in InstanceState if state is not InstanceState.STOPPED),
+    row("started since", DATA_GONE, replace(SHELVING, instance=instance(launched_at=LAUNCHED + minutes(700))),
+        manifest(), "started since"),
+    row("another launch time, though an earlier one", DATA_GONE,
+        replace(SHELVING, instance=instance(launched_at=LAUNCHED - minutes(1))), manifest(), "started since"),
+    row("not in the manifest", DATA_GONE, SHELVING, manifest(volumes=(record(ROOT),)), "not in the manifest"),
+    row("it grew", replace(DATA_GONE, size_gib=501), SHELVING, manifest(), "was changed"),
+    row("another type", replace(DATA_GONE, type="io2"), SHELVING, manifest(), "was changed"),
+    row("other IOPS", replace(DATA_GONE, iops=4000), SHELVING, manifest(), "was changed"),
+    row("other throughput", replace(DATA_GONE, throughput=250), SHELVING, manifest(), "was changed"),
+    row("no snapshot", DATA_GONE, replace(SHELVING, snapshots=(snapshot(ROOT),)), manifest(), "not there"),
+    row("its snapshot is not known", DATA_GONE, SHELVING, unknown_snapshots(), "not there"),
+    row("of another volume", DATA_GONE, with_snapshot(volume=VolumeId("vol-root")), manifest(),
+        "not a snapshot of vol-data"),
+    *(row(f"its snapshot is {state}", DATA_GONE, with_snapshot(state=state), manifest(),
+            "not completed") for state in SnapshotState if state is not SnapshotState.COMPLETED),
+    row("begun just before the stop", DATA_GONE, with_snapshot(started_at=STOPPED - minutes(0.01)), manifest(),
+        "before the instance stopped"),
+    *(row(f"without {tag}", DATA_GONE, with_snapshot(tags=without(tag)), manifest(),
+            "manifest") for tag in snapshot(DATA).tags),
+    row("with the tags of another cycle", DATA_GONE, with_snapshot(tags={**snapshot(DATA).tags, tags.CYCLE: "2"}),
+        manifest(), "does not carry its manifest"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("each", "what", "known", "why"), VOLUME_STAYS)
 def test_a_volume_stays(each: Volume, what: Observation, known: Manifest, why: str) -> None:
     assert why in (law.why_not_delete_volume(each, what, known) or "")
 
@@ -173,13 +122,11 @@ AWAKE = seen(instance=instance(RUNNING), volumes=FROM_LATER, snapshots=(OLD, *sn
 @pytest.mark.parametrize(
     "each",
     [
-        pytest.param(OLD, id="an older one of a device that the later cycle has"),
-        pytest.param(replace(OLD, state=SnapshotState.ERROR), id="an older one that failed"),
-        pytest.param(replace(OLD, tags=manifest().set_tags()), id="an older one that never came to carry its device"),
-        pytest.param(replace(OLD, tags=LATER.set_tags()), id="one of the same stop that was made twice"),
-        pytest.param(
-            replace(OLD, tags=manifest(cycle=2, attempt=2).set_tags()), id="one of the same stop, of another attempt"
-        ),
+        row("an older one of a device that the later cycle has", OLD),
+        row("an older one that failed", replace(OLD, state=SnapshotState.ERROR)),
+        row("an older one that never came to carry its device", replace(OLD, tags=manifest().set_tags())),
+        row("one of the same stop that was made twice", replace(OLD, tags=LATER.set_tags())),
+        row("one of the same stop, of another attempt", replace(OLD, tags=manifest(cycle=2, attempt=2).set_tags())),
     ],
 )
 def test_an_older_snapshot_goes_once_it_runs_from_a_later_cycle(each: Snapshot) -> None:
@@ -190,76 +137,40 @@ def cycle_tag(number: str) -> dict[str, str]:
     return {**OLD.tags, tags.CYCLE: number}
 
 
-@pytest.mark.parametrize(
-    ("each", "what", "why"),
-    [
-        pytest.param(replace(OLD, tags={}), AWAKE, "tags", id="without tags"),
-        pytest.param(
-            replace(OLD, tags={key: value for key, value in OLD.tags.items() if key != tags.AUTOSTOP}),
-            AWAKE,
-            "tags",
-            id="without our tag",
-        ),
-        pytest.param(
-            replace(OLD, tags={**OLD.tags, tags.WORKSTATION: "i-0def"}), AWAKE, "tags", id="of another workstation"
-        ),
-        pytest.param(replace(OLD, tags=without(tags.CYCLE)), AWAKE, "not older", id="of no cycle"),
-        pytest.param(replace(OLD, tags=cycle_tag("one")), AWAKE, "not older", id="of a damaged cycle"),
-        pytest.param(snapshot(DATA, LATER), AWAKE, "restores from", id="of the same cycle"),
-        pytest.param(
-            replace(snapshot(DATA, LATER), id=SnapshotId("snap-x"), volume=VolumeId("vol-x")),
-            AWAKE,
-            "restores from",
-            id="of the same cycle, and of a volume that its manifest does not have",
-        ),
-        pytest.param(
-            replace(OLD, tags={**cycle_tag("2"), tags.LAUNCHED_AT: NOW.isoformat()}),
-            AWAKE,
-            "restores from",
-            id="of the same cycle's number, and of another stop",
-        ),
-        pytest.param(
-            replace(OLD, tags={**volume(DATA).tags, tags.CYCLE: "1"}),
-            AWAKE,
-            "tags",
-            id="a backup of the owner's that copied the tags of a restored volume",
-        ),
-        pytest.param(replace(OLD, tags=cycle_tag("3")), AWAKE, "not older", id="of a later cycle"),
-        pytest.param(
-            replace(OLD, tags={**OLD.tags, tags.DEVICE: "/dev/sdz"}),
-            AWAKE,
-            "a device that cycle 2 does not have",
-            id="of a device that the later cycle does not have",
-        ),
-        pytest.param(OLD, replace(AWAKE, instance=None), "not running", id="the instance is not known"),
-        *(
-            pytest.param(OLD, replace(AWAKE, instance=instance(state)), "not running", id=f"it is {state}")
-            for state in InstanceState
-            if state is not RUNNING
-        ),
-        pytest.param(
-            OLD, replace(AWAKE, snapshots=(OLD, snapshot(ROOT, LATER))), "not complete", id="a later one was deleted"
-        ),
-        pytest.param(
-            OLD,
-            replace(
-                AWAKE, snapshots=(OLD, snapshot(ROOT, LATER), snapshot(DATA, LATER, state=SnapshotState.RECOVERABLE))
-            ),
-            "not complete",
-            id="a later one is not complete",
-        ),
-        pytest.param(OLD, replace(AWAKE, volumes=FROM_LATER[:1]), "not started from", id="a volume is missing"),
-        pytest.param(
-            OLD,
-            replace(AWAKE, volumes=(FROM_LATER[0], volume(DATA))),
-            "not started from",
-            id="one volume is the one from before",
-        ),
-        pytest.param(
-            OLD, replace(AWAKE, volumes=(restored(ROOT), restored(DATA))), "not started from", id="volumes of the older"
-        ),
-    ],
-)
+# fmt: off
+SNAPSHOT_STAYS = [
+    row("without tags", replace(OLD, tags={}), AWAKE, "tags"),
+    row("without our tag", replace(OLD, tags={key: value for key, value in OLD.tags.items() if key != tags.AUTOSTOP}),
+        AWAKE, "tags"),
+    row("of another workstation", replace(OLD, tags={**OLD.tags, tags.WORKSTATION: "i-0def"}), AWAKE, "tags"),
+    row("of no cycle", replace(OLD, tags=without(tags.CYCLE)), AWAKE, "not older"),
+    row("of a damaged cycle", replace(OLD, tags=cycle_tag("one")), AWAKE, "not older"),
+    row("of the same cycle", snapshot(DATA, LATER), AWAKE, "restores from"),
+    row("of the same cycle, and of a volume that its manifest does not have",
+        replace(snapshot(DATA, LATER), id=SnapshotId("snap-x"), volume=VolumeId("vol-x")), AWAKE, "restores from"),
+    row("of the same cycle's number, and of another stop",
+        replace(OLD, tags={**cycle_tag("2"), tags.LAUNCHED_AT: NOW.isoformat()}), AWAKE, "restores from"),
+    row("a backup of the owner's that copied the tags of a restored volume",
+        replace(OLD, tags={**volume(DATA).tags, tags.CYCLE: "1"}), AWAKE, "tags"),
+    row("of a later cycle", replace(OLD, tags=cycle_tag("3")), AWAKE, "not older"),
+    row("of a device that the later cycle does not have", replace(OLD, tags={**OLD.tags, tags.DEVICE: "/dev/sdz"}),
+        AWAKE, "a device that cycle 2 does not have"),
+    row("the instance is not known", OLD, replace(AWAKE, instance=None), "not running"),
+    *(row(f"it is {state}", OLD, replace(AWAKE, instance=instance(state)),
+            "not running") for state in InstanceState if state is not RUNNING),
+    row("a later one was deleted", OLD, replace(AWAKE, snapshots=(OLD, snapshot(ROOT, LATER))), "not complete"),
+    row("a later one is not complete", OLD,
+        replace(AWAKE, snapshots=(OLD, snapshot(ROOT, LATER), snapshot(DATA, LATER, state=SnapshotState.RECOVERABLE))),
+        "not complete"),
+    row("a volume is missing", OLD, replace(AWAKE, volumes=FROM_LATER[:1]), "not started from"),
+    row("one volume is the one from before", OLD, replace(AWAKE, volumes=(FROM_LATER[0], volume(DATA))),
+        "not started from"),
+    row("volumes of the older", OLD, replace(AWAKE, volumes=(restored(ROOT), restored(DATA))), "not started from"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("each", "what", "why"), SNAPSHOT_STAYS)
 def test_a_snapshot_stays(each: Snapshot, what: Observation, why: str) -> None:
     assert why in (law.why_not_delete_snapshot(each, what, LATER) or "")
 
@@ -271,36 +182,22 @@ def test_a_volume_that_is_gone_may_be_made_from_its_own_snapshot() -> None:
     assert law.why_not_create_volume(record(DATA), SHELVED, manifest()) is None
 
 
-@pytest.mark.parametrize(
-    ("what", "known", "why"),
-    [
-        pytest.param(replace(SHELVED, volumes=(DATA_GONE,)), manifest(), "still exists", id="it still exists"),
-        pytest.param(replace(SHELVED, snapshots=(snapshot(ROOT),)), manifest(), "is gone", id="its snapshot is gone"),
-        pytest.param(SHELVED, unknown_snapshots(), "is gone", id="it never had one"),
-        pytest.param(
-            replace(SHELVED, snapshots=(snapshot(DATA, volume=VolumeId("vol-x")),)),
-            manifest(),
-            "is not the snapshot of",
-            id="a snapshot of another volume",
-        ),
-        pytest.param(
-            replace(SHELVED, snapshots=snapshots(manifest())),
-            manifest(cycle=2),
-            "is not the snapshot of",
-            id="a snapshot of another cycle",
-        ),
-        *(
-            pytest.param(
-                replace(SHELVED, snapshots=(snapshot(DATA, state=state),)),
-                manifest(),
-                f"is {state}",
-                id=f"it is {state}",
-            )
-            for state in SnapshotState
-            if state is not SnapshotState.COMPLETED
-        ),
-    ],
-)
+# fmt: off
+NOT_MADE = [
+    row("it still exists", replace(SHELVED, volumes=(DATA_GONE,)), manifest(), "still exists"),
+    row("its snapshot is gone", replace(SHELVED, snapshots=(snapshot(ROOT),)), manifest(), "is gone"),
+    row("it never had one", SHELVED, unknown_snapshots(), "is gone"),
+    row("a snapshot of another volume", replace(SHELVED, snapshots=(snapshot(DATA, volume=VolumeId("vol-x")),)),
+        manifest(), "is not the snapshot of"),
+    row("a snapshot of another cycle", replace(SHELVED, snapshots=snapshots(manifest())), manifest(cycle=2),
+        "is not the snapshot of"),
+    *(row(f"it is {state}", replace(SHELVED, snapshots=(snapshot(DATA, state=state),)), manifest(),
+            f"is {state}") for state in SnapshotState if state is not SnapshotState.COMPLETED),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "known", "why"), NOT_MADE)
 def test_no_volume_is_made(what: Observation, known: Manifest, why: str) -> None:
     wanted = next(each for each in known.volumes if each.device == DATA)
 
@@ -310,13 +207,13 @@ def test_no_volume_is_made(what: Observation, known: Manifest, why: str) -> None
 @pytest.mark.parametrize(
     ("what", "known"),
     [
-        pytest.param(seen(), None, id="never shelved"),
-        pytest.param(seen(), manifest(), id="as it was"),
-        pytest.param(seen(volumes=(restored(ROOT), restored(DATA))), manifest(), id="restored"),
-        pytest.param(
+        row("never shelved", seen(), None),
+        row("as it was", seen(), manifest()),
+        row("restored", seen(volumes=(restored(ROOT), restored(DATA))), manifest()),
+        row(
+            "started since without its data volume: what runs now is the truth",
             seen(instance=instance(launched_at=NOW), volumes=(volume(ROOT),)),
             manifest(),
-            id="started since without its data volume: what runs now is the truth",
         ),
     ],
 )
@@ -324,32 +221,23 @@ def test_it_may_be_started(what: Observation, known: Manifest | None) -> None:
     assert law.why_not_start(what, known) is None
 
 
-@pytest.mark.parametrize(
-    ("what", "known", "why"),
-    [
-        pytest.param(seen(instance=None), None, "not stopped", id="the instance is not known"),
-        *(
-            pytest.param(seen(instance=instance(state)), None, "not stopped", id=f"it is {state}")
-            for state in InstanceState
-            if state is not InstanceState.STOPPED
-        ),
-        pytest.param(seen(volumes=(volume(DATA),)), None, "root device", id="no root, no manifest"),
-        pytest.param(seen(volumes=(volume(DATA),)), manifest(), "root device", id="no root"),
-        pytest.param(seen(volumes=(volume(ROOT),)), manifest(), "no volume at /dev/sdf", id="no data volume"),
-        pytest.param(
-            seen(volumes=(volume(ROOT), volume(DATA, id=VolumeId("vol-new")))),
-            manifest(),
-            "vol-new at /dev/sdf is not what was there before",
-            id="another data volume",
-        ),
-        pytest.param(
-            seen(volumes=(volume(ROOT), restored(DATA, of=manifest(cycle=7)))),
-            manifest(),
-            "not what was there before",
-            id="a data volume of another cycle",
-        ),
-    ],
-)
+# fmt: off
+NOT_STARTED = [
+    row("the instance is not known", seen(instance=None), None, "not stopped"),
+    *(row(f"it is {state}", seen(instance=instance(state)), None,
+            "not stopped") for state in InstanceState if state is not InstanceState.STOPPED),
+    row("no root, no manifest", seen(volumes=(volume(DATA),)), None, "root device"),
+    row("no root", seen(volumes=(volume(DATA),)), manifest(), "root device"),
+    row("no data volume", seen(volumes=(volume(ROOT),)), manifest(), "no volume at /dev/sdf"),
+    row("another data volume", seen(volumes=(volume(ROOT), volume(DATA, id=VolumeId("vol-new")))), manifest(),
+        "vol-new at /dev/sdf is not what was there before"),
+    row("a data volume of another cycle", seen(volumes=(volume(ROOT), restored(DATA, of=manifest(cycle=7)))),
+        manifest(), "not what was there before"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "known", "why"), NOT_STARTED)
 def test_it_is_not_started(what: Observation, known: Manifest | None, why: str) -> None:
     assert why in (law.why_not_start(what, known) or "")
 
@@ -361,13 +249,13 @@ ASLEEP = seen(volumes=(), snapshots=(FAILED, *snapshots()))
 @pytest.mark.parametrize(
     ("each", "what", "known"),
     [
-        pytest.param(FAILED, ASLEEP, manifest(), id="of an attempt before"),
-        pytest.param(FAILED, ASLEEP, None, id="without a manifest"),
-        pytest.param(
+        row("of an attempt before", FAILED, ASLEEP, manifest()),
+        row("without a manifest", FAILED, ASLEEP, None),
+        row(
+            "named by the manifest, and it was started since",
             snapshot(DATA, state=SnapshotState.ERROR),
             replace(ASLEEP, instance=instance(RUNNING, launched_at=NOW)),
             manifest(),
-            id="named by the manifest, and it was started since",
         ),
     ],
 )
@@ -378,12 +266,12 @@ def test_a_failed_snapshot_goes(each: Snapshot, what: Observation, known: Manife
 @pytest.mark.parametrize(
     ("each", "why"),
     [
-        pytest.param(replace(FAILED, tags=UNTAGGED), "tags", id="without our tag"),
-        pytest.param(replace(FAILED, tags={**FAILED.tags, tags.WORKSTATION: "i-0def"}), "tags", id="of another"),
-        pytest.param(replace(FAILED, tags=volume(DATA).tags), "tags", id="a backup of the owner's"),
-        pytest.param(snapshot(DATA, state=SnapshotState.ERROR), "names snap-data", id="named by the manifest"),
+        row("without our tag", replace(FAILED, tags=UNTAGGED), "tags"),
+        row("of another", replace(FAILED, tags={**FAILED.tags, tags.WORKSTATION: "i-0def"}), "tags"),
+        row("a backup of the owner's", replace(FAILED, tags=volume(DATA).tags), "tags"),
+        row("named by the manifest", snapshot(DATA, state=SnapshotState.ERROR), "names snap-data"),
         *(
-            pytest.param(replace(FAILED, state=state), "not failed", id=f"it is {state}")
+            row(f"it is {state}", replace(FAILED, state=state), "not failed")
             for state in SnapshotState
             if state is not SnapshotState.ERROR
         ),
@@ -401,41 +289,27 @@ def test_a_restored_volume_that_failed_goes() -> None:
     assert law.why_not_delete_failed_volume(BROKEN, RESTORING, manifest()) is None
 
 
-@pytest.mark.parametrize(
-    ("each", "what", "known", "why"),
-    [
-        pytest.param(replace(BROKEN, tags=UNTAGGED), RESTORING, manifest(), "tags", id="without our tag"),
-        pytest.param(replace(BROKEN, tags=NOT_OURS), RESTORING, manifest(), "tags", id="of another workstation"),
-        *(
-            pytest.param(replace(BROKEN, state=state), RESTORING, manifest(), "not failed", id=f"it is {state}")
-            for state in VolumeState
-            if state is not VolumeState.ERROR
-        ),
-        pytest.param(
-            replace(BROKEN, attached_to=WorkstationId("i-0def")), RESTORING, manifest(), "attached", id="attached"
-        ),
-        pytest.param(
-            BROKEN,
-            replace(RESTORING, instance=instance(launched_at=NOW)),
-            manifest(),
-            "started since",
-            id="it ran on it, perhaps",
-        ),
-        pytest.param(BROKEN, replace(RESTORING, instance=None), manifest(), "started since", id="no instance"),
-        pytest.param(replace(BROKEN, snapshot=None), RESTORING, manifest(), "not restored", id="not restored by us"),
-        pytest.param(BROKEN, RESTORING, manifest(cycle=2), "not restored", id="restored from another cycle"),
-        pytest.param(
-            BROKEN, replace(RESTORING, snapshots=(snapshot(ROOT),)), manifest(), "not there", id="its snapshot is gone"
-        ),
-        pytest.param(
-            BROKEN,
-            replace(RESTORING, snapshots=(snapshot(ROOT), snapshot(DATA, state=SnapshotState.PENDING))),
-            manifest(),
-            "not there",
-            id="its snapshot is not complete",
-        ),
-    ],
-)
+# fmt: off
+MAY_HOLD_SOMETHING = [
+    row("without our tag", replace(BROKEN, tags=UNTAGGED), RESTORING, manifest(), "tags"),
+    row("of another workstation", replace(BROKEN, tags=NOT_OURS), RESTORING, manifest(), "tags"),
+    *(row(f"it is {state}", replace(BROKEN, state=state), RESTORING, manifest(),
+            "not failed") for state in VolumeState if state is not VolumeState.ERROR),
+    row("attached", replace(BROKEN, attached_to=WorkstationId("i-0def")), RESTORING, manifest(), "attached"),
+    row("it ran on it, perhaps", BROKEN, replace(RESTORING, instance=instance(launched_at=NOW)), manifest(),
+        "started since"),
+    row("no instance", BROKEN, replace(RESTORING, instance=None), manifest(), "started since"),
+    row("not restored by us", replace(BROKEN, snapshot=None), RESTORING, manifest(), "not restored"),
+    row("restored from another cycle", BROKEN, RESTORING, manifest(cycle=2), "not restored"),
+    row("its snapshot is gone", BROKEN, replace(RESTORING, snapshots=(snapshot(ROOT),)), manifest(), "not there"),
+    row("its snapshot is not complete", BROKEN,
+        replace(RESTORING, snapshots=(snapshot(ROOT), snapshot(DATA, state=SnapshotState.PENDING))), manifest(),
+        "not there"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("each", "what", "known", "why"), MAY_HOLD_SOMETHING)
 def test_a_volume_that_may_hold_something_stays(each: Volume, what: Observation, known: Manifest, why: str) -> None:
     assert why in (law.why_not_delete_failed_volume(each, what, known) or "")
 

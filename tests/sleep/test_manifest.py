@@ -24,6 +24,7 @@ from tests.build import (
     minutes,
     record,
     restored,
+    row,
     seen,
     snapshot,
     snapshots,
@@ -81,9 +82,9 @@ def test_a_volume_without_performance_settings_is_recorded_without() -> None:
 @pytest.mark.parametrize(
     ("stopped_at", "expected"),
     [
-        pytest.param(STOPPED, STOPPED, id="EC2 says when"),
-        pytest.param(None, LAUNCHED, id="EC2 does not say: no earlier than the launch"),
-        pytest.param(LAUNCHED - minutes(5), LAUNCHED, id="what EC2 says is of an earlier stop"),
+        row("EC2 says when", STOPPED, STOPPED),
+        row("EC2 does not say: no earlier than the launch", None, LAUNCHED),
+        row("what EC2 says is of an earlier stop", LAUNCHED - minutes(5), LAUNCHED),
     ],
 )
 def test_the_last_stop(stopped_at: object, expected: object) -> None:
@@ -97,11 +98,11 @@ def numbered(thing: Volume | Snapshot, cycle: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("volume_cycle", "snapshot_cycle", "expected"),
     [
-        pytest.param(None, None, 0, id="never shelved"),
-        pytest.param("4", None, 4, id="restored from cycle 4, whose snapshots are gone"),
-        pytest.param("4", "6", 6, id="cycle 6 was begun and not restored"),
-        pytest.param("10", "9", 10, id="numbers, not words"),
-        pytest.param("four", "²", 0, id="damaged tags"),
+        row("never shelved", None, None, 0),
+        row("restored from cycle 4, whose snapshots are gone", "4", None, 4),
+        row("cycle 6 was begun and not restored", "4", "6", 6),
+        row("numbers, not words", "10", "9", 10),
+        row("damaged tags", "four", "²", 0),
     ],
 )
 def test_the_latest_cycle(volume_cycle: str | None, snapshot_cycle: str | None, expected: int) -> None:
@@ -198,14 +199,12 @@ def test_another_attempt_at_the_snapshots_was_not_asked_for_yet() -> None:
 @pytest.mark.parametrize(
     ("each", "from_snapshot"),
     [
-        pytest.param(restored(DATA, snapshot=SnapshotId("snap-x")), "snap-data", id="from another snapshot"),
-        pytest.param(restored(DATA, of=manifest(cycle=2)), "snap-data", id="in another cycle"),
-        pytest.param(restored(DATA, tags={}), "snap-data", id="without tags"),
-        pytest.param(
-            restored(DATA, tags={**restored(DATA).tags, tags.DEVICE: "/dev/sdz"}), "snap-data", id="for another device"
-        ),
-        pytest.param(volume(DATA), "snap-data", id="the volume itself"),
-        pytest.param(restored(DATA, snapshot=None), None, id="from nothing, when no snapshot is known"),
+        row("from another snapshot", restored(DATA, snapshot=SnapshotId("snap-x")), "snap-data"),
+        row("in another cycle", restored(DATA, of=manifest(cycle=2)), "snap-data"),
+        row("without tags", restored(DATA, tags={}), "snap-data"),
+        row("for another device", restored(DATA, tags={**restored(DATA).tags, tags.DEVICE: "/dev/sdz"}), "snap-data"),
+        row("the volume itself", volume(DATA), "snap-data"),
+        row("from nothing, when no snapshot is known", restored(DATA, snapshot=None), None),
     ],
 )
 def test_it_is_not_what_was_restored(each: Volume, from_snapshot: str | None) -> None:
@@ -221,12 +220,12 @@ def with_tag(key: str, value: str) -> Snapshot:
 @pytest.mark.parametrize(
     ("each", "expected"),
     [
-        pytest.param(snapshot(), True, id="of this attempt"),
-        pytest.param(snapshot(tags=manifest().set_tags()), True, id="with the tags of its creation only"),
-        pytest.param(with_tag(tags.CYCLE, "2"), False, id="of another cycle"),
-        pytest.param(with_tag(tags.ATTEMPT, "2"), False, id="of another attempt"),
-        pytest.param(with_tag(tags.LAUNCHED_AT, "2026-03-01T08:00:00+00:00"), False, id="of an earlier launch"),
-        pytest.param(snapshot(volume=VolumeId("vol-x")), False, id="of a volume that is not in the manifest"),
+        row("of this attempt", snapshot(), True),
+        row("with the tags of its creation only", snapshot(tags=manifest().set_tags()), True),
+        row("of another cycle", with_tag(tags.CYCLE, "2"), False),
+        row("of another attempt", with_tag(tags.ATTEMPT, "2"), False),
+        row("of an earlier launch", with_tag(tags.LAUNCHED_AT, "2026-03-01T08:00:00+00:00"), False),
+        row("of a volume that is not in the manifest", snapshot(volume=VolumeId("vol-x")), False),
     ],
 )
 def test_the_set_is_told_by_its_tags(each: Snapshot, *, expected: bool) -> None:

@@ -7,18 +7,18 @@ import pytest
 from autostop import tags
 from autostop.model import SpotKind, Volume
 from autostop.sleep.law import why_never_shelve, why_never_stop, why_not_ours
-from tests.build import DATA, ID, OURS, both, instance, volume
+from tests.build import DATA, ID, OURS, both, instance, row, volume
 
 
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        pytest.param({"root_is_ebs": False}, "instance store", id="instance-store root"),
-        pytest.param({"spot": SpotKind.ONE_TIME}, "one-time Spot", id="one-time Spot"),
-        pytest.param({"tags": {tags.AUTO_SCALING_GROUP: "fleet"}}, "Auto Scaling group fleet", id="Auto Scaling"),
-        pytest.param({"hibernation": True}, "hibernation", id="hibernation"),
-        pytest.param({"stop_protected": True}, "disableApiStop", id="stop protection"),
-        pytest.param({"instance_store": True}, "m7g.xlarge has instance-store disks", id="instance-store disks"),
+        row("instance-store root", {"root_is_ebs": False}, "instance store"),
+        row("one-time Spot", {"spot": SpotKind.ONE_TIME}, "one-time Spot"),
+        row("Auto Scaling", {"tags": {tags.AUTO_SCALING_GROUP: "fleet"}}, "Auto Scaling group fleet"),
+        row("hibernation", {"hibernation": True}, "hibernation"),
+        row("stop protection", {"stop_protected": True}, "disableApiStop"),
+        row("instance-store disks", {"instance_store": True}, "m7g.xlarge has instance-store disks"),
     ],
 )
 def test_it_is_never_stopped(fields: dict[str, Any], why: str) -> None:
@@ -28,9 +28,9 @@ def test_it_is_never_stopped(fields: dict[str, Any], why: str) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        pytest.param({}, id="On-Demand"),
-        pytest.param({"spot": SpotKind.PERSISTENT}, id="persistent Spot"),
-        pytest.param({"marketplace": True}, id="marketplace"),
+        row("On-Demand", {}),
+        row("persistent Spot", {"spot": SpotKind.PERSISTENT}),
+        row("marketplace", {"marketplace": True}),
     ],
 )
 def test_it_may_be_stopped(fields: dict[str, Any]) -> None:
@@ -89,10 +89,10 @@ def test_adopted_volumes_are_ours() -> None:
 @pytest.mark.parametrize(
     "own",
     [
-        pytest.param({}, id="no tags"),
-        pytest.param({tags.WORKSTATION: str(ID)}, id="without the tag that lets us touch it"),
-        pytest.param({**OURS, tags.AUTOSTOP: "off"}, id="with that tag turned off"),
-        pytest.param({**OURS, tags.WORKSTATION: "i-0def"}, id="of another workstation"),
+        row("no tags", {}),
+        row("without the tag that lets us touch it", {tags.WORKSTATION: str(ID)}),
+        row("with that tag turned off", {**OURS, tags.AUTOSTOP: "off"}),
+        row("of another workstation", {**OURS, tags.WORKSTATION: "i-0def"}),
     ],
 )
 def test_a_volume_that_nobody_adopted_is_named_with_the_remedy(own: dict[str, str]) -> None:
