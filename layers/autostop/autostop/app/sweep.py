@@ -1,7 +1,7 @@
 """On a schedule: find all workstations, judge those that run, warn their owners, and want what follows."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from autostop.app.measure import Watched, measure, verdict_on, watch
@@ -47,13 +47,7 @@ class Swept:
 
     def as_log(self) -> dict[str, dict[str, str]]:
         """The same as plain data."""
-        told = {
-            "verdicts": self.verdicts,
-            "intents": self.intents,
-            "skipped": self.skipped,
-            "told": self.told,
-        }
-        return {name: {str(key): value for key, value in each.items()} for name, each in told.items()}
+        return {name: {str(key): text for key, text in texts.items()} for name, texts in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
