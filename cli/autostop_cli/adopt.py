@@ -12,7 +12,7 @@ from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.aws.probes import token_name
 from autostop.cost import cost_now
-from autostop.model import AttachmentState, Instance, Snapshot, Volume, WorkstationId
+from autostop.model import AttachmentState, Instance, Snapshot, Volume, WorkstationId, instance_of
 from autostop.settings import Policy, Probe, policy_for, words
 from autostop.sleep.law import why_never_shelve, why_never_stop
 from autostop_cli.account import Account
@@ -135,18 +135,18 @@ def plan_adoption(
     attached = sorted((each for each in volumes if each.attached_to == instance.id), key=lambda each: each.device or "")
     after = {**instance.tags, **settings, tags.AUTOSTOP: tags.ON}
     policy, problems = policy_for(defaults, after)
-    plan_volumes = tuple(_volume_tagging(volume, instance.id) for volume in attached)
+    plan_volumes = tuple(_volume_tagging(volume, instance.workstation) for volume in attached)
     # The tag that makes it a workstation comes last to the eye too; CreateTags sets all of one resource at once.
     wanted = {**settings, tags.AUTOSTOP: tags.ON}
     plan_instance = Tagging(instance.id, f"{instance.name}, {instance.type}", _changes(instance.tags, wanted))
     refusals = [
         *_refusals_of_instance(instance, attached, policy),
-        *_refusals_of_volumes(instance.id, attached),
-        *_refusals_of_probe(instance.id, policy, after, has_token=has_token),
+        *_refusals_of_volumes(instance.workstation, attached),
+        *_refusals_of_probe(instance.workstation, policy, after, has_token=has_token),
         *_refusals_of_room(instance, attached, plan_volumes, plan_instance),
     ]
     return Adoption(
-        instance.id,
+        instance.workstation,
         plan_volumes,
         plan_instance,
         policy,
@@ -157,7 +157,7 @@ def plan_adoption(
 
 
 def _plan(account: Account, workstation: WorkstationId, settings: Mapping[str, str], *, has_token: bool) -> Adoption:
-    instance = account.instances.find(workstation, for_adoption=True)
+    instance = account.instances.find(instance_of(workstation), for_adoption=True)
     if instance is None:
         raise click.ClickException(
             f"EC2 knows no instance {workstation} in {account.ec2.meta.region_name}. "

@@ -10,7 +10,7 @@ import segno
 from autostop.app import links
 from autostop.app.links import NewLink
 from autostop.link import Scope
-from autostop.model import Instance, WorkstationId
+from autostop.model import Instance, WorkstationId, instance_of
 from autostop.tags import is_ours
 from autostop_cli.account import Account
 
@@ -30,7 +30,7 @@ def make_link(
 
 def adopted(account: Account, workstation: WorkstationId) -> Instance:
     """Its instance. Raises click.ClickException when EC2 does not know it or nobody adopted it."""
-    instance = account.instances.find(workstation)
+    instance = account.instances.find(instance_of(workstation))
     if instance is None:
         region = account.ec2.meta.region_name
         raise click.ClickException(f"EC2 knows no instance {workstation} in {region}. Check the id and --region.")

@@ -34,7 +34,7 @@ def show_all(account: Account, *, as_json: bool) -> None:
     failed: list[str] = []
     for instance in sorted(account.instances.tagged(), key=_by_name):
         try:
-            found.append(account.owner.status(instance.id))
+            found.append(account.owner.status(instance.workstation))
         except (TransientError, DeniedError) as error:
             failed.append(f"{instance.id}: {sentence(error)}")
     if as_json:

@@ -11,7 +11,7 @@ from autostop.app.status import verdict_as_json
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sign
 from autostop.idle.verdict import VerdictKind
-from autostop.model import Instance, InstanceState, WorkstationId
+from autostop.model import Instance, InstanceState, WorkstationId, instance_of
 from autostop.ports import DamagedError, State
 from autostop.settings import words
 from autostop.sleep.intent import By, Intent, Wanted
@@ -90,7 +90,8 @@ def refuse_unknown(account: Account, workstation: WorkstationId) -> None:
 
 def why_now(account: Account, workstation: WorkstationId) -> Explanation:
     """Why it is up, or why it is not. Raises TransientError, DeniedError."""
-    state, instance, now = account.ledger.load(workstation), account.instances.find(workstation), account.clock()
+    state, instance = account.ledger.load(workstation), account.instances.find(instance_of(workstation))
+    now = account.clock()
     name, intent, seen = instance.name if instance is not None else workstation, state.intent, None
     if intent is not None and not intent.settled:
         sentence = _on_its_way(state, intent, now)
@@ -112,7 +113,7 @@ def why_now(account: Account, workstation: WorkstationId) -> Explanation:
 
 def why_at(account: Account, workstation: WorkstationId, moment: datetime) -> Explanation:
     """Why it was up then, by the record of the last sweep before. Raises TransientError, DeniedError."""
-    instance, now = account.instances.find(workstation), account.clock()
+    instance, now = account.instances.find(instance_of(workstation)), account.clock()
     seen = _last(account, workstation, moment - _SPEAKS_FOR, moment)
     sentence = _without_record(account, workstation, moment) if seen is None else _up(seen, moment, now, was=True)
     return Explanation(workstation, instance.name if instance is not None else workstation, moment, sentence, seen)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from autostop import tags
-from autostop.model import Instance, WorkstationId
+from autostop.model import Instance, WorkstationId, instance_of
 from autostop.sleep.capacity import own_type
 from tests.app.autostop_at_work import AtWork
 
@@ -13,8 +13,8 @@ OWN, FIRST, SECOND = "t3.xlarge", "c6i.2xlarge", "m5.2xlarge"
 LIST = {"instance-types": f"{FIRST},{SECOND}"}
 
 
-def instance_of(lab: AtWork, workstation: WorkstationId) -> Instance:
-    instance = lab.instances.find(workstation)
+def look_up(lab: AtWork, workstation: WorkstationId) -> Instance:
+    instance = lab.instances.find(instance_of(workstation))
     assert instance is not None
     return instance
 
@@ -35,8 +35,8 @@ def test_with_room_for_its_own_type_nothing_is_changed_or_asked(lab: AtWork) -> 
     workstation = asleep(lab)
     lab.world.journal.clear()
     tap(lab, workstation)
-    assert instance_of(lab, workstation).type == OWN
-    assert tags.INSTANCE_TYPE not in instance_of(lab, workstation).tags
+    assert look_up(lab, workstation).type == OWN
+    assert tags.INSTANCE_TYPE not in look_up(lab, workstation).tags
     asked = [str(call.parameters) for call in lab.world.journal.calls("DescribeInstanceTypes")]
     assert not [each for each in asked if FIRST in each]
 
@@ -45,8 +45,8 @@ def test_without_room_it_starts_as_the_next_type_and_then_as_its_own_again(lab: 
     workstation = asleep(lab)
     lab.world.lack_capacity({OWN, FIRST})
     tap(lab, workstation)
-    assert instance_of(lab, workstation).type == SECOND
-    assert own_type(instance_of(lab, workstation)) == OWN
+    assert look_up(lab, workstation).type == SECOND
+    assert own_type(look_up(lab, workstation)) == OWN
     assert set(lab.content(workstation).values()) == {"monday /dev/sda1", "monday /dev/sdf", "monday /dev/sdg"}
     told = f"It runs as {SECOND}: {OWN} had no capacity. The next start tries {OWN} first."
     assert told in lab.owner.status(workstation).problems
@@ -55,8 +55,8 @@ def test_without_room_it_starts_as_the_next_type_and_then_as_its_own_again(lab: 
     assert told not in lab.owner.status(workstation).problems
     lab.world.lack_capacity(set())
     tap(lab, workstation)
-    assert instance_of(lab, workstation).type == OWN
-    assert instance_of(lab, workstation).tags[tags.INSTANCE_TYPE] == ""
+    assert look_up(lab, workstation).type == OWN
+    assert look_up(lab, workstation).tags[tags.INSTANCE_TYPE] == ""
     assert lab.owner.status(workstation).problems == ()
 
 
@@ -68,7 +68,7 @@ def test_a_persons_own_change_of_the_type_is_not_undone(lab: AtWork) -> None:
     lab.world.lack_capacity(set())
     lab.ec2.modify_instance_attribute(InstanceId=workstation, InstanceType={"Value": "r5.large"})
     tap(lab, workstation)
-    assert instance_of(lab, workstation).type == "r5.large"
+    assert look_up(lab, workstation).type == "r5.large"
 
 
 def test_with_room_nowhere_the_page_says_so_and_it_starts_when_there_is_some(lab: AtWork) -> None:
@@ -86,7 +86,7 @@ def test_with_room_nowhere_the_page_says_so_and_it_starts_when_there_is_some(lab
     assert 10 <= lab.state(workstation).tried.times(OWN) <= 12
     lab.world.lack_capacity({OWN, FIRST})
     lab.awake(workstation, within=timedelta(minutes=16))
-    assert instance_of(lab, workstation).type == SECOND
+    assert look_up(lab, workstation).type == SECOND
 
 
 def test_types_that_do_not_fit_are_told_and_never_tried(lab: AtWork) -> None:
@@ -94,7 +94,7 @@ def test_types_that_do_not_fit_are_told_and_never_tried(lab: AtWork) -> None:
     lab.world.lack_capacity({OWN})
     lab.world.journal.clear()
     tap(lab, workstation)
-    assert instance_of(lab, workstation).type == SECOND
+    assert look_up(lab, workstation).type == SECOND
     (problem,) = [each for each in lab.owner.status(workstation).problems if "not tried" in each]
     assert "c6gd.large is not tried: it is for arm64, and the workstation is x86_64." in problem
     assert "c5d.large is not tried: it has instance-store disks, and a stop empties them." in problem
@@ -110,7 +110,7 @@ def test_a_type_that_ec2_refuses_leaves_the_next(lab: AtWork) -> None:
     # Delete-on-termination is put back by the same call before: so it is refused only once the note is written.
     lab.after("CreateTags", lambda: lab.world.fail_next("ModifyInstanceAttribute", "Unsupported", "no ENA", times=1))
     lab.awake(workstation)
-    assert instance_of(lab, workstation).type == SECOND
+    assert look_up(lab, workstation).type == SECOND
     assert f"{FIRST} is not tried: AWS refused ModifyInstanceAttribute (Unsupported): no ENA." in str(
         lab.owner.status(workstation).problems
     )
@@ -127,11 +127,11 @@ def test_a_crash_on_the_way_to_another_type_forgets_nothing(lab: AtWork, operati
     lab.after(operation, lab.crash, nth=nth)
     lab.awake(workstation)
     assert lab.crashes == 1
-    assert own_type(instance_of(lab, workstation)) == OWN
+    assert own_type(look_up(lab, workstation)) == OWN
     lab.asleep(workstation)
     lab.world.lack_capacity(set())
     tap(lab, workstation)
-    assert instance_of(lab, workstation).type == OWN
+    assert look_up(lab, workstation).type == OWN
 
 
 def test_a_start_that_falls_back_is_asked_for_again_and_then_blocked_with_the_reason(lab: AtWork) -> None:

@@ -10,7 +10,7 @@ import pytest
 from autostop.app.reconcile import Reconciler
 from autostop.aws.table import DynamoLedger
 from autostop.idle.verdict import VerdictKind
-from autostop.model import WorkstationId
+from autostop.model import WorkstationId, instance_of
 from autostop.ports import State, TransientError
 from autostop.sleep.intent import By, Wanted
 from autostop.sleep.steps import Outcome
@@ -47,7 +47,7 @@ def test_who_comes_back_while_ec2_is_throttled_is_not_stopped_by_an_old_answer(
         throttled_until[:] = throttled_until or [lab.clock() + throttled_for]
         if lab.clock() < throttled_until[0]:
             raise TransientError("RequestLimitExceeded")
-        stop(lab.instances, each)
+        stop(lab.instances, instance_of(each))
 
     with patch.object(type(lab.instances), "stop", throttled):
         assert lab.pass_time(timedelta(hours=2), lambda: bool(throttled_until))
@@ -83,7 +83,7 @@ def test_a_notice_that_is_refused_is_nobody_elses_matter(lab: AtWork) -> None:
 
 def test_what_cannot_be_saved_of_one_keeps_no_other_from_its_stop(lab: AtWork) -> None:
     pair = {lab.workstation(disks={}), lab.workstation(disks={})}
-    first = next(each.id for each in lab.instances.tagged() if each.id in pair)
+    first = next(each.workstation for each in lab.instances.tagged() if each.workstation in pair)
     [other] = pair - {first}
     save = DynamoLedger.save
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from autostop.idle.verdict import VerdictKind
-from autostop.model import InstanceState, SnapshotState, WorkstationId
+from autostop.model import InstanceState, SnapshotState, WorkstationId, instance_of
 from autostop.sleep.intent import By, Wanted
 from tests.app.autostop_at_work import CHANGES, AtWork
 
@@ -14,7 +14,7 @@ A_DAY = timedelta(hours=12)
 
 
 def instance_state(lab: AtWork, workstation: WorkstationId) -> InstanceState:
-    instance = lab.instances.find(workstation)
+    instance = lab.instances.find(instance_of(workstation))
     assert instance is not None
     return instance.state
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autostop import tags
-from autostop.model import InstanceState, SpotKind, WorkstationId
+from autostop.model import InstanceState, SpotKind, WorkstationId, instance_of
 from autostop.sleep.intent import By, Wanted, following
 from tests.app.autostop_at_work import AtWork
 
@@ -72,7 +72,7 @@ def test_what_may_not_be_shelved_is_not_touched_and_the_page_says_why(lab: AtWor
     assert case.words in str(lab.state(workstation).blocked)
     assert lab.owner.status(workstation).phase == "blocked"
     assert lab.calls() == []
-    instance = lab.instances.find(workstation)
+    instance = lab.instances.find(instance_of(workstation))
     assert instance is not None
     assert instance.state is InstanceState.RUNNING
     if case.stopped_too:
@@ -102,6 +102,6 @@ def test_persistent_spot_is_stopped_and_never_shelved(lab: AtWork) -> None:
     assert "A Spot instance is only stopped" in str(lab.owner.status(workstation).problems)
     lab.owner.start(workstation, "the test")
     lab.awake(workstation)
-    instance = lab.instances.find(workstation)
+    instance = lab.instances.find(instance_of(workstation))
     assert instance is not None
     assert instance.spot is SpotKind.PERSISTENT

@@ -11,6 +11,7 @@ from autostop.model import (
     VolumeId,
     VolumeState,
     WorkstationId,
+    instance_of,
 )
 from autostop.ports import DeniedError, TransientError
 from autostop.sleep.manifest import Manifest, VolumeRecord, write_manifest
@@ -23,13 +24,13 @@ SOME_TIME = timedelta(seconds=20)
 def workstation(lab: AtWork) -> WorkstationId:
     workstation = lab.workstation()
     lab.pass_time(SOME_TIME)
-    lab.instances.stop(workstation)
+    lab.instances.stop(instance_of(workstation))
     lab.pass_time(SOME_TIME)
     return workstation
 
 
 def manifest_of(lab: AtWork, workstation: WorkstationId) -> Manifest:
-    instance = lab.instances.find(workstation)
+    instance = lab.instances.find(instance_of(workstation))
     assert instance is not None
     seen = Observation(workstation, instance, tuple(lab.disks.volumes(workstation)))
     return write_manifest(seen, instance, 1, lab.clock())
@@ -60,7 +61,7 @@ def test_volumes_are_found_attached_or_by_their_tag_each_once(lab: AtWork, works
     [root] = [each for each in found if each.device == "/dev/sda1"]
     assert (root.size_gib, root.type, root.iops, root.throughput) == (50, "gp3", 3000, 125)
     assert (root.attachment, root.delete_on_termination) == (AttachmentState.ATTACHED, True)
-    lab.disks.detach(root.id, workstation, "/dev/sda1")
+    lab.disks.detach(root.id, instance_of(workstation), "/dev/sda1")
     lab.pass_time(SOME_TIME)
     [root] = [each for each in lab.disks.volumes(workstation) if each.id == root.id]
     assert (root.state, root.attached_to, root.device) == (VolumeState.AVAILABLE, None, None)
@@ -120,9 +121,9 @@ def test_a_detach_and_a_delete_may_be_repeated(lab: AtWork, workstation: Worksta
     record = data(manifest_of(lab, workstation))
     with pytest.raises(TransientError):
         lab.disks.delete(record.volume)
-    lab.disks.detach(record.volume, workstation, record.device)
+    lab.disks.detach(record.volume, instance_of(workstation), record.device)
     lab.pass_time(SOME_TIME)
-    lab.disks.detach(record.volume, workstation, record.device)
+    lab.disks.detach(record.volume, instance_of(workstation), record.device)
     lab.disks.delete(record.volume)
     lab.disks.delete(record.volume)
     lab.pass_time(SOME_TIME)
@@ -132,7 +133,7 @@ def test_a_detach_and_a_delete_may_be_repeated(lab: AtWork, workstation: Worksta
 
 def test_an_attach_may_be_repeated(lab: AtWork, workstation: WorkstationId) -> None:
     record = data(manifest_of(lab, workstation))
-    lab.disks.attach(record.volume, workstation, record.device)
+    lab.disks.attach(record.volume, instance_of(workstation), record.device)
 
 
 def test_a_snapshots_deletion_may_be_repeated(lab: AtWork, workstation: WorkstationId) -> None:

@@ -7,14 +7,14 @@ import pytest
 
 from autostop import tags
 from autostop.aws.ec2 import Ec2Instances, _checks, _instance
-from autostop.model import Checks, InstanceState, OtherType, SpotKind, WorkstationId
+from autostop.model import Checks, InstanceState, OtherType, SpotKind, WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError
 from autostop.sleep import capacity
 from tests.app.autostop_at_work import AtWork
 
 
 def find(lab: AtWork, workstation: WorkstationId) -> Any:
-    instance = lab.instances.find(workstation)
+    instance = lab.instances.find(instance_of(workstation))
     assert instance is not None
     return instance
 
@@ -24,7 +24,7 @@ def test_only_tagged_instances_are_listed_and_terminated_ones_are_not(lab: AtWor
     ours, gone = lab.workstation(), lab.workstation()
     lab.ec2.terminate_instances(InstanceIds=[gone])
     lab.pass_time(timedelta(seconds=30))
-    assert [instance.id for instance in lab.instances.tagged()] == [ours]
+    assert [instance.workstation for instance in lab.instances.tagged()] == [ours]
 
 
 def test_an_instance_with_the_tag_off_is_not_listed(lab: AtWork) -> None:
@@ -47,42 +47,42 @@ def test_an_instance_as_it_is(lab: AtWork) -> None:
 
 @pytest.mark.parametrize("text", ["i-0123456789abcdef0", "i-nonsense"])
 def test_an_unknown_instance_is_none(lab: AtWork, text: str) -> None:
-    assert lab.instances.find(WorkstationId(text)) is None
+    assert lab.instances.find(instance_of(WorkstationId(text))) is None
 
 
 def test_start_and_stop_may_be_repeated_and_the_stop_has_its_moment(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.pass_time(timedelta(seconds=30))
     stopped_at = lab.clock()
-    lab.instances.stop(workstation)
-    lab.instances.stop(workstation)
+    lab.instances.stop(instance_of(workstation))
+    lab.instances.stop(instance_of(workstation))
     lab.pass_time(timedelta(seconds=30))
     instance = find(lab, workstation)
     assert instance.state is InstanceState.STOPPED
     assert instance.stopped_at == stopped_at.replace(microsecond=0)
-    lab.instances.stop(workstation)
-    lab.instances.start(workstation)
-    lab.instances.start(workstation)
+    lab.instances.stop(instance_of(workstation))
+    lab.instances.start(instance_of(workstation))
+    lab.instances.start(instance_of(workstation))
     assert find(lab, workstation).launched_at > instance.launched_at
 
 
 def test_a_start_while_it_stops_is_tried_later(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.pass_time(timedelta(seconds=30))
-    lab.instances.stop(workstation)
+    lab.instances.stop(instance_of(workstation))
     with pytest.raises(TransientError):
-        lab.instances.start(workstation)
+        lab.instances.start(instance_of(workstation))
 
 
 def test_the_checks_take_their_time(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.pass_time(timedelta(seconds=2))
-    assert lab.instances.checks(workstation) is Checks.INITIALIZING
+    assert lab.instances.checks(instance_of(workstation)) is Checks.INITIALIZING
     lab.pass_time(timedelta(seconds=5))
-    assert lab.instances.checks(workstation) is Checks.OK
-    lab.instances.stop(workstation)
+    assert lab.instances.checks(instance_of(workstation)) is Checks.OK
+    lab.instances.stop(instance_of(workstation))
     lab.pass_time(timedelta(seconds=30))
-    assert lab.instances.checks(workstation) is Checks.UNKNOWN
+    assert lab.instances.checks(instance_of(workstation)) is Checks.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_delete_on_termination_is_set_for_the_named_device(lab: AtWork) -> None:
     workstation = lab.workstation()
     [volume] = [each for each in lab.disks.volumes(workstation) if each.device == "/dev/sdf"]
     assert volume.delete_on_termination is False
-    lab.instances.set_delete_on_termination(workstation, "/dev/sdf", volume.id, flag=True)
+    lab.instances.set_delete_on_termination(instance_of(workstation), "/dev/sdf", volume.id, flag=True)
     [volume] = [each for each in lab.disks.volumes(workstation) if each.device == "/dev/sdf"]
     assert volume.delete_on_termination is True
 
@@ -149,23 +149,23 @@ def test_the_type_is_noted_and_changed_while_it_is_stopped(lab: AtWork) -> None:
     lab.pass_time(timedelta(seconds=30))
     assert find(lab, workstation).architecture == "x86_64"
     with pytest.raises(TransientError, match="IncorrectInstanceState"):
-        lab.instances.change_type(workstation, "m5.xlarge")
-    lab.instances.stop(workstation)
+        lab.instances.change_type(instance_of(workstation), "m5.xlarge")
+    lab.instances.stop(instance_of(workstation))
     lab.pass_time(timedelta(seconds=30))
-    lab.instances.note_type(workstation, "t3.xlarge m5.xlarge")
-    lab.instances.change_type(workstation, "m5.xlarge")
+    lab.instances.note_type(instance_of(workstation), "t3.xlarge m5.xlarge")
+    lab.instances.change_type(instance_of(workstation), "m5.xlarge")
     instance = find(lab, workstation)
     assert (instance.type, instance.tags[tags.INSTANCE_TYPE]) == ("m5.xlarge", "t3.xlarge m5.xlarge")
     assert capacity.own_type(instance) == "t3.xlarge"
     with pytest.raises(DeniedError):
-        lab.instances.change_type(workstation, "c7z.large")
+        lab.instances.change_type(instance_of(workstation), "c7z.large")
 
 
 def test_what_may_not_be_done_is_denied(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.world.fail_next("StopInstances", "UnauthorizedOperation")
     with pytest.raises(DeniedError, match="UnauthorizedOperation"):
-        lab.instances.stop(workstation)
+        lab.instances.stop(instance_of(workstation))
 
 
 def test_a_list_that_fails_on_a_later_page_is_an_error_and_no_short_list(lab: AtWork) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from autostop.aws.metrics import CloudWatchMetrics
 from autostop.idle.signs import Sample, Traffic
-from autostop.model import Instance, InstanceState, WorkstationId
+from autostop.model import Instance, InstanceId, InstanceState, WorkstationId, instance_of
 from autostop.ports import TransientError
 from tests.app.autostop_at_work import START, AtWork
 
@@ -17,7 +17,7 @@ PERIOD = timedelta(minutes=5)
 
 
 def instance(lab: AtWork, workstation: WorkstationId) -> Instance:
-    found = lab.instances.find(workstation)
+    found = lab.instances.find(instance_of(workstation))
     assert found is not None
     return found
 
@@ -46,9 +46,9 @@ def test_five_hundred_and_one_workstations_take_two_calls(lab: AtWork) -> None:
     workstation = lab.workstation(disks={})
     lab.clock.advance(timedelta(minutes=30))
     one = instance(lab, workstation)
-    many = [replace(one, id=WorkstationId(f"i-{number:017x}")) for number in range(500)] + [one]
+    many = [replace(one, id=InstanceId(f"i-{number:017x}")) for number in range(500)] + [one]
     lab.world.journal.clear()
-    samples = lab.metrics.processor(many, {each.id: START for each in many}, PERIOD, lab.clock())
+    samples = lab.metrics.processor(many, {each.workstation: START for each in many}, PERIOD, lab.clock())
     assert len(samples) == 501
     assert samples[workstation]
     assert [len(call.parameters["MetricDataQueries"]) for call in lab.world.journal.calls("GetMetricData")] == [500, 1]
@@ -119,9 +119,9 @@ def test_the_traffic_of_two_hundred_and_fifty_one_workstations_takes_two_calls(l
     workstation = lab.workstation(disks={})
     lab.clock.advance(timedelta(minutes=30))
     one = instance(lab, workstation)
-    many = [replace(one, id=WorkstationId(f"i-{number:017x}")) for number in range(250)] + [one]
+    many = [replace(one, id=InstanceId(f"i-{number:017x}")) for number in range(250)] + [one]
     lab.world.journal.clear()
-    traffic = lab.metrics.network(many, {each.id: START for each in many}, PERIOD, lab.clock())
+    traffic = lab.metrics.network(many, {each.workstation: START for each in many}, PERIOD, lab.clock())
     assert len(traffic) == 251
     assert traffic[workstation]
     assert [len(call.parameters["MetricDataQueries"]) for call in lab.world.journal.calls("GetMetricData")] == [500, 2]
@@ -150,10 +150,19 @@ def test_answers_are_read_from_every_page_and_only_with_a_readable_status() -> N
     )
     metrics = CloudWatchMetrics(cast("Any", stub))
     both = [
-        Instance(WorkstationId(name), InstanceState.RUNNING, START, "t3.xlarge", 4, "us-east-1a", "/dev/sda1", {})
+        Instance(
+            InstanceId(name),
+            InstanceState.RUNNING,
+            START,
+            "t3.xlarge",
+            4,
+            "us-east-1a",
+            "/dev/sda1",
+            {},
+        )
         for name in ("i-1", "i-2")
     ]
-    traffic = metrics.network(both, {each.id: START for each in both}, PERIOD, START + timedelta(hours=1))
+    traffic = metrics.network(both, {each.workstation: START for each in both}, PERIOD, START + timedelta(hours=1))
     assert traffic == {"i-1": [Traffic(START, 3.0), Traffic(START + PERIOD, 5.0)], "i-2": []}
 
 

@@ -48,7 +48,7 @@ def test_the_one_without_agent_is_found_by_halving(lab: AtWork) -> None:
     many = instances(lab, 8)
     lab.world.break_agent(many[3].id)
     answers = ask(lab, many)
-    lost = answers[many[3].id]
+    lost = answers[many[3].workstation]
     assert isinstance(lost, Unknown)
     assert "SSM agent" in lost.reason
     assert len(under_way(answers)) == 7
@@ -70,7 +70,7 @@ def test_one_that_may_not_or_cannot_be_asked_hides_no_other(lab: AtWork, code: s
     with patch.object(lab.ssm, "send_command", refusing):
         answers = ask(lab, many)
 
-    refused = answers[many[2].id]
+    refused = answers[many[2].workstation]
     assert isinstance(refused, Unknown)
     assert words in refused.reason
     assert len(under_way(answers)) == 3
@@ -78,8 +78,8 @@ def test_one_that_may_not_or_cannot_be_asked_hides_no_other(lab: AtWork, code: s
 
 def test_answers_are_collected_with_one_call_for_one_command(lab: AtWork) -> None:
     many = instances(lab, 3)
-    lab.answers[many[1].id].busy = True
-    lab.answers[many[2].id].fails = True
+    lab.answers[many[1].workstation].busy = True
+    lab.answers[many[2].workstation].fails = True
     asked_at = lab.clock()
     answers = ask(lab, many)
     assert lab.asker.collect(under_way(answers), lab.clock()) == {}
@@ -87,7 +87,7 @@ def test_answers_are_collected_with_one_call_for_one_command(lab: AtWork) -> Non
     lab.world.journal.clear()
     collected = lab.asker.collect(under_way(answers), lab.clock())
     assert len(lab.world.journal.calls("ListCommandInvocations")) == 1
-    quiet, busy, failed = (collected[each.id] for each in many)
+    quiet, busy, failed = (collected[each.workstation] for each in many)
     assert isinstance(quiet, Reading)
     assert isinstance(busy, Reading)
     assert (quiet.servers[0].busy, busy.servers[0].busy) == (0, 1)
@@ -110,7 +110,7 @@ def test_an_answer_that_never_comes_is_given_up(lab: AtWork) -> None:
     lab.clock.advance(timedelta(minutes=2, seconds=59))
     assert lab.asker.collect(answers, lab.clock()) == {}
     lab.clock.advance(timedelta(seconds=1))
-    given_up = lab.asker.collect(answers, lab.clock())[one.id]
+    given_up = lab.asker.collect(answers, lab.clock())[one.workstation]
     assert isinstance(given_up, Unknown)
     assert given_up.at == lab.clock()
 
@@ -138,16 +138,16 @@ def test_whatever_a_workstation_says_is_no_exception(lab: AtWork, said: str) -> 
     lab.machines.respond = lambda _instance, _script: said
     answers = under_way(ask(lab, [one]))
     lab.clock.advance(timedelta(seconds=5))
-    assert isinstance(lab.asker.collect(answers, lab.clock())[one.id], Unknown)
+    assert isinstance(lab.asker.collect(answers, lab.clock())[one.workstation], Unknown)
 
 
 def test_https_without_certificate_or_token_says_what_is_missing(lab: AtWork) -> None:
     [one] = instances(lab, 1)
-    answer = ask(lab, [one], Probe.HTTPS)[one.id]
+    answer = ask(lab, [one], Probe.HTTPS)[one.workstation]
     assert isinstance(answer, Unknown)
     assert "no pinned certificate" in answer.reason
-    lab.ec2.create_tags(Resources=[one.id], Tags=[{"Key": JUPYTER_CERTIFICATE, "Value": "ab" * 32}])
-    answer = ask(lab, list(lab.instances.tagged()), Probe.HTTPS)[one.id]
+    lab.ec2.create_tags(Resources=[one.workstation], Tags=[{"Key": JUPYTER_CERTIFICATE, "Value": "ab" * 32}])
+    answer = ask(lab, list(lab.instances.tagged()), Probe.HTTPS)[one.workstation]
     assert isinstance(answer, Unknown)
     assert f"/autostop/{one.id}/jupyter-token" in answer.reason
 

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from autostop import tags
-from autostop.model import AttachmentState, InstanceState, SpotKind
+from autostop.model import AttachmentState, InstanceState, SpotKind, instance_of
 from autostop.settings import Policy, Probe
 from autostop_cli.adopt import Adoption, Change, adopt, plan_adoption
 from autostop_cli.certificate import NotACertificateError, fingerprint
@@ -180,7 +180,7 @@ def test_adopts_volumes_first_and_the_instance_last(at: Desk, stopped: bool) -> 
     lab = at.launch()
     at.clock.advance(timedelta(minutes=5))
     if stopped:
-        at.account.instances.stop(lab)
+        at.account.instances.stop(instance_of(lab))
         at.clock.advance(timedelta(minutes=5))
     result = at.run("adopt", lab, "--yes", "--idle-after", "45m")
     assert result.exit_code == 0, result.output
@@ -204,7 +204,7 @@ def test_stop_protection_is_seen_in_every_state(at: Desk, stopped: bool) -> None
     lab = at.launch()
     at.clock.advance(timedelta(minutes=5))
     if stopped:
-        at.account.instances.stop(lab)
+        at.account.instances.stop(instance_of(lab))
         at.clock.advance(timedelta(minutes=5))
     at.account.ec2.modify_instance_attribute(InstanceId=lab, DisableApiStop={"Value": True})
     result = at.run("adopt", lab, "--yes")

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from autostop.link import Scope, is_secret
+from autostop.model import workstation_of
 from tests.cli.desk import API_URL, Desk
 
 _URL = re.compile(rf"^{re.escape(API_URL)}/w/(i-[0-9a-f]+)#(\S+)$", re.MULTILINE)
@@ -24,7 +25,7 @@ def test_link_opens_the_workstation(at: Desk) -> None:
     shown, secret = url_in(result.output)
     assert shown == lab
     assert is_secret(secret)
-    link = at.account.owner.link(at.account.instances.tagged()[0].id, secret)
+    link = at.account.owner.link(at.account.instances.tagged()[0].workstation, secret)
     assert link is not None
     assert (link.label, link.scopes, link.expires_at) == ("phone", tuple(Scope), None)
     assert "only this once" in result.output
@@ -50,11 +51,11 @@ def test_label_scopes_and_expiry(at: Desk) -> None:
     _, secret = url_in(result.output)
     assert "until 2027-02-21 09:05 UTC" in result.output
     workstation = at.account.instances.tagged()[0].id
-    link = at.account.owner.link(workstation, secret)
+    link = at.account.owner.link(workstation_of(workstation), secret)
     assert link is not None
     assert (link.label, link.scopes) == ("Ada", (Scope.STATUS, Scope.START))
     at.clock.advance(timedelta(days=90))
-    assert at.account.owner.link(workstation, secret) is None
+    assert at.account.owner.link(workstation_of(workstation), secret) is None
 
 
 @pytest.mark.parametrize(

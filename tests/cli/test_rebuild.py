@@ -74,7 +74,7 @@ def check(lab: AtWork, gone: WorkstationId, new: WorkstationId, shape: dict[str,
     assert lab.disks.snapshots(gone) == []
     assert {snapshot.cycle for snapshot in lab.disks.snapshots(new)} == {1}
     assert lab.ec2.describe_images(Owners=["self"])["Images"] == []
-    alive = [each.id for each in lab.instances.tagged()]
+    alive = [each.workstation for each in lab.instances.tagged()]
     assert alive == [new]
     assert len(lab.world.cloud.volumes) == len(DEVICES)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autostop.model import InstanceState, Observation, WorkstationId
+from autostop.model import InstanceState, Observation, WorkstationId, instance_of
 from autostop.sleep.intent import Wanted
 from autostop.sleep.manifest import write_manifest
 from autostop_cli.repair.command import recover_all, recover_one
@@ -17,9 +17,9 @@ from tests.cli.desk import Desk
 def shelved(at: Desk) -> WorkstationId:
     """A workstation that was shelved, and of which the table knows nothing."""
     lab, account = at.adopted(), at.account
-    account.instances.stop(lab)
+    account.instances.stop(instance_of(lab))
     at.clock.advance(timedelta(minutes=5))
-    instance = account.instances.find(lab)
+    instance = account.instances.find(instance_of(lab))
     assert instance is not None
     volumes = tuple(account.disks.volumes(lab))
     manifest = write_manifest(Observation(lab, instance, volumes), instance, 4, at.clock())
@@ -27,7 +27,7 @@ def shelved(at: Desk) -> WorkstationId:
     for record in manifest.volumes:
         assert record.snapshot is not None
         account.disks.tag_snapshot(record.snapshot, manifest.snapshot_tags(record))
-        account.disks.detach(record.volume, lab, record.device)
+        account.disks.detach(record.volume, instance_of(lab), record.device)
     at.clock.advance(timedelta(hours=1))
     for record in manifest.volumes:
         account.disks.delete(record.volume)
@@ -237,6 +237,6 @@ def test_nothing_is_changed_of_a_workstation_that_is_well(at: Desk) -> None:
     before = at.account.ledger.load(lab)
     assert "all is well" in at.run("recover", "--yes").output
     assert at.account.ledger.load(lab) == before
-    instance = at.account.instances.find(lab)
+    instance = at.account.instances.find(instance_of(lab))
     assert instance is not None
     assert instance.state is InstanceState.RUNNING

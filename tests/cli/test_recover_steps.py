@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autostop import tags
-from autostop.model import InstanceState, WorkstationId
+from autostop.model import InstanceState, WorkstationId, instance_of
 from autostop.ports import State
 from autostop.sleep.intent import Wanted
 from autostop_cli.repair.recover import Finding, Recovery
@@ -30,7 +30,7 @@ def recovery(lab: AtWork) -> Recovery:
 
 
 def look(lab: AtWork, workstation: WorkstationId) -> Finding:
-    instance = lab.instances.find(workstation)
+    instance = lab.instances.find(instance_of(workstation))
     assert instance is not None
     return recovery(lab).look(instance)
 
@@ -176,7 +176,7 @@ def test_what_the_tags_do_not_tell_is_never_started_or_shelved_in_part(lab: AtWo
     lab.owner.start(workstation, "the test")
     lab.pass_time(timedelta(hours=1))
     assert "Run `autostop recover" in (lab.state(workstation).blocked or "")
-    instance = lab.instances.find(workstation)
+    instance = lab.instances.find(instance_of(workstation))
     assert instance is not None
     assert instance.state is InstanceState.STOPPED
     assert look(lab, workstation).why_not is not None

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from autostop import tags
-from autostop.model import WorkstationId
+from autostop.model import WorkstationId, instance_of
 from autostop.sleep.intent import Wanted
 from autostop_cli.rehearse.command import rehearse
 from tests.cli.desk import Desk
@@ -27,7 +27,7 @@ def workstation(at: Desk, **parameters: Any) -> WorkstationId:
 
 def stopped(at: Desk) -> WorkstationId:
     lab = workstation(at)
-    at.account.instances.stop(lab)
+    at.account.instances.stop(instance_of(lab))
     at.clock.advance(timedelta(minutes=5))
     at.world.journal.clear()
     return lab
@@ -195,7 +195,7 @@ def test_content_that_could_not_be_compared_is_said(at: Desk) -> None:
 def interrupted(at: Desk, lab: WorkstationId) -> None:
     """A rehearsal whose process was killed while the snapshots were pending, the instance stopped."""
     name = f"{lab}/2026-11-23T09:05:00Z"
-    at.account.instances.stop(lab)
+    at.account.instances.stop(instance_of(lab))
     at.clock.advance(timedelta(minutes=1))
     at.world.tag(lab, {tags.REHEARSAL: at.world.instance(lab).launched_at.isoformat()})
     ours: Any = [{"Key": tags.AUTOSTOP, "Value": "on"}, {"Key": tags.REHEARSAL, "Value": name}]

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from autostop import tags
-from autostop.model import Observation, SnapshotId, VolumeId, WorkstationId
+from autostop.model import Observation, SnapshotId, VolumeId, WorkstationId, instance_of
 from autostop.ports import DeniedError
 from autostop.sleep.manifest import write_manifest
 from autostop_cli.rehearse.rehearsal import Rehearsal
@@ -19,7 +19,7 @@ def scratch(lab: AtWork) -> EbsScratch:
 
 
 def rehearsal_of(lab: AtWork, workstation: WorkstationId) -> Rehearsal:
-    instance = lab.instances.find(workstation)
+    instance = lab.instances.find(instance_of(workstation))
     assert instance is not None
     seen = Observation(workstation, instance, tuple(lab.disks.volumes(workstation)))
     return Rehearsal(write_manifest(seen, instance, 0, lab.clock()))
@@ -76,12 +76,12 @@ def test_why_blocks_were_not_compared(lab: AtWork, scratch: EbsScratch, code: st
 
 def test_the_mark_comes_and_goes(lab: AtWork, scratch: EbsScratch) -> None:
     workstation = lab.workstation()
-    instance = lab.instances.find(workstation)
+    instance = lab.instances.find(instance_of(workstation))
     assert instance is not None
     scratch.mark_stopped(instance)
-    marked = lab.instances.find(workstation)
+    marked = lab.instances.find(instance_of(workstation))
     assert marked is not None
     assert marked.tags[tags.REHEARSAL] == instance.launched_at.isoformat()
     for _ in range(2):
         scratch.unmark(workstation)
-    assert lab.instances.find(workstation) == instance
+    assert lab.instances.find(instance_of(workstation)) == instance

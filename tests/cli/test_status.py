@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from autostop.idle.record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
-from autostop.model import WorkstationId
+from autostop.model import WorkstationId, instance_of
 from autostop.ports import Happened, State
 from autostop.sleep.intent import By, Intent, Wanted
 from tests.cli.desk import START, Desk
@@ -34,7 +34,7 @@ def test_one_in_full(at: Desk) -> None:
     intent = Intent(1, Wanted.SHELVE, By.IDLE, START, "idle for 30 minutes")
     reasons = ("cpu: 0.02 cores",)
     verdict = Verdict(kind=VerdictKind.IDLE, at=START, since=START, reasons=reasons)
-    instance = at.account.instances.find(lab)
+    instance = at.account.instances.find(instance_of(lab))
     assert instance is not None
     seen = SweepRecord(lab, START, instance.launched_at, verdict, stop_at=START + timedelta(minutes=10))
     at.account.ledger.write_journal([seen], START)

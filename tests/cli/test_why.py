@@ -15,7 +15,7 @@ from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sign
 from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict, VerdictKind
-from autostop.model import WorkstationId
+from autostop.model import WorkstationId, instance_of
 from autostop.ports import State
 from autostop.sleep.intent import By, Intent, Wanted
 from tests.cli.desk import START, Desk, desk
@@ -51,7 +51,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def launched_at(at: Desk, lab: WorkstationId) -> datetime:
-    found = at.account.instances.find(lab)
+    found = at.account.instances.find(instance_of(lab))
     assert found is not None
     return found.launched_at
 

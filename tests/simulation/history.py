@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from autostop.model import instance_of
 from autostop.ports import DeniedError
 from autostop_cli.repair.recover import Recovery
 from tests.simulation import rest
@@ -220,7 +221,7 @@ class History:
         recovery = Recovery(lab.instances, lab.disks, lab.ledger, lab.queue, lab.clock)
 
         def mend() -> None:
-            instance = lab.instances.find(lab.workstation)
+            instance = lab.instances.find(instance_of(lab.workstation))
             finding = recovery.look(instance) if instance is not None and not instance.is_gone else None
             if finding is not None and finding.new is not None:
                 self.told.actions.append(f"{lab.clock():%H:%M:%S} recover: {finding.lost}")

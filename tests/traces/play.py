@@ -18,7 +18,7 @@ from autostop.idle.reading import Reading, Unknown, parse_reading, read_document
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Sample, Traffic
 from autostop.idle.stop import LastLook
-from autostop.model import Instance, InstanceState, WorkstationId
+from autostop.model import Instance, InstanceState, WorkstationId, instance_of
 from autostop.notice import Notice
 from autostop.ports import Asked, Happened, Instances, Ledger, Outline, Queue, State
 from autostop.settings import Policy, Probe
@@ -141,7 +141,7 @@ class _Night:
         own = {f"autostop:{name}": text for name, text in self.trace.settings.items()}
         return [
             Instance(
-                id=ID,
+                id=instance_of(ID),
                 state=InstanceState.RUNNING,
                 launched_at=self.trace.moment(self.launched),
                 type="m7g.xlarge",

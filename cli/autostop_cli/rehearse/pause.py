@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from autostop import tags
-from autostop.model import Instance, InstanceState, Observation, WorkstationId
+from autostop.model import Instance, InstanceState, Observation, WorkstationId, instance_of
 from autostop.ports import DeniedError, Disks, Instances, TransientError
 from autostop.settings import words
 from autostop.sleep import law
@@ -70,7 +70,7 @@ class Pause:
 
     def observe(self) -> Observation:
         """What AWS says of it now, without its snapshots."""
-        instance = self.instances.find(self.workstation)
+        instance = self.instances.find(instance_of(self.workstation))
         return Observation(self.workstation, instance, tuple(self.disks.volumes(self.workstation)))
 
     @contextmanager
@@ -94,7 +94,7 @@ class Pause:
         self.scratch.mark_stopped(instance)
         if self.hold is not None:
             self.hold.want_run(_WHY)
-        self.instances.stop(self.workstation)
+        self.instances.stop(instance_of(self.workstation))
         self.tell("EC2 is stopping the instance")
         while self.state() is not InstanceState.STOPPED:
             if self.clock() - began > _AT_MOST:
@@ -106,7 +106,7 @@ class Pause:
     def state(self) -> InstanceState | None:
         """Of the instance; None when it is gone, or AWS cannot say just now."""
         try:
-            instance = self.instances.find(self.workstation)
+            instance = self.instances.find(instance_of(self.workstation))
         except TransientError:
             return None
         return instance.state if instance is not None else None
@@ -141,7 +141,7 @@ class Pause:
                 # One that is listed as running may have been stopped a moment ago: the call itself knows, and does
                 # nothing to one that runs.
                 if asked is None or instance.state is InstanceState.STOPPED:
-                    self.instances.start(self.workstation)
+                    self.instances.start(instance_of(self.workstation))
                     if asked is None:
                         self.tell("EC2 is starting the instance again")
                     asked = asked or self.clock()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from autostop.model import WorkstationId
+from autostop.model import WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError
 from autostop.sleep.from_tags import UnreadableError
 from autostop_cli.account import Account
@@ -27,7 +27,7 @@ def recover_one(account: Account, workstation: WorkstationId, *, yes: bool = Fal
     ask: for the owner's consent. Raises click.ClickException with the reason when it cannot be, TransientError,
     DeniedError.
     """
-    instance = account.instances.find(workstation)
+    instance = account.instances.find(instance_of(workstation))
     if instance is None or instance.is_gone:
         _rebuild(account, workstation, yes=yes, ask=ask)
     else:

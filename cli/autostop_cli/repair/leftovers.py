@@ -7,7 +7,7 @@ import click
 
 from autostop import tags
 from autostop.aws.ec2 import tags_of
-from autostop.model import Observation, SnapshotId, VolumeId, WorkstationId
+from autostop.model import Observation, SnapshotId, VolumeId, WorkstationId, instance_of
 from autostop.ports import DamagedError
 from autostop.sleep.intent import Wanted
 from autostop_cli.account import Account
@@ -26,14 +26,14 @@ def find_leftovers(account: Account) -> list[Orphan]:
     images: dict[str, dict[str, str]] = {}
     for image, shape in images_where(account.ec2, OURS).items():
         images.setdefault(tags_of(shape.get("Tags")).get(tags.WORKSTATION, ""), {})[image] = shape.get("Name", "")
-    there = {instance.id: instance for instance in account.instances.tagged()}
+    there = {instance.workstation: instance for instance in account.instances.tagged()}
     things: list[Any] = [*volumes, *snapshots]
     named = {thing.tags.get(tags.WORKSTATION, "") for thing in things} | set(images)
     left: list[Orphan] = []
     for workstation in sorted(WorkstationId(name) for name in named if name):
         seen = Observation(
             workstation,
-            there.get(workstation) or account.instances.find(workstation),
+            there.get(workstation) or account.instances.find(instance_of(workstation)),
             tuple(each for each in volumes if workstation in (each.attached_to, each.tags.get(tags.WORKSTATION))),
             tuple(each for each in snapshots if each.tags.get(tags.WORKSTATION) == workstation),
         )

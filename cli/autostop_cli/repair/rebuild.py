@@ -14,7 +14,7 @@ from botocore.exceptions import WaiterError
 from autostop import tags
 from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.model import Observation, Volume, WorkstationId
+from autostop.model import InstanceId, Observation, Volume, WorkstationId, instance_of, workstation_of
 from autostop.ports import ConflictError, DamagedError, DeniedError, Happened, State, TransientError
 from autostop.sleep.from_tags import UnreadableError
 from autostop.sleep.intent import By, Intent, Wanted
@@ -44,7 +44,7 @@ class Rebuild:
         """What would be built. Raises UnreadableError with the reason when nothing is."""
         account, gone = self.account, self.gone
         volumes, snapshots = account.disks.volumes(gone), account.disks.snapshots(gone)
-        seen = Observation(gone, account.instances.find(gone), tuple(volumes), tuple(snapshots))
+        seen = Observation(gone, account.instances.find(instance_of(gone)), tuple(volumes), tuple(snapshots))
         return plan_rebuild(seen, told_by_ec2(account.ec2, gone), account.stack.policy)
 
     def built(self) -> WorkstationId | None:
@@ -61,7 +61,7 @@ class Rebuild:
                 f"{' and '.join(found)} both carry the tag {tags.RECOVERED_FROM} = {self.gone}. Remove it from the "
                 "one that does not replace it, or terminate that one."
             )
-        return WorkstationId(found[0]) if found else None
+        return workstation_of(InstanceId(found[0])) if found else None
 
     def is_finished(self) -> bool:
         """True when nothing of the workstation that is gone is left to hand over."""
@@ -104,7 +104,7 @@ class Rebuild:
             raise TransientError(f"EC2 did not make the image {image}: {error.kwargs['reason']}.") from error
         with aws_errors():
             answer = self.account.ec2.run_instances(**plan.run_instances(image))
-        new = WorkstationId(answer["Instances"][0].get("InstanceId", ""))
+        new = workstation_of(InstanceId(answer["Instances"][0].get("InstanceId", "")))
         self.say(f"{new} is launched, as {plan.parameters['InstanceType']}")
         return new
 
@@ -120,7 +120,7 @@ class Rebuild:
         try:
             self._wait("instance_running", InstanceIds=[new])
         except WaiterError as error:
-            instance = self.account.instances.find(new)
+            instance = self.account.instances.find(instance_of(new))
             if instance is None or not instance.is_gone:
                 raise TransientError(f"{new} takes long to start.") from error
             # EC2 took the launch and ended it. Without another image the same request would tell of this instance.
@@ -153,7 +153,7 @@ class Rebuild:
                     continue
                 if volume.delete_on_termination is not record.delete_on_termination:
                     flag = record.delete_on_termination
-                    account.instances.set_delete_on_termination(new, record.device, volume.id, flag=flag)
+                    account.instances.set_delete_on_termination(instance_of(new), record.device, volume.id, flag=flag)
                 self._tag(volume.id, manifest.volume_tags(record))
                 self.say(f"{volume.id} is {record.device}, restored from {record.snapshot}")
             listed = account.disks.volumes(new)

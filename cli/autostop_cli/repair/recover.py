@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from autostop import tags
-from autostop.model import AttachmentState, Instance, InstanceState, Observation, SnapshotState, WorkstationId
+from autostop.model import (
+    AttachmentState,
+    Instance,
+    InstanceState,
+    Observation,
+    SnapshotState,
+    WorkstationId,
+    instance_of,
+)
 from autostop.ports import (
     ConflictError,
     DamagedError,
@@ -69,7 +77,7 @@ class Recovery:
 
     def look(self, instance: Instance) -> Finding:
         """What is lost of a workstation that is there; nothing is changed. Raises TransientError, DeniedError."""
-        workstation = instance.id
+        workstation = instance.workstation
         try:
             state, damaged = self.ledger.load(workstation), False
         except DamagedError:
@@ -147,8 +155,9 @@ def _of_stopped(seen: Observation, instance: Instance) -> Truth:
     )
     if restored or any(manifest.record_of(volume.id) is None for volume in seen.attached()):
         return Truth(manifest, Wanted.STOP, settled=True, why=f"it is stopped, partly restored from {cycle}")
+    own = instance_of(seen.workstation)
     if len(originals) == len(manifest.volumes) and all(
-        volume.attached_to == seen.workstation and volume.attachment is AttachmentState.ATTACHED for volume in originals
+        volume.attached_to == own and volume.attachment is AttachmentState.ATTACHED for volume in originals
     ):
         # Shelved again or not: that is for its settings to say, and nothing is lost by waiting for the next sweep.
         return replace(stopped, manifest=manifest)

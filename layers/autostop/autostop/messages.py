@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autostop.link import parse_workstation
-from autostop.model import WorkstationId
+from autostop.model import InstanceId, WorkstationId, workstation_of
 
 WorkstationsOf = Callable[[Sequence[str]], set[WorkstationId]]
 
@@ -25,7 +25,7 @@ def workstations_in(body: str, workstations_of: WorkstationsOf) -> set[Workstati
     if not isinstance(detail, dict):
         raise ValueError(f"an event without detail: {body[:100]!r}")  # noqa: TRY004 - it came as text
     if "instance-id" in detail:
-        return _named(detail["instance-id"])
+        return {workstation_of(InstanceId(each)) for each in _named(detail["instance-id"])}
     return workstations_of(sorted(_resources(message, detail)))
 
 

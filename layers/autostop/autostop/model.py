@@ -10,6 +10,7 @@ from autostop import tags
 from autostop.sleep.configuration import LaunchFacts
 
 WorkstationId = NewType("WorkstationId", str)
+InstanceId = NewType("InstanceId", str)
 VolumeId = NewType("VolumeId", str)
 SnapshotId = NewType("SnapshotId", str)
 
@@ -84,6 +85,16 @@ class SpotKind(StrEnum):
     ONE_TIME = "one-time"
 
 
+def instance_of(workstation: WorkstationId) -> InstanceId:
+    """The instance that a workstation is now: here alone is it said that both have one id."""
+    return InstanceId(workstation)
+
+
+def workstation_of(instance: InstanceId) -> WorkstationId:
+    """The workstation that an instance is."""
+    return WorkstationId(instance)
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """An EC2 instance.
@@ -97,7 +108,7 @@ class Instance:
     launch: what a new instance would need to be like it; None where nobody asked.
     """
 
-    id: WorkstationId
+    id: InstanceId
     state: InstanceState
     launched_at: datetime
     type: str
@@ -116,6 +127,11 @@ class Instance:
     state_reason: str = ""
     architecture: str = ""
     launch: LaunchFacts | None = None
+
+    @property
+    def workstation(self) -> WorkstationId:
+        """The workstation that it is."""
+        return workstation_of(self.id)
 
     @property
     def is_gone(self) -> bool:
@@ -158,7 +174,7 @@ class Volume:
     kms_key: str | None = None
     snapshot: SnapshotId | None = None
     multi_attach: bool = False
-    attached_to: WorkstationId | None = None
+    attached_to: InstanceId | None = None
     device: str | None = None
     attachment: AttachmentState | None = None
     delete_on_termination: bool | None = None
@@ -214,7 +230,8 @@ class Observation:
 
     def attached(self) -> tuple[Volume, ...]:
         """Volumes that are attached to the instance, or on their way to or from it, by device name."""
-        here = (volume for volume in self.volumes if volume.attached_to == self.workstation and volume.device)
+        instance = instance_of(self.workstation)
+        here = (volume for volume in self.volumes if volume.attached_to == instance and volume.device)
         return tuple(sorted(here, key=lambda volume: volume.device or ""))
 
     def at_device(self, device: str) -> Volume | None:

@@ -79,7 +79,7 @@ def unknown_for_long(instance: Instance, verdict: Verdict, since: datetime, now:
 def _notice(
     kind: NoticeKind, instance: Instance, verdict: Verdict, text: str, stop_at: datetime | None, now: datetime
 ) -> Notice:
-    return Notice(kind, instance.id, instance.name, now, text, stop_at, verdict.reasons)
+    return Notice(kind, instance.workstation, instance.name, now, text, stop_at, verdict.reasons)
 
 
 @dataclass(frozen=True, slots=True)

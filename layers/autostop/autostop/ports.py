@@ -12,6 +12,7 @@ from autostop.link import Link
 from autostop.model import (
     Checks,
     Instance,
+    InstanceId,
     OtherType,
     Snapshot,
     SnapshotId,
@@ -135,19 +136,19 @@ class Instances(Protocol):
         """All instances tagged `autostop = on`, terminated ones left out."""
         ...
 
-    def find(self, workstation: WorkstationId) -> Instance | None:
+    def find(self, instance: InstanceId) -> Instance | None:
         """One instance in full (Spot kind, stop protection, instance store); None when EC2 does not know it."""
         ...
 
-    def checks(self, workstation: WorkstationId) -> Checks:
+    def checks(self, instance: InstanceId) -> Checks:
         """The status checks of a running instance."""
         ...
 
-    def start(self, workstation: WorkstationId) -> None:
+    def start(self, instance: InstanceId) -> None:
         """Start it; no error when it runs already. Raises NoCapacityError too."""
         ...
 
-    def stop(self, workstation: WorkstationId) -> None:
+    def stop(self, instance: InstanceId) -> None:
         """Stop it; no error when it is stopped already."""
         ...
 
@@ -155,15 +156,15 @@ class Instances(Protocol):
         """What EC2 knows of these types, in the same order."""
         ...
 
-    def note_type(self, workstation: WorkstationId, note: str) -> None:
+    def note_type(self, instance: InstanceId, note: str) -> None:
         """Write on it from which type to which it is changed."""
         ...
 
-    def change_type(self, workstation: WorkstationId, type_: str) -> None:
+    def change_type(self, instance: InstanceId, type_: str) -> None:
         """Make it another type while it is stopped."""
         ...
 
-    def set_delete_on_termination(self, workstation: WorkstationId, device: str, volume: VolumeId, flag: bool) -> None:
+    def set_delete_on_termination(self, instance: InstanceId, device: str, volume: VolumeId, flag: bool) -> None:
         """Say whether an attached volume is deleted with its instance."""
         ...
 
@@ -191,11 +192,11 @@ class Disks(Protocol):
         """Add tags to a snapshot."""
         ...
 
-    def detach(self, volume: VolumeId, workstation: WorkstationId, device: str) -> None:
+    def detach(self, volume: VolumeId, instance: InstanceId, device: str) -> None:
         """Detach a volume; no error when it is detached already."""
         ...
 
-    def attach(self, volume: VolumeId, workstation: WorkstationId, device: str) -> None:
+    def attach(self, volume: VolumeId, instance: InstanceId, device: str) -> None:
         """Attach a volume."""
         ...
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from autostop.model import WorkstationId
+from autostop.model import InstanceId
 from autostop.ports import DeniedError, Disks, Happened, Instances, Ledger, NoCapacityError, State
 from autostop.sleep.steps import Call, Note, Step
 
@@ -13,7 +13,7 @@ from autostop.sleep.steps import Call, Note, Step
 def table_of_calls(instances: Instances, disks: Disks) -> Mapping[Call, Callable[..., Any]]:
     """What carries out each call; its arguments are the step's."""
 
-    def change_type(instance: WorkstationId, type_: str, note: str) -> None:
+    def change_type(instance: InstanceId, type_: str, note: str) -> None:
         if note:
             instances.note_type(instance, note)
         instances.change_type(instance, type_)

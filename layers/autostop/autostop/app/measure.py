@@ -49,7 +49,7 @@ class Watched:
     @property
     def id(self) -> WorkstationId:
         """The workstation's id."""
-        return self.instance.id
+        return self.instance.workstation
 
     @property
     def may_be_asked(self) -> bool:

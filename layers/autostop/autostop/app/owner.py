@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from autostop.app.status import Status, status_of
 from autostop.link import Link, Scope, is_secret
-from autostop.model import WorkstationId
+from autostop.model import WorkstationId, instance_of
 from autostop.ports import Disks, Happened, Instances, Ledger, Queue, State
 from autostop.settings import Policy, policy_for
 from autostop.sleep.intent import By, Wanted, following
@@ -65,7 +65,7 @@ class Owner:
 
         lasts: None for as long as its settings say. A longer promise made before stays.
         """
-        instance = self.instances.find(workstation)
+        instance = self.instances.find(instance_of(workstation))
         policy, _ = policy_for(self.defaults, instance.tags if instance else {})
 
         def promise(state: State, now: datetime) -> State:
@@ -84,7 +84,7 @@ class Owner:
     def status(self, workstation: WorkstationId, scopes: tuple[Scope, ...] = tuple(Scope)) -> Status:
         """How the workstation stands now."""
         state = self.ledger.load(workstation)
-        instance = self.instances.find(workstation)
+        instance = self.instances.find(instance_of(workstation))
         happened = self.ledger.happened(workstation, state.intent.number) if state.intent else ()
         now = self.clock()
         return status_of(

@@ -8,7 +8,7 @@ from autostop.app.execute import Executor, table_of_calls
 from autostop.app.measure import ask, at_hand, look_before_stop
 from autostop.idle.reading import Reading
 from autostop.idle.stop import LastLook
-from autostop.model import Instance, InstanceState, Jupyter, Observation, WorkstationId
+from autostop.model import Instance, InstanceState, Jupyter, Observation, WorkstationId, instance_of
 from autostop.ports import (
     Asker,
     ConflictError,
@@ -152,14 +152,14 @@ class Reconciler:
         Between its calls it looks at the time: in a storm each of them may take seconds.
         """
         workstation = state.workstation
-        instance = self.instances.find(workstation)
+        instance = self.instances.find(instance_of(workstation))
         seen = Observation(workstation, instance)
         self._in_time(until)
         # Who took the tag away does not want it to be asked either.
         if instance is not None and is_ours(instance.tags) and intent.wanted is Wanted.RUN:
             policy, _ = policy_for(self.defaults, instance.tags)
             if instance.state is InstanceState.RUNNING:
-                checks = self.instances.checks(workstation)
+                checks = self.instances.checks(instance_of(workstation))
                 self._in_time(until)
                 state = self._listen(state, instance, policy)
                 seen = replace(seen, checks=checks, jupyter=jupyter_since(state, instance, policy))

@@ -94,18 +94,19 @@ class Sweeper:
 
     def _watch_all(self, now: datetime) -> tuple[dict[WorkstationId, Watched], frozenset[WorkstationId]]:
         """All workstations as they are known, and those whose first state, or an older one, is to be written now."""
-        instances, states, before = self.instances.tagged(), self.ledger.states(), self.ledger.latest_sweep(now)
-        new = [each.id for each in instances if each.id not in states]
+        states, before = self.ledger.states(), self.ledger.latest_sweep(now)
+        instances = {each.workstation: each for each in self.instances.tagged()}
+        new = [each for each in instances if each not in states]
         older = self.ledger.older_states(new) if new else {}
-        known = {each.id: states.get(each.id) or older.get(each.id) or Outline(each.id) for each in instances}
-        watched = {each.id: self._watch(each, known[each.id], before.get(each.id), now) for each in instances}
+        known = {each: states.get(each) or older.get(each) or Outline(each) for each in instances}
+        watched = {each: self._watch(one, known[each], before.get(each), now) for each, one in instances.items()}
         return watched, frozenset(new[:_MOST_NEW])
 
     def _watch(self, instance: Instance, state: Outline, before: SweepRecord | None, now: datetime) -> Watched:
         policy, problems = policy_for(self.defaults, instance.tags)
         if before is None and _turned_back(state, now):
             # While it was being stopped no sweep judged it; what it was told before still holds.
-            records = self.ledger.seen(instance.id, now - _TURNED_BACK_LATELY, now)
+            records = self.ledger.seen(instance.workstation, now - _TURNED_BACK_LATELY, now)
             before = records[-1] if records else None
         return replace(watch(instance, policy, state, before), problems=problems)
 

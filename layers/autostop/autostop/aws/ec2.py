@@ -14,6 +14,7 @@ from autostop.model import (
     AttachmentState,
     Checks,
     Instance,
+    InstanceId,
     InstanceState,
     OtherType,
     Snapshot,
@@ -24,6 +25,7 @@ from autostop.model import (
     VolumeId,
     VolumeState,
     WorkstationId,
+    instance_of,
 )
 from autostop.sleep.manifest import Manifest, VolumeRecord
 
@@ -65,13 +67,13 @@ class Ec2Instances:
             ]
         return [instance for instance in found if not instance.is_gone]
 
-    def find(self, workstation: WorkstationId, *, for_adoption: bool = False) -> Instance | None:
+    def find(self, instance: InstanceId, *, for_adoption: bool = False) -> Instance | None:
         """One instance; while it runs, also what decides whether it may be stopped.
 
         for_adoption: look at that in every state and before it carries the tag; for the owner's own permissions.
         """
         with aws_errors(), AlreadySo("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"):
-            answer = self.client.describe_instances(InstanceIds=[workstation])
+            answer = self.client.describe_instances(InstanceIds=[instance])
             shapes = [shape for reservation in answer["Reservations"] for shape in reservation.get("Instances", [])]
             return self._in_full(shapes[0], for_adoption=for_adoption) if shapes else None
         return None
@@ -107,21 +109,21 @@ class Ec2Instances:
             self._stores[type_] = any(each.get("InstanceStorageSupported", False) for each in answer["InstanceTypes"])
         return self._stores[type_]
 
-    def checks(self, workstation: WorkstationId) -> Checks:
+    def checks(self, instance: InstanceId) -> Checks:
         """System and instance checks together; unknown while EC2 does not list them."""
         with aws_errors():
-            answer = self.client.describe_instance_status(InstanceIds=[workstation])
+            answer = self.client.describe_instance_status(InstanceIds=[instance])
         return _checks(answer["InstanceStatuses"])
 
-    def start(self, workstation: WorkstationId) -> None:
+    def start(self, instance: InstanceId) -> None:
         """StartInstances."""
         with aws_errors():
-            self.client.start_instances(InstanceIds=[workstation])
+            self.client.start_instances(InstanceIds=[instance])
 
-    def stop(self, workstation: WorkstationId) -> None:
+    def stop(self, instance: InstanceId) -> None:
         """StopInstances, never by force: its system flushes what it has in memory."""
         with aws_errors():
-            self.client.stop_instances(InstanceIds=[workstation])
+            self.client.stop_instances(InstanceIds=[instance])
 
     def types(self, names: Sequence[str]) -> Sequence[OtherType]:
         """DescribeInstanceTypes, by filter and not by name, so that an unknown one is no error for the others."""
@@ -134,21 +136,21 @@ class Ec2Instances:
             self._types.update({each.name: each for each in known})
         return [self._types[name] for name in names]
 
-    def note_type(self, workstation: WorkstationId, note: str) -> None:
+    def note_type(self, instance: InstanceId, note: str) -> None:
         """CreateTags."""
         with aws_errors():
-            self.client.create_tags(Resources=[workstation], Tags=[{"Key": tags.INSTANCE_TYPE, "Value": note}])
+            self.client.create_tags(Resources=[instance], Tags=[{"Key": tags.INSTANCE_TYPE, "Value": note}])
 
-    def change_type(self, workstation: WorkstationId, type_: str) -> None:
+    def change_type(self, instance: InstanceId, type_: str) -> None:
         """ModifyInstanceAttribute."""
         with aws_errors():
-            self.client.modify_instance_attribute(InstanceId=workstation, InstanceType={"Value": type_})
+            self.client.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": type_})
 
-    def set_delete_on_termination(self, workstation: WorkstationId, device: str, volume: VolumeId, flag: bool) -> None:
+    def set_delete_on_termination(self, instance: InstanceId, device: str, volume: VolumeId, flag: bool) -> None:
         """ModifyInstanceAttribute; the volume is named too, so that another at the device is never meant."""
         with aws_errors():
             self.client.modify_instance_attribute(
-                InstanceId=workstation,
+                InstanceId=instance,
                 BlockDeviceMappings=[{"DeviceName": device, "Ebs": {"VolumeId": volume, "DeleteOnTermination": flag}}],
             )
 
@@ -162,7 +164,7 @@ def _instance(shape: "InstanceTypeDef") -> Instance:
     options = shape.get("CpuOptions", {})
     reason = _REASON_TIME.search(shape.get("StateTransitionReason", ""))
     return Instance(
-        id=WorkstationId(shape.get("InstanceId", "")),
+        id=InstanceId(shape.get("InstanceId", "")),
         state=InstanceState(shape.get("State", {}).get("Name", "")),
         launched_at=shape.get("LaunchTime", datetime.max.replace(tzinfo=UTC)),
         type=shape.get("InstanceType", ""),
@@ -218,8 +220,11 @@ class EbsDisks:
     def volumes(self, workstation: WorkstationId) -> Sequence[Volume]:
         """Attached to the instance, or tagged as belonging to it."""
         found: dict[str, Volume] = {}
-        for name in ("attachment.instance-id", f"tag:{tags.WORKSTATION}"):
-            found |= {each.id: each for each in self.find_volumes([{"Name": name, "Values": [workstation]}])}
+        for name, value in (
+            ("attachment.instance-id", instance_of(workstation)),
+            (f"tag:{tags.WORKSTATION}", workstation),
+        ):
+            found |= {each.id: each for each in self.find_volumes([{"Name": name, "Values": [value]}])}
         return list(found.values())
 
     def find_volumes(self, filters: list["FilterTypeDef"]) -> Sequence[Volume]:
@@ -261,7 +266,7 @@ class EbsDisks:
         """CreateSnapshots has no client token; a set whose answer is lost is found again by its tags."""
         with aws_errors():
             answer = self.client.create_snapshots(
-                InstanceSpecification={"InstanceId": manifest.workstation},
+                InstanceSpecification={"InstanceId": instance_of(manifest.workstation)},
                 Description=f"autostop {manifest.workstation} cycle {manifest.cycle}",
                 TagSpecifications=[{"ResourceType": "snapshot", "Tags": shapes_of(manifest.set_tags())}],
             )
@@ -275,15 +280,15 @@ class EbsDisks:
         with aws_errors():
             self.client.create_tags(Resources=[snapshot], Tags=shapes_of(tags))
 
-    def detach(self, volume: VolumeId, workstation: WorkstationId, device: str) -> None:
+    def detach(self, volume: VolumeId, instance: InstanceId, device: str) -> None:
         """DetachVolume, never by force."""
         with aws_errors(), AlreadySo("InvalidAttachment.NotFound"):
-            self.client.detach_volume(VolumeId=volume, InstanceId=workstation, Device=device)
+            self.client.detach_volume(VolumeId=volume, InstanceId=instance, Device=device)
 
-    def attach(self, volume: VolumeId, workstation: WorkstationId, device: str) -> None:
+    def attach(self, volume: VolumeId, instance: InstanceId, device: str) -> None:
         """AttachVolume. That it is attached already is told by a list that lagged; the next observation shows where."""
         with aws_errors(), AlreadySo("VolumeInUse"):
-            self.client.attach_volume(VolumeId=volume, InstanceId=workstation, Device=device)
+            self.client.attach_volume(VolumeId=volume, InstanceId=instance, Device=device)
 
     def create(self, manifest: Manifest, record: VolumeRecord) -> VolumeId:
         """As `create_from`, for a restore."""
@@ -353,7 +358,7 @@ def _volume(shape: "VolumeTypeDef") -> Volume:
         kms_key=shape.get("KmsKeyId"),
         snapshot=SnapshotId(source) if (source := shape.get("SnapshotId")) else None,
         multi_attach=shape.get("MultiAttachEnabled", False),
-        attached_to=WorkstationId(attachment.get("InstanceId", "")) if attachment else None,
+        attached_to=InstanceId(attachment.get("InstanceId", "")) if attachment else None,
         device=attachment.get("Device") if attachment else None,
         attachment=AttachmentState(attachment.get("State", "")) if attachment else None,
         delete_on_termination=attachment.get("DeleteOnTermination") if attachment else None,

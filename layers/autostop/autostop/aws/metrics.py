@@ -32,11 +32,11 @@ class CloudWatchMetrics:
         samples: dict[WorkstationId, Sequence[Sample]] = {}
         for chunk in _chunks(instances, _MOST_QUERIES):
             queries = [_query(f"m{index}", each.id, "CPUUtilization", period) for index, each in enumerate(chunk)]
-            points = self._points(queries, min(since[each.id] for each in chunk), now)
+            points = self._points(queries, min(since[each.workstation] for each in chunk), now)
             for index, instance in enumerate(chunk):
                 # Of an unknown number of cores a percentage says nothing: no data, which is never idle.
                 values = sorted(points.get(f"m{index}", {}).items()) if instance.vcpus else []
-                samples[instance.id] = [Sample(at, percent / 100 * instance.vcpus) for at, percent in values]
+                samples[instance.workstation] = [Sample(at, percent / 100 * instance.vcpus) for at, percent in values]
         return samples
 
     def network(
@@ -50,12 +50,13 @@ class CloudWatchMetrics:
                 for index, each in enumerate(chunk)
                 for way, metric in (("in", "NetworkIn"), ("out", "NetworkOut"))
             ]
-            points = self._points(queries, min(since[each.id] for each in chunk), now)
+            points = self._points(queries, min(since[each.workstation] for each in chunk), now)
             for index, instance in enumerate(chunk):
                 received, sent = points.get(f"in{index}", {}), points.get(f"out{index}", {})
                 # With detailed monitoring the sum of a period grows while it lasts: too early it would look quiet.
                 over = sorted(at for at in received.keys() & sent.keys() if at + period <= now)
-                traffic[instance.id] = [Traffic(at, (received[at] + sent[at]) / period.total_seconds()) for at in over]
+                rates = [Traffic(at, (received[at] + sent[at]) / period.total_seconds()) for at in over]
+                traffic[instance.workstation] = rates
         return traffic
 
     def _points(

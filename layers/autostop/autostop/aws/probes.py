@@ -24,7 +24,7 @@ from urllib.parse import quote
 from botocore.exceptions import BotoCoreError, ClientError
 
 from autostop.idle.reading import VERSION, Reading, Unknown, broken_server, parse_reading, read_document
-from autostop.model import Instance, WorkstationId
+from autostop.model import Instance, InstanceId, WorkstationId, workstation_of
 from autostop.ports import Asked
 from autostop.probe.probe import Answer, changed_at, fetch, newest, notebooks, remaining, summarise, unverified_tls
 from autostop.settings import Policy, Probe
@@ -236,22 +236,21 @@ class Askers:
         by_https = [(instance, policy) for instance, policy in asked if policy.probe is Probe.HTTPS]
         answers: dict[WorkstationId, Asked | Reading | Unknown] = {}
         for runtime in sorted({instance.tags.get(JUPYTER_RUNTIME, "") for instance in by_command}):
-            group = [each.id for each in by_command if each.tags.get(JUPYTER_RUNTIME, "") == runtime]
+            group = [each for each in by_command if each.tags.get(JUPYTER_RUNTIME, "") == runtime]
             for first in range(0, len(group), _MOST_INSTANCES):
                 answers |= self._send(group[first : first + _MOST_INSTANCES], runtime, now)
         if by_https:
             with ThreadPoolExecutor(_THREADS) as pool:
                 replies = pool.map(lambda each: self._ask_https(each[0], each[1], now), by_https)
-                answers |= {instance.id: reply for (instance, _), reply in zip(by_https, replies, strict=True)}
+                answers |= {instance.workstation: reply for (instance, _), reply in zip(by_https, replies, strict=True)}
         return answers
 
-    def _send(
-        self, group: Sequence[WorkstationId], runtime: str, now: datetime
-    ) -> dict[WorkstationId, Asked | Unknown]:
+    def _send(self, group: Sequence[Instance], runtime: str, now: datetime) -> dict[WorkstationId, Asked | Unknown]:
         """SendCommand. One instance without agent makes EC2 refuse all; halving finds it."""
+        everybody = [each.workstation for each in group]
         try:
             answer = self.client.send_command(
-                InstanceIds=list(group),
+                InstanceIds=[each.id for each in group],
                 DocumentName="AWS-RunShellScript",
                 Comment="autostop: is Jupyter in use?",
                 TimeoutSeconds=_DELIVERY_SECONDS,
@@ -260,14 +259,14 @@ class Askers:
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if code not in _FOR_ONE:
-                return dict.fromkeys(group, Unknown(now, f"Run Command was refused: {error}"))
+                return dict.fromkeys(everybody, Unknown(now, f"Run Command was refused: {error}"))
             if len(group) == 1:
-                return {group[0]: Unknown(now, _FOR_ONE[code])}
+                return {group[0].workstation: Unknown(now, _FOR_ONE[code])}
             half = len(group) // 2
             return self._send(group[:half], runtime, now) | self._send(group[half:], runtime, now)
         except BotoCoreError as error:
-            return dict.fromkeys(group, Unknown(now, f"Run Command could not be reached: {error}"))
-        return dict.fromkeys(group, Asked(answer["Command"].get("CommandId", ""), now))
+            return dict.fromkeys(everybody, Unknown(now, f"Run Command could not be reached: {error}"))
+        return dict.fromkeys(everybody, Asked(answer["Command"].get("CommandId", ""), now))
 
     def collect(self, asked: Mapping[WorkstationId, Asked], now: datetime) -> Mapping[WorkstationId, Reading | Unknown]:
         """ListCommandInvocations, one command for many workstations."""
@@ -282,7 +281,7 @@ class Askers:
                 # Not read yet; what stays so for long is told below.
                 continue
             for invocation in invocations:
-                workstation = WorkstationId(invocation.get("InstanceId", ""))
+                workstation = workstation_of(InstanceId(invocation.get("InstanceId", "")))
                 if workstation in asked and invocation.get("Status") not in _UNDER_WAY:
                     answers[workstation] = _answer(invocation, asked[workstation].at)
         for workstation, each in asked.items():
@@ -295,7 +294,7 @@ class Askers:
         if not certificate or not instance.address:
             what = "no address" if certificate else "no pinned certificate"
             return Unknown(now, f"there is {what} to ask Jupyter at. Run `autostop adopt {instance.id}` again.")
-        name = token_name(instance.id)
+        name = token_name(instance.workstation)
         try:
             token = self.client.get_parameter(Name=name, WithDecryption=True)["Parameter"].get("Value", "")
         except (ClientError, BotoCoreError):

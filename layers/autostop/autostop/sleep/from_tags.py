@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from autostop import tags
-from autostop.model import Instance, Observation, Snapshot, SnapshotState, Volume, VolumeState
+from autostop.model import Instance, Observation, Snapshot, SnapshotState, Volume, VolumeState, instance_of
 from autostop.sleep.manifest import Manifest, VolumeRecord
 
 _USABLE = frozenset({SnapshotState.PENDING, SnapshotState.COMPLETED})
@@ -196,7 +196,7 @@ def _damaged(snapshot: Snapshot, key: str) -> UnreadableError:
 
 def place_of(volume: Volume, seen: Observation) -> str | None:
     """The device where a volume is attached, or where its own tags say that it belongs; None when nowhere here."""
-    if volume.attached_to == seen.workstation:
+    if volume.attached_to == instance_of(seen.workstation):
         return volume.device
     own = tags.are_of(volume.tags, seen.workstation)
     return volume.tags.get(tags.DEVICE) if own and volume.state in _USABLE_VOLUME else None
