@@ -27,7 +27,10 @@ demo: setup ## run the whole product on this machine, with no AWS account
 
 .PHONY: test
 test: setup $(PROGRAMS) test-runtime ## run every test, the end-to-end ones too
-	.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/person tests/e2e tests
+	.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/person tests/e2e tests
+
+# Twice as many as two cores: whoever waits for a real server or for a real window of idleness uses none.
+WORKERS := 4
 
 # The Python of Lambda's runtime, where this machine has one. The built functions run on it in any case.
 RUNTIME := $(shell sed -n 's/^ *Runtime: python//p' template.yaml)
@@ -145,7 +148,7 @@ lock = .tools/bin/uv pip compile --quiet --universal --python-version 3.11 --gen
 define sync
 	@echo "setting up $(1) from $(2)"
 	@test -x $(1)/bin/python || .tools/bin/uv venv --quiet --python $(PYTHON) $(1)
-	@.tools/bin/uv pip sync --quiet --require-hashes --python $(1)/bin/python $(2)
+	@.tools/bin/uv pip sync --quiet --compile-bytecode --require-hashes --python $(1)/bin/python $(2)
 	@touch $(1)/.synced
 endef
 
