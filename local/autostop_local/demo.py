@@ -134,7 +134,7 @@ def _one_night(whole: Desk, phone: night.Phone, count: int, name: str, report: R
         work.begin(_WORK.format(name=_FILE, factor=count, told=told))
         path = whole.world.disk_path(instance, night.DATA_DEVICE) / _FILE
         before = path.stat().st_mtime if path.exists() else None
-        give_up = time.monotonic() + 120
+        give_up = time.monotonic() + 400
 
         def working() -> bool:
             night.demand(time.monotonic() < give_up, "no sweep has told that the cell works")
@@ -151,15 +151,15 @@ def _one_night(whole: Desk, phone: night.Phone, count: int, name: str, report: R
         night.demand(not any(verdict.startswith("idle") for verdict in verdicts), f"not seen as work: {verdicts}")
     with report.stage(f"{name}: idle"):
         digest = night.digest(whole, instance, _FILE)
-        night.sweep_until_wanted(whole, phone, "shelve", 180, report.say)
+        night.sweep_until_wanted(whole, phone, "shelve", 400, report.say)
     with report.stage(f"{name}: stop, snapshot, delete"):
-        shown = night.wait_for_phase(phone, "asleep", 180, report.say)
+        shown = night.wait_for_phase(phone, "asleep", 400, report.say)
         _check_shelved(whole, phone, shown, count, report)
     with report.stage(f"{name}: a tap on the link"):
         night.wake(phone, report.say)
         report.say("Jupyter answers")
     with report.stage(f"{name}: settled"):
-        night.wait_for_phase(phone, "awake", 60, report.say)
+        night.wait_for_phase(phone, "awake", 400, report.say)
     _check_awake(whole, phone, digest, count, report)
 
 

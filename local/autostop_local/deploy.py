@@ -17,8 +17,8 @@ from autostop_local.stack import Stack
 Say = Callable[[str], None]
 
 _SAM = ROOT / ".venv-sam" / "bin"
-_BUILD_WITHIN = 240.0
-_DEPLOY_WITHIN = 240.0
+_BUILD_WITHIN = 900.0
+_DEPLOY_WITHIN = 900.0
 _MADE = re.compile(r"(?:CREATE|UPDATE)_COMPLETE\s+AWS::(\S+)\s+(\S+)")
 
 

@@ -28,7 +28,7 @@ ACCOUNT = "000000000000"
 # The one key that the emulator takes for the account's owner; everybody else is judged by policies.
 OWNER_KEY = "test"
 
-_READY_WITHIN = 60.0
+_READY_WITHIN = 240.0
 _STOPPED_WITHIN = 5.0
 
 # Runs the emulator and watches the pipe from whoever started it. When that end closes, be it that its owner was killed,

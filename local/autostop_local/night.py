@@ -96,7 +96,7 @@ def wait_for_jupyter(desk: Desk, instance: str, say: Progress) -> None:
     wait_until(
         lambda: notebook.answers(desk.machines.server(instance)),
         "Jupyter",
-        60,
+        400,
         lambda: "JupyterLab is starting",
         say,
     )
@@ -168,7 +168,7 @@ def wake(phone: Phone, say: Progress) -> dict[str, Any]:
         demand(shown["phase"] != "blocked", f"blocked: {shown['blocked']}")
         return shown["jupyter_url"] is not None
 
-    wait_until(answered, "Jupyter after the tap", 180, lambda: str(shown["headline"]), say)
+    wait_until(answered, "Jupyter after the tap", 400, lambda: str(shown["headline"]), say)
     demand(
         notebook.answers(phone.desk.machines.server(phone.workstation)), "the page says so, but Jupyter does not answer"
     )

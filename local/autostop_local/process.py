@@ -4,7 +4,7 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 
-_WITHIN_SECONDS = 60
+_WITHIN_SECONDS = 240
 
 
 class CommandError(Exception):

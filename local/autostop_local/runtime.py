@@ -23,7 +23,7 @@ from autostop_local.stack import FunctionFailedError
 # The runtime's own Python, where one is at hand; otherwise the one that runs this.
 _OWN_PYTHON = ROOT / ".venv-runtime" / "bin" / "python"
 _INVOCATION = "/2015-03-31/functions/function/invocations"
-_LISTENS_WITHIN = 20.0
+_LISTENS_WITHIN = 120.0
 _ANSWERS_WITHIN = 90.0
 
 

@@ -8,7 +8,7 @@ import pytest
 from autostop_local import night, notebook
 from autostop_local.desk import Desk
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 _FILE = "kept.bin"
 
@@ -37,7 +37,7 @@ def shape(whole: Desk, instance: str) -> list[dict[str, object]]:
 
 def check_awake(whole: Desk, phone: night.Phone, digest: str, before: list[dict[str, object]]) -> None:
     night.wake(phone, print)
-    night.wait_for_phase(phone, "awake", 60, print)
+    night.wait_for_phase(phone, "awake", 400, print)
     assert night.digest(whole, phone.workstation, _FILE) == digest
     assert shape(whole, phone.workstation) == before
     assert notebook.answers(whole.machines.server(phone.workstation))
@@ -59,8 +59,8 @@ def test_the_table_is_emptied_while_running_in_mid_shelving_and_while_shelved(wh
     # In mid-shelving: the root is on its way off, the data disk is still attached or on its way.
     whole.world.timings.detaching = timedelta(seconds=8)
     try:
-        night.sweep_until_wanted(whole, phone, "shelve", 180, print)
-        until = time.monotonic() + 120
+        night.sweep_until_wanted(whole, phone, "shelve", 400, print)
+        until = time.monotonic() + 300
         while not any(call.parameters["InstanceId"] == instance for call in whole.world.journal.calls("DetachVolume")):
             assert time.monotonic() < until
             time.sleep(0.1)
@@ -72,8 +72,8 @@ def test_the_table_is_emptied_while_running_in_mid_shelving_and_while_shelved(wh
     check_awake(whole, phone, digest, before)
 
     # While it is shelved.
-    night.sweep_until_wanted(whole, phone, "shelve", 180, print)
-    night.wait_for_phase(phone, "asleep", 180, print)
+    night.sweep_until_wanted(whole, phone, "shelve", 400, print)
+    night.wait_for_phase(phone, "asleep", 400, print)
     assert whole.volumes(instance) == []
     empty_table(whole)
     phone = recover(whole, instance)

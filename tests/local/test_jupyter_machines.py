@@ -80,11 +80,11 @@ class Lab:
             client = BlockingKernelClient(connection_file={str(connection)!r})
             client.load_connection_file()
             client.start_channels()
-            client.wait_for_ready(timeout=20)
+            client.wait_for_ready(timeout=120)
             client.execute({BUSY!r})
-            client.get_iopub_msg(timeout=20)
+            client.get_iopub_msg(timeout=120)
         """)
-        subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=240)
         pids = self.machines.pids(self.id)
         return next(pid for pid in pids if kernel in Path(f"/proc/{pid}/cmdline").read_text())
 
@@ -112,7 +112,7 @@ class Lab:
 
     @staticmethod
     def until(happened: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + 40
+        give_up = time.monotonic() + 240
         while not happened():
             assert time.monotonic() < give_up
             time.sleep(0.05)

@@ -26,6 +26,9 @@ ONE_TASK_LATER = """new Promise((done) => {
   channel.port2.postMessage(0);
 })"""
 PHONE = ViewportSize(width=360, height=740)
+# A busy machine takes long to draw; what never comes fails all the same.
+PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @dataclass(slots=True)
@@ -46,7 +49,7 @@ class Phone:
     def tab(self) -> Page:
         """An empty tab."""
         page = self.context.new_page()
-        page.set_default_timeout(5_000)
+        page.set_default_timeout(PATIENCE_MS)
         return page
 
     def look(self, api: ScriptedApi, body: Any) -> Page:

@@ -71,7 +71,7 @@ def test_a_script_that_breaks_leaves_the_way_by_hand(browser: Browser, api: Scri
     phone = unbox(browser)
     phone.context.add_init_script("delete Document.prototype.getElementById")
     page = phone.open(api.url)
-    expect(page.get_by_text("curl -X POST")).to_be_visible(timeout=4_000)
+    expect(page.get_by_text("curl -X POST")).to_be_visible()
     phone.context.close()
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from tests.person.workstation import HOME, USER, Workstation
 from tests.probe.jupyter_servers import free_port
 
-_PATIENCE_SECONDS: Final = 20
+_PATIENCE_SECONDS: Final = 120
 _CONFIGURATION: Final = """
 ListenAddress 127.0.0.1
 PidFile none

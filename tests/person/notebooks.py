@@ -55,7 +55,7 @@ class Jupyter(RealServer):
         """Let go of what ended with its workstation."""
         for client in self._clients:
             client.stop_channels()
-        self.process.wait(10)
+        self.process.wait(60)
         self._log.close()
 
     def set_up_lab(self, plugin: str, settings: dict[str, object]) -> None:
@@ -81,7 +81,7 @@ class Jupyter(RealServer):
         socket = websocket.create_connection(
             f"ws://127.0.0.1:{self.port}/terminals/websocket/{name}",
             header=[f"Authorization: token {TOKEN}"],
-            timeout=20,
+            timeout=60,
         )
         shown = ""
         while not shown.endswith("# "):

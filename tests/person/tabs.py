@@ -50,8 +50,8 @@ class Browser:
         page = self._context.new_page()
         page.goto(f"http://127.0.0.1:{server.port}/lab/tree/{name}?token={TOKEN}")
         cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
-        expect(cell).to_be_visible(timeout=60_000)
-        expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
+        expect(cell).to_be_visible(timeout=180_000)
+        expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=180_000)
         cell.click()
         return page
 
@@ -71,4 +71,4 @@ class Browser:
     def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(60)

@@ -11,7 +11,7 @@ from tests.person.judging import ACTIVE, IDLE, IDLE_AFTER, LOOK_EVERY, WEAK, Jud
 from tests.person.logins import Sshd
 from tests.person.workstation import Workstation
 
-pytestmark = pytest.mark.timeout(400)  # all wait together, before the first test
+pytestmark = pytest.mark.timeout(1200)  # all wait together, before the first test
 LONG_ENOUGH = IDLE_AFTER + WEAK + 3 * LOOK_EVERY
 
 

@@ -31,7 +31,7 @@ from tests.person.notebooks import Jupyter
 from tests.person.workstation import Workstation
 from tests.probe.jupyter_servers import PASSWORD, TOKEN, make_certificate, wait_for
 
-pytestmark = pytest.mark.timeout(400)  # all wait together, before the first test
+pytestmark = pytest.mark.timeout(1200)  # all wait together, before the first test
 LONG_ENOUGH = IDLE_AFTER + WEAK + 3 * LOOK_EVERY
 
 

@@ -14,7 +14,7 @@ from tests.person.notebooks import LAB, Jupyter
 from tests.person.tabs import Browser
 from tests.person.workstation import Workstation
 
-pytestmark = pytest.mark.timeout(400)  # all wait together, before the first test
+pytestmark = pytest.mark.timeout(1200)  # all wait together, before the first test
 # As a person sets it in JupyterLab's settings, whose own is two minutes.
 AUTOSAVE_EVERY: Final = timedelta(seconds=5)
 

@@ -64,7 +64,7 @@ class Workstation:
     def run(self, *command: str | Path) -> str:
         """What the command prints. Raises subprocess.CalledProcessError when it fails."""
         ended = subprocess.run(
-            [*self.within, *command], stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=30
+            [*self.within, *command], stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=120
         )
         return ended.stdout.decode()
 
@@ -76,7 +76,7 @@ class Workstation:
             input=PROBE,
             capture_output=True,
             check=True,
-            timeout=30,
+            timeout=120,
             cwd="/",
             env=environment,
         )
@@ -107,5 +107,5 @@ class Workstation:
         assert self._first.stdin is not None
         assert self._first.stdout is not None
         self._first.stdin.close()
-        self._first.wait(10)
+        self._first.wait(60)
         self._first.stdout.close()

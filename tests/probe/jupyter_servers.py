@@ -145,7 +145,7 @@ class RealServer:
 
         def ran_a_cell() -> bool:
             # What a kernel says before the server listens to it is lost: the server then knows it as `starting`.
-            client.execute("1", reply=True, timeout=60)
+            client.execute("1", reply=True, timeout=180)
             return self.states()[kernel] == "idle"
 
         wait_for(ran_a_cell, self._say)
@@ -179,7 +179,7 @@ class RealServer:
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         psutil.wait_procs(family, 10)
         self._log.close()
 
@@ -190,7 +190,7 @@ def _connected(told: dict[str, Any]) -> socket.socket:
         connection.settimeout(20)
         connection.connect(told["sock"])
         return connection
-    connection = socket.create_connection(("127.0.0.1", told["port"]), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", told["port"]), timeout=60)
     if not told["secure"]:
         return connection
     context = ssl.create_default_context()
@@ -245,7 +245,7 @@ def real_servers(folder: Path) -> Iterator[RealServers]:
 
 
 def wait_for(condition: Callable[[], bool], log: Callable[[], str]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < until, log()
         time.sleep(0.05)
