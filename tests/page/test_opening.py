@@ -14,6 +14,7 @@ from tests.page.statuses import asleep, awake, blocked, falling_asleep, instant,
 
 pytestmark = pytest.mark.page
 
+OF_A_NOTICE = ["status", "keep-awake"]
 NAVIGATION_UNKNOWN = "performance.getEntriesByType = () => []"
 
 
@@ -48,27 +49,23 @@ def test_opening_the_link_starts_a_sleeping_workstation_once(phone: Phone, api: 
 
 @pytest.mark.parametrize(
     "found",
-    [awake(), waking(), blocked(), status("unknown"), asleep(scopes=["status", "stop"]), asleep(scopes=[])],
-    ids=["awake", "waking", "blocked", "unknown", "no start scope", "no scope"],
+    [
+        *(awake(), waking(), blocked(), status("unknown"), asleep(scopes=["status", "stop"]), asleep(scopes=[])),
+        *(asleep(scopes=OF_A_NOTICE), falling_asleep(scopes=OF_A_NOTICE)),
+    ],
+    ids=["awake", "waking", "blocked", "unknown", "no start scope", "no scope", "a notice's", "a notice's, falling"],
 )
 def test_opening_starts_nothing_else(phone: Phone, api: ScriptedApi, found: Status) -> None:
     api.status = found
     page = phone.open(api.url)
     settle(phone, page, api)
-    assert api.presses == []
-
-
-@pytest.mark.parametrize("found", [asleep, falling_asleep], ids=["asleep", "falling asleep"])
-def test_the_link_of_a_notice_starts_nothing(phone: Phone, api: ScriptedApi, found: Callable[..., Status]) -> None:
-    api.status = found(scopes=["status", "keep-awake"])
-    page = phone.open(api.url)
-    settle(phone, page, api)
-    expect(page.get_by_role("button", name="Start")).to_be_hidden()
+    if "start" not in found["scopes"]:
+        expect(page.get_by_role("button", name="Start")).to_be_hidden()
     assert api.presses == []
 
 
 def test_the_link_of_a_notice_keeps_awake_and_stops_nothing(phone: Phone, api: ScriptedApi) -> None:
-    api.status = awake(scopes=["status", "keep-awake"])
+    api.status = awake(scopes=OF_A_NOTICE)
     page = phone.open(api.url)
     expect(page.locator("#word")).to_have_text("Awake")
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
@@ -103,47 +100,38 @@ def test_a_reload_starts_nothing(phone: Phone, api: ScriptedApi) -> None:
     assert api.presses == ["start"]
 
 
-def test_a_reload_that_does_not_say_so_is_known_by_the_mark_in_the_history(phone: Phone, api: ScriptedApi) -> None:
-    api.status = awake()
-    phone.context.add_init_script(NAVIGATION_UNKNOWN)
-    page = phone.open(api.url)
-    settle(phone, page, api)
-    api.status = asleep()
-    page.reload()
-    settle(phone, page, api)
-    assert api.presses == []
-
-
-def test_a_reload_is_known_without_the_mark_too(phone: Phone, api: ScriptedApi) -> None:
-    api.status = awake()
-    page = phone.open(api.url)
-    settle(phone, page, api)
-    page.evaluate("history.replaceState(null, '')")
-    api.status = asleep()
-    page.reload()
-    settle(phone, page, api)
-    assert api.presses == []
-
-
-def test_going_back_to_the_page_starts_nothing(phone: Phone, api: ScriptedApi) -> None:
-    api.status = awake()
-    page = phone.open(api.url)
-    settle(phone, page, api)
-    page.goto(f"{api.origin}/elsewhere")
-    api.status = asleep()
-    page.go_back()
-    settle(phone, page, api)
-    assert api.presses == []
-
-
-def test_a_page_that_comes_out_of_the_cache_or_the_background_starts_nothing(phone: Phone, api: ScriptedApi) -> None:
-    api.status = awake()
-    page = phone.open(api.url)
-    settle(phone, page, api)
-    api.status = asleep()
+def come_back(page: Page) -> None:
     page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
     expect(page.locator("#word")).to_have_text("Asleep")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def reload_without_the_mark(page: Page) -> None:
+    page.evaluate("history.replaceState(null, '')")
+    page.reload()
+
+
+@pytest.mark.parametrize(
+    ("away", "revisit", "script"),
+    [
+        (None, Page.reload, NAVIGATION_UNKNOWN),
+        (None, reload_without_the_mark, ""),
+        ("/elsewhere", Page.go_back, ""),
+        (None, come_back, ""),
+    ],
+    ids=["reload known by the mark alone", "reload without the mark", "back", "out of the cache or the background"],
+)
+def test_coming_back_to_the_page_starts_nothing(
+    phone: Phone, api: ScriptedApi, away: str | None, revisit: Callable[[Page], object], script: str
+) -> None:
+    api.status = awake()
+    phone.context.add_init_script(script)
+    page = phone.open(api.url)
+    settle(phone, page, api)
+    if away is not None:
+        page.goto(f"{api.origin}{away}")
+    api.status = asleep()
+    revisit(page)
     settle(phone, page, api)
     assert api.presses == []
 
