@@ -36,6 +36,7 @@ class Clients:
         self.ec2, self.cloudwatch, self.ssm, self.dynamodb, self.sqs, self.events = (
             self._made(session, service) for service in SERVICES
         )
+        self.ebs = self._made(session, "ebs")
 
     def _made(self, session: boto3.Session, service: Any) -> Any:
         client = session.client(service)
@@ -54,8 +55,8 @@ class Clients:
 
 
 @cache
-def clients() -> Clients:
-    """One set for the process: making them reads the services' models from disk."""
+def clients(_whose: str = "the product's") -> Clients:
+    """One set of each kind for the process: making them reads the services' models from disk."""
     return Clients()
 
 

@@ -1,11 +1,13 @@
 """Rehearsals: over the real adapters, beside the real controller, in a world that keeps AWS's rules."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from autostop import tags
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
@@ -19,6 +21,7 @@ from autostop_cli.rehearse.rehearse import Rehearser
 from autostop_cli.rehearse.remove_scratch import Remover
 from autostop_cli.rehearse.scratch import EbsScratch
 from tests.app.autostop_at_work import DATA, SESSION, AtWork, at_work
+from tests.direct import clients
 from tests.handlers.table import TABLE
 
 DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
@@ -41,6 +44,24 @@ class KilledError(BaseException):
 
 
 @dataclass
+class Watched:
+    """The same account, for clients whose process can be killed."""
+
+    lab: AtWork
+    on_call: Callable[[str], None]
+
+    def call(self, service: str, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        self.on_call("before")
+        try:
+            reply = self.lab.call(service, operation, parameters)
+        except ClientError:
+            self.on_call(operation)
+            raise
+        self.on_call(operation)
+        return reply
+
+
+@dataclass
 class Stage:
     """Rehearsals of one workstation, with clients of their own, so that only they can be killed."""
 
@@ -54,12 +75,21 @@ class Stage:
         self.shape = self.lab.shape(self.workstation)
         self.owned = {each.id for each in self.lab.disks.volumes(self.workstation)}
 
-    def rehearser(self, on_call: Callable[[str], None] = lambda _: None) -> Rehearser:
-        """on_call: called after the effect of each call, and before it with `before`; its errors go up."""
-        ec2, ebs, dynamodb = SESSION.client("ec2"), SESSION.client("ebs"), SESSION.client("dynamodb")
-        for client in (ec2, ebs, dynamodb):
+    def clients(self, on_call: Callable[[str], None]) -> tuple[Any, Any, Any]:
+        """Of EC2, the direct access to EBS, and DynamoDB."""
+        if not self.lab.over_http:
+            mine = clients("the rehearsal's")
+            mine.account = Watched(self.lab, on_call)
+            return mine.ec2, mine.ebs, mine.dynamodb
+        made = SESSION.client("ec2"), SESSION.client("ebs"), SESSION.client("dynamodb")
+        for client in made:
             client.meta.events.register("before-call", lambda **_: on_call("before"))
             client.meta.events.register("after-call", lambda model, **_: on_call(model.name))
+        return made
+
+    def rehearser(self, on_call: Callable[[str], None] = lambda _: None) -> Rehearser:
+        """on_call: called after the effect of each call, and before it with `before`; its errors go up."""
+        ec2, ebs, dynamodb = self.clients(on_call)
         lab, workstation = self.lab, self.workstation
         scratch, disks = EbsScratch(ec2, ebs), EbsDisks(ec2)
         ledger = DynamoLedger(dynamodb, TABLE)
@@ -92,6 +122,12 @@ class Stage:
         assert self.lab.shape(self.workstation) == self.shape
         assert self.lab.calls(*OWNERS) == []
         return True
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[AtWork]:
+    with at_work(tmp_path / "world", over_http=False) as running:
+        yield running
 
 
 @pytest.fixture
@@ -344,7 +380,7 @@ class Fate:
 def test_after_an_interruption_at_any_call_the_next_one_puts_all_right(
     tmp_path: Path, killed: bool, controlled: bool
 ) -> None:
-    with at_work(tmp_path / "world", snapshot=timedelta(seconds=40)) as lab:
+    with at_work(tmp_path / "world", over_http=controlled, snapshot=timedelta(seconds=40)) as lab:
         stage = staged(lab, controlled=controlled)
         for nth in range(1, 100):
             fate = Fate(nth, killed)
