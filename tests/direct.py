@@ -65,6 +65,8 @@ def client_error(error: AwsError, operation: str) -> ClientError:
     shown: dict[str, Any] = {"Error": {"Code": error.code, "Message": error.message}}
     if isinstance(error, CancelledError):
         shown["CancellationReasons"] = error.reasons
+    if error.reason:
+        shown["Reason"] = error.reason
     return ClientError(shown | {"ResponseMetadata": {"HTTPStatusCode": error.status}}, operation)  # type: ignore[arg-type]  # as little as is read
 
 
