@@ -39,6 +39,8 @@ def names_in(module: Path) -> set[str]:
             }
         elif isinstance(node, ast.FunctionDef):
             names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             names.add(node.target.id)
     return names
