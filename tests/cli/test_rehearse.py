@@ -200,8 +200,7 @@ def interrupted(at: Desk, lab: WorkstationId) -> None:
     at.world.tag(lab, {tags.REHEARSAL: at.world.instance(lab).launched_at.isoformat()})
     ours: Any = [{"Key": tags.AUTOSTOP, "Value": "on"}, {"Key": tags.REHEARSAL, "Value": name}]
     at.account.ec2.create_snapshots(
-        InstanceSpecification={"InstanceId": lab},
-        TagSpecifications=[{"ResourceType": "snapshot", "Tags": ours}],
+        InstanceSpecification={"InstanceId": lab}, TagSpecifications=[{"ResourceType": "snapshot", "Tags": ours}]
     )
     at.clock.advance(timedelta(minutes=1))
     at.world.journal.clear()

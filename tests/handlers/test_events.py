@@ -19,10 +19,7 @@ from tests.handlers.functions import CONTEXT, EXAMPLE_SECRET, ROOT, event, load
 
 EVENTS = {path.stem for path in (ROOT / "events").glob("*-*.json")}
 RECONCILED = {name for name in EVENTS if name.startswith("reconcile-")}
-TAPPED = {
-    "api-start": (Wanted.RUN, By.OWNER),
-    "api-stop": (Wanted.STOP, By.OWNER),
-}
+TAPPED = {"api-start": (Wanted.RUN, By.OWNER), "api-stop": (Wanted.STOP, By.OWNER)}
 
 
 @pytest.fixture

@@ -112,13 +112,7 @@ def test_a_job_is_known_since_the_first_answer_of_an_unbroken_row() -> None:
     assert history.job_since == BEGIN + minutes(10)
 
 
-@pytest.mark.parametrize(
-    "later",
-    [
-        row("a boot", answer(5, boot="0000beef")),
-        row("a long gap", answer(21)),
-    ],
-)
+@pytest.mark.parametrize("later", [row("a boot", answer(5, boot="0000beef")), row("a long gap", answer(21))])
 def test_a_new_row_begins_after(later: Reading) -> None:
     history = history_of(answer(0, jobs=1, job="train"), later)
 

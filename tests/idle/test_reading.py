@@ -264,11 +264,7 @@ def test_a_clock_that_is_wrong_does_not_change_the_ages(clock_ahead: timedelta, 
 
 @pytest.mark.parametrize(
     ("ahead", "ours"),
-    [
-        row("taken while we asked", 1, NOW),
-        row("clock set back since", 3600, NOW),
-        row("a day", 24 * 3600, NOW),
-    ],
+    [row("taken while we asked", 1, NOW), row("clock set back since", 3600, NOW), row("a day", 24 * 3600, NOW)],
 )
 def test_an_activity_in_the_future_counts_as_now(ahead: float, ours: datetime) -> None:
     answer = parse_reading(printed(OK | {"kernel_at": AT + ahead}), NOW)
@@ -358,10 +354,7 @@ def test_no_document_raises_and_no_busy_kernel_is_lost(document: Any, received_a
         assert whole is not bool(answer.missing)
 
 
-@given(
-    ages=st.lists(st.floats(0, 10**8), min_size=1, max_size=6),
-    clock_ahead=st.floats(-(10**8), 10**8),
-)
+@given(ages=st.lists(st.floats(0, 10**8), min_size=1, max_size=6), clock_ahead=st.floats(-(10**8), 10**8))
 def test_ages_survive_any_clock(ages: list[float], clock_ahead: float) -> None:
     their_now = AT + clock_ahead
     none = {"busy": 0, "busy_at": None, "server_at": None, "saved_at": None}

@@ -71,12 +71,7 @@ def test_a_stop_that_is_due_already_still_gives_the_whole_time() -> None:
 
 @pytest.mark.parametrize(
     ("warned_ago", "due"),
-    [
-        (WARN, True),
-        (WARN - timedelta(seconds=59), True),
-        (WARN - timedelta(seconds=61), False),
-        (timedelta(0), False),
-    ],
+    [(WARN, True), (WARN - timedelta(seconds=59), True), (WARN - timedelta(seconds=61), False), (timedelta(0), False)],
 )
 def test_it_is_due_when_the_owner_had_the_whole_time(warned_ago: timedelta, due: bool) -> None:
     plan = ahead(NOW, told(NOW - warned_ago, NOW), kind=VerdictKind.IDLE)

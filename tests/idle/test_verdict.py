@@ -364,9 +364,7 @@ activities = st.builds(
     kept_awake_until=st.one_of(st.none(), offsets.filter(lambda at: at > LAUNCHED)),
 )
 policies = st.builds(
-    Policy,
-    idle_after=st.one_of(st.none(), spans),
-    grace=st.integers(0, 30).map(lambda count: timedelta(minutes=count)),
+    Policy, idle_after=st.one_of(st.none(), spans), grace=st.integers(0, 30).map(lambda count: timedelta(minutes=count))
 )
 
 

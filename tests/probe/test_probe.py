@@ -22,16 +22,7 @@ from autostop.aws.probes import _script
 from autostop.idle.reading import Reading, Unknown, parse_reading
 from autostop.probe import probe
 from tests.build import row
-from tests.probe.jupyter_servers import (
-    PASSWORD,
-    STATUS,
-    TOKEN,
-    FalseServer,
-    RealServers,
-    answering,
-    silent,
-    trickling,
-)
+from tests.probe.jupyter_servers import PASSWORD, STATUS, TOKEN, FalseServer, RealServers, answering, silent, trickling
 
 SOURCE = Path(probe.__file__).read_bytes()
 STAMP = "2026-11-23T09:00:00.250000Z"

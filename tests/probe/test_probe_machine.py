@@ -128,11 +128,7 @@ def run(source: bytes = SOURCE, **environment: str) -> dict[str, Any]:
     """What the whole probe says, within its 5 seconds."""
     began = time.monotonic()
     ended = subprocess.run(
-        [sys.executable, "-I", "-", HERE],
-        input=source,
-        capture_output=True,
-        check=True,
-        env=os.environ | environment,
+        [sys.executable, "-I", "-", HERE], input=source, capture_output=True, check=True, env=os.environ | environment
     )
     assert time.monotonic() - began < 5
     assert ended.stderr == b""

@@ -12,13 +12,7 @@ from autostop.sleep.attempts import NO_ATTEMPTS, Attempts, NoCapacity
 from autostop.sleep.capacity import fallback_in_words, next_start, own_type
 from autostop.sleep.intent import Wanted
 from autostop.sleep.next_step import next_step
-from autostop.sleep.steps import (
-    Blocked,
-    Outcome,
-    Settled,
-    Situation,
-    Wait,
-)
+from autostop.sleep.steps import Blocked, Outcome, Settled, Situation, Wait
 from tests.build import NOW, instance, intent, minutes, row, seen
 from tests.sleep.expect import change_type, note_no_capacity, note_type, start_instance
 

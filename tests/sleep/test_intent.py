@@ -96,10 +96,7 @@ def test_what_is_not_reached_yet_is_never_overruled(wanted: Wanted, state: Insta
 )
 @pytest.mark.parametrize(
     ("state", "before", "stop"),
-    [
-        row("running, judged before the promise", RUNNING, Wanted.RUN, IDLE),
-        row("stopped", STOPPED, Wanted.STOP, None),
-    ],
+    [row("running, judged before the promise", RUNNING, Wanted.RUN, IDLE), row("stopped", STOPPED, Wanted.STOP, None)],
 )
 def test_a_promise_of_work_holds_until_its_time(
     state: InstanceState, before: Wanted, stop: tuple[By, str] | None, ahead: timedelta, *, shelves: bool

@@ -25,14 +25,7 @@ from autostop.model import (
 from autostop.sleep.intent import By, Wanted
 from autostop.sleep.manifest import Manifest
 from autostop.sleep.next_step import JUPYTER_ANSWERS_WITHIN, next_step
-from autostop.sleep.steps import (
-    Blocked,
-    Outcome,
-    Settled,
-    Step,
-    Wait,
-    write_down,
-)
+from autostop.sleep.steps import Blocked, Outcome, Settled, Step, Wait, write_down
 from tests.build import (
     DATA,
     ID,
