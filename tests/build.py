@@ -51,37 +51,22 @@ def minutes(count: float) -> timedelta:
 def instance(state: InstanceState = InstanceState.STOPPED, **other: Any) -> Instance:
     """A stopped On-Demand instance that nothing forbids to stop or shelve."""
     fields: dict[str, Any] = {
-        "id": ID,
-        "state": state,
-        "launched_at": LAUNCHED,
-        "type": "m7g.xlarge",
-        "vcpus": 4,
-        "zone": "eu-west-1a",
-        "root_device": ROOT,
-        "tags": {tags.AUTOSTOP: tags.ON, "Name": "lab"},
+        "id": ID, "state": state, "launched_at": LAUNCHED, "type": "m7g.xlarge", "vcpus": 4, "zone": "eu-west-1a",
+        "root_device": ROOT, "tags": {tags.AUTOSTOP: tags.ON, "Name": "lab"},
         "stopped_at": STOPPED if state is InstanceState.STOPPED else None,
-    }
+    }  # fmt: skip
     return Instance(**{**fields, **other})
 
 
 def volume(at: str = ROOT, **other: Any) -> Volume:
     """An adopted volume, attached at its device."""
     fields: dict[str, Any] = {
-        "id": VolumeId("vol-root" if at == ROOT else "vol-data"),
-        "state": VolumeState.IN_USE,
-        "size_gib": 50 if at == ROOT else 500,
-        "type": "gp3",
-        "zone": "eu-west-1a",
-        "tags": {**OURS, tags.DEVICE: at, "Project": "genome"},
-        "iops": 3000,
-        "throughput": 125,
-        "encrypted": True,
-        "kms_key": "arn:aws:kms:eu-west-1:1:key/k",
-        "attached_to": ID,
-        "device": at,
-        "attachment": AttachmentState.ATTACHED,
-        "delete_on_termination": at == ROOT,
-    }
+        "id": VolumeId("vol-root" if at == ROOT else "vol-data"), "state": VolumeState.IN_USE,
+        "size_gib": 50 if at == ROOT else 500, "type": "gp3", "zone": "eu-west-1a",
+        "tags": {**OURS, tags.DEVICE: at, "Project": "genome"}, "iops": 3000, "throughput": 125, "encrypted": True,
+        "kms_key": "arn:aws:kms:eu-west-1:1:key/k", "attached_to": ID, "device": at,
+        "attachment": AttachmentState.ATTACHED, "delete_on_termination": at == ROOT,
+    }  # fmt: skip
     return Volume(**{**fields, **other})
 
 
@@ -103,34 +88,21 @@ def both(**other: Any) -> tuple[Volume, Volume]:
 def record(device: str = ROOT, **other: Any) -> VolumeRecord:
     """The record of the volume that `volume` gives."""
     fields: dict[str, Any] = {
-        "device": device,
-        "volume": VolumeId("vol-root" if device == ROOT else "vol-data"),
-        "size_gib": 50 if device == ROOT else 500,
-        "type": "gp3",
-        "zone": "eu-west-1a",
-        "delete_on_termination": device == ROOT,
-        "iops": 3000,
-        "throughput": 125,
-        "encrypted": True,
-        "kms_key": "arn:aws:kms:eu-west-1:1:key/k",
-        "own_tags": {"Project": "genome"},
+        "device": device, "volume": VolumeId("vol-root" if device == ROOT else "vol-data"),
+        "size_gib": 50 if device == ROOT else 500, "type": "gp3", "zone": "eu-west-1a",
+        "delete_on_termination": device == ROOT, "iops": 3000, "throughput": 125, "encrypted": True,
+        "kms_key": "arn:aws:kms:eu-west-1:1:key/k", "own_tags": {"Project": "genome"},
         "snapshot": SnapshotId("snap-root" if device == ROOT else "snap-data"),
-    }
+    }  # fmt: skip
     return VolumeRecord(**{**fields, **other})
 
 
 def manifest(**other: Any) -> Manifest:
     """The manifest of cycle 1, written after the last stop, with its snapshots known."""
     fields: dict[str, Any] = {
-        "workstation": ID,
-        "cycle": 1,
-        "attempt": 1,
-        "intent": 1,
-        "launched_at": LAUNCHED,
-        "stopped_at": STOPPED,
-        "written_at": STOPPED + minutes(1),
-        "volumes": (record(ROOT), record(DATA)),
-    }
+        "workstation": ID, "cycle": 1, "attempt": 1, "intent": 1, "launched_at": LAUNCHED, "stopped_at": STOPPED,
+        "written_at": STOPPED + minutes(1), "volumes": (record(ROOT), record(DATA)),
+    }  # fmt: skip
     return Manifest(**{**fields, **other})
 
 
@@ -144,13 +116,10 @@ def snapshot(device: str = ROOT, of: Manifest | None = None, **other: Any) -> Sn
     of = of or manifest()
     fields: dict[str, Any] = {
         "id": SnapshotId("snap-root" if device == ROOT else "snap-data"),
-        "volume": VolumeId("vol-root" if device == ROOT else "vol-data"),
-        "state": SnapshotState.COMPLETED,
-        "started_at": STOPPED + minutes(2),
-        "size_gib": 50 if device == ROOT else 500,
-        "tags": of.snapshot_tags(next(each for each in of.volumes if each.device == device)),
-        "progress": 100,
-    }
+        "volume": VolumeId("vol-root" if device == ROOT else "vol-data"), "state": SnapshotState.COMPLETED,
+        "started_at": STOPPED + minutes(2), "size_gib": 50 if device == ROOT else 500,
+        "tags": of.snapshot_tags(next(each for each in of.volumes if each.device == device)), "progress": 100,
+    }  # fmt: skip
     return Snapshot(**{**fields, **other})
 
 
@@ -175,12 +144,8 @@ def restored(device: str = ROOT, of: Manifest | None = None, **other: Any) -> Vo
 def seen(**other: Any) -> Observation:
     """The stopped workstation with both volumes in their places, no snapshots, and nobody asking Jupyter."""
     fields: dict[str, Any] = {
-        "workstation": ID,
-        "instance": instance(),
-        "volumes": both(),
-        "checks": Checks.OK,
-        "jupyter": Jupyter.NOT_ASKED,
-    }
+        "workstation": ID, "instance": instance(), "volumes": both(), "checks": Checks.OK, "jupyter": Jupyter.NOT_ASKED,
+    }  # fmt: skip
     return Observation(**{**fields, **other})
 
 
@@ -193,15 +158,9 @@ def intent(wanted: Wanted, **other: Any) -> Intent:
 def server(**other: Any) -> Server:
     """A Jupyter server without kernels and terminals."""
     fields: dict[str, Any] = {
-        "port": 8888,
-        "busy": 0,
-        "idle": 0,
-        "starting": 0,
-        "other": 0,
-        "kernel_active_at": None,
-        "terminals": 0,
+        "port": 8888, "busy": 0, "idle": 0, "starting": 0, "other": 0, "kernel_active_at": None, "terminals": 0,
         "terminal_active_at": None,
-    }
+    }  # fmt: skip
     return Server(**{**fields, **other})
 
 
@@ -212,17 +171,7 @@ def reading(at: datetime, *servers: Server) -> Reading:
 def machine(**other: Any) -> Machine:
     """A machine on which nothing happens."""
     fields: dict[str, Any] = {
-        "boot": "b007b007",
-        "cpu_seconds": 100.0,
-        "typed_at": None,
-        "jobs": 0,
-        "job": "",
-        "gpu_percent": None,
-        "logins": 0,
-        "editors": 0,
-        "edited_at": None,
-        "multiplexers": 0,
-        "kernels": 0,
-        "held": False,
-    }
+        "boot": "b007b007", "cpu_seconds": 100.0, "typed_at": None, "jobs": 0, "job": "", "gpu_percent": None,
+        "logins": 0, "editors": 0, "edited_at": None, "multiplexers": 0, "kernels": 0, "held": False,
+    }  # fmt: skip
     return Machine(**{**fields, **other})

@@ -9,20 +9,17 @@ from tests.build import DATA, both, detached, gone, manifest, row, snapshot, sna
 AWAKE = 50 * 0.08 + 500 * 0.08
 
 
-@pytest.mark.parametrize(
-    ("type_", "size_gib", "iops", "throughput", "usd"),
-    [
-        row("gp3 with what is included", "gp3", 100, 3000, 125, 8.0),
-        row("gp3, nothing said", "gp3", 100, None, None, 8.0),
-        row("gp3, 1000 IOPS more", "gp3", 100, 4000, 125, 13.0),
-        row("gp3, 100 MiB/s more", "gp3", 100, 3000, 225, 12.0),
-        row("gp2, whose IOPS are free", "gp2", 100, 300, None, 10.0),
-        row("io2", "io2", 100, 1000, None, 77.5),
-        row("io1", "io1", 100, 1000, None, 77.5),
-        row("st1", "st1", 1000, None, None, 45.0),
-        row("a type that is not known yet", "gp9", 100, None, None, 10.0),
-    ],
-)
+@pytest.mark.parametrize(("type_", "size_gib", "iops", "throughput", "usd"), [
+    row("gp3 with what is included", "gp3", 100, 3000, 125, 8.0),
+    row("gp3, nothing said", "gp3", 100, None, None, 8.0),
+    row("gp3, 1000 IOPS more", "gp3", 100, 4000, 125, 13.0),
+    row("gp3, 100 MiB/s more", "gp3", 100, 3000, 225, 12.0),
+    row("gp2, whose IOPS are free", "gp2", 100, 300, None, 10.0),
+    row("io2", "io2", 100, 1000, None, 77.5),
+    row("io1", "io1", 100, 1000, None, 77.5),
+    row("st1", "st1", 1000, None, None, 45.0),
+    row("a type that is not known yet", "gp9", 100, None, None, 10.0),
+])  # fmt: skip
 def test_a_volume(type_: str, size_gib: int, iops: int | None, throughput: int | None, usd: float) -> None:
     assert volume_cost(type_, size_gib, iops, throughput) == pytest.approx(usd)
 

@@ -23,21 +23,10 @@ from autostop.settings import (
 from autostop_cli.what_if.command import NOT_REPLAYED
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("0", 0),
-        ("90s", 90),
-        ("30m", 1800),
-        ("2h", 7200),
-        ("1d", 86400),
-        ("1h30m", 5400),
-        ("1d2h3m4s", 93784),
-        (" 30m ", 1800),
-        ("0s", 0),
-        ("9999d", 9999 * 86400),
-    ],
-)
+@pytest.mark.parametrize(("text", "seconds"), [
+    ("0", 0), ("90s", 90), ("30m", 1800), ("2h", 7200), ("1d", 86400), ("1h30m", 5400), ("1d2h3m4s", 93784),
+    (" 30m ", 1800), ("0s", 0), ("9999d", 9999 * 86400),
+])  # fmt: skip
 def test_a_duration_is_read(text: str, seconds: int) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
@@ -59,21 +48,10 @@ def test_no_text_makes_the_parser_fail_otherwise(text: str) -> None:
         return
 
 
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (-5, "0 s"),
-        (0, "0 s"),
-        (0.4, "0 s"),
-        (45, "45 s"),
-        (59.6, "1 min"),
-        (1800, "30 min"),
-        (5400, "1 h 30 min"),
-        (7200, "2 h"),
-        (3 * 86400, "3 d"),
-        (93784, "1 d 2 h"),
-    ],
-)
+@pytest.mark.parametrize(("seconds", "expected"), [
+    (-5, "0 s"), (0, "0 s"), (0.4, "0 s"), (45, "45 s"), (59.6, "1 min"), (1800, "30 min"), (5400, "1 h 30 min"),
+    (7200, "2 h"), (3 * 86400, "3 d"), (93784, "1 d 2 h"),
+])  # fmt: skip
 def test_a_duration_in_words(seconds: float, expected: str) -> None:
     assert words(timedelta(seconds=seconds)) == expected
 

@@ -71,20 +71,12 @@ def test_a_newer_programs_fields_are_left_out_and_an_older_ones_keep_their_defau
     assert from_plain(State, {"workstation": "i-1", "mood": "good"}) == State(WorkstationId("i-1"))
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"workstation": 1},
-        {"workstation": "i-1", "version": True},
-        {"workstation": "i-1", "version": "1"},
-        {"workstation": "i-1", "kept_awake_until": "tomorrow"},
-        {"workstation": "i-1", "intent": {"number": 1, "wanted": "dance"}},
-        {"workstation": "i-1", "intent": {"number": 1}},
-        {"version": 1},
-        [],
-        None,
-    ],
-)
+@pytest.mark.parametrize("damage", [
+    {"workstation": 1}, {"workstation": "i-1", "version": True}, {"workstation": "i-1", "version": "1"},
+    {"workstation": "i-1", "kept_awake_until": "tomorrow"},
+    {"workstation": "i-1", "intent": {"number": 1, "wanted": "dance"}}, {"workstation": "i-1", "intent": {"number": 1}},
+    {"version": 1}, [], None,
+])  # fmt: skip
 def test_damage_is_told(damage: Any) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its text is of no use to a person
         from_plain(State, damage)
@@ -122,18 +114,10 @@ def test_a_choice_is_told_by_the_name_of_the_dataclass() -> None:
     assert to_plain(House(Dog("rex"), (Cat(),)))["pet"] == {"Dog": {"name": "rex"}}
 
 
-@pytest.mark.parametrize(
-    "pet",
-    [
-        {"Fish": {"name": "wanda"}},
-        {"name": "rex"},
-        {},
-        {"Cat": {}, "Dog": {}},
-        {"Cat": None},
-        {"Cat": {"name": 1}},
-        "Cat",
-    ],
-)
+@pytest.mark.parametrize("pet", [
+    {"Fish": {"name": "wanda"}}, {"name": "rex"}, {}, {"Cat": {}, "Dog": {}}, {"Cat": None}, {"Cat": {"name": 1}},
+    "Cat",
+])  # fmt: skip
 def test_a_choice_that_is_not_offered_is_told(pet: Any) -> None:
     with pytest.raises(ValueError, match="not a House"):
         from_plain(House, {"pet": pet})
@@ -172,16 +156,11 @@ def test_a_record_of_the_version_before_is_read() -> None:
     trail = {"boot": "b007", "since": stamp, "readings": 3, "at": stamp, "cpu_seconds": 4, "reconnects": 1}
     told = {"at": stamp, "stop_at": stamp, "cause": "limit", "why": "max-run is 9 h"}
     old = {
-        "workstation": "i-1",
-        "at": stamp,
-        "launched_at": stamp,
+        "workstation": "i-1", "at": stamp, "launched_at": stamp,
         "verdict": {"kind": "active", "at": stamp, "reasons": ["quiet"], "signals": [sign], "worked_at": stamp},
-        "answer": {"Unread": {"at": stamp, "reason": "no agent"}},
-        "trail": trail,
-        "warned": told,
-        "stop_at": stamp,
+        "answer": {"Unread": {"at": stamp, "reason": "no agent"}}, "trail": trail, "warned": told, "stop_at": stamp,
         "stop_cause": "limit",
-    }
+    }  # fmt: skip
 
     assert from_plain(SweepRecord, old) == SweepRecord(
         WorkstationId("i-1"),

@@ -174,15 +174,10 @@ def test_the_clock_of_the_server_need_not_be_right(
     assert abs(now() - seen.kernel_active_at - timedelta(minutes=20)) < timedelta(seconds=5)
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        "",
-        "Date: tomorrow\r\n",
-        "Date: Mon, 23 Nov 99999999999999999999 08:00:00 GMT\r\n",
-        "Date: Mon, 23 Nov 2026 09:00:00 -0000\r\n",
-    ],
-)
+@pytest.mark.parametrize("head", [
+    "", "Date: tomorrow\r\n", "Date: Mon, 23 Nov 99999999999999999999 08:00:00 GMT\r\n",
+    "Date: Mon, 23 Nov 2026 09:00:00 -0000\r\n",
+])  # fmt: skip
 def test_a_server_that_does_not_say_its_clock_is_taken_to_have_ours(
     serve: Callable[..., FalseServer], certificate: Certificate, head: str
 ) -> None:
@@ -318,21 +313,17 @@ def test_a_server_without_tls_is_told(certificate: Certificate) -> None:
     assert TOKEN.encode() not in b"".join(server.received)
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"address": "workstation.example"}, "has no address"),
-        ({"address": ""}, "has no address"),
-        ({"port": 0}, "autostop:jupyter-port is no port number"),
-        ({"port": 65536}, "autostop:jupyter-port is no port number"),
-        ({"token": f"{TOKEN}\r\nX: y"}, "holds characters that no token has"),
-        ({"token": "clé"}, "holds characters that no token has"),
-        ({"certificate_sha256": ""}, "autostop:jupyter-certificate is not a SHA-256"),
-        ({"certificate_sha256": "ab" * 20}, "autostop:jupyter-certificate is not a SHA-256"),
-        ({"certificate_sha256": "zz" * 32}, "autostop:jupyter-certificate is not a SHA-256"),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"address": "workstation.example"}, "has no address"),
+    ({"address": ""}, "has no address"),
+    ({"port": 0}, "autostop:jupyter-port is no port number"),
+    ({"port": 65536}, "autostop:jupyter-port is no port number"),
+    ({"token": f"{TOKEN}\r\nX: y"}, "holds characters that no token has"),
+    ({"token": "clé"}, "holds characters that no token has"),
+    ({"certificate_sha256": ""}, "autostop:jupyter-certificate is not a SHA-256"),
+    ({"certificate_sha256": "ab" * 20}, "autostop:jupyter-certificate is not a SHA-256"),
+    ({"certificate_sha256": "zz" * 32}, "autostop:jupyter-certificate is not a SHA-256"),
+], ids=str)  # fmt: skip
 def test_a_setting_that_cannot_be_used_is_told(changes: dict[str, Any], words: str) -> None:
     settings: dict[str, Any] = {"address": LOOPBACK, "port": 1, "token": TOKEN, "certificate_sha256": "ab" * 32}
 

@@ -140,16 +140,11 @@ def test_a_server_that_is_not_there_is_tried_again_later() -> None:
         ntfy(url).send(MESSAGE)
 
 
-# fmt: off
-UNUSABLE = [
+@pytest.mark.parametrize("url", [
     "", "ntfy.sh/topic", "https://", "https:///topic", "http://ntfy.sh/topic", "http://127.0.0.1.example.com/topic",
     "ftp://ntfy.sh/topic", "file:///etc/passwd", "https://ntfy.sh:0/topic", "https://ntfy.sh:99999/topic",
     "https://ntfy.sh/to pic", "https://ntfy.sh/topic\r\nEvil: 1", "https://[::1/topic", "https://ntfy.sh/tópic",
-]
-# fmt: on
-
-
-@pytest.mark.parametrize("url", UNUSABLE)
+])  # fmt: skip
 def test_an_address_that_cannot_be_used_is_refused_with_the_remedy(url: str) -> None:
     with pytest.raises(DeniedError, match="NoticeUrl"):
         ntfy(url).send(MESSAGE)

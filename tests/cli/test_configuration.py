@@ -56,16 +56,9 @@ def test_it_reads_as_json() -> None:
 
     assert list(carried) == ["autostop:instance-1-of-1"]
     assert json.loads(carried["autostop:instance-1-of-1"]) == {
-        "type": "m7g.xlarge",
-        "subnet": "subnet-1",
-        "groups": ["sg-1", "sg-2"],
-        "profile": "role",
-        "key": "key",
-        "architecture": "arm64",
-        "boot": "uefi",
-        "ena": True,
-        "tags": {"Name": "my lab"},
-    }
+        "type": "m7g.xlarge", "subnet": "subnet-1", "groups": ["sg-1", "sg-2"], "profile": "role", "key": "key",
+        "architecture": "arm64", "boot": "uefi", "ena": True, "tags": {"Name": "my lab"},
+    }  # fmt: skip
 
 
 LONG = launch_tags(LaunchRecord("/dev/sda1", FACTS, {"Name": "x" * 600}))
@@ -78,19 +71,16 @@ NOT_ALL_OF_IT = (
 # fmt: on
 
 
-@pytest.mark.parametrize(
-    "carried",
-    [
-        row("none", {}),
-        row("one of the middle is missing, and the rest is JSON", {**LONG, SECOND: None}),
-        row("the last is missing", {**LONG, list(LONG)[-1]: None}),
-        row("edited", {**LONG, SECOND: LONG[SECOND].replace("x", '"')}),
-        row("one too many", {**LONG, f"{tags.INSTANCE_PIECE}9-of-4": "x"}),
-        row("the last is missing, the rest is JSON", {f"{tags.INSTANCE_PIECE}1-of-2": '{"type":"t3.micro"}'}),
-        row("not an object", {f"{tags.INSTANCE_PIECE}1-of-1": "[" * 200}),
-        *(row(text, {f"{tags.INSTANCE_PIECE}1-of-1": text}) for text in NOT_ALL_OF_IT),
-    ],
-)
+@pytest.mark.parametrize("carried", [
+    row("none", {}),
+    row("one of the middle is missing, and the rest is JSON", {**LONG, SECOND: None}),
+    row("the last is missing", {**LONG, list(LONG)[-1]: None}),
+    row("edited", {**LONG, SECOND: LONG[SECOND].replace("x", '"')}),
+    row("one too many", {**LONG, f"{tags.INSTANCE_PIECE}9-of-4": "x"}),
+    row("the last is missing, the rest is JSON", {f"{tags.INSTANCE_PIECE}1-of-2": '{"type":"t3.micro"}'}),
+    row("not an object", {f"{tags.INSTANCE_PIECE}1-of-1": "[" * 200}),
+    *(row(text, {f"{tags.INSTANCE_PIECE}1-of-1": text}) for text in NOT_ALL_OF_IT),
+])  # fmt: skip
 def test_what_is_damaged_is_not_read_in_part(carried: dict[str, Any]) -> None:
     assert read("/dev/sda1", {key: value for key, value in carried.items() if value is not None}) is None
 

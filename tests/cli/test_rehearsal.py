@@ -93,23 +93,19 @@ def test_nothing_speaks_against_an_adopted_one(state: InstanceState) -> None:
     assert refusals(build.instance(state), intent=build.intent(Wanted.STOP).settle(build.NOW)) == []
 
 
-@pytest.mark.parametrize(
-    ("instance", "words"),
-    [
-        ({"state": InstanceState.TERMINATED}, "terminated"),
-        ({"tags": {"Name": "lab"}}, "--shelve-after off"),
-        ({"spot": SpotKind.PERSISTENT}, "only stopped"),
-        ({"hibernation": True}, "hibernation"),
-        ({"stop_protected": True}, "disableApiStop"),
-        ({"instance_store": True}, "instance-store"),
-        ({"marketplace": True}, "Marketplace"),
-        ({"tags": {tags.AUTOSTOP: "on", tags.AUTO_SCALING_GROUP: "fleet"}}, "fleet"),
-        ({"root_is_ebs": False}, "instance store"),
-        ({"state": InstanceState.STOPPING}, "it is stopping"),
-        ({"root_device": "/dev/sda1"}, "no volume at its root device"),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
+@pytest.mark.parametrize(("instance", "words"), [
+    ({"state": InstanceState.TERMINATED}, "terminated"),
+    ({"tags": {"Name": "lab"}}, "--shelve-after off"),
+    ({"spot": SpotKind.PERSISTENT}, "only stopped"),
+    ({"hibernation": True}, "hibernation"),
+    ({"stop_protected": True}, "disableApiStop"),
+    ({"instance_store": True}, "instance-store"),
+    ({"marketplace": True}, "Marketplace"),
+    ({"tags": {tags.AUTOSTOP: "on", tags.AUTO_SCALING_GROUP: "fleet"}}, "fleet"),
+    ({"root_is_ebs": False}, "instance store"),
+    ({"state": InstanceState.STOPPING}, "it is stopping"),
+    ({"root_device": "/dev/sda1"}, "no volume at its root device"),
+], ids=lambda value: next(iter(value)) if isinstance(value, dict) else "")  # fmt: skip
 def test_an_instance_that_is_not_shelved_is_not_rehearsed(instance: dict[str, Any], words: str) -> None:
     [refusal] = refusals(build.instance(**instance))
     assert words in refusal
@@ -147,32 +143,16 @@ def test_it_is_started_again_unless_a_stop_was_wanted_since(wanted: Wanted | Non
 def test_a_volume_like_the_record_is_equal_in_everything() -> None:
     compared = compare(build.record(build.DATA), scratch())
     assert [each.what for each in compared] == [
-        "size",
-        "type",
-        "IOPS",
-        "throughput",
-        "encryption",
-        "key",
-        "zone",
-        "own tags",
-    ]
+        "size", "type", "IOPS", "throughput", "encryption", "key", "zone", "own tags",
+    ]  # fmt: skip
     assert all(each.equal for each in compared)
 
 
-@pytest.mark.parametrize(
-    ("field", "what"),
-    [
-        ({"size_gib": 501}, "size"),
-        ({"type": "gp2"}, "type"),
-        ({"iops": 3001}, "IOPS"),
-        ({"throughput": None}, "throughput"),
-        ({"encrypted": False}, "encryption"),
-        ({"kms_key": None}, "key"),
-        ({"zone": "eu-west-1b"}, "zone"),
-        ({"tags": REHEARSAL.set_tags()}, "own tags"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
+@pytest.mark.parametrize(("field", "what"), [
+    ({"size_gib": 501}, "size"), ({"type": "gp2"}, "type"), ({"iops": 3001}, "IOPS"),
+    ({"throughput": None}, "throughput"), ({"encrypted": False}, "encryption"), ({"kms_key": None}, "key"),
+    ({"zone": "eu-west-1b"}, "zone"), ({"tags": REHEARSAL.set_tags()}, "own tags"),
+], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
 def test_what_differs_is_named(field: dict[str, Any], what: str) -> None:
     different = [each for each in compare(build.record(build.DATA), scratch(**field)) if not each.equal]
     assert [each.what for each in different] == [what]

@@ -29,13 +29,10 @@ DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
 DISKS = {
     **DATA,
     "/dev/sdh": {
-        "VolumeType": "io2",
-        "VolumeSize": 20,
-        "Iops": 700,
-        "Encrypted": True,
+        "VolumeType": "io2", "VolumeSize": 20, "Iops": 700, "Encrypted": True,
         "KmsKeyId": "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-4333-8444-555555555555",
     },
-}
+}  # fmt: skip
 OWNERS = ("DetachVolume", "AttachVolume", "ModifyInstanceAttribute")
 
 

@@ -36,14 +36,8 @@ def call(account: ExampleAccount, name: str, example: Any = None) -> Any:
 
 def test_every_example_event_has_a_test() -> None:
     assert {
-        *RECONCILED,
-        *TAPPED,
-        "api-keep-awake",
-        "api-page",
-        "api-status",
-        "notify-stops-soon",
-        "sweep-schedule",
-    } == EVENTS
+        *RECONCILED, *TAPPED, "api-keep-awake", "api-page", "api-status", "notify-stops-soon", "sweep-schedule",
+    } == EVENTS  # fmt: skip
     assert len(RECONCILED) == 5
 
 

@@ -50,22 +50,12 @@ def ask(
     return answer["statusCode"], json.loads(answer["body"])
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/"),
-        ("GET", "/w"),
-        ("POST", f"/w/{EXAMPLE}"),
-        ("GET", "/api/workstations"),
-        ("PUT", path_of(EXAMPLE)),
-        ("POST", path_of(EXAMPLE)),
-        ("GET", path_of(EXAMPLE, "start")),
-        ("HEAD", path_of(EXAMPLE, "stop")),
-        ("POST", path_of(EXAMPLE, "status")),
-        ("POST", path_of(EXAMPLE, "terminate")),
-        ("POST", path_of(EXAMPLE, "start/now")),
-    ],
-)
+@pytest.mark.parametrize(("method", "path"), [
+    ("GET", "/"), ("GET", "/w"), ("POST", f"/w/{EXAMPLE}"), ("GET", "/api/workstations"), ("PUT", path_of(EXAMPLE)),
+    ("POST", path_of(EXAMPLE)), ("GET", path_of(EXAMPLE, "start")), ("HEAD", path_of(EXAMPLE, "stop")),
+    ("POST", path_of(EXAMPLE, "status")), ("POST", path_of(EXAMPLE, "terminate")),
+    ("POST", path_of(EXAMPLE, "start/now")),
+])  # fmt: skip
 def test_there_is_nothing_anywhere_else(api: HttpApi, method: str, path: str) -> None:
     status, body = ask(api, method, path)
     assert status == 404

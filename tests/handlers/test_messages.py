@@ -53,23 +53,13 @@ def test_events_of_ebs_are_resolved_by_the_tags_of_their_things(name: str, ids: 
     assert found == {WorkstationId("i-00000000000000001")}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        "null",
-        '"i-0123456789abcdef0"',
-        "{}",
-        '{"workstation": 1}',
-        '{"workstation": "i-0123456789abcdef0 "}',
-        '{"workstation": "i-XYZ"}',
-        '{"detail-type": "EC2 Instance State-change Notification"}',
-        '{"detail-type": "EC2 Instance State-change Notification", "detail": "{}"}',
-        '{"detail-type": "EC2 Instance State-change Notification", "detail": {"instance-id": ["i-0123456789abcdef0"]}}',
-    ],
-)
+@pytest.mark.parametrize("text", [
+    "", "{", "[]", "null", '"i-0123456789abcdef0"', "{}", '{"workstation": 1}',
+    '{"workstation": "i-0123456789abcdef0 "}', '{"workstation": "i-XYZ"}',
+    '{"detail-type": "EC2 Instance State-change Notification"}',
+    '{"detail-type": "EC2 Instance State-change Notification", "detail": "{}"}',
+    '{"detail-type": "EC2 Instance State-change Notification", "detail": {"instance-id": ["i-0123456789abcdef0"]}}',
+])  # fmt: skip
 def test_what_is_neither_a_message_nor_an_event_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own error is one too
         asked_for(text)

@@ -13,15 +13,11 @@ from tests.handlers.functions import CONTEXT, ROOT, event, load
 
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
 GIVEN = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "TABLE_NAME": "autostop",
-    "QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/reconcile",
-    "TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:notices",
-    "API_URL": "https://api.example",
+    "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1",
+    "TABLE_NAME": "autostop", "QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/reconcile",
+    "TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:notices", "API_URL": "https://api.example",
     "NOTICE_URL": "https://ntfy.example/secret-topic",
-}
+}  # fmt: skip
 NEEDED = [(name, "TABLE_NAME") for name in FUNCTIONS]
 NEEDED += [(name, "QUEUE_URL") for name in ("api", "reconcile", "sweep")]
 NEEDED += [("notify", "TOPIC_ARN"), ("notify", "API_URL")]

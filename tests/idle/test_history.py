@@ -37,19 +37,16 @@ def test_the_first_answer_tells_no_rate() -> None:
     assert (history.readings, history.cpu_rate, history.cpu_at) == (1, None, None)
 
 
-@pytest.mark.parametrize(
-    ("later", "seconds", "worked"),
-    [
-        row("exactly one second a minute", 5, 5.0, False),
-        row("a little more", 5, 5.1, True),
-        row("an idle kernel", 5, 0.05, False),
-        row("nothing", 5, 0.0, False),
-        row("a core at full speed", 5, 300.0, True),
-        row("a kernel went away", 5, -1.0, True),
-        row("noise between two answers that are seconds apart", 0.05, 0.1, False),
-        row("a core at full speed between two answers that are seconds apart", 0.05, 3.0, True),
-    ],
-)
+@pytest.mark.parametrize(("later", "seconds", "worked"), [
+    row("exactly one second a minute", 5, 5.0, False),
+    row("a little more", 5, 5.1, True),
+    row("an idle kernel", 5, 0.05, False),
+    row("nothing", 5, 0.0, False),
+    row("a core at full speed", 5, 300.0, True),
+    row("a kernel went away", 5, -1.0, True),
+    row("noise between two answers that are seconds apart", 0.05, 0.1, False),
+    row("a core at full speed between two answers that are seconds apart", 0.05, 3.0, True),
+])  # fmt: skip
 def test_work_is_more_than_a_second_a_minute_or_a_fall(later: float, seconds: float, worked: bool) -> None:
     history = history_of(answer(0), answer(later, cpu=100.0 + seconds))
 
@@ -62,15 +59,10 @@ def test_work_is_remembered_when_it_is_over() -> None:
     assert (history.readings, history.cpu_rate, history.cpu_at) == (4, 0.0, BEGIN + minutes(5))
 
 
-@pytest.mark.parametrize(
-    ("seen", "remembered"),
-    [
-        ({"jobs": 1, "job": "python3"}, "job_at"),
-        ({"held": True}, "held_at"),
-        ({"gpu_percent": 6.0}, "gpu_at"),
-        ({"logins": 1}, ""),
-    ],
-)
+@pytest.mark.parametrize(("seen", "remembered"), [
+    ({"jobs": 1, "job": "python3"}, "job_at"), ({"held": True}, "held_at"), ({"gpu_percent": 6.0}, "gpu_at"),
+    ({"logins": 1}, ""),
+])  # fmt: skip
 def test_what_leaves_no_moment_behind_was_last_there_when_it_was_seen(seen: dict[str, Any], remembered: str) -> None:
     history = history_of(answer(0), answer(5, **seen), answer(10))
 

@@ -29,28 +29,25 @@ def test_without_such_settings_there_is_no_limit() -> None:
     assert next_limit(Policy(), utc("2026-01-05T08:00"), None, utc("2026-02-05T08:00")) is None
 
 
-@pytest.mark.parametrize(
-    ("begins_at", "kept_until", "now", "expected"),
-    [
-        row("this evening", "05T08:00", None, "05T12:00", "05T21:00"),
-        row("it is due", "05T08:00", None, "05T21:05", "05T21:00"),
-        row("it is due an hour later still", "05T08:00", None, "05T22:09", "05T21:00"),
-        row("too late: tomorrow", "05T08:00", None, "05T22:10", "06T21:00"),
-        row("a start after it runs until the next", "05T22:00", None, "05T22:05", "06T21:00"),
-        row("a start at that moment too", "05T21:00", None, "05T21:01", "06T21:00"),
-        row("a new setting does not stop for past evenings", "02T08:00", None, "05T13:00", "05T21:00"),
-        row("a promise that ends before it", "05T08:00", "05T20:00", "05T19:30", "05T21:00"),
-        row("put off by a promise, seen before", "05T08:00", "05T22:30", "05T20:55", "05T22:30"),
-        row("put off by a promise, seen during", "05T08:00", "05T22:30", "05T22:00", "05T22:30"),
-        row("put off by a promise that is over: due", "05T08:00", "05T22:30", "05T22:35", "05T22:30"),
-        row("put off for a night", "05T08:00", "06T06:00", "06T05:00", "06T06:00"),
-        row("put off for a night and due", "05T08:00", "06T06:00", "06T06:30", "06T06:00"),
-        row("put off for a night and forgotten", "05T08:00", "06T06:00", "06T08:00", "06T21:00"),
-        row("a promise of the next day is another matter", "05T08:00", "06T14:00", "06T13:00", "06T21:00"),
-        row("a start after it, and a promise", "05T22:00", "05T23:00", "05T22:30", "06T21:00"),
-        row("a promise for days, until the evening after", "05T08:00", "08T12:00", "05T12:00", "08T21:00"),
-    ],
-)
+@pytest.mark.parametrize(("begins_at", "kept_until", "now", "expected"), [
+    row("this evening", "05T08:00", None, "05T12:00", "05T21:00"),
+    row("it is due", "05T08:00", None, "05T21:05", "05T21:00"),
+    row("it is due an hour later still", "05T08:00", None, "05T22:09", "05T21:00"),
+    row("too late: tomorrow", "05T08:00", None, "05T22:10", "06T21:00"),
+    row("a start after it runs until the next", "05T22:00", None, "05T22:05", "06T21:00"),
+    row("a start at that moment too", "05T21:00", None, "05T21:01", "06T21:00"),
+    row("a new setting does not stop for past evenings", "02T08:00", None, "05T13:00", "05T21:00"),
+    row("a promise that ends before it", "05T08:00", "05T20:00", "05T19:30", "05T21:00"),
+    row("put off by a promise, seen before", "05T08:00", "05T22:30", "05T20:55", "05T22:30"),
+    row("put off by a promise, seen during", "05T08:00", "05T22:30", "05T22:00", "05T22:30"),
+    row("put off by a promise that is over: due", "05T08:00", "05T22:30", "05T22:35", "05T22:30"),
+    row("put off for a night", "05T08:00", "06T06:00", "06T05:00", "06T06:00"),
+    row("put off for a night and due", "05T08:00", "06T06:00", "06T06:30", "06T06:00"),
+    row("put off for a night and forgotten", "05T08:00", "06T06:00", "06T08:00", "06T21:00"),
+    row("a promise of the next day is another matter", "05T08:00", "06T14:00", "06T13:00", "06T21:00"),
+    row("a start after it, and a promise", "05T22:00", "05T23:00", "05T22:30", "06T21:00"),
+    row("a promise for days, until the evening after", "05T08:00", "08T12:00", "05T12:00", "08T21:00"),
+])  # fmt: skip
 def test_stop_at(begins_at: str, kept_until: str | None, now: str, expected: str) -> None:
     kept = utc(f"2026-01-{kept_until}") if kept_until else None
     limit = next_limit(EVENING, utc(f"2026-01-{begins_at}"), kept, utc(f"2026-01-{now}"))

@@ -97,8 +97,7 @@ def test_what_run_command_adds_does_not_hide_the_answer(text: str) -> None:
     assert isinstance(parse_reading(text, NOW), Reading)
 
 
-# fmt: off
-NOT_UNDERSTOOD = [
+@pytest.mark.parametrize("text", [
     row("cut", printed(OK)[:-1]),
     row("cut in the middle", printed(OK)[: len(printed(OK)) // 2]),
     row("not JSON", "sh: 1: python3: not found"),
@@ -114,11 +113,12 @@ NOT_UNDERSTOOD = [
     row("newer version", printed(OK, v=3)),
     row("a probe that says nothing of the machine", printed(OK, machine=None)),
     row("machine a list", printed(OK, machine=[MACHINE])),
-    *(row(f"machine {key} {str(wrong)[:9]!r}", printed(OK, machine=MACHINE | {key: wrong})) for key,
-        wrongs in {"boot": ("", None, "xyz", "0" * 33, 1), "cpu": (None, -1, True, "1", float("nan"), 1e300, 10**400),
-            "typed_at": ("now", True, -1, 1e300), "jobs": (None, -1, True, 1.5),
-            "job": (None, "a b", "<script>", "x" * 16, "\x1b[2J", "é"), "gpu": ("1", -1, 101, True, float("nan")),
-            "held": (None, True, 2, "1"), "kernels": (None, -1)}.items() for wrong in wrongs),
+    *(row(f"machine {key} {str(wrong)[:9]!r}", printed(OK, machine=MACHINE | {key: wrong}))
+        for key, wrongs in {"boot": ("", None, "xyz", "0" * 33, 1),
+            "cpu": (None, -1, True, "1", float("nan"), 1e300, 10**400), "typed_at": ("now", True, -1, 1e300),
+            "jobs": (None, -1, True, 1.5), "job": (None, "a b", "<script>", "x" * 16, "\x1b[2J", "é"),
+            "gpu": ("1", -1, 101, True, float("nan")), "held": (None, True, 2, "1"), "kernels": (None, -1)}.items()
+        for wrong in wrongs),
     *(row(f"{key} 2", printed(OK | {key: 2})) for key in ("together", "server_at", "saved_at")),
     *(row(f"{key} None", printed(OK | {key: None})) for key in ("together", "connections", "busy_at")),
     row("version true", printed(OK, v=True)),
@@ -143,18 +143,14 @@ NOT_UNDERSTOOD = [
     row("port too high", printed(OK | {"port": 65536})),
     row("port in words", printed(OK | {"port": "8888"})),
     row("failed without a port", printed(OK | {"port": None, "status": "http403"})),
-    *(row(f"{key} {wrong}", printed(OK | {key: wrong})) for key in ("busy", "idle", "starting", "other",
-            "terminals") for wrong in (-1, True, 1.0, "1", None, 10**9, float("nan"))),
-    *(row(f"{key} {str(wrong)[:9]}", printed(OK | {key: wrong})) for key in ("kernel_at",
-            "terminal_at") for wrong in (None, True, "now", float("nan"), float("-inf"), 0, -1, 1e300, 10**1000)),
+    *(row(f"{key} {wrong}", printed(OK | {key: wrong})) for key in ("busy", "idle", "starting", "other", "terminals")
+        for wrong in (-1, True, 1.0, "1", None, 10**9, float("nan"))),
+    *(row(f"{key} {str(wrong)[:9]}", printed(OK | {key: wrong})) for key in ("kernel_at", "terminal_at")
+        for wrong in (None, True, "now", float("nan"), float("-inf"), 0, -1, 1e300, 10**1000)),
     row("an activity of no kernel", printed(EMPTY | {"kernel_at": AT})),
     row("an activity of no terminal", printed(EMPTY | {"terminal_at": AT})),
     row("ok without counts", printed({key: OK[key] for key in ("port", "status")})),
-]
-# fmt: on
-
-
-@pytest.mark.parametrize("text", NOT_UNDERSTOOD)
+])  # fmt: skip
 def test_what_is_not_understood_is_unread(text: str) -> None:
     assert "was not understood" in reason(text)
 
@@ -164,25 +160,19 @@ def test_a_workstation_without_python_is_told_so(text: str) -> None:
     assert "is Python 3.8 or newer installed?" in reason(text)
 
 
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (
-            "http403",
-            "the Jupyter server on port 8889 refuses the question: set IdentityProvider.token beside the password",
-        ),
-        ("http404", "the Jupyter server on port 8889 does not know the question (HTTP 404)"),
-        ("http500", "the Jupyter server on port 8889 answered with HTTP 500: look at its log"),
-        ("timeout", "the Jupyter server on port 8889 did not answer in time"),
-        ("refused", "the Jupyter server on port 8889 refuses or drops the connection"),
-        ("tls", "the Jupyter server on port 8889 failed in the TLS handshake"),
-        ("bad", "the Jupyter server on port 8889 gave an answer of an unknown kind"),
-        ("nofile", "name its runtime directory in the tag autostop:jupyter-runtime"),
-        ("OK", "for a reason that this version does not know"),
-        ("http1000", "for a reason that this version does not know"),
-        ("http\u0665\u0660\u0660", "for a reason that this version does not know"),
-    ],
-)
+@pytest.mark.parametrize(("status", "words"), [
+    ("http403", "the Jupyter server on port 8889 refuses the question: set IdentityProvider.token beside the password"),
+    ("http404", "the Jupyter server on port 8889 does not know the question (HTTP 404)"),
+    ("http500", "the Jupyter server on port 8889 answered with HTTP 500: look at its log"),
+    ("timeout", "the Jupyter server on port 8889 did not answer in time"),
+    ("refused", "the Jupyter server on port 8889 refuses or drops the connection"),
+    ("tls", "the Jupyter server on port 8889 failed in the TLS handshake"),
+    ("bad", "the Jupyter server on port 8889 gave an answer of an unknown kind"),
+    ("nofile", "name its runtime directory in the tag autostop:jupyter-runtime"),
+    ("OK", "for a reason that this version does not know"),
+    ("http1000", "for a reason that this version does not know"),
+    ("http\u0665\u0660\u0660", "for a reason that this version does not know"),
+])  # fmt: skip
 def test_one_server_that_did_not_answer_is_told_with_the_remedy_beside_the_others(status: str, words: str) -> None:
     text = printed(EMPTY, {"port": 8889, "status": status})
 
@@ -225,13 +215,10 @@ def test_many_failures_make_one_short_reason() -> None:
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "\x1b[2J", "a\nERROR: all is idle", "\u202e"])
 def test_nothing_that_the_workstation_wrote_is_repeated(hostile: str) -> None:
     texts = [
-        partly(printed({"port": 8888, "status": hostile})),
-        partly(printed(errors=[hostile])),
-        reason(printed(machine=MACHINE | {"job": hostile})),
-        reason(printed(machine=MACHINE | {"boot": hostile})),
-        reason(printed(OK | {hostile: hostile}, v=hostile)),
-        reason(hostile),
-    ]
+        partly(printed({"port": 8888, "status": hostile})), partly(printed(errors=[hostile])),
+        reason(printed(machine=MACHINE | {"job": hostile})), reason(printed(machine=MACHINE | {"boot": hostile})),
+        reason(printed(OK | {hostile: hostile}, v=hostile)), reason(hostile),
+    ]  # fmt: skip
 
     assert not any(hostile in text for text in texts)
 
@@ -324,13 +311,10 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 ANSWERED = st.fixed_dictionaries(
     {
-        "v": st.just(2),
-        "at": INSTANTS,
-        "servers": st.lists(servers_that_answered(), max_size=6),
-        "machine": st.none() | st.just(MACHINE | {"typed_at": None}),
-        "errors": st.just([]),
+        "v": st.just(2), "at": INSTANTS, "servers": st.lists(servers_that_answered(), max_size=6),
+        "machine": st.none() | st.just(MACHINE | {"typed_at": None}), "errors": st.just([]),
     }
-)
+)  # fmt: skip
 
 
 @given(text=st.text() | (DOCUMENTS | ANSWERED).map(json.dumps), received_at=RECEIVED)

@@ -64,12 +64,8 @@ STRONG = [
     row("CPU", {"history": {"cpu_rate": 60.0, "cpu_at": NOW}}, ACTIVE, "work under Jupyter, logins and tmux: 60.00"),
     row("CPU ten minutes ago", {"history": {"cpu_at": AGO_10}}, ACTIVE, "work: last at 11:50"),
     row("CPU long ago", {"history": {"cpu_at": AGO_40}}, IDLE, "idle for 40 min"),
-    row(
-        "a job",
-        {"jobs": 1, "job": "python3", "history": {"job_at": NOW, "job_since": AGO_40}},
-        ACTIVE,
-        "jobs in terminals: 1 (python3)",
-    ),
+    row("a job", {"jobs": 1, "job": "python3", "history": {"job_at": NOW, "job_since": AGO_40}}, ACTIVE,
+        "jobs in terminals: 1 (python3)"),
     row("a job ended", {"history": {"job_at": AGO_10}}, ACTIVE, "jobs: last at 11:50"),
     row("a GPU", {"gpu_percent": 80.0, "history": {"gpu_at": NOW}}, ACTIVE, "GPU: 80 % in use"),
     row("a GPU before", {"gpu_percent": 0.0, "history": {"gpu_at": AGO_10}}, ACTIVE, "GPU: last at 11:50"),
@@ -89,7 +85,7 @@ STRONG = [
     row("which is off", {"missing": (GPU_UNREAD,), "policy": Policy(gpu_percent=None)}, IDLE, "idle for"),
     row("two answers in a row", {"history": {"readings": 2}}, ACTIVE, "1 more answer of the workstation"),
     row("three answers in a row", {"history": {"readings": 3}}, IDLE, "idle for"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("what", "kind", "headline"), STRONG)
@@ -106,24 +102,19 @@ POLLED = server(idle=1, kernel_active_at=NOW)
 STUCK = server(busy=1, kernel_active_at=LONG_AGO, busy_active_at=LONG_AGO)
 
 
-@pytest.mark.parametrize(
-    ("what", "kind"),
-    [
-        row("a cell that waits for input counts", {"servers": [STUCK]}, ACTIVE),
-        row("until the owner says for how long", {"servers": [STUCK], "policy": OLD}, IDLE),
-        row("it computed since", {"servers": [STUCK], "policy": OLD, "history": {"cpu_at": AGO_40}}, ACTIVE),
-        row("its GPU did", {"servers": [STUCK], "policy": OLD, "history": {"gpu_at": AGO_40}}, ACTIVE),
-        row("it has said something", {"servers": [replace(STUCK, busy_active_at=AGO_40)], "policy": OLD}, ACTIVE),
-        row("a page that polls counts", {"servers": [POLLED], "history": {"steady_since": LONG_AGO}}, ACTIVE),
-        row("it is forgotten too", {"servers": [POLLED], "history": {"steady_since": LONG_AGO}, "policy": OLD}, IDLE),
-        row("not so soon either", {"servers": [POLLED], "history": {"steady_since": AGO_40}, "policy": OLD}, ACTIVE),
-        row("a job counts", {"jobs": 1, "history": {"job_at": NOW, "job_since": LONG_AGO}}, ACTIVE),
-        row(
-            "and is forgotten too", {"jobs": 1, "history": {"job_at": NOW, "job_since": LONG_AGO}, "policy": OLD}, IDLE
-        ),
-        row("not so soon", {"jobs": 1, "history": {"job_at": NOW, "job_since": AGO_40}, "policy": OLD}, ACTIVE),
-    ],
-)
+@pytest.mark.parametrize(("what", "kind"), [
+    row("a cell that waits for input counts", {"servers": [STUCK]}, ACTIVE),
+    row("until the owner says for how long", {"servers": [STUCK], "policy": OLD}, IDLE),
+    row("it computed since", {"servers": [STUCK], "policy": OLD, "history": {"cpu_at": AGO_40}}, ACTIVE),
+    row("its GPU did", {"servers": [STUCK], "policy": OLD, "history": {"gpu_at": AGO_40}}, ACTIVE),
+    row("it has said something", {"servers": [replace(STUCK, busy_active_at=AGO_40)], "policy": OLD}, ACTIVE),
+    row("a page that polls counts", {"servers": [POLLED], "history": {"steady_since": LONG_AGO}}, ACTIVE),
+    row("it is forgotten too", {"servers": [POLLED], "history": {"steady_since": LONG_AGO}, "policy": OLD}, IDLE),
+    row("not so soon either", {"servers": [POLLED], "history": {"steady_since": AGO_40}, "policy": OLD}, ACTIVE),
+    row("a job counts", {"jobs": 1, "history": {"job_at": NOW, "job_since": LONG_AGO}}, ACTIVE),
+    row("and is forgotten too", {"jobs": 1, "history": {"job_at": NOW, "job_since": LONG_AGO}, "policy": OLD}, IDLE),
+    row("not so soon", {"jobs": 1, "history": {"job_at": NOW, "job_since": AGO_40}, "policy": OLD}, ACTIVE),
+])  # fmt: skip
 def test_what_is_stuck_counts_for_as_long_as_the_owner_says(what: dict[str, Any], kind: VerdictKind) -> None:
     assert judge(**what).kind is kind
 
@@ -197,17 +188,8 @@ def test_every_signal_is_told_with_value_threshold_and_moment() -> None:
     assert (told["GPU"].value, told["GPU"].threshold) == ("3 %", "5 %")
     assert (told["logins"].effect, told["logins"].value) == (Effect.WEAK, "1")
     assert set(told) == {
-        "processor",
-        "network",
-        "kernels",
-        "keyboard",
-        "files",
-        "work",
-        "jobs",
-        "GPU",
-        "lock",
-        "logins",
-    }
+        "processor", "network", "kernels", "keyboard", "files", "work", "jobs", "GPU", "lock", "logins",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -212,20 +212,17 @@ def answered(ago: timedelta) -> Reading:
     return Reading(NOW - ago, ())
 
 
-@pytest.mark.parametrize(
-    ("answer", "wanted_at", "may_ask", "has_asked", "expected"),
-    [
-        row("nobody asked yet", None, LATELY, True, False, LastLook.ASK),
-        row("asked just now", None, LATELY, True, True, LastLook.WAIT),
-        row("the owner lets nobody ask", None, LATELY, False, False, LastLook.MEASURE),
-        row("an answer a minute old", answered(minutes(1)), LATELY, True, False, LastLook.MEASURE),
-        row("older", answered(minutes(1) + SECOND), LATELY, True, False, LastLook.ASK),
-        row("old, wanted lately", answered(minutes(5)), LONG_AGO + SECOND, True, True, LastLook.WAIT),
-        row("old, wanted ten minutes ago", answered(minutes(5)), LONG_AGO, True, False, LastLook.MEASURE),
-        row("older still", answered(minutes(5) + SECOND), LONG_AGO, True, False, LastLook.ASK),
-        row("an answer that says nothing", Unknown(NOW, "no agent"), LATELY, True, True, LastLook.MEASURE),
-    ],
-)
+@pytest.mark.parametrize(("answer", "wanted_at", "may_ask", "has_asked", "expected"), [
+    row("nobody asked yet", None, LATELY, True, False, LastLook.ASK),
+    row("asked just now", None, LATELY, True, True, LastLook.WAIT),
+    row("the owner lets nobody ask", None, LATELY, False, False, LastLook.MEASURE),
+    row("an answer a minute old", answered(minutes(1)), LATELY, True, False, LastLook.MEASURE),
+    row("older", answered(minutes(1) + SECOND), LATELY, True, False, LastLook.ASK),
+    row("old, wanted lately", answered(minutes(5)), LONG_AGO + SECOND, True, True, LastLook.WAIT),
+    row("old, wanted ten minutes ago", answered(minutes(5)), LONG_AGO, True, False, LastLook.MEASURE),
+    row("older still", answered(minutes(5) + SECOND), LONG_AGO, True, False, LastLook.ASK),
+    row("an answer that says nothing", Unknown(NOW, "no agent"), LATELY, True, True, LastLook.MEASURE),
+])  # fmt: skip
 def test_before_a_stop_a_fresh_answer_is_waited_for(
     answer: Reading | Unknown | None, wanted_at: datetime, may_ask: bool, has_asked: bool, expected: LastLook
 ) -> None:

@@ -90,179 +90,90 @@ ROWS = [
     row("asked for before the launch", QUIET.but(started_at=LAUNCHED - minutes(5)), IDLE, "since 08:15"),
     # Processor.
     row("no metrics", QUIET.but(processor=[]), UNKNOWN, "no data since the start"),
-    row(
-        "metrics of the launch before",
-        QUIET.but(processor=processor(LAUNCHED, LAUNCHED - minutes(300))),
-        UNKNOWN,
-        "no data since the start",
-    ),
-    row(
-        "work before the launch is no work of now",
-        QUIET.but(processor=processor(busy=[LAUNCHED - PERIOD], since=LAUNCHED - minutes(300))),
-        IDLE,
-        "since 08:15",
-    ),
+    row("metrics of the launch before", QUIET.but(processor=processor(LAUNCHED, LAUNCHED - minutes(300))), UNKNOWN,
+        "no data since the start"),
+    row("work before the launch is no work of now",
+        QUIET.but(processor=processor(busy=[LAUNCHED - PERIOD], since=LAUNCHED - minutes(300))), IDLE, "since 08:15"),
     row("the newest metrics are just young enough", QUIET.but(processor=processor(NOW - STALE)), IDLE, "idle for"),
     row("stale metrics", QUIET.but(processor=processor(NOW - STALE)).at(NOW + SECOND), UNKNOWN, "no data since 11:45"),
-    row(
-        "busy, but stale",
+    row("busy, but stale",
         QUIET.but(processor=[*processor(NOW - STALE - PERIOD), Sample(NOW - STALE - PERIOD, 9.0)]).at(NOW + SECOND),
-        UNKNOWN,
-        "no data since 11:45",
-    ),
+        UNKNOWN, "no data since 11:45"),
     row("busy now", QUIET.but(processor=processor(busy=[NOW - PERIOD])), ACTIVE, "1.00 cores in use, more than 0.25"),
-    row(
-        "a period that is not over says nothing yet",
-        QUIET.but(processor=[*processor(NOW - PERIOD, busy=[NOW - minutes(40)]), Sample(NOW - minutes(2), 0.0)]),
-        IDLE,
-        "idle for 35 min",
-    ),
-    row(
-        "nor does it lengthen what was seen",
+    row("a period that is not over says nothing yet",
+        QUIET.but(processor=[*processor(NOW - PERIOD, busy=[NOW - minutes(40)]), Sample(NOW - minutes(2), 0.0)]), IDLE,
+        "idle for 35 min"),
+    row("nor does it lengthen what was seen",
         QUIET.but(processor=[*processor(NOW - minutes(10), busy=[NOW - minutes(40)]), Sample(NOW - minutes(2), 0.0)]),
-        ACTIVE,
-        "quiet for 25 min of 30 min as far as can be seen yet",
-    ),
-    row(
-        "unless it shows work already",
-        QUIET.but(processor=[*processor(), Sample(NOW - minutes(2), 2.0)]),
-        ACTIVE,
-        "2.00 cores in use",
-    ),
+        ACTIVE, "quiet for 25 min of 30 min as far as can be seen yet"),
+    row("unless it shows work already", QUIET.but(processor=[*processor(), Sample(NOW - minutes(2), 2.0)]), ACTIVE,
+        "2.00 cores in use"),
     row("what showed it is gone", QUIET.but(worked_at=NOW - minutes(10)), ACTIVE, "work was seen then"),
     row("what showed it is long gone", QUIET.but(worked_at=NOW - minutes(30)), IDLE, "idle for 30 min"),
     row("at the threshold", QUIET.but(processor=[*processor()[:-1], Sample(NOW - PERIOD, 0.25)]), IDLE, "idle for"),
     row("just above it", QUIET.but(processor=[*processor()[:-1], Sample(NOW - PERIOD, 0.2501)]), ACTIVE, "0.25 cores"),
     row("busy inside the window", QUIET.but(processor=processor(busy=[NOW - minutes(30)])), ACTIVE, "last above"),
-    row(
-        "busy just before the window", QUIET.but(processor=processor(busy=[NOW - minutes(35)])), IDLE, "idle for 30 min"
-    ),
-    row(
-        "the window is not seen to its end yet",
-        QUIET.but(processor=processor(NOW - minutes(10), busy=[NOW - minutes(40)])),
-        ACTIVE,
-        "quiet for 25 min of 30 min as far as can be seen yet",
-    ),
-    row(
-        "seen long enough, the newest period is not published",
-        QUIET.but(processor=processor(NOW - minutes(5), busy=[NOW - minutes(40)])),
-        IDLE,
-        "idle for 35 min",
-    ),
-    row(
-        "a gap in the window", QUIET.but(processor=processor(missing=[NOW - minutes(15)])), UNKNOWN, "gap before 11:50"
-    ),
-    row(
-        "a gap before the window", QUIET.but(processor=processor(missing=[NOW - minutes(35)])), IDLE, "idle for 30 min"
-    ),
-    row(
-        "a gap at the beginning of the window",
-        QUIET.but(processor=processor(missing=[NOW - minutes(30)])),
-        ACTIVE,
-        "quiet for 25 min",
-    ),
+    row("busy just before the window", QUIET.but(processor=processor(busy=[NOW - minutes(35)])), IDLE,
+        "idle for 30 min"),
+    row("the window is not seen to its end yet",
+        QUIET.but(processor=processor(NOW - minutes(10), busy=[NOW - minutes(40)])), ACTIVE,
+        "quiet for 25 min of 30 min as far as can be seen yet"),
+    row("seen long enough, the newest period is not published",
+        QUIET.but(processor=processor(NOW - minutes(5), busy=[NOW - minutes(40)])), IDLE, "idle for 35 min"),
+    row("a gap in the window", QUIET.but(processor=processor(missing=[NOW - minutes(15)])), UNKNOWN,
+        "gap before 11:50"),
+    row("a gap before the window", QUIET.but(processor=processor(missing=[NOW - minutes(35)])), IDLE,
+        "idle for 30 min"),
+    row("a gap at the beginning of the window", QUIET.but(processor=processor(missing=[NOW - minutes(30)])), ACTIVE,
+        "quiet for 25 min"),
     row("a gap well inside", QUIET.but(processor=processor(missing=[NOW - minutes(25)])), UNKNOWN, "gap before 11:40"),
-    row(
-        "work before a gap in the window",
-        QUIET.but(processor=processor(missing=[NOW - minutes(10)], busy=[NOW - minutes(15)])),
-        ACTIVE,
-        "last above",
-    ),
-    row(
-        "no data of the first hours",
-        QUIET.but(processor=processor(since=NOW - minutes(20))),
-        UNKNOWN,
-        "gap before 11:40",
-    ),
-    row(
-        "the period of the launch is not counted",
-        replace(
-            fresh(LAUNCHED + minutes(50)), activity=Activity(LAUNCHED, processor(LAUNCHED + minutes(50))[1:], None)
-        ),
-        IDLE,
-        "idle for",
-    ),
+    row("work before a gap in the window",
+        QUIET.but(processor=processor(missing=[NOW - minutes(10)], busy=[NOW - minutes(15)])), ACTIVE, "last above"),
+    row("no data of the first hours", QUIET.but(processor=processor(since=NOW - minutes(20))), UNKNOWN,
+        "gap before 11:40"),
+    row("the period of the launch is not counted",
+        replace(fresh(LAUNCHED + minutes(50)),
+            activity=Activity(LAUNCHED, processor(LAUNCHED + minutes(50))[1:], None)), IDLE, "idle for"),
     # Jupyter.
     row("nobody asks", QUIET.but(answer=None), IDLE, "idle for"),
     row("nobody asks, busy", QUIET.but(answer=None, processor=processor(busy=[NOW - PERIOD])), ACTIVE, "cores"),
     row("nobody asks, no metrics", QUIET.but(answer=None, processor=[]), UNKNOWN, "no data"),
     row("no readable answer", QUIET.but(answer=Unknown(NOW, "it hangs")), UNKNOWN, "asked: it hangs"),
-    row(
-        "no readable answer, busy",
-        QUIET.but(answer=Unknown(NOW, "it hangs"), processor=processor(busy=[NOW - PERIOD])),
-        ACTIVE,
-        "cores in use",
-    ),
-    row(
-        "no readable answer, but work in the window",
-        QUIET.but(answer=Unknown(NOW, "it hangs"), processor=processor(busy=[NOW - minutes(20)])),
-        ACTIVE,
-        "last above",
-    ),
+    row("no readable answer, busy", QUIET.but(answer=Unknown(NOW, "it hangs"),
+            processor=processor(busy=[NOW - PERIOD])), ACTIVE, "cores in use"),
+    row("no readable answer, but work in the window",
+        QUIET.but(answer=Unknown(NOW, "it hangs"), processor=processor(busy=[NOW - minutes(20)])), ACTIVE,
+        "last above"),
     row("the answer is just young enough", QUIET.but(answer=reading(NOW - ANSWER_VALID_FOR)), IDLE, "idle for"),
     row("the answer is too old", QUIET.but(answer=reading(NOW - ANSWER_VALID_FOR - SECOND)), UNKNOWN, "last answer"),
-    row(
-        "the answer is from before the launch",
-        Look(Activity(NOW - minutes(5), processor(since=NOW - minutes(5)), reading(NOW - minutes(6)))).under(
-            grace=minutes(0), idle_after=minutes(5)
-        ),
-        UNKNOWN,
-        "last answer is from 11:54",
-    ),
+    row("the answer is from before the launch",
+        Look(Activity(NOW - minutes(5), processor(since=NOW - minutes(5)),
+                reading(NOW - minutes(6)))).under(grace=minutes(0), idle_after=minutes(5)), UNKNOWN,
+        "last answer is from 11:54"),
     row("no Jupyter runs", QUIET.but(answer=Reading(NOW, ())), IDLE, "idle for"),
-    row(
-        "a silent cell moves no timestamp",
-        QUIET.but(answer=reading(NOW, server(busy=1, kernel_active_at=LAUNCHED))),
-        ACTIVE,
-        "1 busy kernel",
-    ),
-    row(
-        "busy kernels on the second server",
-        QUIET.but(answer=reading(NOW, server(), server(busy=2, kernel_active_at=LAUNCHED))),
-        ACTIVE,
-        "2 busy kernels",
-    ),
-    row(
-        "starting for ever is not work",
-        QUIET.but(answer=reading(NOW, server(starting=3, kernel_active_at=LAUNCHED))),
-        IDLE,
-        "idle for",
-    ),
-    row(
-        "started just now is use",
-        QUIET.but(answer=reading(NOW, server(starting=1, kernel_active_at=NOW - minutes(3)))),
-        ACTIVE,
-        "last used at 11:57",
-    ),
+    row("a silent cell moves no timestamp", QUIET.but(answer=reading(NOW, server(busy=1, kernel_active_at=LAUNCHED))),
+        ACTIVE, "1 busy kernel"),
+    row("busy kernels on the second server",
+        QUIET.but(answer=reading(NOW, server(), server(busy=2, kernel_active_at=LAUNCHED))), ACTIVE, "2 busy kernels"),
+    row("starting for ever is not work", QUIET.but(answer=reading(NOW, server(starting=3, kernel_active_at=LAUNCHED))),
+        IDLE, "idle for"),
+    row("started just now is use",
+        QUIET.but(answer=reading(NOW, server(starting=1, kernel_active_at=NOW - minutes(3)))), ACTIVE,
+        "last used at 11:57"),
     row("dead kernels", QUIET.but(answer=reading(NOW, server(other=1, kernel_active_at=LAUNCHED))), IDLE, "idle for"),
     row("used idle_after ago", QUIET.but(answer=reading(NOW, used(NOW - minutes(30)))), IDLE, "idle for 30 min"),
-    row(
-        "used just inside the window",
-        QUIET.but(answer=reading(NOW, used(NOW - minutes(30) + SECOND))),
-        ACTIVE,
-        "quiet for 29 min 59 s of 30 min: Jupyter: last used at 11:30 UTC",
-    ),
-    row(
-        "a terminal was used, and over the network nothing else tells of it",
-        QUIET.but(answer=reading(NOW, server(terminals=1, terminal_active_at=NOW - minutes(10)))),
-        ACTIVE,
-        "last shown in one at 11:50",
-    ),
-    row(
-        "the newest of two servers counts",
-        QUIET.but(answer=reading(NOW, used(NOW - minutes(60)), used(NOW - minutes(10)))),
-        ACTIVE,
-        "last used at 11:50",
-    ),
-    row(
-        "used since the answer, for all we know",
-        QUIET.but(answer=reading(NOW - minutes(10), used(NOW - minutes(35)))),
-        ACTIVE,
-        "quiet for 25 min of 30 min as far as can be seen yet",
-    ),
+    row("used just inside the window", QUIET.but(answer=reading(NOW, used(NOW - minutes(30) + SECOND))), ACTIVE,
+        "quiet for 29 min 59 s of 30 min: Jupyter: last used at 11:30 UTC"),
+    row("a terminal was used, and over the network nothing else tells of it",
+        QUIET.but(answer=reading(NOW, server(terminals=1, terminal_active_at=NOW - minutes(10)))), ACTIVE,
+        "last shown in one at 11:50"),
+    row("the newest of two servers counts",
+        QUIET.but(answer=reading(NOW, used(NOW - minutes(60)), used(NOW - minutes(10)))), ACTIVE, "last used at 11:50"),
+    row("used since the answer, for all we know", QUIET.but(answer=reading(NOW - minutes(10), used(NOW - minutes(35)))),
+        ACTIVE, "quiet for 25 min of 30 min as far as can be seen yet"),
     row("used before the launch", QUIET.but(answer=reading(NOW, used(LAUNCHED - minutes(600)))), IDLE, "since 08:15"),
     row("its clock is ahead", QUIET.but(answer=reading(NOW + minutes(2), used(NOW + minutes(2)))), ACTIVE, "last used"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("look", "kind", "headline"), ROWS)
@@ -273,22 +184,16 @@ def test_the_verdict(look: Look, kind: VerdictKind, headline: str) -> None:
     assert headline in verdict.headline
 
 
-@pytest.mark.parametrize(
-    ("look", "due_at"),
-    [
-        row("the promise ends", QUIET.but(kept_awake_until=NOW + minutes(60)), NOW + minutes(60)),
-        row("grace and then the window", fresh(LAUNCHED + minutes(5)), LAUNCHED + minutes(45)),
-        row("the window's rest", QUIET.but(answer=reading(NOW, used(NOW - minutes(10)))), NOW + minutes(20)),
-        row(
-            "when what is missing will have been seen",
-            QUIET.but(processor=processor(NOW - minutes(10), busy=[NOW - minutes(40)])),
-            NOW + minutes(5),
-        ),
-        row("at work", QUIET.but(processor=processor(busy=[NOW - PERIOD])), None),
-        row("never", QUIET.under(idle_after=None), None),
-        row("unknown", QUIET.but(processor=[]), None),
-    ],
-)
+@pytest.mark.parametrize(("look", "due_at"), [
+    row("the promise ends", QUIET.but(kept_awake_until=NOW + minutes(60)), NOW + minutes(60)),
+    row("grace and then the window", fresh(LAUNCHED + minutes(5)), LAUNCHED + minutes(45)),
+    row("the window's rest", QUIET.but(answer=reading(NOW, used(NOW - minutes(10)))), NOW + minutes(20)),
+    row("when what is missing will have been seen",
+        QUIET.but(processor=processor(NOW - minutes(10), busy=[NOW - minutes(40)])), NOW + minutes(5)),
+    row("at work", QUIET.but(processor=processor(busy=[NOW - PERIOD])), None),
+    row("never", QUIET.under(idle_after=None), None),
+    row("unknown", QUIET.but(processor=[]), None),
+])  # fmt: skip
 def test_when_the_answer_changes_if_nothing_new_is_seen(look: Look, due_at: datetime | None) -> None:
     assert assess(look.activity, look.policy, look.now).due_at == due_at
 
@@ -300,12 +205,9 @@ def test_idle_says_since_when_and_what_was_seen() -> None:
 
     assert verdict.since == NOW - minutes(40)
     assert verdict.reasons == (
-        "idle for 40 min (since 11:20 UTC)",
-        "processor: at most 0.25 cores since 08:00 UTC",
-        "Jupyter: last used at 11:20 UTC",
-        "files: nothing since the start",
-        "terminals: nothing since the start",
-    )
+        "idle for 40 min (since 11:20 UTC)", "processor: at most 0.25 cores since 08:00 UTC",
+        "Jupyter: last used at 11:20 UTC", "files: nothing since the start", "terminals: nothing since the start",
+    )  # fmt: skip
 
 
 def test_an_active_verdict_names_every_signal_once() -> None:

@@ -70,11 +70,8 @@ class RealServer:
         self.process = subprocess.Popen(
             [*within, sys.executable, "-m", "jupyter_server", *(f"--{key}={value}" for key, value in settings.items())],
             env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(folder),
-                "IPYTHONDIR": str(folder / "ipython"),
-                "JUPYTER_CONFIG_DIR": str(folder / "config"),
-                "JUPYTER_RUNTIME_DIR": str(self.runtime),
+                "PATH": os.environ["PATH"], "HOME": str(folder), "IPYTHONDIR": str(folder / "ipython"),
+                "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_RUNTIME_DIR": str(self.runtime),
                 "SHELL": "/bin/sh",
             }
             | ({"JUPYTER_TOKEN": token} if token else {}),
@@ -82,7 +79,7 @@ class RealServer:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             cwd=folder,
-        )
+        )  # fmt: skip
 
     @property
     def runtime_file(self) -> Path:
@@ -310,18 +307,10 @@ class FalseServer:
     def write_runtime_file(self, folder: Path, **changes: object) -> Path:
         """A runtime file as Jupyter writes it, which names this process."""
         content = {
-            "base_url": "/",
-            "hostname": "localhost",
-            "password": False,
-            "pid": os.getpid(),
-            "port": self.port,
-            "root_dir": "/",
-            "secure": self._tls is not None,
-            "sock": self._path,
-            "token": TOKEN,
-            "url": f"http://localhost:{self.port}/",
-            "version": "2.21.1",
-        } | changes
+            "base_url": "/", "hostname": "localhost", "password": False, "pid": os.getpid(), "port": self.port,
+            "root_dir": "/", "secure": self._tls is not None, "sock": self._path, "token": TOKEN,
+            "url": f"http://localhost:{self.port}/", "version": "2.21.1",
+        } | changes  # fmt: skip
         file = folder / f"jpserver-{self.port}.json"
         file.write_text(json.dumps(content))
         return file

@@ -212,22 +212,19 @@ def a_dead_process() -> int:
     return process.pid
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        row("its process is gone", {"pid": a_dead_process}),
-        row("another process has its number", {"pid": os.getppid}),
-        row("its process does not listen there", {"port": 1}),
-        row("port true", {"port": True}),
-        row("port too high", {"port": 70_000}),
-        row("pid negative", {"pid": -1}),
-        row("pid a word", {"pid": "self"}),
-        row("no token", {"token": None}),
-        row("base_url a number", {"base_url": 1}),
-        row("secure a word", {"secure": "no"}),
-        row("socket a number", {"sock": 1}),
-    ],
-)
+@pytest.mark.parametrize("changes", [
+    row("its process is gone", {"pid": a_dead_process}),
+    row("another process has its number", {"pid": os.getppid}),
+    row("its process does not listen there", {"port": 1}),
+    row("port true", {"port": True}),
+    row("port too high", {"port": 70_000}),
+    row("pid negative", {"pid": -1}),
+    row("pid a word", {"pid": "self"}),
+    row("no token", {"token": None}),
+    row("base_url a number", {"base_url": 1}),
+    row("secure a word", {"secure": "no"}),
+    row("socket a number", {"sock": 1}),
+])  # fmt: skip
 def test_a_runtime_file_that_is_wrong_is_left_out_and_no_token_is_sent(
     serve: Callable[..., FalseServer], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
@@ -426,17 +423,10 @@ def test_tls_where_there_is_none_is_told(serve: Callable[..., FalseServer], tmp_
     assert statuses(said) == [(server.port, "tls")]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"token": "a\r\nHost: evil"},
-        {"token": "a b"},
-        {"base_url": "/\r\n\r\n"},
-        {"base_url": "/a b/"},
-        {"base_url": "/é/"},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("changes", [
+    {"token": "a\r\nHost: evil"}, {"token": "a b"}, {"base_url": "/\r\n\r\n"}, {"base_url": "/a b/"},
+    {"base_url": "/é/"},
+], ids=str)  # fmt: skip
 def test_no_file_can_write_its_own_request(
     serve: Callable[..., FalseServer], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
@@ -526,25 +516,22 @@ def test_it_says_so_when_it_fails() -> None:
     assert isinstance(read(ended.stdout.decode()), Unknown)
 
 
-@pytest.mark.parametrize(
-    ("command", "is_one"),
-    [
-        ("/usr/bin/python3 /usr/local/bin/jupyter-lab --ip=*", True),
-        ("/opt/conda/bin/python3.12 -I -X utf8 /opt/conda/bin/jupyter-notebook", True),
-        ("python -m jupyterlab", True),
-        ("python3 -u -m jupyter_server --port=1", True),
-        ("python3 -m jupyterhub.singleuser", True),
-        ("pypy3 /usr/bin/jupyterhub-singleuser", True),
-        ("python3 -m ipykernel_launcher -f /x/jupyter-lab", False),
-        ("python3 train.py jupyter-lab", False),
-        ("python3 -c jupyter-lab", False),
-        ("vim /usr/bin/jupyter-lab", False),
-        ("tmux new jupyter-lab", False),
-        ("python3 -m", False),
-        ("python3", False),
-        ("", False),
-    ],
-)
+@pytest.mark.parametrize(("command", "is_one"), [
+    ("/usr/bin/python3 /usr/local/bin/jupyter-lab --ip=*", True),
+    ("/opt/conda/bin/python3.12 -I -X utf8 /opt/conda/bin/jupyter-notebook", True),
+    ("python -m jupyterlab", True),
+    ("python3 -u -m jupyter_server --port=1", True),
+    ("python3 -m jupyterhub.singleuser", True),
+    ("pypy3 /usr/bin/jupyterhub-singleuser", True),
+    ("python3 -m ipykernel_launcher -f /x/jupyter-lab", False),
+    ("python3 train.py jupyter-lab", False),
+    ("python3 -c jupyter-lab", False),
+    ("vim /usr/bin/jupyter-lab", False),
+    ("tmux new jupyter-lab", False),
+    ("python3 -m", False),
+    ("python3", False),
+    ("", False),
+])  # fmt: skip
 def test_a_server_is_known_by_its_command_line(command: str, is_one: bool) -> None:
     assert probe._is_server(command.split(" ")) == is_one
 
@@ -568,19 +555,10 @@ def test_kernels_are_counted_by_state() -> None:
     kernels[1] = kernels[1] | {"last_activity": "2026-11-23T09:00:01Z"}
 
     assert probe.summarise(kernels, [TERMINAL], STATUS) == {
-        "busy": 1,
-        "idle": 2,
-        "starting": 1,
-        "other": 3,
-        "kernel_at": STAMP_SECONDS + 0.75,
-        "busy_at": STAMP_SECONDS,
-        "together": 0,
-        "terminals": 1,
-        "terminal_at": STAMP_SECONDS,
-        "connections": 7,
-        "server_at": STAMP_SECONDS + 29.75,
-        "saved_at": None,
-    }
+        "busy": 1, "idle": 2, "starting": 1, "other": 3, "kernel_at": STAMP_SECONDS + 0.75, "busy_at": STAMP_SECONDS,
+        "together": 0, "terminals": 1, "terminal_at": STAMP_SECONDS, "connections": 7,
+        "server_at": STAMP_SECONDS + 29.75, "saved_at": None,
+    }  # fmt: skip
     nothing = probe.summarise([], [], None)
     assert not any(nothing.values())
     assert (nothing["kernel_at"], nothing["busy_at"], nothing["terminal_at"], nothing["server_at"]) == (None,) * 4
@@ -603,27 +581,24 @@ def test_kernels_that_a_browser_touched_together_are_told(kernels: list[tuple[in
     assert probe.summarise(models, [], STATUS)["together"] == together
 
 
-@pytest.mark.parametrize(
-    ("kernels", "terminals"),
-    [
-        (None, []),
-        ({}, []),
-        ([], {"message": "no"}),
-        ([None], []),
-        ([[]], []),
-        ([IDLE | {"execution_state": None}], []),
-        ([IDLE | {"execution_state": ""}], []),
-        ([IDLE | {"execution_state": True}], []),
-        ([IDLE | {"last_activity": None}], []),
-        ([IDLE | {"last_activity": 1.0}], []),
-        ([IDLE | {"last_activity": "now"}], []),
-        ([IDLE | {"last_activity": "2026-11-23T09:00:00"}], []),
-        ([IDLE | {"connections": None}], []),
-        ([IDLE | {"connections": True}], []),
-        ([IDLE | {"connections": -1}], []),
-        ([], [{}]),
-    ],
-)
+@pytest.mark.parametrize(("kernels", "terminals"), [
+    (None, []),
+    ({}, []),
+    ([], {"message": "no"}),
+    ([None], []),
+    ([[]], []),
+    ([IDLE | {"execution_state": None}], []),
+    ([IDLE | {"execution_state": ""}], []),
+    ([IDLE | {"execution_state": True}], []),
+    ([IDLE | {"last_activity": None}], []),
+    ([IDLE | {"last_activity": 1.0}], []),
+    ([IDLE | {"last_activity": "now"}], []),
+    ([IDLE | {"last_activity": "2026-11-23T09:00:00"}], []),
+    ([IDLE | {"connections": None}], []),
+    ([IDLE | {"connections": True}], []),
+    ([IDLE | {"connections": -1}], []),
+    ([], [{}]),
+])  # fmt: skip
 def test_a_shape_that_is_not_known_is_refused(kernels: list[Any], terminals: list[Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the type is all that is promised
         probe.summarise(kernels, terminals, STATUS)
@@ -640,19 +615,10 @@ NEWEST = ("kernel_at", "busy_at", "terminal_at", "server_at", "saved_at", "toget
 COUNT = st.integers(0, 10_000)
 STAMPS = st.floats(946_684_800, 4_102_444_800).map(lambda at: round(at, 3))
 MACHINE = probe.survey([]) | {
-    "boot": "0123abcd",
-    "cpu": 31_536_000.25,
-    "typed_at": 4_102_444_800.123,
-    "jobs": 10_000,
-    "job": "fifteen-letters",
-    "gpu": 100.0,
-    "logins": 10_000,
-    "editors": 10_000,
-    "edited_at": 4_102_444_800.123,
-    "muxes": 10_000,
-    "kernels": 10_000,
-    "held": 1,
-}
+    "boot": "0123abcd", "cpu": 31_536_000.25, "typed_at": 4_102_444_800.123, "jobs": 10_000, "job": "fifteen-letters",
+    "gpu": 100.0, "logins": 10_000, "editors": 10_000, "edited_at": 4_102_444_800.123, "muxes": 10_000,
+    "kernels": 10_000, "held": 1,
+}  # fmt: skip
 
 
 @st.composite
@@ -663,13 +629,10 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
     counts = {key: draw(COUNT) for key in SUMS}
     kernels = counts["busy"] + counts["idle"] + counts["starting"] + counts["other"]
     stamps = {
-        "kernel_at": draw(STAMPS) if kernels else None,
-        "busy_at": draw(STAMPS) if counts["busy"] else None,
-        "together": draw(st.integers(0, 1)),
-        "terminal_at": draw(STAMPS) if counts["terminals"] else None,
-        "server_at": draw(STAMPS),
-        "saved_at": draw(st.none() | STAMPS),
-    }
+        "kernel_at": draw(STAMPS) if kernels else None, "busy_at": draw(STAMPS) if counts["busy"] else None,
+        "together": draw(st.integers(0, 1)), "terminal_at": draw(STAMPS) if counts["terminals"] else None,
+        "server_at": draw(STAMPS), "saved_at": draw(st.none() | STAMPS),
+    }  # fmt: skip
     return {"port": port, "status": "ok"} | counts | stamps
 
 

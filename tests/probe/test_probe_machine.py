@@ -184,16 +184,10 @@ def test_a_job_in_the_background_is_one_and_a_stopped_one_is_none(terminal: Term
     wait(lambda: survey(terminal.pid)["jobs"] == 0)
 
 
-@pytest.mark.parametrize(
-    ("line", "name"),
-    [
-        ("top", "top"),
-        ("tail -f /dev/null", "tail"),
-        ("watch -n 600 sleep 500", "sleep"),
-        ("python3", "python3"),
-        ("python3 -q -X utf8", "python3"),
-    ],
-)
+@pytest.mark.parametrize(("line", "name"), [
+    ("top", "top"), ("tail -f /dev/null", "tail"), ("watch -n 600 sleep 500", "sleep"), ("python3", "python3"),
+    ("python3 -q -X utf8", "python3"),
+])  # fmt: skip
 def test_what_only_shows_or_waits_is_no_job(terminal: Terminal, line: str, name: str) -> None:
     terminal.runs(line, name)
 
@@ -327,22 +321,19 @@ def test_a_job_in_a_terminal_of_jupyter_is_one(jupyters: RealServers) -> None:
 # --- connections, editors, multiplexers, kernels ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "title", "logins"),
-    [
-        ("sshd", "sshd: ubuntu@pts/3", 1),
-        ("sshd", "sshd: ubuntu@pts/3,pts/4", 1),
-        ("sshd", "sshd: ubuntu@notty", 1),
-        ("sshd", "sshd: ubuntu", 1),
-        ("sshd-session", "sshd-session: ubuntu@pts/3", 1),
-        ("sshd", "sshd: ubuntu [priv]", 0),
-        ("sshd", "sshd: [accepted]", 0),
-        ("sshd-session", "sshd-session: root [preauth]", 0),
-        ("sshd", "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups", 0),
-        ("ssm-session-worker", "/usr/bin/ssm-session-worker", 1),
-        ("vim", "sshd: ubuntu@pts/3", 0),
-    ],
-)
+@pytest.mark.parametrize(("name", "title", "logins"), [
+    ("sshd", "sshd: ubuntu@pts/3", 1),
+    ("sshd", "sshd: ubuntu@pts/3,pts/4", 1),
+    ("sshd", "sshd: ubuntu@notty", 1),
+    ("sshd", "sshd: ubuntu", 1),
+    ("sshd-session", "sshd-session: ubuntu@pts/3", 1),
+    ("sshd", "sshd: ubuntu [priv]", 0),
+    ("sshd", "sshd: [accepted]", 0),
+    ("sshd-session", "sshd-session: root [preauth]", 0),
+    ("sshd", "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups", 0),
+    ("ssm-session-worker", "/usr/bin/ssm-session-worker", 1),
+    ("vim", "sshd: ubuntu@pts/3", 0),
+])  # fmt: skip
 def test_a_connection_is_known_by_its_title(
     start: Callable[..., int], tmp_path: Path, name: str, title: str, logins: int
 ) -> None:
@@ -371,17 +362,11 @@ def test_what_no_person_began_does_not_count(start: Callable[..., int], tmp_path
     assert survey(pid)["jobs"] == 0
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        ".vscode-server/bin/0123abcd/node",
-        ".vscode-server-insiders/cli/servers/Insiders-0123abcd/server/node",
-        ".cursor-server/bin/0123abcd/node",
-        ".windsurf-server/bin/0123abcd/node",
-        "usr/lib/code-server/lib/node",
-        ".cache/JetBrains/RemoteDev/dist/0123_ideaIU/jbr/bin/java",
-    ],
-)
+@pytest.mark.parametrize("place", [
+    ".vscode-server/bin/0123abcd/node", ".vscode-server-insiders/cli/servers/Insiders-0123abcd/server/node",
+    ".cursor-server/bin/0123abcd/node", ".windsurf-server/bin/0123abcd/node", "usr/lib/code-server/lib/node",
+    ".cache/JetBrains/RemoteDev/dist/0123_ideaIU/jbr/bin/java",
+])  # fmt: skip
 def test_an_editor_is_one_whatever_it_begins_and_does_not_count(
     start: Callable[..., int], tmp_path: Path, place: str
 ) -> None:
@@ -453,38 +438,30 @@ def made(pid: int, parent: int, command: str, tty: int = 0) -> probe.Task:
 LAB = "/opt/conda/bin/python3.12 /opt/conda/bin/jupyter-lab"
 
 
-@pytest.mark.parametrize(
-    ("tree", "expected"),
-    [
-        row("uv waits", [made(1, 0, "uv run jupyter", TTY), made(2, 1, LAB, TTY)], {"jobs": 0, "cpu": 1.0}),
-        row("a helper", [made(2, 0, LAB, TTY), made(3, 2, "node lsp.js", TTY)], {"jobs": 0, "cpu": 1.0}),
-        row("its terminal", [made(2, 0, LAB, TTY), made(3, 2, "cc x.c", TTY + 1)], {"jobs": 1, "job": "cc"}),
-        row("a server that forks", [made(2, 0, LAB), made(3, 2, LAB), made(4, 3, "cc x.c")], {"cpu": 1.0}),
-        row("the prompt of R", [made(2, 0, "R --no-save", TTY)], {"jobs": 0}),
-        row("R with a file", [made(2, 0, "R --file=x.R", TTY)], {"jobs": 1}),
-        row("the prompt of IPython", [made(2, 0, "python3 /usr/bin/ipython --pylab", TTY)], {"jobs": 0}),
-        row("the same as a module", [made(2, 0, "python3 -m IPython", TTY)], {"jobs": 0}),
-        row("IPython with a file", [made(2, 0, "python3 /usr/bin/ipython x.py", TTY)], {"jobs": 1}),
-        row("the prompt of a database", [made(2, 0, "psql mine", TTY)], {"jobs": 0}),
-        row("a database that loads", [made(2, 0, "psql mine -f load.sql", TTY)], {"jobs": 1}),
-        row(
-            "a kernel of an editor",
-            [made(2, 0, "/h/.vscode-server/bin/1/node x"), made(3, 2, "python3 -m ipykernel_launcher -f k")],
-            {"editors": 1, "kernels": 1, "cpu": 1.0},
-        ),
-        row(
-            "a program that an editor debugs",
-            [made(2, 0, f"python3 /h/.vscode-server/extensions/debugpy/launcher {TTY} x.py", TTY)],
-            {"editors": 0, "jobs": 1},
-        ),
-        row("a kernel of R", [made(2, 0, "R --slave --args /h/kernel-1.json")], {"kernels": 1, "cpu": 1.0}),
-        row("owned", [made(2, 0, LAB), made(3, 2, "R -e x kernel-1.json")], {"kernels": 0, "cpu": 1.0}),
-        row("screen", [made(2, 0, "SCREEN -S x"), made(3, 2, "-bash", TTY)], {"muxes": 1, "cpu": 1.0}),
-        row("who looks at tmux", [made(2, 0, "tmux attach", TTY)], {"muxes": 0, "jobs": 0}),
-        row("a circle that cannot be", [made(2, 2, "cc x.c", TTY)], {"jobs": 0}),
-        row("the probe itself", [made(os.getpid(), 0, "python3 -I -", TTY)], {"jobs": 0, "cpu": 0.0}),
-    ],
-)
+@pytest.mark.parametrize(("tree", "expected"), [
+    row("uv waits", [made(1, 0, "uv run jupyter", TTY), made(2, 1, LAB, TTY)], {"jobs": 0, "cpu": 1.0}),
+    row("a helper", [made(2, 0, LAB, TTY), made(3, 2, "node lsp.js", TTY)], {"jobs": 0, "cpu": 1.0}),
+    row("its terminal", [made(2, 0, LAB, TTY), made(3, 2, "cc x.c", TTY + 1)], {"jobs": 1, "job": "cc"}),
+    row("a server that forks", [made(2, 0, LAB), made(3, 2, LAB), made(4, 3, "cc x.c")], {"cpu": 1.0}),
+    row("the prompt of R", [made(2, 0, "R --no-save", TTY)], {"jobs": 0}),
+    row("R with a file", [made(2, 0, "R --file=x.R", TTY)], {"jobs": 1}),
+    row("the prompt of IPython", [made(2, 0, "python3 /usr/bin/ipython --pylab", TTY)], {"jobs": 0}),
+    row("the same as a module", [made(2, 0, "python3 -m IPython", TTY)], {"jobs": 0}),
+    row("IPython with a file", [made(2, 0, "python3 /usr/bin/ipython x.py", TTY)], {"jobs": 1}),
+    row("the prompt of a database", [made(2, 0, "psql mine", TTY)], {"jobs": 0}),
+    row("a database that loads", [made(2, 0, "psql mine -f load.sql", TTY)], {"jobs": 1}),
+    row("a kernel of an editor", [made(2, 0, "/h/.vscode-server/bin/1/node x"),
+            made(3, 2, "python3 -m ipykernel_launcher -f k")], {"editors": 1, "kernels": 1, "cpu": 1.0}),
+    row("a program that an editor debugs",
+        [made(2, 0, f"python3 /h/.vscode-server/extensions/debugpy/launcher {TTY} x.py", TTY)],
+        {"editors": 0, "jobs": 1}),
+    row("a kernel of R", [made(2, 0, "R --slave --args /h/kernel-1.json")], {"kernels": 1, "cpu": 1.0}),
+    row("owned", [made(2, 0, LAB), made(3, 2, "R -e x kernel-1.json")], {"kernels": 0, "cpu": 1.0}),
+    row("screen", [made(2, 0, "SCREEN -S x"), made(3, 2, "-bash", TTY)], {"muxes": 1, "cpu": 1.0}),
+    row("who looks at tmux", [made(2, 0, "tmux attach", TTY)], {"muxes": 0, "jobs": 0}),
+    row("a circle that cannot be", [made(2, 2, "cc x.c", TTY)], {"jobs": 0}),
+    row("the probe itself", [made(os.getpid(), 0, "python3 -I -", TTY)], {"jobs": 0, "cpu": 0.0}),
+])  # fmt: skip
 def test_a_tree_of_processes(tree: list[probe.Task], expected: dict[str, object]) -> None:
     said = probe.survey(tree)
 
@@ -494,16 +471,11 @@ def test_a_tree_of_processes(tree: list[probe.Task], expected: dict[str, object]
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        ".vscode-server/data/User/History/-1f2e3d",
-        ".vscode-server-insiders/data/User/History/-1f2e3d",
-        ".cursor-server/data/User/History/-1f2e3d",
-        ".local/share/code-server/User/History/-1f2e3d",
-        ".cache/JetBrains/RemoteDev-PY/_home_u_work/LocalHistory/changes.storageData",
-    ],
-)
+@pytest.mark.parametrize("entry", [
+    ".vscode-server/data/User/History/-1f2e3d", ".vscode-server-insiders/data/User/History/-1f2e3d",
+    ".cursor-server/data/User/History/-1f2e3d", ".local/share/code-server/User/History/-1f2e3d",
+    ".cache/JetBrains/RemoteDev-PY/_home_u_work/LocalHistory/changes.storageData",
+])  # fmt: skip
 def test_what_a_remote_editor_saved_is_told(tmp_path: Path, entry: str) -> None:
     assert probe._edited_at({str(tmp_path)}) is None
     saved_at = round(time.time() - HOUR)
@@ -709,19 +681,10 @@ def test_without_the_program_there_is_no_gpu(with_gpu: Path, monkeypatch: pytest
     assert gpu() == (None, [])
 
 
-@pytest.mark.parametrize(
-    "says",
-    [
-        "echo 0; exit 9",
-        "echo '[N/A]'",
-        "echo 5; echo '[Not Supported]'",
-        "true",
-        "echo 101",
-        "echo nan",
-        "echo -1",
-        "exec no",
-    ],
-)
+@pytest.mark.parametrize("says", [
+    "echo 0; exit 9", "echo '[N/A]'", "echo 5; echo '[Not Supported]'", "true", "echo 101", "echo nan", "echo -1",
+    "exec no",
+])  # fmt: skip
 def test_a_gpu_that_cannot_be_read_is_an_error(with_gpu: Path, says: str) -> None:
     script(with_gpu / "bin/nvidia-smi", f"#!/bin/sh\n{says} 2> /dev/null\n")
 

@@ -41,30 +41,23 @@ def start(what: Instance, tried: Attempts, others: tuple[OtherType, ...] = OTHER
 NOTED, AS_FIRST = f"{OWN} {FIRST}", workstation(FIRST, f"{OWN} {FIRST}")
 
 
-@pytest.mark.parametrize(
-    ("what", "tried", "expected"),
-    [
-        row("nothing tried", workstation(), NO_ATTEMPTS, start_instance()),
-        row("a new start: its own type again first", AS_FIRST, NO_ATTEMPTS, change_type(OWN)),
-        row("its own type again, the note is left", workstation(OWN, NOTED), NO_ATTEMPTS, start_instance()),
-        row("a person changed the type", workstation(SECOND, NOTED), NO_ATTEMPTS, start_instance()),
-        row("no capacity: noted before it is changed", workstation(), lacked(own=1), note_type(NOTED)),
-        row("noted: changed", workstation(OWN, NOTED), lacked(own=1), change_type(FIRST, f"{OWN} {FIRST}")),
-        row("an older note: noted anew", workstation(OWN, f"{OWN} {SECOND}"), lacked(own=1), note_type(NOTED)),
-        row("changed: started", AS_FIRST, lacked(own=1), start_instance()),
-        row("to the second by way of its own", AS_FIRST, lacked(own=1, first=1), change_type(OWN)),
-        row("the second is noted", workstation(OWN, NOTED), lacked(own=1, first=1), note_type(f"{OWN} {SECOND}")),
-        row("the second is started", workstation(SECOND, f"{OWN} {SECOND}"), lacked(own=1, first=1), start_instance()),
-        row(
-            "the next round begins with its own, after a minute",
-            workstation(SECOND, f"{OWN} {SECOND}"),
-            lacked(1, own=1, first=1, second=1),
-            change_type(OWN),
-        ),
-        row("its own in the second round", workstation(), lacked(1, own=1, first=1, second=1), start_instance()),
-        row("then the others, without a wait", workstation(), lacked(own=2, first=1, second=1), note_type(NOTED)),
-    ],
-)
+@pytest.mark.parametrize(("what", "tried", "expected"), [
+    row("nothing tried", workstation(), NO_ATTEMPTS, start_instance()),
+    row("a new start: its own type again first", AS_FIRST, NO_ATTEMPTS, change_type(OWN)),
+    row("its own type again, the note is left", workstation(OWN, NOTED), NO_ATTEMPTS, start_instance()),
+    row("a person changed the type", workstation(SECOND, NOTED), NO_ATTEMPTS, start_instance()),
+    row("no capacity: noted before it is changed", workstation(), lacked(own=1), note_type(NOTED)),
+    row("noted: changed", workstation(OWN, NOTED), lacked(own=1), change_type(FIRST, f"{OWN} {FIRST}")),
+    row("an older note: noted anew", workstation(OWN, f"{OWN} {SECOND}"), lacked(own=1), note_type(NOTED)),
+    row("changed: started", AS_FIRST, lacked(own=1), start_instance()),
+    row("to the second by way of its own", AS_FIRST, lacked(own=1, first=1), change_type(OWN)),
+    row("the second is noted", workstation(OWN, NOTED), lacked(own=1, first=1), note_type(f"{OWN} {SECOND}")),
+    row("the second is started", workstation(SECOND, f"{OWN} {SECOND}"), lacked(own=1, first=1), start_instance()),
+    row("the next round begins with its own, after a minute", workstation(SECOND, f"{OWN} {SECOND}"),
+        lacked(1, own=1, first=1, second=1), change_type(OWN)),
+    row("its own in the second round", workstation(), lacked(1, own=1, first=1, second=1), start_instance()),
+    row("then the others, without a wait", workstation(), lacked(own=2, first=1, second=1), note_type(NOTED)),
+])  # fmt: skip
 def test_the_next_step_toward_a_start(what: Instance, tried: Attempts, expected: Outcome) -> None:
     assert start(what, tried) == expected
 
@@ -139,20 +132,17 @@ def test_what_is_refused_as_every_type_is_blocked() -> None:
     assert "m7g.xlarge is not tried: no." in outcome.reason
 
 
-@pytest.mark.parametrize(
-    ("what", "own", "words"),
-    [
-        (workstation(), OWN, None),
-        (AS_FIRST, OWN, "It runs as c7g.xlarge: m7g.xlarge had no capacity. The next start tries m7g.xlarge first."),
-        (workstation(SECOND, NOTED), SECOND, None),
-        (workstation(OWN, NOTED), OWN, None),
-        (workstation(OWN, ""), OWN, None),
-        (workstation(FIRST, FIRST), FIRST, None),
-        (workstation(FIRST, f" {FIRST}"), FIRST, None),
-        (workstation(FIRST, f"{OWN} {FIRST} more"), FIRST, None),
-    ],
-    ids=["never", "fall-back", "changed by a person", "its own again", "empty", "one word", "no own type", "nonsense"],
-)
+@pytest.mark.parametrize(("what", "own", "words"), [
+    row("never", workstation(), OWN, None),
+    row("fall-back", AS_FIRST, OWN,
+        "It runs as c7g.xlarge: m7g.xlarge had no capacity. The next start tries m7g.xlarge first."),
+    row("changed by a person", workstation(SECOND, NOTED), SECOND, None),
+    row("its own again", workstation(OWN, NOTED), OWN, None),
+    row("empty", workstation(OWN, ""), OWN, None),
+    row("one word", workstation(FIRST, FIRST), FIRST, None),
+    row("no own type", workstation(FIRST, f" {FIRST}"), FIRST, None),
+    row("nonsense", workstation(FIRST, f"{OWN} {FIRST} more"), FIRST, None),
+])  # fmt: skip
 def test_its_own_type_is_told_by_the_note_as_long_as_it_holds(what: Instance, own: str, words: str | None) -> None:
     assert own_type(what) == own
     assert fallback_in_words(what) == words
@@ -163,8 +153,7 @@ FELL = instance(architecture="arm64", launched_at=NOW, state_reason="Client.Inte
 ASKED = NO_ATTEMPTS.starting(BEFORE, NOW)
 
 
-# fmt: off
-ACCEPTED = [
+@pytest.mark.parametrize(("what", "tried", "expected"), [
     row("accepted, not to be seen yet", instance(), ASKED, "EC2 does not show the start yet"),
     row("just before the lists must be right", instance(), NO_ATTEMPTS.starting(BEFORE, NOW - LISTS_LAG_FOR + A_SECOND),
         "EC2 does not show the start yet"),
@@ -175,11 +164,7 @@ ACCEPTED = [
         NO_ATTEMPTS.starting(BEFORE, LAST := NOW - minutes(9)).starting(LAST, NOW - minutes(1)), "tried again"),
     row("fallen back for want of capacity", replace(FELL, state_reason="Server.InsufficientInstanceCapacity: no room"),
         ASKED, note_no_capacity(OWN)),
-]
-# fmt: on
-
-
-@pytest.mark.parametrize(("what", "tried", "expected"), ACCEPTED)
+])  # fmt: skip
 def test_a_start_that_ec2_accepted(what: Instance, tried: Attempts, expected: Outcome | str) -> None:
     outcome = start(what, tried)
 

@@ -113,37 +113,34 @@ def test_whatever_was_written_down_is_read_again(
     assert manifest_from_tags(seen(instance=there, volumes=(), snapshots=made)) == replace(known, launch=None)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        *((key, None) for key in (tags.CYCLE, tags.ATTEMPT, tags.INTENT, tags.STOPPED_AT, tags.WRITTEN_AT)),
-        *((key, None) for key in (tags.LAUNCHED_AT, tags.DEVICES, tags.DEVICE, tags.VOLUME, tags.TYPE, tags.SIZE)),
-        *((key, None) for key in (tags.ENCRYPTED, tags.DELETE_ON_TERMINATION, tags.ZONE)),
-        (tags.CYCLE, "one"),
-        (tags.CYCLE, "0"),
-        (tags.CYCLE, "2"),
-        (tags.ATTEMPT, "-1"),
-        (tags.INTENT, "2"),
-        (tags.STOPPED_AT, "2026-03-02T18:30:00"),
-        (tags.STOPPED_AT, (LAUNCHED - minutes(1)).isoformat()),
-        (tags.WRITTEN_AT, "soon"),
-        (tags.DEVICE, ROOT),
-        (tags.DEVICE, "/dev/sdz"),
-        (tags.DEVICES, "xvda"),
-        (tags.DEVICES, "sdf sdf xvda"),
-        (tags.VOLUME, "vol-x"),
-        (tags.SIZE, "499"),
-        (tags.SIZE, "9" * 200),
-        (tags.IOPS, "0"),
-        (tags.IOPS, "³"),
-        (tags.THROUGHPUT, "-5"),
-        (tags.ENCRYPTED, "yes"),
-        (tags.DELETE_ON_TERMINATION, ""),
-        (tags.ZONE, "eu-west-1b"),
-        (tags.WORKSTATION, "i-0def"),
-        (tags.AUTOSTOP, "off"),
-    ],
-)
+@pytest.mark.parametrize(("key", "value"), [
+    *((key, None) for key in (tags.CYCLE, tags.ATTEMPT, tags.INTENT, tags.STOPPED_AT, tags.WRITTEN_AT)),
+    *((key, None) for key in (tags.LAUNCHED_AT, tags.DEVICES, tags.DEVICE, tags.VOLUME, tags.TYPE, tags.SIZE)),
+    *((key, None) for key in (tags.ENCRYPTED, tags.DELETE_ON_TERMINATION, tags.ZONE)),
+    (tags.CYCLE, "one"),
+    (tags.CYCLE, "0"),
+    (tags.CYCLE, "2"),
+    (tags.ATTEMPT, "-1"),
+    (tags.INTENT, "2"),
+    (tags.STOPPED_AT, "2026-03-02T18:30:00"),
+    (tags.STOPPED_AT, (LAUNCHED - minutes(1)).isoformat()),
+    (tags.WRITTEN_AT, "soon"),
+    (tags.DEVICE, ROOT),
+    (tags.DEVICE, "/dev/sdz"),
+    (tags.DEVICES, "xvda"),
+    (tags.DEVICES, "sdf sdf xvda"),
+    (tags.VOLUME, "vol-x"),
+    (tags.SIZE, "499"),
+    (tags.SIZE, "9" * 200),
+    (tags.IOPS, "0"),
+    (tags.IOPS, "³"),
+    (tags.THROUGHPUT, "-5"),
+    (tags.ENCRYPTED, "yes"),
+    (tags.DELETE_ON_TERMINATION, ""),
+    (tags.ZONE, "eu-west-1b"),
+    (tags.WORKSTATION, "i-0def"),
+    (tags.AUTOSTOP, "off"),
+])  # fmt: skip
 def test_a_damaged_tag_gives_a_reason(key: str, value: str | None) -> None:
     assert reason(shelved(snapshots=edited(key, value)))
 
@@ -156,8 +153,7 @@ def test_what_all_of_a_set_say_wrongly_gives_a_reason_too(key: str, value: str) 
     assert reason(shelved(snapshots=wrong))
 
 
-# fmt: off
-NO_WHOLE_SETS = [
+@pytest.mark.parametrize(("made", "why"), [
     row("none", (), "no snapshot of its last stop"),
     row("one was deleted", (snapshot(ROOT),), "there is no snapshot of sdf"),
     row("twice", (*snapshots(), replace(snapshot(DATA), id=SnapshotId("snap-x"))), "same device"),
@@ -172,11 +168,7 @@ NO_WHOLE_SETS = [
     row("a number that was turned back",
         (*snapshots(manifest(cycle=2)), snapshot(ROOT, id=SnapshotId("snap-x"), started_at=NOW)),
         "older cycle and was begun later"),
-]
-# fmt: on
-
-
-@pytest.mark.parametrize(("made", "why"), NO_WHOLE_SETS)
+])  # fmt: skip
 def test_what_is_no_whole_set_gives_a_reason(made: tuple[Snapshot, ...], why: str) -> None:
     assert why in reason(shelved(snapshots=made))
 

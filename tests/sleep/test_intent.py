@@ -40,33 +40,26 @@ def look(
     return reconsider(*known) or order_stop(plan, *known)
 
 
-@pytest.mark.parametrize(
-    ("state", "before", "stop", "policy", "expected"),
-    [
-        row("running, and not to be stopped", RUNNING, None, None, SHELVES_AT_ONCE, None),
-        row("idle, the first", RUNNING, None, IDLE, SHELVES_AT_ONCE, (Wanted.SHELVE, By.IDLE)),
-        row("idle after a start", RUNNING, Wanted.RUN, IDLE, SHELVES_AT_ONCE, (Wanted.SHELVE, By.IDLE)),
-        row("shelved later", RUNNING, Wanted.RUN, IDLE, SHELVES_LATER, (Wanted.STOP, By.IDLE)),
-        row("never shelved", RUNNING, Wanted.RUN, IDLE, ONLY_STOPS, (Wanted.STOP, By.IDLE)),
-        row("at work after a start", RUNNING, Wanted.RUN, None, SHELVES_AT_ONCE, None),
-        row("at its limit", RUNNING, Wanted.RUN, LIMIT, SHELVES_AT_ONCE, (Wanted.SHELVE, By.LIMIT)),
-        row("at its limit, never shelved", RUNNING, Wanted.RUN, LIMIT, ONLY_STOPS, (Wanted.STOP, By.LIMIT)),
-        row("found running: run first", RUNNING, Wanted.SHELVE, IDLE, SHELVES_AT_ONCE, (Wanted.RUN, By.FOUND)),
-        row("found running after a stop", RUNNING, Wanted.STOP, None, SHELVES_AT_ONCE, (Wanted.RUN, By.FOUND)),
-        row("found stopped, the first", STOPPED, None, None, SHELVES_AT_ONCE, (Wanted.STOP, By.FOUND)),
-        row("found stopped", STOPPED, Wanted.RUN, None, SHELVES_AT_ONCE, (Wanted.STOP, By.FOUND)),
-        row("found stopped, never shelved", STOPPED, Wanted.RUN, None, ONLY_STOPS, (Wanted.STOP, By.FOUND)),
-        row("stopped: shelved", STOPPED, Wanted.STOP, None, SHELVES_AT_ONCE, (Wanted.SHELVE, By.OWNER)),
-        row("stopped, and never shelved", STOPPED, Wanted.STOP, None, ONLY_STOPS, None),
-        row("shelved", STOPPED, Wanted.SHELVE, None, SHELVES_AT_ONCE, None),
-        *(
-            row(f"{state}: nothing", state, before, IDLE, SHELVES_AT_ONCE, None)
-            for state in InstanceState
-            if state not in (RUNNING, STOPPED)
-            for before in (Wanted.RUN,)
-        ),
-    ],
-)
+@pytest.mark.parametrize(("state", "before", "stop", "policy", "expected"), [
+    row("running, and not to be stopped", RUNNING, None, None, SHELVES_AT_ONCE, None),
+    row("idle, the first", RUNNING, None, IDLE, SHELVES_AT_ONCE, (Wanted.SHELVE, By.IDLE)),
+    row("idle after a start", RUNNING, Wanted.RUN, IDLE, SHELVES_AT_ONCE, (Wanted.SHELVE, By.IDLE)),
+    row("shelved later", RUNNING, Wanted.RUN, IDLE, SHELVES_LATER, (Wanted.STOP, By.IDLE)),
+    row("never shelved", RUNNING, Wanted.RUN, IDLE, ONLY_STOPS, (Wanted.STOP, By.IDLE)),
+    row("at work after a start", RUNNING, Wanted.RUN, None, SHELVES_AT_ONCE, None),
+    row("at its limit", RUNNING, Wanted.RUN, LIMIT, SHELVES_AT_ONCE, (Wanted.SHELVE, By.LIMIT)),
+    row("at its limit, never shelved", RUNNING, Wanted.RUN, LIMIT, ONLY_STOPS, (Wanted.STOP, By.LIMIT)),
+    row("found running: run first", RUNNING, Wanted.SHELVE, IDLE, SHELVES_AT_ONCE, (Wanted.RUN, By.FOUND)),
+    row("found running after a stop", RUNNING, Wanted.STOP, None, SHELVES_AT_ONCE, (Wanted.RUN, By.FOUND)),
+    row("found stopped, the first", STOPPED, None, None, SHELVES_AT_ONCE, (Wanted.STOP, By.FOUND)),
+    row("found stopped", STOPPED, Wanted.RUN, None, SHELVES_AT_ONCE, (Wanted.STOP, By.FOUND)),
+    row("found stopped, never shelved", STOPPED, Wanted.RUN, None, ONLY_STOPS, (Wanted.STOP, By.FOUND)),
+    row("stopped: shelved", STOPPED, Wanted.STOP, None, SHELVES_AT_ONCE, (Wanted.SHELVE, By.OWNER)),
+    row("stopped, and never shelved", STOPPED, Wanted.STOP, None, ONLY_STOPS, None),
+    row("shelved", STOPPED, Wanted.SHELVE, None, SHELVES_AT_ONCE, None),
+    *(row(f"{state}: nothing", state, before, IDLE, SHELVES_AT_ONCE, None)
+        for state in InstanceState if state not in (RUNNING, STOPPED) for before in (Wanted.RUN,)),
+])  # fmt: skip
 def test_what_a_look_calls_for(
     state: InstanceState,
     before: Wanted | None,

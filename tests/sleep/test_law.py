@@ -7,7 +7,6 @@ import pytest
 
 from autostop import tags
 from autostop.model import (
-    InstanceId,
     InstanceState,
     Observation,
     Snapshot,
@@ -16,6 +15,7 @@ from autostop.model import (
     Volume,
     VolumeId,
     VolumeState,
+    WorkstationId,
 )
 from autostop.sleep import law
 from autostop.sleep.manifest import Manifest
@@ -60,17 +60,16 @@ def test_a_detached_volume_with_a_complete_snapshot_of_this_stop_may_be_deleted(
     assert law.why_not_delete_volume(DATA_GONE, SHELVING, manifest()) is None
 
 
-# fmt: off
-VOLUME_STAYS = [
+@pytest.mark.parametrize(("each", "what", "known", "why"), [
     row("without our tag", replace(DATA_GONE, tags=UNTAGGED), SHELVING, manifest(), "tags"),
     row("of another workstation", replace(DATA_GONE, tags=NOT_OURS), SHELVING, manifest(), "tags"),
     row("attached", volume(DATA), SHELVING, manifest(), "not detached"),
     row("in use somewhere", replace(DATA_GONE, state=VolumeState.IN_USE), SHELVING, manifest(), "not detached"),
     row("available in one list, attached elsewhere in the other",
-        replace(DATA_GONE, attached_to=InstanceId("i-0def")), SHELVING, manifest(), "not detached"),
+        replace(DATA_GONE, attached_to=WorkstationId("i-0def")), SHELVING, manifest(), "not detached"),
     row("the instance is not known", DATA_GONE, replace(SHELVING, instance=None), manifest(), "not stopped"),
-    *(row(f"it is {state}", DATA_GONE, replace(SHELVING, instance=instance(state)), manifest(),
-            "not stopped") for state in InstanceState if state is not InstanceState.STOPPED),
+    *(row(f"it is {state}", DATA_GONE, replace(SHELVING, instance=instance(state)), manifest(), "not stopped")
+        for state in InstanceState if state is not InstanceState.STOPPED),
     row("started since", DATA_GONE, replace(SHELVING, instance=instance(launched_at=LAUNCHED + minutes(700))),
         manifest(), "started since"),
     row("another launch time, though an earlier one", DATA_GONE,
@@ -84,19 +83,15 @@ VOLUME_STAYS = [
     row("its snapshot is not known", DATA_GONE, SHELVING, unknown_snapshots(), "not there"),
     row("of another volume", DATA_GONE, with_snapshot(volume=VolumeId("vol-root")), manifest(),
         "not a snapshot of vol-data"),
-    *(row(f"its snapshot is {state}", DATA_GONE, with_snapshot(state=state), manifest(),
-            "not completed") for state in SnapshotState if state is not SnapshotState.COMPLETED),
+    *(row(f"its snapshot is {state}", DATA_GONE, with_snapshot(state=state), manifest(), "not completed")
+        for state in SnapshotState if state is not SnapshotState.COMPLETED),
     row("begun just before the stop", DATA_GONE, with_snapshot(started_at=STOPPED - minutes(0.01)), manifest(),
         "before the instance stopped"),
-    *(row(f"without {tag}", DATA_GONE, with_snapshot(tags=without(tag)), manifest(),
-            "manifest") for tag in snapshot(DATA).tags),
+    *(row(f"without {tag}", DATA_GONE, with_snapshot(tags=without(tag)), manifest(), "manifest")
+        for tag in snapshot(DATA).tags),
     row("with the tags of another cycle", DATA_GONE, with_snapshot(tags={**snapshot(DATA).tags, tags.CYCLE: "2"}),
         manifest(), "does not carry its manifest"),
-]
-# fmt: on
-
-
-@pytest.mark.parametrize(("each", "what", "known", "why"), VOLUME_STAYS)
+])  # fmt: skip
 def test_a_volume_stays(each: Volume, what: Observation, known: Manifest, why: str) -> None:
     assert why in (law.why_not_delete_volume(each, what, known) or "")
 
@@ -137,8 +132,7 @@ def cycle_tag(number: str) -> dict[str, str]:
     return {**OLD.tags, tags.CYCLE: number}
 
 
-# fmt: off
-SNAPSHOT_STAYS = [
+@pytest.mark.parametrize(("each", "what", "why"), [
     row("without tags", replace(OLD, tags={}), AWAKE, "tags"),
     row("without our tag", replace(OLD, tags={key: value for key, value in OLD.tags.items() if key != tags.AUTOSTOP}),
         AWAKE, "tags"),
@@ -156,8 +150,8 @@ SNAPSHOT_STAYS = [
     row("of a device that the later cycle does not have", replace(OLD, tags={**OLD.tags, tags.DEVICE: "/dev/sdz"}),
         AWAKE, "a device that cycle 2 does not have"),
     row("the instance is not known", OLD, replace(AWAKE, instance=None), "not running"),
-    *(row(f"it is {state}", OLD, replace(AWAKE, instance=instance(state)),
-            "not running") for state in InstanceState if state is not RUNNING),
+    *(row(f"it is {state}", OLD, replace(AWAKE, instance=instance(state)), "not running")
+        for state in InstanceState if state is not RUNNING),
     row("a later one was deleted", OLD, replace(AWAKE, snapshots=(OLD, snapshot(ROOT, LATER))), "not complete"),
     row("a later one is not complete", OLD,
         replace(AWAKE, snapshots=(OLD, snapshot(ROOT, LATER), snapshot(DATA, LATER, state=SnapshotState.RECOVERABLE))),
@@ -166,11 +160,7 @@ SNAPSHOT_STAYS = [
     row("one volume is the one from before", OLD, replace(AWAKE, volumes=(FROM_LATER[0], volume(DATA))),
         "not started from"),
     row("volumes of the older", OLD, replace(AWAKE, volumes=(restored(ROOT), restored(DATA))), "not started from"),
-]
-# fmt: on
-
-
-@pytest.mark.parametrize(("each", "what", "why"), SNAPSHOT_STAYS)
+])  # fmt: skip
 def test_a_snapshot_stays(each: Snapshot, what: Observation, why: str) -> None:
     assert why in (law.why_not_delete_snapshot(each, what, LATER) or "")
 
@@ -182,8 +172,7 @@ def test_a_volume_that_is_gone_may_be_made_from_its_own_snapshot() -> None:
     assert law.why_not_create_volume(record(DATA), SHELVED, manifest()) is None
 
 
-# fmt: off
-NOT_MADE = [
+@pytest.mark.parametrize(("what", "known", "why"), [
     row("it still exists", replace(SHELVED, volumes=(DATA_GONE,)), manifest(), "still exists"),
     row("its snapshot is gone", replace(SHELVED, snapshots=(snapshot(ROOT),)), manifest(), "is gone"),
     row("it never had one", SHELVED, unknown_snapshots(), "is gone"),
@@ -191,41 +180,30 @@ NOT_MADE = [
         manifest(), "is not the snapshot of"),
     row("a snapshot of another cycle", replace(SHELVED, snapshots=snapshots(manifest())), manifest(cycle=2),
         "is not the snapshot of"),
-    *(row(f"it is {state}", replace(SHELVED, snapshots=(snapshot(DATA, state=state),)), manifest(),
-            f"is {state}") for state in SnapshotState if state is not SnapshotState.COMPLETED),
-]
-# fmt: on
-
-
-@pytest.mark.parametrize(("what", "known", "why"), NOT_MADE)
+    *(row(f"it is {state}", replace(SHELVED, snapshots=(snapshot(DATA, state=state),)), manifest(), f"is {state}")
+        for state in SnapshotState if state is not SnapshotState.COMPLETED),
+])  # fmt: skip
 def test_no_volume_is_made(what: Observation, known: Manifest, why: str) -> None:
     wanted = next(each for each in known.volumes if each.device == DATA)
 
     assert why in (law.why_not_create_volume(wanted, what, known) or "")
 
 
-@pytest.mark.parametrize(
-    ("what", "known"),
-    [
-        row("never shelved", seen(), None),
-        row("as it was", seen(), manifest()),
-        row("restored", seen(volumes=(restored(ROOT), restored(DATA))), manifest()),
-        row(
-            "started since without its data volume: what runs now is the truth",
-            seen(instance=instance(launched_at=NOW), volumes=(volume(ROOT),)),
-            manifest(),
-        ),
-    ],
-)
+@pytest.mark.parametrize(("what", "known"), [
+    row("never shelved", seen(), None),
+    row("as it was", seen(), manifest()),
+    row("restored", seen(volumes=(restored(ROOT), restored(DATA))), manifest()),
+    row("started since without its data volume: what runs now is the truth",
+        seen(instance=instance(launched_at=NOW), volumes=(volume(ROOT),)), manifest()),
+])  # fmt: skip
 def test_it_may_be_started(what: Observation, known: Manifest | None) -> None:
     assert law.why_not_start(what, known) is None
 
 
-# fmt: off
-NOT_STARTED = [
+@pytest.mark.parametrize(("what", "known", "why"), [
     row("the instance is not known", seen(instance=None), None, "not stopped"),
-    *(row(f"it is {state}", seen(instance=instance(state)), None,
-            "not stopped") for state in InstanceState if state is not InstanceState.STOPPED),
+    *(row(f"it is {state}", seen(instance=instance(state)), None, "not stopped")
+        for state in InstanceState if state is not InstanceState.STOPPED),
     row("no root, no manifest", seen(volumes=(volume(DATA),)), None, "root device"),
     row("no root", seen(volumes=(volume(DATA),)), manifest(), "root device"),
     row("no data volume", seen(volumes=(volume(ROOT),)), manifest(), "no volume at /dev/sdf"),
@@ -233,11 +211,7 @@ NOT_STARTED = [
         "vol-new at /dev/sdf is not what was there before"),
     row("a data volume of another cycle", seen(volumes=(volume(ROOT), restored(DATA, of=manifest(cycle=7)))),
         manifest(), "not what was there before"),
-]
-# fmt: on
-
-
-@pytest.mark.parametrize(("what", "known", "why"), NOT_STARTED)
+])  # fmt: skip
 def test_it_is_not_started(what: Observation, known: Manifest | None, why: str) -> None:
     assert why in (law.why_not_start(what, known) or "")
 
@@ -246,37 +220,24 @@ FAILED = snapshot(DATA, id=SnapshotId("snap-failed"), state=SnapshotState.ERROR)
 ASLEEP = seen(volumes=(), snapshots=(FAILED, *snapshots()))
 
 
-@pytest.mark.parametrize(
-    ("each", "what", "known"),
-    [
-        row("of an attempt before", FAILED, ASLEEP, manifest()),
-        row("without a manifest", FAILED, ASLEEP, None),
-        row(
-            "named by the manifest, and it was started since",
-            snapshot(DATA, state=SnapshotState.ERROR),
-            replace(ASLEEP, instance=instance(RUNNING, launched_at=NOW)),
-            manifest(),
-        ),
-    ],
-)
+@pytest.mark.parametrize(("each", "what", "known"), [
+    row("of an attempt before", FAILED, ASLEEP, manifest()),
+    row("without a manifest", FAILED, ASLEEP, None),
+    row("named by the manifest, and it was started since", snapshot(DATA, state=SnapshotState.ERROR),
+        replace(ASLEEP, instance=instance(RUNNING, launched_at=NOW)), manifest()),
+])  # fmt: skip
 def test_a_failed_snapshot_goes(each: Snapshot, what: Observation, known: Manifest | None) -> None:
     assert law.why_not_delete_failed_snapshot(each, what, known) is None
 
 
-@pytest.mark.parametrize(
-    ("each", "why"),
-    [
-        row("without our tag", replace(FAILED, tags=UNTAGGED), "tags"),
-        row("of another", replace(FAILED, tags={**FAILED.tags, tags.WORKSTATION: "i-0def"}), "tags"),
-        row("a backup of the owner's", replace(FAILED, tags=volume(DATA).tags), "tags"),
-        row("named by the manifest", snapshot(DATA, state=SnapshotState.ERROR), "names snap-data"),
-        *(
-            row(f"it is {state}", replace(FAILED, state=state), "not failed")
-            for state in SnapshotState
-            if state is not SnapshotState.ERROR
-        ),
-    ],
-)
+@pytest.mark.parametrize(("each", "why"), [
+    row("without our tag", replace(FAILED, tags=UNTAGGED), "tags"),
+    row("of another", replace(FAILED, tags={**FAILED.tags, tags.WORKSTATION: "i-0def"}), "tags"),
+    row("a backup of the owner's", replace(FAILED, tags=volume(DATA).tags), "tags"),
+    row("named by the manifest", snapshot(DATA, state=SnapshotState.ERROR), "names snap-data"),
+    *(row(f"it is {state}", replace(FAILED, state=state), "not failed")
+        for state in SnapshotState if state is not SnapshotState.ERROR),
+])  # fmt: skip
 def test_a_snapshot_that_has_not_failed_for_good_stays(each: Snapshot, why: str) -> None:
     assert why in (law.why_not_delete_failed_snapshot(each, ASLEEP, manifest()) or "")
 
@@ -289,13 +250,12 @@ def test_a_restored_volume_that_failed_goes() -> None:
     assert law.why_not_delete_failed_volume(BROKEN, RESTORING, manifest()) is None
 
 
-# fmt: off
-MAY_HOLD_SOMETHING = [
+@pytest.mark.parametrize(("each", "what", "known", "why"), [
     row("without our tag", replace(BROKEN, tags=UNTAGGED), RESTORING, manifest(), "tags"),
     row("of another workstation", replace(BROKEN, tags=NOT_OURS), RESTORING, manifest(), "tags"),
-    *(row(f"it is {state}", replace(BROKEN, state=state), RESTORING, manifest(),
-            "not failed") for state in VolumeState if state is not VolumeState.ERROR),
-    row("attached", replace(BROKEN, attached_to=InstanceId("i-0def")), RESTORING, manifest(), "attached"),
+    *(row(f"it is {state}", replace(BROKEN, state=state), RESTORING, manifest(), "not failed")
+        for state in VolumeState if state is not VolumeState.ERROR),
+    row("attached", replace(BROKEN, attached_to=WorkstationId("i-0def")), RESTORING, manifest(), "attached"),
     row("it ran on it, perhaps", BROKEN, replace(RESTORING, instance=instance(launched_at=NOW)), manifest(),
         "started since"),
     row("no instance", BROKEN, replace(RESTORING, instance=None), manifest(), "started since"),
@@ -305,11 +265,7 @@ MAY_HOLD_SOMETHING = [
     row("its snapshot is not complete", BROKEN,
         replace(RESTORING, snapshots=(snapshot(ROOT), snapshot(DATA, state=SnapshotState.PENDING))), manifest(),
         "not there"),
-]
-# fmt: on
-
-
-@pytest.mark.parametrize(("each", "what", "known", "why"), MAY_HOLD_SOMETHING)
+])  # fmt: skip
 def test_a_volume_that_may_hold_something_stays(each: Volume, what: Observation, known: Manifest, why: str) -> None:
     assert why in (law.why_not_delete_failed_volume(each, what, known) or "")
 

@@ -45,13 +45,10 @@ LONGEST_FACTS = LaunchFacts(
     ebs_optimized=True,
     monitoring=True,
     metadata={
-        "HttpTokens": "required",
-        "HttpPutResponseHopLimit": "64",
-        "HttpEndpoint": "disabled",
-        "HttpProtocolIpv6": "disabled",
-        "InstanceMetadataTags": "disabled",
+        "HttpTokens": "required", "HttpPutResponseHopLimit": "64", "HttpEndpoint": "disabled",
+        "HttpProtocolIpv6": "disabled", "InstanceMetadataTags": "disabled",
     },
-)
+)  # fmt: skip
 
 
 def test_a_new_manifest_records_every_attached_volume() -> None:
@@ -116,27 +113,14 @@ def test_the_latest_cycle(volume_cycle: str | None, snapshot_cycle: str | None, 
 
 def test_the_tags_of_a_snapshot_say_everything_that_is_needed_to_restore_it() -> None:
     assert manifest().snapshot_tags(record(DATA)) == {
-        "Project": "genome",
-        "autostop": "on",
-        "autostop:workstation": "i-0abc",
-        "autostop:cycle": "1",
-        "autostop:attempt": "1",
-        "autostop:intent": "1",
-        "autostop:launched-at": "2026-03-02T08:00:00+00:00",
-        "autostop:stopped-at": "2026-03-02T18:30:00+00:00",
-        "autostop:written-at": "2026-03-02T18:31:00+00:00",
-        "autostop:devices": "sdf xvda",
-        "autostop:device": "/dev/sdf",
-        "autostop:volume": "vol-data",
-        "autostop:type": "gp3",
-        "autostop:size": "500",
-        "autostop:iops": "3000",
-        "autostop:throughput": "125",
-        "autostop:encrypted": "true",
-        "autostop:kms-key": "arn:aws:kms:eu-west-1:1:key/k",
-        "autostop:delete-on-termination": "false",
-        "autostop:zone": "eu-west-1a",
-    }
+        "Project": "genome", "autostop": "on", "autostop:workstation": "i-0abc", "autostop:cycle": "1",
+        "autostop:attempt": "1", "autostop:intent": "1", "autostop:launched-at": "2026-03-02T08:00:00+00:00",
+        "autostop:stopped-at": "2026-03-02T18:30:00+00:00", "autostop:written-at": "2026-03-02T18:31:00+00:00",
+        "autostop:devices": "sdf xvda", "autostop:device": "/dev/sdf", "autostop:volume": "vol-data",
+        "autostop:type": "gp3", "autostop:size": "500", "autostop:iops": "3000", "autostop:throughput": "125",
+        "autostop:encrypted": "true", "autostop:kms-key": "arn:aws:kms:eu-west-1:1:key/k",
+        "autostop:delete-on-termination": "false", "autostop:zone": "eu-west-1a",
+    }  # fmt: skip
 
 
 def test_a_full_set_of_own_tags_leaves_room_for_ours() -> None:
@@ -170,13 +154,9 @@ def test_an_owner_cannot_overwrite_our_tags() -> None:
 
 def test_a_restored_volume_is_found_again_by_its_tags() -> None:
     assert manifest().volume_tags(record(DATA)) == {
-        "Project": "genome",
-        "autostop": "on",
-        "autostop:workstation": "i-0abc",
-        "autostop:device": "/dev/sdf",
-        "autostop:cycle": "1",
-        "autostop:restore": "1",
-    }
+        "Project": "genome", "autostop": "on", "autostop:workstation": "i-0abc", "autostop:device": "/dev/sdf",
+        "autostop:cycle": "1", "autostop:restore": "1",
+    }  # fmt: skip
     assert manifest().is_restored(restored(DATA), record(DATA))
 
 
