@@ -14,7 +14,7 @@ from autostop.sleep.intent import Wanted
 from autostop.sleep.next_step import next_step
 from autostop.sleep.steps import Blocked, Outcome, Settled, Situation, Wait
 from tests.build import NOW, instance, intent, minutes, row, seen
-from tests.sleep.expect import change_type, note_no_capacity, note_type, start_instance
+from tests.sleep.expect import Does, change_type, note_no_capacity, note_type, start_instance
 
 OWN, FIRST, SECOND = "m7g.xlarge", "c7g.xlarge", "r7g.xlarge"
 ARM = ("arm64",)
@@ -85,44 +85,39 @@ def test_the_wait_says_which_types_in_which_zone_and_when_it_goes_on() -> None:
     assert outcome.why == f"EC2 has no capacity in eu-west-1a for {types}. It is tried again at 18:36:00 UTC."
 
 
-def test_with_no_list_it_waits_for_its_own_type() -> None:
-    outcome = start(workstation(), lacked(own=1), others=())
-
-    assert isinstance(outcome, Wait)
-    assert "for m7g.xlarge. It is tried again" in outcome.why
-
-
-UNUSABLE = [
-    row("unknown", OtherType("c7g.large"), {}, "c7g.large is not tried: EC2 does not know it"),
-    row("x86", OtherType("c6i.large", ("x86_64",)), {}, "it is for x86_64, and the workstation is arm64"),
-    row("instance store", OtherType("c7gd.large", ARM, instance_store=True), {}, "a stop empties them"),
-    row("Spot", OtherType(FIRST, ARM), {"spot": SpotKind.PERSISTENT}, "Spot instance cannot be changed"),
-]
+def check(outcome: Outcome, expected: Outcome | Does | str) -> None:
+    """expected: the outcome, or what a wait says."""
+    if isinstance(expected, str):
+        assert isinstance(outcome, Wait)
+        assert expected in outcome.why
+    else:
+        assert outcome == expected
 
 
-@pytest.mark.parametrize(("other", "fields", "why"), UNUSABLE)
+def only(name: str, *architectures: str, instance_store: bool = False) -> tuple[OtherType, ...]:
+    return (OtherType(name, architectures, instance_store=instance_store),)
+
+
+LACKED, ON_SPOT = lacked(own=1), workstation(spot=SpotKind.PERSISTENT)
+
+
+@pytest.mark.parametrize(("what", "tried", "others", "expected"), [
+    row("no list: it waits for its own", workstation(), LACKED, (), "for m7g.xlarge. It is tried again"),
+    row("unknown", workstation(), LACKED, only("c7g.large"), "c7g.large is not tried: EC2 does not know it"),
+    row("x86", workstation(), LACKED, only("c6i.large", "x86_64"), "it is for x86_64, and the workstation is arm64"),
+    row("disks", workstation(), LACKED, only("c7gd.large", "arm64", instance_store=True), "a stop empties them"),
+    row("Spot", ON_SPOT, LACKED, only(FIRST, "arm64"), "Spot instance cannot be changed"),
+    row("after one that does not fit comes the next", workstation(), LACKED, (*only("c7g.large"), OTHERS[1]),
+        note_type(f"{OWN} {SECOND}")),
+    row("one that EC2 refuses is left out", workstation(), LACKED.refusing(FIRST, "no ENA"), OTHERS,
+        note_type(f"{OWN} {SECOND}")),
+    row("and told", workstation(), lacked(own=1, second=1).refusing(FIRST, "no ENA"), OTHERS,
+        "c7g.xlarge is not tried: no ENA."),
+])  # fmt: skip
 def test_a_type_that_does_not_fit_is_never_tried_and_the_reason_is_told(
-    other: OtherType, fields: dict[str, Any], why: str
+    what: Instance, tried: Attempts, others: tuple[OtherType, ...], expected: Outcome | str
 ) -> None:
-    outcome = start(workstation(**fields), lacked(own=1), others=(other,))
-
-    assert isinstance(outcome, Wait)
-    assert why in outcome.why
-
-
-def test_after_a_type_that_does_not_fit_comes_the_next() -> None:
-    others = (OtherType("c7g.large"), OtherType(SECOND, ARM))
-
-    assert start(workstation(), lacked(own=1), others) == note_type(f"{OWN} {SECOND}")
-
-
-def test_a_type_that_ec2_refuses_is_left_out_and_told() -> None:
-    tried = lacked(own=1).refusing(FIRST, "no ENA")
-
-    assert start(workstation(), tried) == note_type(f"{OWN} {SECOND}")
-    waiting = start(workstation(), lacked(own=1, second=1).refusing(FIRST, "no ENA"))
-    assert isinstance(waiting, Wait)
-    assert "c7g.xlarge is not tried: no ENA." in waiting.why
+    check(start(what, tried, others), expected)
 
 
 def test_what_is_refused_as_every_type_is_blocked() -> None:
@@ -166,13 +161,7 @@ ASKED = NO_ATTEMPTS.starting(BEFORE, NOW)
         ASKED, note_no_capacity(OWN)),
 ])  # fmt: skip
 def test_a_start_that_ec2_accepted(what: Instance, tried: Attempts, expected: Outcome | str) -> None:
-    outcome = start(what, tried)
-
-    if isinstance(expected, str):
-        assert isinstance(outcome, Wait)
-        assert expected in outcome.why
-    else:
-        assert outcome == expected
+    check(start(what, tried), expected)
 
 
 def test_three_starts_that_fell_back_are_blocked_with_the_reason() -> None:

@@ -81,33 +81,19 @@ OPTIONAL = st.none() | st.integers(1, 99999)
 def test_whatever_was_written_down_is_read_again(
     sizes: list[int], iops: int | None, throughput: int | None, flag: bool, own: dict[str, str], key: str | None
 ) -> None:
+    settings = {"iops": iops, "throughput": throughput, "encrypted": key is not None, "kms_key": key}
+    settings["delete_on_termination"] = flag
     volumes = tuple(
-        volume(
-            f"/dev/sd{chr(ord('a') + n)}",
-            id=VolumeId(f"vol-{n}"),
-            size_gib=size,
-            iops=iops,
-            throughput=throughput,
-            delete_on_termination=flag,
-            tags={**own, **OURS},
-            encrypted=key is not None,
-            kms_key=key,
-        )
+        volume(f"/dev/sd{chr(ord('a') + n)}", id=VolumeId(f"vol-{n}"), size_gib=size, tags={**own, **OURS}, **settings)
         for n, size in enumerate(sizes)
     )
     there = instance(root_device="/dev/sda", launch=LAUNCH.facts)
     asked = write_manifest(seen(volumes=volumes), there, 3, NOW)
     known = asked.with_snapshots({each.volume: SnapshotId(f"snap-{each.volume}") for each in asked.volumes})
+    ids = [each.snapshot or SnapshotId("") for each in known.volumes]
     made = tuple(
-        Snapshot(
-            each.snapshot or SnapshotId(""),
-            each.volume,
-            SnapshotState.COMPLETED,
-            NOW,
-            each.size_gib,
-            known.snapshot_tags(each),
-        )
-        for each in known.volumes
+        Snapshot(id_, each.volume, SnapshotState.COMPLETED, NOW, each.size_gib, known.snapshot_tags(each))
+        for id_, each in zip(ids, known.volumes, strict=True)
     )
 
     assert manifest_from_tags(seen(instance=there, volumes=(), snapshots=made)) == replace(known, launch=None)
@@ -117,29 +103,12 @@ def test_whatever_was_written_down_is_read_again(
     *((key, None) for key in (tags.CYCLE, tags.ATTEMPT, tags.INTENT, tags.STOPPED_AT, tags.WRITTEN_AT)),
     *((key, None) for key in (tags.LAUNCHED_AT, tags.DEVICES, tags.DEVICE, tags.VOLUME, tags.TYPE, tags.SIZE)),
     *((key, None) for key in (tags.ENCRYPTED, tags.DELETE_ON_TERMINATION, tags.ZONE)),
-    (tags.CYCLE, "one"),
-    (tags.CYCLE, "0"),
-    (tags.CYCLE, "2"),
-    (tags.ATTEMPT, "-1"),
-    (tags.INTENT, "2"),
-    (tags.STOPPED_AT, "2026-03-02T18:30:00"),
-    (tags.STOPPED_AT, (LAUNCHED - minutes(1)).isoformat()),
-    (tags.WRITTEN_AT, "soon"),
-    (tags.DEVICE, ROOT),
-    (tags.DEVICE, "/dev/sdz"),
-    (tags.DEVICES, "xvda"),
-    (tags.DEVICES, "sdf sdf xvda"),
-    (tags.VOLUME, "vol-x"),
-    (tags.SIZE, "499"),
-    (tags.SIZE, "9" * 200),
-    (tags.IOPS, "0"),
-    (tags.IOPS, "³"),
-    (tags.THROUGHPUT, "-5"),
-    (tags.ENCRYPTED, "yes"),
-    (tags.DELETE_ON_TERMINATION, ""),
-    (tags.ZONE, "eu-west-1b"),
-    (tags.WORKSTATION, "i-0def"),
-    (tags.AUTOSTOP, "off"),
+    (tags.CYCLE, "one"), (tags.CYCLE, "0"), (tags.CYCLE, "2"), (tags.ATTEMPT, "-1"), (tags.INTENT, "2"),
+    (tags.STOPPED_AT, "2026-03-02T18:30:00"), (tags.STOPPED_AT, (LAUNCHED - minutes(1)).isoformat()),
+    (tags.WRITTEN_AT, "soon"), (tags.DEVICE, ROOT), (tags.DEVICE, "/dev/sdz"), (tags.DEVICES, "xvda"),
+    (tags.DEVICES, "sdf sdf xvda"), (tags.VOLUME, "vol-x"), (tags.SIZE, "499"), (tags.SIZE, "9" * 200),
+    (tags.IOPS, "0"), (tags.IOPS, "³"), (tags.THROUGHPUT, "-5"), (tags.ENCRYPTED, "yes"),
+    (tags.DELETE_ON_TERMINATION, ""), (tags.ZONE, "eu-west-1b"), (tags.WORKSTATION, "i-0def"), (tags.AUTOSTOP, "off"),
 ])  # fmt: skip
 def test_a_damaged_tag_gives_a_reason(key: str, value: str | None) -> None:
     assert reason(shelved(snapshots=edited(key, value)))

@@ -1,5 +1,6 @@
 """What must not be stopped, what must not be shelved, and what nobody adopted: always with a reason and a remedy."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -41,45 +42,28 @@ def with_tags(count: int) -> dict[str, str]:
     return {**OURS, tags.DEVICE: DATA, "aws:cloudformation:stack-name": "x", **{f"own-{n}": "" for n in range(count)}}
 
 
-def test_an_ordinary_workstation_may_be_shelved() -> None:
-    assert why_never_shelve(instance(), both()) is None
+def disks(count: int) -> list[Volume]:
+    return [volume(f"/dev/sd{chr(ord('a') + n // 26)}{chr(ord('a') + n % 26)}") for n in range(count)]
 
 
-def test_as_many_own_tags_as_a_snapshot_has_room_for_may_be_shelved() -> None:
-    most = volume(DATA, tags=with_tags(tags.MOST_OWN_TAGS))
-
-    assert why_never_shelve(instance(), [most]) is None
+MOST, MOST_OF_ROOT = tags.MOST_OWN_TAGS, tags.MOST_OWN_TAGS_OF_ROOT
 
 
-def test_a_volume_with_one_tag_too_many_is_never_shelved() -> None:
-    too_many = volume(DATA, tags=with_tags(tags.MOST_OWN_TAGS + 1))
+@pytest.mark.parametrize(("fields", "volumes", "why"), [
+    row("an ordinary workstation may be", {}, both(), None),
+    row("as many own tags as a snapshot has room for", {}, [volume(DATA, tags=with_tags(MOST))], None),
+    row("one more", {}, [volume(), volume(DATA, tags=with_tags(MOST + 1))], "vol-data has more than 31 tags"),
+    row("the snapshot of a root needs more room", {}, [volume(tags=with_tags(MOST_OF_ROOT))], None),
+    row("and has none for one more", {}, [volume(tags=with_tags(MOST_OF_ROOT + 1))], "vol-root has more than 26 tags"),
+    row("as many devices as one tag can name", {}, disks(51), None),
+    row("one more device", {}, disks(52), "52 devices do not fit"),
+    row("a marketplace root", {"marketplace": True}, both(), "Marketplace"),
+    row("of several instances", {}, [volume(), volume(DATA, multi_attach=True)], "vol-data can be attached to several"),
+])  # fmt: skip
+def test_what_is_never_shelved(fields: dict[str, Any], volumes: Sequence[Volume], why: str | None) -> None:
+    reason = why_never_shelve(instance(**fields), volumes)
 
-    assert "vol-data has more than 31 tags" in (why_never_shelve(instance(), [*both()[:1], too_many]) or "")
-
-
-def test_the_snapshot_of_a_root_needs_more_room() -> None:
-    most, too_many = (volume(tags=with_tags(tags.MOST_OWN_TAGS_OF_ROOT + more)) for more in (0, 1))
-
-    assert why_never_shelve(instance(), [most]) is None
-    assert "vol-root has more than 26 tags" in (why_never_shelve(instance(), [too_many]) or "")
-
-
-def test_as_many_devices_as_one_tag_can_name_may_be_shelved() -> None:
-    def disks(count: int) -> list[Volume]:
-        return [volume(f"/dev/sd{chr(ord('a') + n // 26)}{chr(ord('a') + n % 26)}") for n in range(count)]
-
-    assert why_never_shelve(instance(), disks(51)) is None
-    assert "52 devices do not fit" in (why_never_shelve(instance(), disks(52)) or "")
-
-
-def test_a_marketplace_root_is_never_shelved() -> None:
-    assert "Marketplace" in (why_never_shelve(instance(marketplace=True), both()) or "")
-
-
-def test_a_volume_of_several_instances_is_never_shelved() -> None:
-    shared = [volume(), volume(DATA, multi_attach=True)]
-
-    assert "vol-data can be attached to several" in (why_never_shelve(instance(), shared) or "")
+    assert reason is None if why is None else why in (reason or "")
 
 
 def test_adopted_volumes_are_ours() -> None:
