@@ -7,6 +7,7 @@ import pytest
 
 from autostop import tags
 from autostop.model import (
+    InstanceId,
     InstanceState,
     Observation,
     Snapshot,
@@ -15,7 +16,6 @@ from autostop.model import (
     Volume,
     VolumeId,
     VolumeState,
-    WorkstationId,
 )
 from autostop.sleep import law
 from autostop.sleep.manifest import Manifest
@@ -68,7 +68,7 @@ def test_a_detached_volume_with_a_complete_snapshot_of_this_stop_may_be_deleted(
     row("attached", volume(DATA), SHELVING, manifest(), "not detached"),
     row("in use somewhere", replace(DATA_GONE, state=VolumeState.IN_USE), SHELVING, manifest(), "not detached"),
     row("available in one list, attached elsewhere in the other",
-        replace(DATA_GONE, attached_to=WorkstationId("i-0def")), SHELVING, manifest(), "not detached"),
+        replace(DATA_GONE, attached_to=InstanceId("i-0def")), SHELVING, manifest(), "not detached"),
     row("the instance is not known", DATA_GONE, replace(SHELVING, instance=None), manifest(), "not stopped"),
     *(row(f"it is {state}", DATA_GONE, replace(SHELVING, instance=instance(state)), manifest(), "not stopped")
         for state in InstanceState if state is not InstanceState.STOPPED),
@@ -252,7 +252,7 @@ def test_a_restored_volume_that_failed_goes() -> None:
     row("of another workstation", replace(BROKEN, tags=NOT_OURS), RESTORING, manifest(), "tags"),
     *(row(f"it is {state}", replace(BROKEN, state=state), RESTORING, manifest(), "not failed")
         for state in VolumeState if state is not VolumeState.ERROR),
-    row("attached", replace(BROKEN, attached_to=WorkstationId("i-0def")), RESTORING, manifest(), "attached"),
+    row("attached", replace(BROKEN, attached_to=InstanceId("i-0def")), RESTORING, manifest(), "attached"),
     row("it ran on it, perhaps", BROKEN, replace(RESTORING, instance=instance(launched_at=NOW)), manifest(),
         "started since"),
     row("no instance", BROKEN, replace(RESTORING, instance=None), manifest(), "started since"),
