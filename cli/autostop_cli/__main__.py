@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import boto3
 import click
@@ -10,13 +11,13 @@ import click
 from autostop import tags
 from autostop.link import Scope, parse_workstation
 from autostop.model import WorkstationId
-from autostop.settings import SETTINGS, InvalidSettingError, parse_duration
+from autostop.settings import SETTINGS, parse_duration
 from autostop_cli.account import Account
 from autostop_cli.adopt import TOKEN_VARIABLE, adopt, given_token
-from autostop_cli.certificate import NotACertificateError, fingerprint
+from autostop_cli.certificate import fingerprint
 from autostop_cli.errors import EXPECTED, sentence
 from autostop_cli.keep_awake import keep_awake
-from autostop_cli.links import make_link, show_link
+from autostop_cli.links import make_link
 from autostop_cli.rehearse.command import rehearse
 from autostop_cli.repair.command import recover_all, recover_one
 from autostop_cli.status import show_all, show_one
@@ -24,7 +25,7 @@ from autostop_cli.what_if.command import what_if
 from autostop_cli.why import explain
 
 _LONGEST_LABEL: Final = 40
-_LONGEST_TAG_VALUE: Final = 256
+Value = TypeVar("Value")
 
 
 class _Commands(click.Group):
@@ -37,69 +38,52 @@ class _Commands(click.Group):
             raise click.ClickException(sentence(error)) from error
 
 
-class _Workstation(click.ParamType[WorkstationId]):
-    """The id of an instance."""
+class _Word(click.ParamType[Value]):
+    """What a function makes of a word of the command line; its ValueError says what is wrong with the word."""
 
-    name = "instance"
+    def __init__(self, name: str, parse: Callable[[str], Value]) -> None:
+        self.name, self._parse = name, parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WorkstationId:
-        return parse_workstation(value) or self.fail(
-            "is not the id of an instance, such as i-0123456789abcdef0", param, ctx
-        )
-
-
-class _Setting(click.ParamType[str]):
-    """A setting as the functions read it, checked but left as it was typed: that is what becomes a tag."""
-
-    name = "text"
-
-    def __init__(self, parse: Callable[[str], object]) -> None:
-        self._parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Value:
         try:
-            self._parse(value)
-        except InvalidSettingError as error:
-            self.fail(f"{value!r} {error}", param, ctx)
-        return str(value).strip()
-
-
-class _Certificate(click.ParamType[str]):
-    """A certificate's SHA-256, given as such or as a file."""
-
-    name = "file or sha256"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return fingerprint(value)
-        except NotACertificateError as error:
+            return self._parse(value)
+        except ValueError as error:
             self.fail(f"{value!r} {error}", param, ctx)
 
 
-class _Expiry(click.ParamType[timedelta]):
-    """A duration longer than 0."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        try:
-            duration = parse_duration(value)
-        except InvalidSettingError as error:
-            self.fail(f"{value!r} {error}", param, ctx)
-        return duration or self.fail("must be longer than 0", param, ctx)
+def _workstation(text: str) -> WorkstationId:
+    if (workstation := parse_workstation(text)) is None:
+        raise ValueError("is not the id of an instance, such as i-0123456789abcdef0")
+    return workstation
 
 
-def _label(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    label = value.strip()
+def _setting(parse: Callable[[str], object], text: str) -> str:
+    """Checked as the functions check it, but left as it was typed: that is what becomes a tag."""
+    parse(text)
+    return text.strip()
+
+
+def _expiry(text: str) -> timedelta:
+    if not (duration := parse_duration(text)):
+        raise ValueError("must be longer than 0")
+    return duration
+
+
+def _label(text: str) -> str:
+    label = text.strip()
     if not label.isprintable() or not 0 < len(label) <= _LONGEST_LABEL:
-        raise click.BadParameter(f"is not 1 to {_LONGEST_LABEL} printable characters")
+        raise ValueError(f"is not 1 to {_LONGEST_LABEL} printable characters")
     return label
 
 
-def _directory(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not (value.startswith("/") and value.isprintable() and len(value) <= _LONGEST_TAG_VALUE):
-        raise click.BadParameter(f"is not an absolute path of at most {_LONGEST_TAG_VALUE} printable characters")
-    return value
+def _directory(text: str) -> str:
+    if not (text.startswith("/") and text.isprintable() and len(text) <= tags.LONGEST_VALUE):
+        raise ValueError(f"is not an absolute path of at most {tags.LONGEST_VALUE} printable characters")
+    return text
+
+
+_INSTANCE: Final = _Word("instance", _workstation)
+_EXPIRY: Final = _Word("duration", _expiry)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -116,24 +100,27 @@ def cli(context: click.Context, region: str | None, profile: str | None, stack: 
 
 def _with_settings(command: Any) -> Any:
     for setting in reversed(SETTINGS):
-        option = click.option(f"--{setting.name}", type=_Setting(setting.parse), help=f"{setting.meaning}.")
+        option = click.option(
+            f"--{setting.name}", type=_Word("text", partial(_setting, setting.parse)), help=f"{setting.meaning}."
+        )
         command = option(command)
     return command
 
 
 @cli.command("adopt")
-@click.argument("instance", type=_Workstation())
+@click.argument("instance", type=_INSTANCE)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
 @_with_settings
 @click.option(
     "--jupyter-runtime",
-    callback=_directory,
-    metavar="DIRECTORY",
+    type=_Word("directory", _directory),
     help="Where the runtime files of the Jupyter servers are, if not in the users' homes; for the probe ssm.",
 )
 @click.option(
-    "--certificate", type=_Certificate(), help="Of Jupyter: a PEM or DER file, or its SHA-256; for the probe https."
+    "--certificate",
+    type=_Word("file or sha256", fingerprint),
+    help="Of Jupyter: a PEM or DER file, or its SHA-256; for the probe https.",
 )
 @click.option(
     "--token-from-stdin",
@@ -167,7 +154,7 @@ def adopt_command(
 
 
 @cli.command("rehearse")
-@click.argument("instance", type=_Workstation())
+@click.argument("instance", type=_INSTANCE)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--stop", is_flag=True, help="Stop it for some minutes if it runs; with --yes it is not asked about.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
@@ -183,8 +170,10 @@ def rehearse_command(account: Account, instance: WorkstationId, *, yes: bool, st
 
 
 @cli.command("link")
-@click.argument("instance", type=_Workstation())
-@click.option("--label", default="phone", show_default=True, callback=_label, help="Whose or what it is, for you.")
+@click.argument("instance", type=_INSTANCE)
+@click.option(
+    "--label", default="phone", show_default=True, type=_Word("text", _label), help="Whose or what it is, for you."
+)
 @click.option(
     "--scope",
     "scopes",
@@ -192,17 +181,17 @@ def rehearse_command(account: Account, instance: WorkstationId, *, yes: bool, st
     type=click.Choice([each.value for each in Scope]),
     help="What it may be used for; give it several times. Without: everything.",
 )
-@click.option("--expires", type=_Expiry(), help="After how long it opens nothing any more, such as 90d; else never.")
+@click.option("--expires", type=_EXPIRY, help="After how long it opens nothing any more, such as 90d; else never.")
 @click.pass_obj
 def link_command(
     account: Account, instance: WorkstationId, label: str, scopes: tuple[str, ...], expires: timedelta | None
 ) -> None:
     """Make a new link that opens the phone page of an INSTANCE, and show it as a QR code, once."""
-    show_link(make_link(account, instance, label, [Scope(each) for each in scopes] or tuple(Scope), expires))
+    make_link(account, instance, label, [Scope(each) for each in scopes] or tuple(Scope), expires)
 
 
 @cli.command("status")
-@click.argument("instance", type=_Workstation(), required=False)
+@click.argument("instance", type=_INSTANCE, required=False)
 @click.option("--json", "as_json", is_flag=True, help="The same as the page's API gives it.")
 @click.pass_obj
 def status_command(account: Account, instance: WorkstationId | None, *, as_json: bool) -> None:
@@ -214,7 +203,7 @@ def status_command(account: Account, instance: WorkstationId | None, *, as_json:
 
 
 @cli.command("why")
-@click.argument("instance", type=_Workstation())
+@click.argument("instance", type=_INSTANCE)
 @click.option("--at", metavar="TIME", help="Then instead of now: 14:05 by this terminal's clock, or ISO 8601.")
 @click.option(
     "--what-if",
@@ -239,8 +228,8 @@ def why_command(
 
 
 @cli.command("keep-awake")
-@click.argument("instance", type=_Workstation())
-@click.option("--for", "lasts", type=_Expiry(), help="For how long, such as 3h; else as its settings say.")
+@click.argument("instance", type=_INSTANCE)
+@click.option("--for", "lasts", type=_EXPIRY, help="For how long, such as 3h; else as its settings say.")
 @click.pass_obj
 def keep_awake_command(account: Account, instance: WorkstationId, lasts: timedelta | None) -> None:
     """Promise that an INSTANCE is at work: for so long idleness does not stop it, nor a limit of yours."""
@@ -248,7 +237,7 @@ def keep_awake_command(account: Account, instance: WorkstationId, lasts: timedel
 
 
 @cli.command("recover")
-@click.argument("instance", type=_Workstation(), required=False)
+@click.argument("instance", type=_INSTANCE, required=False)
 @click.option("--yes", is_flag=True, help="Write what is lost, or build the new instance, without asking.")
 @click.option("--delete-orphans", is_flag=True, help="Ask whether to delete what is left over; you type `delete`.")
 @click.option("--retry-dead-letters", is_flag=True, help="Try again what the reconciler failed on, once it is mended.")

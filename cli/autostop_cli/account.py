@@ -1,7 +1,7 @@
 """The owner's AWS account, as the command reaches it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,6 +15,7 @@ from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import utc_now
 from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
+from autostop.model import Instance
 from autostop_cli.rehearse.scratch import EbsScratch
 from autostop_cli.stack import Stack, find_stack
 
@@ -83,6 +84,10 @@ class Account:
     def ledger(self) -> DynamoLedger:
         """The stack's table."""
         return DynamoLedger(self.session.client("dynamodb", config=_CONFIG), self.stack.table)
+
+    def workstations(self) -> Sequence[Instance]:
+        """All that are adopted, by name. Raises TransientError, DeniedError."""
+        return sorted(self.instances.tagged(), key=lambda instance: (instance.name, instance.id))
 
     @cached_property
     def owner(self) -> Owner:

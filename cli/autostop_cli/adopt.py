@@ -12,10 +12,11 @@ from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.aws.probes import token_name
 from autostop.cost import cost_now
-from autostop.model import AttachmentState, Instance, Snapshot, Volume, WorkstationId, instance_of
+from autostop.model import AttachmentState, Instance, Snapshot, Volume, WorkstationId
 from autostop.settings import Policy, Probe, policy_for, words
 from autostop.sleep.law import why_never_shelve, why_never_stop
 from autostop_cli.account import Account
+from autostop_cli.links import known_instance
 from autostop_cli.text import dollars, harmless, table
 
 TOKEN_VARIABLE = "AUTOSTOP_JUPYTER_TOKEN"  # noqa: S105 - the name of a variable
@@ -157,22 +158,14 @@ def plan_adoption(
 
 
 def _plan(account: Account, workstation: WorkstationId, settings: Mapping[str, str], *, has_token: bool) -> Adoption:
-    instance = account.instances.find(instance_of(workstation), for_adoption=True)
-    if instance is None:
-        raise click.ClickException(
-            f"EC2 knows no instance {workstation} in {account.ec2.meta.region_name}. "
-            "Check the id, --region and --profile."
-        )
-    volumes, snapshots = account.disks.volumes(workstation), account.disks.snapshots(workstation)
-
-    def plan(*, has_token: bool) -> Adoption:
-        return plan_adoption(instance, volumes, snapshots, settings, account.stack.policy, has_token=has_token)
-
-    adoption = plan(has_token=True)
+    instance = known_instance(account, workstation)
+    if not instance.is_gone:
+        instance = account.instances.with_what_forbids_a_stop(instance)
+    policy, _ = policy_for(account.stack.policy, {**instance.tags, **settings})
     # Whether a token is needed at all is known only from the settings as they will be.
-    if adoption.policy.probe is Probe.HTTPS and not has_token and not _is_token_stored(account, workstation):
-        return plan(has_token=False)
-    return adoption
+    has_token = has_token or policy.probe is not Probe.HTTPS or _is_token_stored(account, workstation)
+    volumes, snapshots = account.disks.volumes(workstation), account.disks.snapshots(workstation)
+    return plan_adoption(instance, volumes, snapshots, settings, account.stack.policy, has_token=has_token)
 
 
 def _is_token_stored(account: Account, workstation: WorkstationId) -> bool:

@@ -8,39 +8,36 @@ import click
 import segno
 
 from autostop.app import links
-from autostop.app.links import NewLink
 from autostop.link import Scope
 from autostop.model import Instance, WorkstationId, instance_of
 from autostop.tags import is_ours
 from autostop_cli.account import Account
 
 
-def make_link(
-    account: Account,
-    workstation: WorkstationId,
-    label: str,
-    scopes: Sequence[Scope] = tuple(Scope),
-    expires_after: timedelta | None = None,
-) -> NewLink:
-    """Store a new link. Raises click.ClickException for what is no workstation, TransientError, DeniedError."""
-    adopted(account, workstation)
-    api_url, now = account.stack.api_url, account.clock()
-    return links.make_link(account.ledger, api_url, workstation, label, scopes, expires_after, now)
-
-
 def adopted(account: Account, workstation: WorkstationId) -> Instance:
     """Its instance. Raises click.ClickException when EC2 does not know it or nobody adopted it."""
-    instance = account.instances.find(instance_of(workstation))
-    if instance is None:
-        region = account.ec2.meta.region_name
-        raise click.ClickException(f"EC2 knows no instance {workstation} in {region}. Check the id and --region.")
+    instance = known_instance(account, workstation)
     if not is_ours(instance.tags):
         raise click.ClickException(f"{workstation} is not adopted. Run `autostop adopt {workstation}` first.")
     return instance
 
 
-def show_link(new: NewLink) -> None:
-    """Print the address and its QR code."""
+def known_instance(account: Account, workstation: WorkstationId) -> Instance:
+    """Raises click.ClickException when EC2 does not know it."""
+    instance = account.instances.find(instance_of(workstation))
+    if instance is None:
+        where = f"{workstation} in {account.ec2.meta.region_name}"
+        raise click.ClickException(f"EC2 knows no instance {where}. Check the id, --region and --profile.")
+    return instance
+
+
+def make_link(
+    account: Account, workstation: WorkstationId, label: str, scopes: Sequence[Scope], expires_after: timedelta | None
+) -> None:
+    """Store a new link, and print its address and QR code. Raises click.ClickException, TransientError, DeniedError."""
+    adopted(account, workstation)
+    api_url, now = account.stack.api_url, account.clock()
+    new = links.make_link(account.ledger, api_url, workstation, label, scopes, expires_after, now)
     code = StringIO()
     segno.make(new.url, micro=False).terminal(out=code, compact=True)
     until = f"until {new.link.expires_at:%Y-%m-%d %H:%M} UTC" if new.link.expires_at else "and does not expire"

@@ -6,13 +6,13 @@ from datetime import datetime
 import click
 
 from autostop.app.status import Status
-from autostop.model import Instance, WorkstationId
+from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
 from autostop_cli.account import Account
 from autostop_cli.errors import sentence
 from autostop_cli.links import adopted
 from autostop_cli.repair.dead_letters import letters_problem
-from autostop_cli.text import dollars, harmless, json_text, table
+from autostop_cli.text import dollars, harmless, heading, json_text, table
 
 
 def show_one(account: Account, workstation: WorkstationId, *, as_json: bool) -> None:
@@ -32,7 +32,7 @@ def show_all(account: Account, *, as_json: bool) -> None:
     """
     found: list[Status] = []
     failed: list[str] = []
-    for instance in sorted(account.instances.tagged(), key=_by_name):
+    for instance in account.workstations():
         try:
             found.append(account.owner.status(instance.workstation))
         except (TransientError, DeniedError) as error:
@@ -52,10 +52,6 @@ def _show_letters(account: Account) -> None:
     """On standard error, in the way of no JSON."""
     if problem := letters_problem(account):
         click.echo(f"problem: {problem}", err=True)
-
-
-def _by_name(instance: Instance) -> tuple[str, str]:
-    return instance.name, instance.id
 
 
 def _row(status: Status) -> Sequence[str]:
@@ -92,8 +88,7 @@ def _detail(status: Status) -> list[str]:
     rows.append(("cost", f"{dollars(status.cost_now)} now, {dollars(status.cost_awake)} when awake"))
     rows += [("step", f"{_at(step.at)}  {step.text}") for step in status.steps]
     rows += [("problem", problem) for problem in status.problems]
-    name = "" if status.name == state.workstation else f"  {harmless(status.name)}"
-    return [f"{state.workstation}{name}", harmless(status.headline), "", *table(rows)]
+    return [heading(state.workstation, status.name), harmless(status.headline), "", *table(rows)]
 
 
 def _at(moment: datetime) -> str:

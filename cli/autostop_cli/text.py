@@ -28,6 +28,11 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
+def heading(workstation: str, name: str) -> str:
+    """A workstation's id, and its name beside it if it has one."""
+    return workstation if name == workstation else f"{workstation}  {harmless(name)}"
+
+
 def dollars(cost: float) -> str:
     """USD a month."""
     return f"${cost:.2f} a month"

@@ -17,7 +17,7 @@ from autostop.settings import words
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop_cli.account import Account
 from autostop_cli.links import adopted
-from autostop_cli.text import NotAMomentError, harmless, json_text, parse_past, table, written
+from autostop_cli.text import NotAMomentError, harmless, heading, json_text, parse_past, table, written
 
 # A verdict speaks for the time until the next sweep; three may have failed.
 _SPEAKS_FOR: Final = timedelta(minutes=15)
@@ -202,8 +202,7 @@ def _plain(text: str) -> str:
 
 
 def _shown(explanation: Explanation, now: datetime) -> list[str]:
-    name = "" if explanation.name == explanation.workstation else f"  {harmless(explanation.name)}"
-    lines = [f"{explanation.workstation}{name}", harmless(explanation.sentence)]
+    lines = [heading(explanation.workstation, explanation.name), harmless(explanation.sentence)]
     seen = explanation.seen
     if seen is None:
         return lines

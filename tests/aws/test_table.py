@@ -220,30 +220,6 @@ def test_a_damaged_outline_hides_its_workstation_and_no_other(ledger: DynamoLedg
     assert list(ledger.states()) == [OTHER]
 
 
-@pytest.mark.parametrize(("workstation", "kind"), [("states", ID), (ID, "details")], ids=["outline", "details"])
-def test_a_damaged_state_that_is_set_aside_is_in_the_way_of_nothing(
-    ledger: DynamoLedger, workstation: str, kind: str
-) -> None:
-    ledger.save(State(ID, note="damaged"))
-    before = len(items(ledger, ""))
-    put(ledger, workstation, kind, version={"N": "1"}, document={"S": "{"})
-    ledger.set_aside(ID)
-    assert ledger.states() == {}
-    assert ledger.load(ID) == State(ID)
-    ledger.save(State(ID))
-    assert ledger.states() == {ID: Outline(ID, 1)}
-    assert len(items(ledger, "damaged#")) == before == 2
-    assert "{" in [item["document"]["S"] for item in items(ledger, "damaged#")]
-
-
-def test_what_is_not_damaged_is_not_set_aside(ledger: DynamoLedger) -> None:
-    saved = ledger.save(State(ID))
-    ledger.set_aside(ID)
-    ledger.set_aside(OTHER)
-    assert ledger.load(ID) == saved
-    assert items(ledger, "damaged#") == []
-
-
 def test_the_outlines_of_a_thousand_workstations_are_one_page(
     ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from autostop import tags
 from autostop.model import InstanceState, WorkstationId, instance_of
 from autostop.ports import State
 from autostop.sleep.intent import Wanted
-from autostop_cli.repair.recover import Finding, Recovery
+from autostop_cli.repair.recover import Finding, Recovery, set_aside
 from tests.app.autostop_at_work import AtWork, at_work
 from tests.handlers.table import TABLE
 
@@ -219,23 +219,21 @@ def test_a_table_restored_from_a_backup_of_yesterday_is_brought_up_to_date(lab: 
     wake(lab, workstation, "tuesday")
 
 
-def test_a_damaged_item_is_kept_aside_and_written_anew(lab: AtWork) -> None:
+@pytest.mark.parametrize("damaged", ["outline", "details"])
+def test_a_damaged_item_is_kept_aside_and_written_anew(lab: AtWork, damaged: str) -> None:
     workstation = worked(lab)
     lab.asleep(workstation)
-    item = {
-        "workstation": {"S": "states"},
-        "kind": {"S": workstation},
-        "version": {"N": "7"},
-        "document": {"S": "{half"},
-    }
-    lab.ledger.client.put_item(TableName=TABLE, Item=item)  # type: ignore[arg-type]  # a plain dict
+    first, second = ("states", workstation) if damaged == "outline" else (workstation, "details")
+    item = {"workstation": {"S": first}, "kind": {"S": second}, "version": {"N": "7"}, "document": {"S": "{half"}}
+    lab.ledger.client.put_item(TableName=TABLE, Item=item)
 
     finding = look(lab, workstation)
     assert finding.damaged
     recovery(lab).mend(finding)
+    set_aside(lab.ledger, workstation)
 
     aside = [item["document"]["S"] for (_, kind), item in lab.table.items.items() if kind.startswith("damaged#")]
-    # And what else there was of it.
+    # And what else there was of it; what is sound stays.
     assert len(aside) == 2
     assert "{half" in aside
     wake(lab, workstation, "monday")

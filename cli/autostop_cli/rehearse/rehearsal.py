@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from autostop import tags
-from autostop.cost import HOURS_A_MONTH, snapshot_cost, volume_cost
+from autostop.cost import snapshot_cost, volume_cost
 from autostop.model import (
     AttachmentState,
     Instance,
@@ -120,7 +120,8 @@ def cost_an_hour(volumes: Sequence[Volume]) -> float:
         volume_cost(each.type, each.size_gib, each.iops, each.throughput) + 2 * snapshot_cost(each.size_gib)
         for each in volumes
     )
-    return month / HOURS_A_MONTH
+    hours_a_month = 730
+    return month / hours_a_month
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from autostop_cli.repair.leftovers import delete_leftovers, find_leftovers, show
 from autostop_cli.repair.rebuild import Rebuild
 from autostop_cli.repair.rebuild_plan import RebuildPlan
 from autostop_cli.repair.recover import Finding, Recovery
-from autostop_cli.text import harmless, table
+from autostop_cli.text import harmless, heading, table
 
 _DRY = "Nothing was changed. Run it at a terminal to be asked, or give --yes."
 
@@ -43,7 +43,7 @@ def recover_all(
     Raises click.ClickException at the end if anything could not be read or mended, TransientError, DeniedError.
     """
     recovery, findings, failed = _recovery(account), [], []
-    for instance in sorted(account.instances.tagged(), key=lambda each: (each.name, each.id)):
+    for instance in account.workstations():
         try:
             findings.append(recovery.look(instance))
         except (TransientError, DeniedError) as error:
@@ -98,10 +98,10 @@ def _write(account: Account, lost: Sequence[Finding], failed: list[str]) -> None
 
 
 def _shown(finding: Finding) -> list[str]:
-    name = "" if finding.name == finding.workstation else f"  {harmless(finding.name)}"
+    title = heading(finding.workstation, finding.name)
     if finding.lost is None:
-        return [f"{finding.workstation}{name}", "  all is well: the table and the tags agree"]
-    lines = [f"{finding.workstation}{name}", f"  {harmless(finding.lost)}"]
+        return [title, "  all is well: the table and the tags agree"]
+    lines = [title, f"  {harmless(finding.lost)}"]
     new = finding.new
     if finding.damaged:
         lines.append("  the damaged item is kept in the table, under the kind `damaged#…`, for a person to read")

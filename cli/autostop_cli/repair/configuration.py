@@ -4,9 +4,10 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from autostop import tags
+from autostop.aws.codec import from_plain
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.model import Snapshot, WorkstationId
 from autostop.sleep.configuration import LaunchFacts, LaunchRecord
@@ -14,8 +15,10 @@ from autostop.sleep.configuration import LaunchFacts, LaunchRecord
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
-Kind = TypeVar("Kind")
 _PIECE_KEY: Final = re.compile(rf"{re.escape(tags.INSTANCE_PIECE)}(\d{{1,2}})-of-(\d{{1,2}})", re.ASCII)
+
+# The names in the tags that are not those of the fields.
+_FIELDS: Final = {"groups": "security_groups", "boot": "boot_mode", "ebs-optimized": "ebs_optimized"}
 
 # What RunInstances takes as GetLaunchTemplateData gives it. Not what is decided here (image, disks, tags), nor what a
 # type may refuse although it is only its default (processor options).
@@ -60,8 +63,12 @@ def read(root_device: str, carried: Mapping[str, str]) -> LaunchRecord | None:
     if counts != {len(found)} or sorted(pieces) != list(range(1, len(found) + 1)):
         return None
     try:
-        return _record(root_device, json.loads("".join(pieces[number] for number in sorted(pieces))))
-    except (KeyError, TypeError, ValueError, RecursionError):
+        data = json.loads("".join(pieces[number] for number in sorted(pieces)))
+        facts = {_FIELDS.get(name, name): value for name, value in data.items()}
+        record = {"root_device": root_device, "facts": facts}
+        record |= {"tags": data.get("tags", {}), "left_out": data.get("left-out", 0)}
+        return from_plain(LaunchRecord, record)
+    except (AttributeError, ValueError, RecursionError):
         return None
 
 
@@ -115,34 +122,3 @@ def _interfaces(shapes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         # With several interfaces RunInstances gives no public address.
         kept = [{name: shape[name] for name in shape if name != "AssociatePublicIpAddress"} for shape in kept]
     return kept
-
-
-def _record(root_device: str, data: Any) -> LaunchRecord:
-    """Raises KeyError, TypeError or ValueError when it is not what the layer writes."""
-    if not isinstance(data, dict):
-        raise TypeError
-    facts = LaunchFacts(
-        type=_typed(data["type"], str),
-        subnet=_typed(data.get("subnet", ""), str),
-        security_groups=tuple(_typed(group, str) for group in _typed(data.get("groups", []), list)),
-        profile=_typed(data.get("profile", ""), str),
-        key=_typed(data.get("key", ""), str),
-        architecture=_typed(data.get("architecture", ""), str),
-        boot_mode=_typed(data.get("boot", ""), str),
-        ena=_typed(data.get("ena", False), bool),
-        ebs_optimized=_typed(data.get("ebs-optimized", False), bool),
-        monitoring=_typed(data.get("monitoring", False), bool),
-        metadata=_texts(data.get("metadata", {})),
-    )
-    return LaunchRecord(root_device, facts, _texts(data.get("tags", {})), _typed(data.get("left-out", 0), int))
-
-
-def _texts(value: Any) -> dict[str, str]:
-    return {key: _typed(text, str) for key, text in _typed(value, dict).items()}
-
-
-def _typed(value: Any, kind: type[Kind]) -> Kind:
-    # Exactly: a bool is an int to isinstance.
-    if type(value) is not kind:
-        raise TypeError
-    return value

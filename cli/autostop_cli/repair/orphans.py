@@ -17,6 +17,7 @@ from autostop.sleep.manifest import Manifest
 
 # The latest complete set, and the one before: no start has shown yet that the latest is good.
 _KEPT_CYCLES = 2
+_FAILED = "EBS failed it; it holds nothing"
 
 
 class Kind(StrEnum):
@@ -62,12 +63,13 @@ def find_orphans(seen: Observation, standing: Standing, images: Mapping[str, str
         found = [*_volumes(seen, standing), *_snapshots(seen, standing)]
     else:
         return []
-    return [*found, *(_image(seen, image, name) for image, name in images.items())]
+    why = "left by a recovery. Its snapshots are not touched"
+    return [*found, *(Orphan(Kind.IMAGE, id_, seen.workstation, 0.0, f"{name}: {why}") for id_, name in images.items())]
 
 
 def _volumes_of_gone(seen: Observation) -> Iterator[Orphan]:
     for volume in _loose_volumes(seen):
-        yield _failed(volume, seen) or _volume(
+        yield _failed(volume, seen) or _orphan(
             volume, seen, "its workstation is gone. It may hold what is in no snapshot", precious=True
         )
 
@@ -76,19 +78,19 @@ def _snapshots_of_gone(seen: Observation) -> Iterator[Orphan]:
     manifest = _last_whole_set(seen)
     for snapshot in _own_snapshots(seen):
         if snapshot.state is SnapshotState.ERROR:
-            yield _failed_snapshot(snapshot, seen)
+            yield _orphan(snapshot, seen, _FAILED)
         elif manifest is None:
             why = "its workstation is gone, and no set of all its disks is whole: it may be the only copy"
-            yield _snapshot(snapshot, seen, why, precious=True)
+            yield _orphan(snapshot, seen, why, precious=True)
         elif any(record.snapshot == snapshot.id for record in manifest.volumes):
             why = f"its workstation is gone, and this is its last shelving: `autostop recover {seen.workstation}`"
-            yield _snapshot(snapshot, seen, why, precious=True)
+            yield _orphan(snapshot, seen, why, precious=True)
         elif _is_replaced(snapshot, seen, manifest):
             why = f"its workstation is gone, and cycle {manifest.cycle} is later, whole and complete"
-            yield _snapshot(snapshot, seen, why)
+            yield _orphan(snapshot, seen, why)
         else:
             why = f"its workstation is gone, and nothing has shown that cycle {manifest.cycle} starts without it"
-            yield _snapshot(snapshot, seen, why, precious=True)
+            yield _orphan(snapshot, seen, why, precious=True)
 
 
 def _last_whole_set(seen: Observation) -> Manifest | None:
@@ -117,10 +119,10 @@ def _is_replaced(snapshot: Snapshot, seen: Observation, manifest: Manifest) -> b
 def _of_unadopted(seen: Observation) -> Iterator[Orphan]:
     why = f"{seen.workstation} is there and does not carry the tag `autostop = on` any more"
     for volume in _loose_volumes(seen):
-        yield _failed(volume, seen) or _volume(volume, seen, why, precious=True)
+        yield _failed(volume, seen) or _orphan(volume, seen, why, precious=True)
     for snapshot in _own_snapshots(seen):
         failed = snapshot.state is SnapshotState.ERROR
-        yield _failed_snapshot(snapshot, seen) if failed else _snapshot(snapshot, seen, why, precious=True)
+        yield _orphan(snapshot, seen, _FAILED) if failed else _orphan(snapshot, seen, why, precious=True)
 
 
 def _volumes(seen: Observation, standing: Standing) -> Iterator[Orphan]:
@@ -128,7 +130,7 @@ def _volumes(seen: Observation, standing: Standing) -> Iterator[Orphan]:
     for volume in _loose_volumes(seen):
         if volume.state is VolumeState.ERROR:
             if manifest and law.why_not_delete_failed_volume(volume, seen, manifest) is None:
-                yield _volume(volume, seen, f"EBS could not make it from {volume.snapshot}; it holds nothing")
+                yield _orphan(volume, seen, f"EBS could not make it from {volume.snapshot}; it holds nothing")
             continue
         record = manifest.record_of(volume.id) if manifest else None
         if record is not None and manifest and seen.instance and manifest.holds_since(seen.instance):
@@ -136,9 +138,9 @@ def _volumes(seen: Observation, standing: Standing) -> Iterator[Orphan]:
         copied = _copied_from(volume, seen, manifest)
         if copied:
             why = f"a second copy: another one from {copied} is attached in its place, and {copied} is still there"
-            yield _volume(volume, seen, why)
+            yield _orphan(volume, seen, why)
         elif seen.at_device(volume.tags.get(tags.DEVICE, "")) is not None:
-            yield _volume(volume, seen, "another volume is attached in its place. It may hold data", precious=True)
+            yield _orphan(volume, seen, "another volume is attached in its place. It may hold data", precious=True)
 
 
 def _copied_from(volume: Volume, seen: Observation, manifest: Manifest | None) -> str | None:
@@ -156,9 +158,9 @@ def _snapshots(seen: Observation, standing: Standing) -> Iterator[Orphan]:
     manifest = standing.manifest
     for snapshot in _own_snapshots(seen):
         if law.why_not_delete_failed_snapshot(snapshot, seen, manifest) is None:
-            yield _failed_snapshot(snapshot, seen)
+            yield _orphan(snapshot, seen, _FAILED)
         elif standing.ready and manifest and law.why_not_delete_snapshot(snapshot, seen, manifest) is None:
-            yield _snapshot(snapshot, seen, f"replaced by cycle {manifest.cycle}, from which it was seen to start")
+            yield _orphan(snapshot, seen, f"replaced by cycle {manifest.cycle}, from which it was seen to start")
 
 
 def _loose_volumes(seen: Observation) -> Iterator[Volume]:
@@ -178,22 +180,10 @@ def _failed(volume: Volume, seen: Observation) -> Orphan | None:
     """A restore that EBS failed: there is nothing on it, and its snapshot is where it was."""
     if volume.state is not VolumeState.ERROR or volume.snapshot is None:
         return None
-    return _volume(volume, seen, f"EBS could not make it from {volume.snapshot}; it holds nothing")
+    return _orphan(volume, seen, f"EBS could not make it from {volume.snapshot}; it holds nothing")
 
 
-def _volume(volume: Volume, seen: Observation, why: str, *, precious: bool = False) -> Orphan:
-    return Orphan(Kind.VOLUME, volume.id, seen.workstation, cost_now([volume], []), why, precious)
-
-
-def _failed_snapshot(snapshot: Snapshot, seen: Observation) -> Orphan:
-    return _snapshot(snapshot, seen, "EBS failed it; it holds nothing")
-
-
-def _snapshot(snapshot: Snapshot, seen: Observation, why: str, *, precious: bool = False) -> Orphan:
-    return Orphan(Kind.SNAPSHOT, snapshot.id, seen.workstation, cost_now([], [snapshot]), why, precious)
-
-
-def _image(seen: Observation, image: str, name: str) -> Orphan:
-    return Orphan(
-        Kind.IMAGE, image, seen.workstation, 0.0, f"{name}: left by a recovery. Its snapshots are not touched"
-    )
+def _orphan(thing: Volume | Snapshot, seen: Observation, why: str, *, precious: bool = False) -> Orphan:
+    if isinstance(thing, Volume):
+        return Orphan(Kind.VOLUME, thing.id, seen.workstation, cost_now([thing], []), why, precious)
+    return Orphan(Kind.SNAPSHOT, thing.id, seen.workstation, cost_now([], [thing]), why, precious)

@@ -1,10 +1,14 @@
 """Compare what the table knows of a workstation with what its tags say, and write it anew where it is lost."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from autostop import tags
+from autostop.aws.errors import aws_errors
+from autostop.aws.table import DynamoLedger
 from autostop.model import (
     AttachmentState,
     Instance,
@@ -20,7 +24,6 @@ from autostop.ports import (
     Disks,
     Happened,
     Instances,
-    Ledger,
     Queue,
     State,
     TransientError,
@@ -71,7 +74,7 @@ class Recovery:
 
     instances: Instances
     disks: Disks
-    ledger: Ledger
+    ledger: DynamoLedger
     queue: Queue
     clock: Callable[[], datetime]
 
@@ -101,7 +104,7 @@ class Recovery:
         if new is None or new.intent is None:
             raise ValueError("there is nothing to write")
         if finding.damaged:
-            self.ledger.set_aside(finding.workstation)
+            set_aside(self.ledger, finding.workstation)
         try:
             saved = self.ledger.save(new)
         except ConflictError:
@@ -110,6 +113,25 @@ class Recovery:
         if not new.intent.settled:
             self.queue.wake(finding.workstation)
         return saved
+
+
+def set_aside(ledger: DynamoLedger, workstation: WorkstationId) -> None:
+    """Keep what is damaged of a state for a person to read, in the way of nothing. Raises TransientError, DeniedError.
+
+    Its items are copied under other kinds and deleted at once; one that is not damaged stays.
+    """
+    try:
+        ledger.load(workstation)
+    except DamagedError:
+        moves: list[Any] = []
+        for item in filter(None, ledger.items_of(workstation)):
+            digest = hashlib.sha256(repr(sorted(item.items())).encode()).hexdigest()[:16]
+            aside = {**item, "workstation": {"S": workstation}, "kind": {"S": f"damaged#{digest}"}}
+            key = {name: item[name] for name in ("workstation", "kind")}
+            moves += [{"Put": {"TableName": ledger.table, "Item": aside}}]
+            moves += [{"Delete": {"TableName": ledger.table, "Key": key}}]
+        with aws_errors():
+            ledger.client.transact_write_items(TransactItems=moves)
 
 
 def truth_from_tags(seen: Observation, instance: Instance) -> Truth:

@@ -11,7 +11,7 @@ from autostop.model import WorkstationId, instance_of
 from autostop.settings import SETTINGS, InvalidSettingError, Probe, policy_for, words
 from autostop.tags import PREFIX
 from autostop_cli.account import Account
-from autostop_cli.text import harmless, json_text, table, written
+from autostop_cli.text import harmless, heading, json_text, table, written
 from autostop_cli.what_if.replay import AT_WORK_WITHIN, Replay, Stop, as_it_was, replay
 from autostop_cli.why import refuse_unknown
 
@@ -104,9 +104,11 @@ def _bad(text: str) -> click.BadParameter:
 
 
 def _compared(answer: WhatIf, now: datetime) -> list[str]:
-    name = "" if answer.name == answer.workstation else f"  {harmless(answer.name)}"
     setting = ", ".join(f"{key}={value}" for key, value in answer.settings.items())
-    lines = [f"{answer.workstation}{name}", f"From {written(answer.since, now)} to {written(answer.until, now)}"]
+    lines = [
+        heading(answer.workstation, answer.name),
+        f"From {written(answer.since, now)} to {written(answer.until, now)}",
+    ]
     if not answer.was.recorded:
         return [*lines, "unknown: no sweep recorded it running in this time."]
     lines += ["", *_both(answer, setting), "", _verdict(answer, setting)]

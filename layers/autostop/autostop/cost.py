@@ -21,7 +21,6 @@ _PROVISIONED_IOPS: Final = 0.065
 _GP3_IOPS, _GP3_FREE_IOPS = 0.005, 3000
 _GP3_THROUGHPUT, _GP3_FREE_THROUGHPUT = 0.04, 125
 _GIB: Final = 2**30
-HOURS_A_MONTH: Final = 730
 
 
 def volume_cost(type_: str, size_gib: int, iops: int | None, throughput: int | None) -> float:

@@ -250,10 +250,6 @@ class Ledger(Protocol):
         """The state; the empty one of version 0 when nothing is stored. Raises DamagedError if it is damaged."""
         ...
 
-    def set_aside(self, workstation: WorkstationId) -> None:
-        """Keep a damaged state for a person to read, in the way of nothing; no error when it is not damaged."""
-        ...
-
     def states(self) -> Mapping[WorkstationId, Outline]:
         """The outlines of all states, read consistently; one without a state, or with a damaged one, is not in it."""
         ...

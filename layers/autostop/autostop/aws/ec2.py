@@ -50,7 +50,6 @@ class Ec2Instances:
     """The port `Instances` on EC2."""
 
     client: "EC2Client"
-    _stores: dict[str, bool] = field(default_factory=dict)
     _types: dict[str, OtherType] = field(default_factory=dict)
 
     def tagged(self) -> Sequence[Instance]:
@@ -67,30 +66,30 @@ class Ec2Instances:
             ]
         return [instance for instance in found if not instance.is_gone]
 
-    def find(self, instance: InstanceId, *, for_adoption: bool = False) -> Instance | None:
-        """One instance; while it runs, also what decides whether it may be stopped.
-
-        for_adoption: look at that in every state and before it carries the tag; for the owner's own permissions.
-        """
+    def find(self, instance: InstanceId) -> Instance | None:
+        """One instance; while it runs, also what decides whether it may be stopped."""
         with aws_errors(), AlreadySo("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"):
             answer = self.client.describe_instances(InstanceIds=[instance])
             shapes = [shape for reservation in answer["Reservations"] for shape in reservation.get("Instances", [])]
-            return self._in_full(shapes[0], for_adoption=for_adoption) if shapes else None
+            return self._in_full(shapes[0]) if shapes else None
         return None
 
-    def _in_full(self, shape: "InstanceTypeDef", *, for_adoption: bool) -> Instance:
+    def _in_full(self, shape: "InstanceTypeDef") -> Instance:
         instance = replace(_instance(shape), launch=launch_facts(shape))
         if shape.get("InstanceLifecycle") == "spot":
             instance = replace(instance, spot=self._spot_kind(shape.get("SpotInstanceRequestId", "")))
         # Without the tag it is never stopped, and the role may not ask.
         stoppable = instance.state is InstanceState.RUNNING and tags.is_ours(instance.tags)
-        if instance.is_gone or not (stoppable or for_adoption):
-            return instance
-        attribute = self.client.describe_instance_attribute(InstanceId=instance.id, Attribute="disableApiStop")
+        return self.with_what_forbids_a_stop(instance) if stoppable else instance
+
+    def with_what_forbids_a_stop(self, instance: Instance) -> Instance:
+        """With its stop protection, and whether a stop would empty disks of it; the instance is not gone."""
+        with aws_errors():
+            attribute = self.client.describe_instance_attribute(InstanceId=instance.id, Attribute="disableApiStop")
         return replace(
             instance,
             stop_protected=bool(attribute.get("DisableApiStop", {}).get("Value", False)),
-            instance_store=self._has_instance_store(instance.type),
+            instance_store=self.types([instance.type])[0].instance_store,
         )
 
     def _spot_kind(self, request: str) -> SpotKind:
@@ -102,12 +101,6 @@ class Ec2Instances:
                     if each.get("Type") == "persistent":
                         return SpotKind.PERSISTENT
         return SpotKind.ONE_TIME
-
-    def _has_instance_store(self, type_: str) -> bool:
-        if type_ not in self._stores:
-            answer = self.client.describe_instance_types(InstanceTypes=[type_])  # type: ignore[list-item]  # any type
-            self._stores[type_] = any(each.get("InstanceStorageSupported", False) for each in answer["InstanceTypes"])
-        return self._stores[type_]
 
     def checks(self, instance: InstanceId) -> Checks:
         """System and instance checks together; unknown while EC2 does not list them."""

@@ -47,7 +47,7 @@ class DynamoLedger:
 
     def load(self, workstation: WorkstationId) -> State:
         """All its items at one moment: a decision must not rest on what was before the owner's tap."""
-        items = self._items_of(workstation)
+        items = self.items_of(workstation)
         state = _state(*items)
         if state is None and any(items):
             raise DamagedError(
@@ -55,19 +55,6 @@ class DynamoLedger:
                 f"Run `autostop recover {workstation}`."
             )
         return state or State(workstation)
-
-    def set_aside(self, workstation: WorkstationId) -> None:
-        """Copied under other kinds, and deleted, at once."""
-        items = self._items_of(workstation)
-        if _state(*items) is not None:
-            return
-        moves: list[Item] = []
-        for item in filter(None, items):
-            digest = hashlib.sha256(repr(sorted(item.items())).encode()).hexdigest()[:16]
-            moves += [self._in_transaction("Put", Item={**item, **_key(workstation, f"damaged#{digest}")})]
-            moves += [self._in_transaction("Delete", Key={name: item[name] for name in ("workstation", "kind")})]
-        if moves and not self._write_together(moves):
-            raise TransientError(f"{workstation} changed meanwhile, and nothing was written.")
 
     def states(self) -> Mapping[WorkstationId, Outline]:
         """Every page, 1 MB each, which holds a thousand outlines."""
@@ -250,7 +237,7 @@ class DynamoLedger:
             return True
         return False
 
-    def _items_of(self, workstation: WorkstationId) -> list[Item | None]:
+    def items_of(self, workstation: WorkstationId) -> list[Item | None]:
         """Outline, details, and what the version before wrote, as of one moment; None for what is not there."""
         keys = (_key(_STATES, workstation), _key(workstation, _DETAILS), _key(workstation, _OLDER_STATE))
         gets: Any = [self._in_transaction("Get", Key=key) for key in keys]
