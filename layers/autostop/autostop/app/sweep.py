@@ -112,8 +112,10 @@ class Sweeper:
 
     def _judge_all(self, watched: Iterable[Watched], now: datetime) -> list[Watched]:
         """Those that are to be judged, measured and judged."""
-        to_judge = [each for each in watched if each.is_judged]
-        return [_judged(each, now) for each in measure(to_judge, self.metrics, self.asker, now)]
+        measured = measure([each for each in watched if each.is_judged], self.metrics, self.asker, now)
+        measured.reverse()
+        # Each is let go as soon as it is judged: the samples of 10,000 workstations are 40 MB.
+        return [_judged(measured.pop(), now) for _ in range(len(measured))]
 
     def _tell(self, judged: Sequence[Watched]) -> tuple[Mapping[WorkstationId, Watched], Mapping[WorkstationId, str]]:
         """Announce all notices at once; the workstations after it, and of whom the owner could not be told, and why."""
@@ -172,7 +174,7 @@ def _judged(watched: Watched, now: datetime) -> Watched:
             notices.append(unknown_for_long(watched.instance, verdict, unknown_since, now))
             told_unknown = True
     record = replace(_record(watched, verdict, plan, now), unknown_since=unknown_since, told_unknown=told_unknown)
-    # What was measured and what was recorded before have done their part: of 10,000 workstations they are 70 MB.
+    # What was measured and what was recorded before have done their part, and need not be held any longer.
     watched = replace(watched.knowing(processor=(), network=None), before=None)
     return replace(watched, plan=plan, notices=tuple(notices), record=record)
 
