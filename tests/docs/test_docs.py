@@ -111,3 +111,17 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 def test_the_readme_is_read_in_one_go_and_its_pictures_load_at_once() -> None:
     assert len(text_of(ROOT / "README.md").split()) <= 1200
     assert all(picture.stat().st_size < 100_000 for picture in (DOCS / "pictures").iterdir())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_that_a_page_names_is_there(page: Path) -> None:
+    tests = {module: text_of(module) for module in (ROOT / "tests").rglob("test_*.py")}
+
+    named = set(re.findall(r"`(test_\w+\.py)::(\w+)", text_of(page)))
+    there = {
+        (file, name)
+        for file, name in named
+        for module in tests
+        if module.name == file and f"def {name}" in tests[module]
+    }
+    assert named - there == set()
