@@ -14,7 +14,7 @@ from autostop.model import WorkstationId
 from autostop_cli.__main__ import cli
 from autostop_cli.account import Account
 from autostop_cli.stack import Stack
-from autostop_local.world import VirtualClock, World
+from autostop_local.world import Timings, VirtualClock, World
 from tests.app.autostop_at_work import SESSION, AtWork, at_work
 from tests.handlers.table import TABLE
 
@@ -55,7 +55,7 @@ class Desk:
 
     def run(self, *words: str, stdin: str | None = None, environment: Mapping[str, str] | None = None) -> Result:
         """One call of the command; what it prints for errors is in `output` too."""
-        fresh = Account(SESSION, clock=self.clock, sleep=self.lab.sleep)
+        fresh = Account(SESSION, clock=self.clock, sleep=self.account.sleep)
         return CliRunner().invoke(cli, words, input=stdin, env=environment, obj=fresh, catch_exceptions=False)
 
     def launch(self, **parameters: Any) -> WorkstationId:
@@ -87,7 +87,7 @@ class Desk:
 @contextmanager
 def desk(root: Path, *, begins: datetime = START, **parameters: str) -> Generator[Desk]:
     """A new account; parameters: of the stack."""
-    with at_work(root, begins=begins) as lab:
+    with at_work(root, begins=begins, snapshot=Timings().snapshot) as lab:
         SESSION.client("cloudformation").create_stack(
             StackName="autostop",
             TemplateBody=json.dumps(_TEMPLATE),
