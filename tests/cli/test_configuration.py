@@ -61,6 +61,22 @@ def test_it_reads_as_json() -> None:
     }  # fmt: skip
 
 
+def test_what_earlier_versions_wrote_is_read() -> None:
+    carried = {
+        "autostop:instance-1-of-2": '{"type":"t3.micro","groups":["sg-1"],"boot":"uefi","ebs-optimized":true,"meta',
+        "autostop:instance-2-of-2": 'data":{"HttpTokens":"required"},"tags":{"Name":"my\\u0020lab"},"left-out":2}',
+    }
+
+    facts = LaunchFacts(
+        "t3.micro",
+        security_groups=("sg-1",),
+        boot_mode="uefi",
+        ebs_optimized=True,
+        metadata={"HttpTokens": "required"},
+    )
+    assert read("/dev/sda1", carried) == LaunchRecord("/dev/sda1", facts, {"Name": "my lab"}, 2)
+
+
 LONG = launch_tags(LaunchRecord("/dev/sda1", FACTS, {"Name": "x" * 600}))
 FIRST, SECOND, THIRD, *_ = LONG
 # fmt: off
