@@ -221,13 +221,6 @@ def test_an_answer_that_is_none_is_told(
     assert words in reason(ask(serve(reply).port, certificate))
 
 
-def test_terminals_that_fail_make_it_unread(serve: Callable[..., FalseServer], certificate: Certificate) -> None:
-    def reply(connection: ssl.SSLSocket, request: bytes) -> None:
-        answering([], [], status=503 if b"terminals" in request else 200)(connection, request)
-
-    assert "HTTP 503" in reason(ask(serve(reply).port, certificate))
-
-
 def test_a_server_without_terminals_has_none(serve: Callable[..., FalseServer], certificate: Certificate) -> None:
     def reply(connection: ssl.SSLSocket, request: bytes) -> None:
         answering([], b"<html>", status=404 if b"terminals" in request else 200)(connection, request)
@@ -292,7 +285,7 @@ def test_of_many_notebooks_those_used_last_are_asked_for(
     assert [int(age) for age in asked if age] == list(range(8))
 
 
-@pytest.mark.parametrize("what", ["status", "sessions", "contents"])
+@pytest.mark.parametrize("what", ["terminals", "status", "sessions", "contents"])
 def test_what_else_fails_makes_it_unread(
     serve: Callable[..., FalseServer], certificate: Certificate, what: str
 ) -> None:

@@ -130,16 +130,6 @@ def test_what_was_never_adopted_is_refused_with_what_to_do(at: Desk) -> None:
     assert changes(at) == []
 
 
-def test_a_volume_that_nobody_adopted_is_refused(at: Desk) -> None:
-    lab = workstation(at)
-    volume = at.volume_at(lab, "/dev/sdf")
-    del at.world.cloud.volumes[volume].tags[tags.AUTOSTOP]
-    result = at.run("rehearse", lab, "--yes", "--stop")
-    assert result.exit_code == 1
-    assert f"{volume} at /dev/sdf is not adopted" in result.output
-    assert changes(at) == []
-
-
 def test_what_is_under_way_is_refused(at: Desk) -> None:
     lab = workstation(at)
     at.account.owner.stop(lab, "the test")

@@ -188,13 +188,7 @@ def test_the_controller_neither_sees_what_it_makes_nor_comes_between(lab: AtWork
     assert stage.is_as_before()
 
 
-def test_without_a_controller_it_starts_the_instance_itself(lab: AtWork) -> None:
-    stage = staged(lab, controlled=False)
-    assert stage.rehearse().passed
-    assert stage.is_as_before()
-
-
-def test_lists_that_lag_are_waited_for(lab: AtWork) -> None:
+def test_without_a_controller_it_starts_the_instance_itself_and_waits_for_lists_that_lag(lab: AtWork) -> None:
     stage = staged(lab, controlled=False)
     lab.world.lag = lambda: timedelta(seconds=50)
     report = stage.rehearse()

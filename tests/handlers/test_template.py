@@ -55,28 +55,17 @@ def statements_with(prefix: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_has_its_own_log_group_with_an_end(name: str) -> None:
-    group = FUNCTIONS[name]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
-
-    others = [
-        other["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] for key, other in FUNCTIONS.items() if key != name
-    ]
-    assert group not in others
-    assert TEMPLATE.resources[group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_has_its_own_role_a_time_limit_and_a_memory_limit(name: str) -> None:
+def test_a_function_has_its_own_role_its_own_log_with_an_end_its_limits_and_needs_no_build(name: str) -> None:
     properties = FUNCTIONS[name]["Properties"]
+    groups = [each["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] for each in FUNCTIONS.values()]
+    group = properties["LoggingConfig"]["LogGroup"]["Ref"]
 
+    assert groups.count(group) == 1
+    assert TEMPLATE.resources[group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert properties["Role"] == {"Fn::GetAtt": [name.replace("Function", "Role"), "Arn"]}
     assert properties["Timeout"] <= 120
     assert properties["MemorySize"] <= 512
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_has_a_handler_and_needs_no_build(name: str) -> None:
-    assert (Path(PATH.parent) / FUNCTIONS[name]["Properties"]["CodeUri"] / "app.py").is_file()
+    assert (Path(PATH.parent) / properties["CodeUri"] / "app.py").is_file()
     assert FUNCTIONS[name]["Metadata"] == {"SkipBuild": True}
 
 

@@ -361,23 +361,23 @@ def test_servers_that_misbehave_are_told_apart_in_one_deadline(
     assert {entry["port"]: entry["status"] for entry in entries} == expected
 
 
-@pytest.mark.parametrize(
-    ("kernels", "terminals", "status"),
-    [
-        row("not JSON", b"not json", [], "bad"),
-        row("not a list", {"message": "hello"}, [], "bad"),
-        row("a kernel without a state", [IDLE, {}], [], "bad"),
-        row("a terminal without a time", [IDLE], [{"name": "1"}], "bad"),
-        row("more than a megabyte", b"[]" + b" " * 1_000_000, [], "bad"),
-        row("a good one", [BUSY], [TERMINAL], "ok"),
-    ],
-)
-def test_an_answer_that_is_not_understood_is_bad(
-    serve: Callable[..., FalseServer], tmp_path: Path, kernels: object, terminals: object, status: str
-) -> None:
-    server = serve(answering(kernels, terminals))
+def cut_short(connection: socket.socket, _: bytes) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[]")
 
-    entries, _ = _asked([server.port], tmp_path)
+
+@pytest.mark.parametrize(("reply", "status"), [
+    row("not JSON", answering(b"not json", []), "bad"),
+    row("not a list", answering({"message": "hello"}, []), "bad"),
+    row("a kernel without a state", answering([IDLE, {}], []), "bad"),
+    row("a terminal without a time", answering([IDLE], [{"name": "1"}]), "bad"),
+    row("more than a megabyte", answering(b"[]" + b" " * 1_000_000, []), "bad"),
+    row("it ends early", cut_short, "bad"),
+    row("a good one", answering([BUSY], [TERMINAL]), "ok"),
+])  # fmt: skip
+def test_an_answer_that_is_not_understood_is_bad(
+    serve: Callable[..., FalseServer], tmp_path: Path, reply: Callable[..., None], status: str
+) -> None:
+    entries, _ = _asked([serve(reply).port], tmp_path)
 
     assert [entry["status"] for entry in entries] == [status]
 
@@ -394,15 +394,6 @@ def test_an_endless_answer_is_cut(serve: Callable[..., FalseServer], tmp_path: P
 
     assert [entry["status"] for entry in entries] == ["bad"]
     assert time.monotonic() - began < 2
-
-
-def test_an_answer_that_ends_early_is_bad(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
-    def cut(connection: socket.socket, _: bytes) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[]")
-
-    entries, _ = _asked([serve(cut).port], tmp_path)
-
-    assert [entry["status"] for entry in entries] == ["bad"]
 
 
 def test_a_server_without_terminals_has_none(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
@@ -494,25 +485,16 @@ def test_it_is_written_for_python_3_8() -> None:
     ast.parse(SOURCE, feature_version=(3, 8))
 
 
-def test_it_answers_in_time_even_when_looking_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    script = SOURCE.replace(b"    tasks, homes = _tasks()\n", b"    time.sleep(300)\n    tasks, homes = _tasks()\n")
+@pytest.mark.parametrize(("line", "error"), [("time.sleep(300)", "deadline"), ("raise KeyError", "failed")])
+def test_it_answers_in_time_even_when_looking_hangs_or_fails(line: str, error: str) -> None:
+    script = SOURCE.replace(b"    tasks, homes = _tasks()\n", f"    {line}\n    tasks, homes = _tasks()\n".encode())
     assert script != SOURCE
     assert probe.DEADLINE_SECONDS < 5
 
     ended = subprocess.run([sys.executable, "-"], input=script, capture_output=True, check=True, timeout=60)
 
     said = json.loads(ended.stdout)
-    assert (said["servers"], said["machine"], said["errors"]) == ([], None, ["deadline"])
-    assert isinstance(read(ended.stdout.decode()), Unknown)
-
-
-def test_it_says_so_when_it_fails() -> None:
-    script = SOURCE.replace(b"    tasks, homes = _tasks()\n", b"    raise KeyError\n")
-    assert script != SOURCE
-
-    ended = subprocess.run([sys.executable, "-"], input=script, capture_output=True, check=True, timeout=60)
-
-    assert json.loads(ended.stdout)["errors"] == ["failed"]
+    assert (said["servers"], said["machine"], said["errors"]) == ([], None, [error])
     assert isinstance(read(ended.stdout.decode()), Unknown)
 
 
@@ -581,33 +563,19 @@ def test_kernels_that_a_browser_touched_together_are_told(kernels: list[tuple[in
     assert probe.summarise(models, [], STATUS)["together"] == together
 
 
-@pytest.mark.parametrize(("kernels", "terminals"), [
-    (None, []),
-    ({}, []),
-    ([], {"message": "no"}),
-    ([None], []),
-    ([[]], []),
-    ([IDLE | {"execution_state": None}], []),
-    ([IDLE | {"execution_state": ""}], []),
-    ([IDLE | {"execution_state": True}], []),
-    ([IDLE | {"last_activity": None}], []),
-    ([IDLE | {"last_activity": 1.0}], []),
-    ([IDLE | {"last_activity": "now"}], []),
-    ([IDLE | {"last_activity": "2026-11-23T09:00:00"}], []),
-    ([IDLE | {"connections": None}], []),
-    ([IDLE | {"connections": True}], []),
-    ([IDLE | {"connections": -1}], []),
-    ([], [{}]),
-])  # fmt: skip
-def test_a_shape_that_is_not_known_is_refused(kernels: list[Any], terminals: list[Any]) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - the type is all that is promised
-        probe.summarise(kernels, terminals, STATUS)
+@pytest.mark.parametrize("wrong", [
+    {"kernels": None}, {"kernels": {}}, {"kernels": [None]}, {"kernels": [[]]},
+    *({"kernels": [IDLE | {"execution_state": state}]} for state in (None, "", True)),
+    *({"kernels": [IDLE | {"last_activity": at}]} for at in (None, 1.0, "now", "2026-11-23T09:00:00")),
+    *({"kernels": [IDLE | {"connections": count}]} for count in (None, True, -1)),
+    {"terminals": {"message": "no"}}, {"terminals": [{}]},
+    {"server": []}, {"server": "ok"}, {"server": {}}, {"server": {"last_activity": 1}},
+], ids=str)  # fmt: skip
+def test_a_shape_that_is_not_known_is_refused(wrong: dict[str, Any]) -> None:
+    said: dict[str, Any] = {"kernels": [], "terminals": [], "server": STATUS} | wrong
 
-
-@pytest.mark.parametrize("server", [[], "ok", {}, {"last_activity": 1}], ids=str)
-def test_a_status_that_is_not_known_is_refused(server: object) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the type is all that is promised
-        probe.summarise([], [], server)
+        probe.summarise(said["kernels"], said["terminals"], said["server"])
 
 
 SUMS = ("busy", "idle", "starting", "other", "terminals", "connections")

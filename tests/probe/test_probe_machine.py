@@ -186,10 +186,13 @@ def test_a_job_in_the_background_is_one_and_a_stopped_one_is_none(terminal: Term
 
 @pytest.mark.parametrize(("line", "name"), [
     ("top", "top"), ("tail -f /dev/null", "tail"), ("watch -n 600 sleep 500", "sleep"), ("python3", "python3"),
-    ("python3 -q -X utf8", "python3"),
+    ("python3 -q -X utf8", "python3"), ("python3 {glances}", "python3"), ("python3 {log}", "less"),
 ])  # fmt: skip
-def test_what_only_shows_or_waits_is_no_job(terminal: Terminal, line: str, name: str) -> None:
-    terminal.runs(line, name)
+def test_what_only_shows_or_waits_is_no_job(terminal: Terminal, tmp_path: Path, line: str, name: str) -> None:
+    glances = script(tmp_path / "glances", "import time; time.sleep(300)")
+    pager = str(program(tmp_path / "less"))
+    log = script(tmp_path / "log.py", f"import subprocess; subprocess.run([{pager!r}, '300'])")
+    terminal.runs(line.format(glances=glances, log=log), name)
 
     assert survey(terminal.pid)["jobs"] == 0
 
@@ -205,27 +208,12 @@ def test_what_is_called_a_viewer_an_editor_a_wrapper_or_a_shell_is_no_job(
     assert survey(terminal.pid)["jobs"] == 0
 
 
-def test_a_viewer_that_python_runs_is_no_job(terminal: Terminal, tmp_path: Path) -> None:
-    glances = script(tmp_path / "glances", "import time; time.sleep(300)")
-    terminal.runs(f"python3 {glances}", "python3")
-
-    assert survey(terminal.pid)["jobs"] == 0
-
-
 @pytest.mark.parametrize("line", ["python3 {}", "python3 -u < {}", "python3 -c 'import time; time.sleep(300)'"])
 def test_python_at_work_is_a_job(terminal: Terminal, tmp_path: Path, line: str) -> None:
     train = script(tmp_path / "train.py", "import time; time.sleep(300)")
     terminal.runs(line.format(train), "python3")
 
     assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, "python3")
-
-
-def test_what_waits_for_its_pager_is_no_job(terminal: Terminal, tmp_path: Path) -> None:
-    pager = program(tmp_path / "less")
-    log = script(tmp_path / "log.py", f"import subprocess; subprocess.run([{str(pager)!r}, '300'])")
-    terminal.runs(f"python3 {log}", "less")
-
-    assert survey(terminal.pid)["jobs"] == 0
 
 
 @pytest.mark.parametrize(
