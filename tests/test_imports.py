@@ -55,15 +55,12 @@ def test_the_probe_imports_only_the_standard_library() -> None:
     assert foreign((PACKAGE / "probe" / "probe.py").read_text(encoding="utf-8"), own=None) == []
 
 
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        row("a package", "import boto3", ["boto3"]),
-        row("inside a function", "def f():\n    from botocore.client import Config", ["botocore.client"]),
-        row("a name that only begins alike", "from autostop_cli import text", ["autostop_cli"]),
-        row("an outer layer, by dots", "from ..aws import ec2", ["..aws"]),
-        row("what is allowed", "import os.path, autostop.sleep.law", []),
-    ],
-)
+@pytest.mark.parametrize(("source", "expected"), [
+    row("a package", "import boto3", ["boto3"]),
+    row("inside a function", "def f():\n    from botocore.client import Config", ["botocore.client"]),
+    row("a name that only begins alike", "from autostop_cli import text", ["autostop_cli"]),
+    row("an outer layer, by dots", "from ..aws import ec2", ["..aws"]),
+    row("what is allowed", "import os.path, autostop.sleep.law", []),
+])  # fmt: skip
 def test_a_foreign_import_is_seen(source: str, expected: list[str]) -> None:
     assert foreign(source, own="autostop") == expected

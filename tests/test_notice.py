@@ -60,16 +60,13 @@ def test_the_longest_message_stays_a_message_for_ntfy() -> None:
     assert message.text.endswith(URL)
 
 
-@pytest.mark.parametrize(
-    ("notice", "later", "late"),
-    [
-        row("just before the stop", SOON, 10 * MINUTE - timedelta(seconds=1), False),
-        row("at the stop", SOON, 10 * MINUTE, True),
-        row("hours later", SOON, 600 * MINUTE, True),
-        row("a clock that is behind", SOON, -MINUTE, False),
-        row("a notice of no stop", UNKNOWN, 600 * MINUTE, False),
-    ],
-)
+@pytest.mark.parametrize(("notice", "later", "late"), [
+    row("just before the stop", SOON, 10 * MINUTE - timedelta(seconds=1), False),
+    row("at the stop", SOON, 10 * MINUTE, True),
+    row("hours later", SOON, 600 * MINUTE, True),
+    row("a clock that is behind", SOON, -MINUTE, False),
+    row("a notice of no stop", UNKNOWN, 600 * MINUTE, False),
+])  # fmt: skip
 def test_a_warning_is_late_once_its_stop_was_due(notice: Notice, later: timedelta, *, late: bool) -> None:
     assert notice.is_late(NOW + later) is late
 

@@ -203,18 +203,15 @@ def test_no_server_holds_us_longer_than_the_limit(serve: Callable[..., FalseServ
     assert all("did not answer in time" in text for text in reasons)
 
 
-@pytest.mark.parametrize(
-    ("reply", "words"),
-    [
-        row("server error", answering([], [], status=500), "answered with HTTP 500: look at its log"),
-        row("redirect", answering([], [], status=302), "answered with HTTP 302: look at its log"),
-        row("unknown shape", answering([None], []), "gave an answer of an unknown kind"),
-        row("not JSON", answering(b"<html>", []), "gave an answer of an unknown kind"),
-        row("nested", answering(b"[" * 900_000, []), "gave an answer of an unknown kind"),
-        row("more than a megabyte", answering(b"[]" + b" " * 1_000_000, []), "gave an answer of an unknown kind"),
-        row("hangs up", lambda *_: None, "refuses or drops the connection"),
-    ],
-)
+@pytest.mark.parametrize(("reply", "words"), [
+    row("server error", answering([], [], status=500), "answered with HTTP 500: look at its log"),
+    row("redirect", answering([], [], status=302), "answered with HTTP 302: look at its log"),
+    row("unknown shape", answering([None], []), "gave an answer of an unknown kind"),
+    row("not JSON", answering(b"<html>", []), "gave an answer of an unknown kind"),
+    row("nested", answering(b"[" * 900_000, []), "gave an answer of an unknown kind"),
+    row("more than a megabyte", answering(b"[]" + b" " * 1_000_000, []), "gave an answer of an unknown kind"),
+    row("hangs up", lambda *_: None, "refuses or drops the connection"),
+])  # fmt: skip
 def test_an_answer_that_is_none_is_told(
     serve: Callable[..., FalseServer], certificate: Certificate, reply: Callable[..., None], words: str
 ) -> None:

@@ -49,17 +49,14 @@ def test_what_it_makes_is_never_taken_for_a_cycle_or_for_the_workstations_own() 
     assert {tags.WORKSTATION, tags.CYCLE, tags.DEVICE}.isdisjoint(scratch().tags)
 
 
-@pytest.mark.parametrize(
-    ("carried", "expected"),
-    [
-        row("made by one", REHEARSAL.set_tags(), True),
-        row("without the tag that lets Autostop touch it", {tags.REHEARSAL: REHEARSAL.name}, False),
-        row("of nobody", {tags.AUTOSTOP: tags.ON}, False),
-        row("of another workstation", {tags.AUTOSTOP: tags.ON, tags.REHEARSAL: "i-0abcd/2026"}, False),
-        row("of a cycle too", {**REHEARSAL.set_tags(), tags.CYCLE: "3"}, False),
-        row("of a workstation too", {**REHEARSAL.set_tags(), tags.WORKSTATION: build.ID}, False),
-    ],
-)
+@pytest.mark.parametrize(("carried", "expected"), [
+    row("made by one", REHEARSAL.set_tags(), True),
+    row("without the tag that lets Autostop touch it", {tags.REHEARSAL: REHEARSAL.name}, False),
+    row("of nobody", {tags.AUTOSTOP: tags.ON}, False),
+    row("of another workstation", {tags.AUTOSTOP: tags.ON, tags.REHEARSAL: "i-0abcd/2026"}, False),
+    row("of a cycle too", {**REHEARSAL.set_tags(), tags.CYCLE: "3"}, False),
+    row("of a workstation too", {**REHEARSAL.set_tags(), tags.WORKSTATION: build.ID}, False),
+])  # fmt: skip
 def test_only_what_a_rehearsal_made_is_its_own(carried: dict[str, str], expected: bool) -> None:
     assert is_of(build.volume(tags=carried), build.ID) is expected
     assert REHEARSAL.made(build.snapshot(tags=carried)) is expected
@@ -111,17 +108,13 @@ def test_an_instance_that_is_not_shelved_is_not_rehearsed(instance: dict[str, An
     assert words in refusal
 
 
-@pytest.mark.parametrize(
-    ("volumes", "words"),
-    [
-        ([], "asleep"),
-        ([build.volume(), build.volume(build.DATA, multi_attach=True)], "several instances"),
-        ([build.volume(), build.volume(build.DATA, tags={})], "is not adopted"),
-        ([build.volume(), build.volume(build.DATA, attachment=AttachmentState.DETACHING)], "is detaching"),
-        ([build.volume(), build.detached(build.volume(build.DATA))], "is not attached"),
-    ],
-    ids=["none", "multi-attach", "not adopted", "detaching", "detached"],
-)
+@pytest.mark.parametrize(("volumes", "words"), [
+    ([], "asleep"),
+    ([build.volume(), build.volume(build.DATA, multi_attach=True)], "several instances"),
+    ([build.volume(), build.volume(build.DATA, tags={})], "is not adopted"),
+    ([build.volume(), build.volume(build.DATA, attachment=AttachmentState.DETACHING)], "is detaching"),
+    ([build.volume(), build.detached(build.volume(build.DATA))], "is not attached"),
+], ids=["none", "multi-attach", "not adopted", "detaching", "detached"])  # fmt: skip
 def test_volumes_that_are_not_shelved_are_not_rehearsed(volumes: list[Volume], words: str) -> None:
     [refusal] = refusals(volumes=volumes)
     assert words in refusal
@@ -164,18 +157,15 @@ def rehearsed(**other: Any) -> Rehearsed:
     return Rehearsed(**{"record": build.record(build.DATA), "settings": settings, **took, **other})
 
 
-@pytest.mark.parametrize(
-    ("device", "passed"),
-    [
-        row("content not looked at", {}, True),
-        row("same content", {"content": Content(0)}, True),
-        row("content not compared", {"content": Content(None, "not allowed")}, True),
-        row("other content", {"content": Content(1)}, False),
-        row("failed", {"failure": "EBS failed it"}, False),
-        row("nothing compared", {"settings": ()}, False),
-        row("another setting", {"settings": compare(build.record(build.DATA), scratch(size_gib=9))}, False),
-    ],
-)
+@pytest.mark.parametrize(("device", "passed"), [
+    row("content not looked at", {}, True),
+    row("same content", {"content": Content(0)}, True),
+    row("content not compared", {"content": Content(None, "not allowed")}, True),
+    row("other content", {"content": Content(1)}, False),
+    row("failed", {"failure": "EBS failed it"}, False),
+    row("nothing compared", {"settings": ()}, False),
+    row("another setting", {"settings": compare(build.record(build.DATA), scratch(size_gib=9))}, False),
+])  # fmt: skip
 def test_it_passes_only_when_all_that_was_compared_is_equal(device: dict[str, Any], passed: bool) -> None:
     assert Report((rehearsed(), rehearsed(**device))).passed is passed
 

@@ -163,16 +163,13 @@ def test_a_browser_that_reconnects_again_and_again_is_no_person() -> None:
     assert history_of(*wakes(RECONNECTS_BELIEVED + 1)).only_reconnected
 
 
-@pytest.mark.parametrize(
-    "sign",
-    [
-        row("a key was pressed", {"typed_at": BEGIN + minutes(38)}),
-        row("a file was saved in an editor", {"edited_at": BEGIN + minutes(38)}),
-        row("a notebook was saved", {"kernels": {"saved_at": BEGIN + minutes(38)}}),
-        row("something computed", {"cpu": 200.0}),
-        row("one kernel was used apart from the others", {"kernels": {"together": False}}),
-    ],
-)
+@pytest.mark.parametrize("sign", [
+    row("a key was pressed", {"typed_at": BEGIN + minutes(38)}),
+    row("a file was saved in an editor", {"edited_at": BEGIN + minutes(38)}),
+    row("a notebook was saved", {"kernels": {"saved_at": BEGIN + minutes(38)}}),
+    row("something computed", {"cpu": 200.0}),
+    row("one kernel was used apart from the others", {"kernels": {"together": False}}),
+])  # fmt: skip
 def test_any_other_sign_shows_that_a_person_may_be_behind_it(sign: dict[str, Any]) -> None:
     assert history_of(*wakes(3)).only_reconnected
     assert not history_of(*wakes(3), reconnected(40, **sign)).only_reconnected

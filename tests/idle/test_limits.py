@@ -63,17 +63,14 @@ def test_a_promise_brings_no_evening_back_that_was_let_go_before_it_was_made() -
     assert at(next_limit(EVENING, began, utc("2026-01-06T12:00"), now, made)) == utc("2026-01-06T12:00")
 
 
-@pytest.mark.parametrize(
-    ("kept_until", "now", "expected"),
-    [
-        row("ahead", None, "05T08:00", "05T16:00"),
-        row("due", None, "05T16:30", "05T16:00"),
-        row("never forgotten", None, "09T16:30", "05T16:00"),
-        row("put off", "05T17:00", "05T15:00", "05T17:00"),
-        row("put off and due", "05T17:00", "05T18:00", "05T17:00"),
-        row("a promise that ends before it", "05T12:00", "05T13:00", "05T16:00"),
-    ],
-)
+@pytest.mark.parametrize(("kept_until", "now", "expected"), [
+    row("ahead", None, "05T08:00", "05T16:00"),
+    row("due", None, "05T16:30", "05T16:00"),
+    row("never forgotten", None, "09T16:30", "05T16:00"),
+    row("put off", "05T17:00", "05T15:00", "05T17:00"),
+    row("put off and due", "05T17:00", "05T18:00", "05T17:00"),
+    row("a promise that ends before it", "05T12:00", "05T13:00", "05T16:00"),
+])  # fmt: skip
 def test_max_run(kept_until: str | None, now: str, expected: str) -> None:
     kept = utc(f"2026-01-{kept_until}") if kept_until else None
     limit = next_limit(EIGHT_HOURS, utc("2026-01-05T08:00"), kept, utc(f"2026-01-{now}"))

@@ -186,18 +186,15 @@ def test_a_server_on_a_unix_socket_is_named_so() -> None:
     assert partly(printed({"port": 0, "status": "timeout"})).startswith("a Jupyter server on a Unix socket did not")
 
 
-@pytest.mark.parametrize(
-    ("word", "words"),
-    [
-        ("notroot", "does not run as root"),
-        ("denied", "may not read a directory"),
-        ("missing", "the directory named in the tag autostop:jupyter-runtime is not there"),
-        ("many", "more Jupyter runtime files than the probe reads"),
-        ("deadline", "did not finish in time"),
-        ("gpu", "nvidia-smi fails or hangs"),
-        ("anything", "the probe failed on the workstation"),
-    ],
-)
+@pytest.mark.parametrize(("word", "words"), [
+    ("notroot", "does not run as root"),
+    ("denied", "may not read a directory"),
+    ("missing", "the directory named in the tag autostop:jupyter-runtime is not there"),
+    ("many", "more Jupyter runtime files than the probe reads"),
+    ("deadline", "did not finish in time"),
+    ("gpu", "nvidia-smi fails or hangs"),
+    ("anything", "the probe failed on the workstation"),
+])  # fmt: skip
 def test_an_error_of_the_probe_is_told(word: str, words: str) -> None:
     assert words in partly(printed(EMPTY, errors=[word]))
     assert words in reason(printed(errors=[word], machine=None))
@@ -223,17 +220,14 @@ def test_nothing_that_the_workstation_wrote_is_repeated(hostile: str) -> None:
     assert not any(hostile in text for text in texts)
 
 
-@pytest.mark.parametrize(
-    ("clock_ahead", "converted"),
-    [
-        row("two minutes ahead", timedelta(minutes=2), False),
-        row("two minutes behind", timedelta(minutes=-2), False),
-        row("just more ahead", timedelta(minutes=2, seconds=1), True),
-        row("just more behind", timedelta(minutes=-2, seconds=-1), True),
-        row("years ahead", timedelta(days=3000), True),
-        row("years behind", timedelta(days=-3000), True),
-    ],
-)
+@pytest.mark.parametrize(("clock_ahead", "converted"), [
+    row("two minutes ahead", timedelta(minutes=2), False),
+    row("two minutes behind", timedelta(minutes=-2), False),
+    row("just more ahead", timedelta(minutes=2, seconds=1), True),
+    row("just more behind", timedelta(minutes=-2, seconds=-1), True),
+    row("years ahead", timedelta(days=3000), True),
+    row("years behind", timedelta(days=-3000), True),
+])  # fmt: skip
 def test_a_clock_that_is_wrong_does_not_change_the_ages(clock_ahead: timedelta, converted: bool) -> None:
     their_now = AT + clock_ahead.total_seconds()
 

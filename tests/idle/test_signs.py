@@ -85,7 +85,7 @@ STRONG = [
     row("which is off", {"missing": (GPU_UNREAD,), "policy": Policy(gpu_percent=None)}, IDLE, "idle for"),
     row("two answers in a row", {"history": {"readings": 2}}, ACTIVE, "1 more answer of the workstation"),
     row("three answers in a row", {"history": {"readings": 3}}, IDLE, "idle for"),
-]  # fmt: skip
+]  # fmt: skip  # fmt: skip
 
 
 @pytest.mark.parametrize(("what", "kind", "headline"), STRONG)
@@ -192,16 +192,13 @@ def test_every_signal_is_told_with_value_threshold_and_moment() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("what", "stop_at"),
-    [
-        row("idle: now", {}, NOW),
-        row("quiet: at the window's end", {"typed_at": AGO_10}, NOW + minutes(20)),
-        row("with a weak sign: later", {"typed_at": AGO_10, "logins": 1}, NOW + minutes(50)),
-        row("at work: not in sight", {"jobs": 1, "history": {"job_at": NOW}}, None),
-        row("unknown: never", {"missing": ("it hangs",)}, None),
-        row("it will be unknown then", {"missing": ("it hangs",), "typed_at": AGO_10}, None),
-    ],
-)
+@pytest.mark.parametrize(("what", "stop_at"), [
+    row("idle: now", {}, NOW),
+    row("quiet: at the window's end", {"typed_at": AGO_10}, NOW + minutes(20)),
+    row("with a weak sign: later", {"typed_at": AGO_10, "logins": 1}, NOW + minutes(50)),
+    row("at work: not in sight", {"jobs": 1, "history": {"job_at": NOW}}, None),
+    row("unknown: never", {"missing": ("it hangs",)}, None),
+    row("it will be unknown then", {"missing": ("it hangs",), "typed_at": AGO_10}, None),
+])  # fmt: skip
 def test_when_it_would_stop_if_nothing_new_is_seen(what: dict[str, Any], stop_at: datetime | None) -> None:
     assert judge(**what).stop_at == stop_at

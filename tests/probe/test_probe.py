@@ -546,17 +546,14 @@ def test_kernels_are_counted_by_state() -> None:
     assert (nothing["kernel_at"], nothing["busy_at"], nothing["terminal_at"], nothing["server_at"]) == (None,) * 4
 
 
-@pytest.mark.parametrize(
-    ("kernels", "together"),
-    [
-        row("no kernel", [], 0),
-        row("nobody is connected", [(0, STAMP)], 0),
-        row("one kernel", [(1, STAMP)], 1),
-        row("within a second", [(1, STAMP), (2, "2026-11-23T09:00:00.9Z")], 1),
-        row("the next second", [(1, STAMP), (1, "2026-11-23T09:00:01Z")], 0),
-        row("the other has no connection", [(1, STAMP), (0, "2026-11-23T08:00:00Z")], 1),
-    ],
-)
+@pytest.mark.parametrize(("kernels", "together"), [
+    row("no kernel", [], 0),
+    row("nobody is connected", [(0, STAMP)], 0),
+    row("one kernel", [(1, STAMP)], 1),
+    row("within a second", [(1, STAMP), (2, "2026-11-23T09:00:00.9Z")], 1),
+    row("the next second", [(1, STAMP), (1, "2026-11-23T09:00:01Z")], 0),
+    row("the other has no connection", [(1, STAMP), (0, "2026-11-23T08:00:00Z")], 1),
+])  # fmt: skip
 def test_kernels_that_a_browser_touched_together_are_told(kernels: list[tuple[int, str]], together: int) -> None:
     models = [IDLE | {"connections": count, "last_activity": at.replace(".9Z", ".900000Z")} for count, at in kernels]
 

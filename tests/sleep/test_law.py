@@ -111,16 +111,13 @@ FROM_LATER = (restored(ROOT, of=LATER), restored(DATA, of=LATER))
 AWAKE = seen(instance=instance(RUNNING), volumes=FROM_LATER, snapshots=(OLD, *snapshots(LATER)))
 
 
-@pytest.mark.parametrize(
-    "each",
-    [
-        row("an older one of a device that the later cycle has", OLD),
-        row("an older one that failed", replace(OLD, state=SnapshotState.ERROR)),
-        row("an older one that never came to carry its device", replace(OLD, tags=manifest().set_tags())),
-        row("one of the same stop that was made twice", replace(OLD, tags=LATER.set_tags())),
-        row("one of the same stop, of another attempt", replace(OLD, tags=manifest(cycle=2, attempt=2).set_tags())),
-    ],
-)
+@pytest.mark.parametrize("each", [
+    row("an older one of a device that the later cycle has", OLD),
+    row("an older one that failed", replace(OLD, state=SnapshotState.ERROR)),
+    row("an older one that never came to carry its device", replace(OLD, tags=manifest().set_tags())),
+    row("one of the same stop that was made twice", replace(OLD, tags=LATER.set_tags())),
+    row("one of the same stop, of another attempt", replace(OLD, tags=manifest(cycle=2, attempt=2).set_tags())),
+])  # fmt: skip
 def test_an_older_snapshot_goes_once_it_runs_from_a_later_cycle(each: Snapshot) -> None:
     assert law.why_not_delete_snapshot(each, AWAKE, LATER) is None
 

@@ -92,16 +92,13 @@ def numbered(thing: Volume | Snapshot, cycle: str) -> dict[str, str]:
     return {**thing.tags, tags.CYCLE: cycle}
 
 
-@pytest.mark.parametrize(
-    ("volume_cycle", "snapshot_cycle", "expected"),
-    [
-        row("never shelved", None, None, 0),
-        row("restored from cycle 4, whose snapshots are gone", "4", None, 4),
-        row("cycle 6 was begun and not restored", "4", "6", 6),
-        row("numbers, not words", "10", "9", 10),
-        row("damaged tags", "four", "²", 0),
-    ],
-)
+@pytest.mark.parametrize(("volume_cycle", "snapshot_cycle", "expected"), [
+    row("never shelved", None, None, 0),
+    row("restored from cycle 4, whose snapshots are gone", "4", None, 4),
+    row("cycle 6 was begun and not restored", "4", "6", 6),
+    row("numbers, not words", "10", "9", 10),
+    row("damaged tags", "four", "²", 0),
+])  # fmt: skip
 def test_the_latest_cycle(volume_cycle: str | None, snapshot_cycle: str | None, expected: int) -> None:
     one = volume(ROOT) if volume_cycle is None else volume(ROOT, tags=numbered(volume(ROOT), volume_cycle))
     made = () if snapshot_cycle is None else (snapshot(tags=numbered(snapshot(), snapshot_cycle)),)
@@ -176,17 +173,14 @@ def test_another_attempt_at_the_snapshots_was_not_asked_for_yet() -> None:
     assert asked.next_attempt(NOW, instance()).asked_at is None
 
 
-@pytest.mark.parametrize(
-    ("each", "from_snapshot"),
-    [
-        row("from another snapshot", restored(DATA, snapshot=SnapshotId("snap-x")), "snap-data"),
-        row("in another cycle", restored(DATA, of=manifest(cycle=2)), "snap-data"),
-        row("without tags", restored(DATA, tags={}), "snap-data"),
-        row("for another device", restored(DATA, tags={**restored(DATA).tags, tags.DEVICE: "/dev/sdz"}), "snap-data"),
-        row("the volume itself", volume(DATA), "snap-data"),
-        row("from nothing, when no snapshot is known", restored(DATA, snapshot=None), None),
-    ],
-)
+@pytest.mark.parametrize(("each", "from_snapshot"), [
+    row("from another snapshot", restored(DATA, snapshot=SnapshotId("snap-x")), "snap-data"),
+    row("in another cycle", restored(DATA, of=manifest(cycle=2)), "snap-data"),
+    row("without tags", restored(DATA, tags={}), "snap-data"),
+    row("for another device", restored(DATA, tags={**restored(DATA).tags, tags.DEVICE: "/dev/sdz"}), "snap-data"),
+    row("the volume itself", volume(DATA), "snap-data"),
+    row("from nothing, when no snapshot is known", restored(DATA, snapshot=None), None),
+])  # fmt: skip
 def test_it_is_not_what_was_restored(each: Volume, from_snapshot: str | None) -> None:
     known = record(DATA, snapshot=SnapshotId(from_snapshot) if from_snapshot else None)
 
@@ -197,17 +191,14 @@ def with_tag(key: str, value: str) -> Snapshot:
     return snapshot(tags={**snapshot().tags, key: value})
 
 
-@pytest.mark.parametrize(
-    ("each", "expected"),
-    [
-        row("of this attempt", snapshot(), True),
-        row("with the tags of its creation only", snapshot(tags=manifest().set_tags()), True),
-        row("of another cycle", with_tag(tags.CYCLE, "2"), False),
-        row("of another attempt", with_tag(tags.ATTEMPT, "2"), False),
-        row("of an earlier launch", with_tag(tags.LAUNCHED_AT, "2026-03-01T08:00:00+00:00"), False),
-        row("of a volume that is not in the manifest", snapshot(volume=VolumeId("vol-x")), False),
-    ],
-)
+@pytest.mark.parametrize(("each", "expected"), [
+    row("of this attempt", snapshot(), True),
+    row("with the tags of its creation only", snapshot(tags=manifest().set_tags()), True),
+    row("of another cycle", with_tag(tags.CYCLE, "2"), False),
+    row("of another attempt", with_tag(tags.ATTEMPT, "2"), False),
+    row("of an earlier launch", with_tag(tags.LAUNCHED_AT, "2026-03-01T08:00:00+00:00"), False),
+    row("of a volume that is not in the manifest", snapshot(volume=VolumeId("vol-x")), False),
+])  # fmt: skip
 def test_the_set_is_told_by_its_tags(each: Snapshot, *, expected: bool) -> None:
     assert unknown_snapshots().made(each) is expected
 

@@ -11,17 +11,14 @@ from autostop.sleep.law import why_never_shelve, why_never_stop, why_not_ours
 from tests.build import DATA, ID, OURS, both, instance, row, volume
 
 
-@pytest.mark.parametrize(
-    ("fields", "why"),
-    [
-        row("instance-store root", {"root_is_ebs": False}, "instance store"),
-        row("one-time Spot", {"spot": SpotKind.ONE_TIME}, "one-time Spot"),
-        row("Auto Scaling", {"tags": {tags.AUTO_SCALING_GROUP: "fleet"}}, "Auto Scaling group fleet"),
-        row("hibernation", {"hibernation": True}, "hibernation"),
-        row("stop protection", {"stop_protected": True}, "disableApiStop"),
-        row("instance-store disks", {"instance_store": True}, "m7g.xlarge has instance-store disks"),
-    ],
-)
+@pytest.mark.parametrize(("fields", "why"), [
+    row("instance-store root", {"root_is_ebs": False}, "instance store"),
+    row("one-time Spot", {"spot": SpotKind.ONE_TIME}, "one-time Spot"),
+    row("Auto Scaling", {"tags": {tags.AUTO_SCALING_GROUP: "fleet"}}, "Auto Scaling group fleet"),
+    row("hibernation", {"hibernation": True}, "hibernation"),
+    row("stop protection", {"stop_protected": True}, "disableApiStop"),
+    row("instance-store disks", {"instance_store": True}, "m7g.xlarge has instance-store disks"),
+])  # fmt: skip
 def test_it_is_never_stopped(fields: dict[str, Any], why: str) -> None:
     assert why in (why_never_stop(instance(**fields)) or "")
 
