@@ -83,7 +83,7 @@ def test_with_room_nowhere_the_page_says_so_and_it_starts_when_there_is_some(lab
     )
     lab.pass_time(timedelta(hours=2))
     # 1, 2, 4 and 8 minutes after a round, and then every 15.
-    assert 10 <= lab.state(workstation).tried.times(OWN) <= 12
+    assert 10 <= lab.state(workstation).attempts.times(OWN) <= 12
     lab.world.lack_capacity({OWN, FIRST})
     lab.awake(workstation, within=timedelta(minutes=16))
     assert look_up(lab, workstation).type == SECOND

@@ -14,13 +14,17 @@ from typing import Final, cast
 from autostop import tags
 from autostop.app.measure import look_before_stop
 from autostop.app.sweep import Sweeper
+from autostop.aws.ec2 import Ec2Instances
+from autostop.aws.queue import SqsQueue
+from autostop.aws.table import DynamoLedger
+from autostop.aws.tell import EventBridgeAnnouncer
 from autostop.idle.reading import Reading, Unknown, parse_reading, read_document
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Sample, Traffic
 from autostop.idle.stop import LastLook
 from autostop.model import Instance, InstanceState, WorkstationId, instance_of
 from autostop.notice import Notice
-from autostop.ports import Asked, Happened, Instances, Ledger, Outline, Queue, State
+from autostop.ports import Asked, Happened, Outline, State
 from autostop.settings import Policy, Probe
 from autostop.sleep.intent import By, Intent, Wanted, following
 from tests.traces.judged import resumes_at
@@ -62,8 +66,9 @@ class _Night:
 
     def play(self) -> Played:
         off_until: int | None = None
-        instances, ledger, queue = cast("Instances", self), cast("Ledger", self), cast("Queue", self)
-        sweeper = Sweeper(instances, self, self, ledger, queue, self, Policy())
+        instances, ledger, queue = cast("Ec2Instances", self), cast("DynamoLedger", self), cast("SqsQueue", self)
+        announcer = cast("EventBridgeAnnouncer", self)
+        sweeper = Sweeper(instances, self, self, ledger, queue, announcer, Policy())
         step, first = self.trace.sweep_every / 60, self.trace.sweep_first / 60
         for index in range(int((self.trace.minutes - first) / step) + 1):
             self.minute = first + index * step
@@ -124,7 +129,7 @@ class _Night:
 
     def _still_idle(self, intent: Intent) -> bool:
         [instance] = self.tagged()
-        ledger, moment = cast("Ledger", self), self.now
+        ledger, moment = cast("DynamoLedger", self), self.now
         while True:
             look, self.state, _ = look_before_stop(
                 self.state, instance, self.trace.policy, intent.at, ledger, self, self, moment

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from autostop.aws.queue import SqsQueue
+from autostop.aws.table import DynamoLedger
 from autostop.model import WorkstationId
-from autostop.ports import Happened, Ledger, Queue, State, TransientError
+from autostop.ports import Happened, State, TransientError
 from autostop.sleep.intent import By, Intent, Wanted, following
 from autostop_cli.rehearse.rehearsal import may_start
 
@@ -21,8 +23,8 @@ LEASE = timedelta(minutes=5)
 class Hold:
     """The lease of one workstation. holder: unlike anybody else's. `clock` gives aware UTC moments."""
 
-    ledger: Ledger
-    queue: Queue
+    ledger: DynamoLedger
+    queue: SqsQueue
     workstation: WorkstationId
     holder: str
     clock: Callable[[], datetime]

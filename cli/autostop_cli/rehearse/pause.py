@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from autostop import tags
+from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.model import Instance, InstanceState, Observation, WorkstationId, instance_of
-from autostop.ports import DeniedError, Disks, Instances, TransientError
+from autostop.ports import DeniedError, TransientError
 from autostop.settings import words
 from autostop.sleep import law
 from autostop.sleep.manifest import Manifest
@@ -31,8 +32,8 @@ class Pause:
     """
 
     workstation: WorkstationId
-    instances: Instances
-    disks: Disks
+    instances: Ec2Instances
+    disks: EbsDisks
     scratch: EbsScratch
     hold: Hold | None
     clock: Callable[[], datetime]

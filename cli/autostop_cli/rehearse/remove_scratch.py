@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from autostop.aws.ec2 import EbsDisks
 from autostop.model import Snapshot, SnapshotId, SnapshotState, Volume, VolumeId, WorkstationId
-from autostop.ports import DeniedError, Disks, TransientError
+from autostop.ports import DeniedError, TransientError
 from autostop_cli.rehearse.scratch import EbsScratch
 
 _NAP = timedelta(seconds=5)
@@ -20,7 +21,7 @@ class Remover:
     """What removes the scratch volumes and snapshots of one workstation's rehearsals."""
 
     workstation: WorkstationId
-    disks: Disks
+    disks: EbsDisks
     scratch: EbsScratch
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]

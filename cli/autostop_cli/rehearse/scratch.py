@@ -29,7 +29,7 @@ class DirectBlocks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EbsScratch:
-    """The port `Scratch` on EBS. direct: the client `ebs`."""
+    """Scratch volumes and their snapshots, on EBS. direct: the client `ebs`."""
 
     client: "EC2Client"
     direct: DirectBlocks

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from autostop import tags
+from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.errors import aws_errors
+from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
 from autostop.model import (
     AttachmentState,
@@ -18,16 +20,7 @@ from autostop.model import (
     WorkstationId,
     instance_of,
 )
-from autostop.ports import (
-    ConflictError,
-    DamagedError,
-    Disks,
-    Happened,
-    Instances,
-    Queue,
-    State,
-    TransientError,
-)
+from autostop.ports import ConflictError, DamagedError, Happened, State, TransientError
 from autostop.sleep.from_tags import UnreadableError, devices_only_in_snapshots, manifest_from_tags, place_of
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.manifest import Manifest
@@ -72,10 +65,10 @@ class Finding:
 class Recovery:
     """The ports of a recovery. `clock` gives aware UTC moments."""
 
-    instances: Instances
-    disks: Disks
+    instances: Ec2Instances
+    disks: EbsDisks
     ledger: DynamoLedger
-    queue: Queue
+    queue: SqsQueue
     clock: Callable[[], datetime]
 
     def look(self, instance: Instance) -> Finding:

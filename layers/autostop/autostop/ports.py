@@ -1,30 +1,24 @@
-"""What the use cases need of the world, in the project's words; each port has one adapter in `autostop.aws`."""
+"""What is stored, what can go wrong, and the ports: what something else than the adapter stands in for.
 
-from collections.abc import Callable, Mapping, Sequence
+A use case names the other adapters by their own types, which it is given and never makes.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from autostop.idle.reading import Reading, Unknown
-from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Sample, Traffic
-from autostop.link import Link
 from autostop.model import (
-    Checks,
     Instance,
-    InstanceId,
-    OtherType,
-    Snapshot,
-    SnapshotId,
-    Volume,
-    VolumeId,
     WorkstationId,
 )
-from autostop.notice import Message, Notice
+from autostop.notice import Message
 from autostop.settings import Policy
 from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.intent import By, Intent
-from autostop.sleep.manifest import Manifest, VolumeRecord
+from autostop.sleep.manifest import Manifest
 
 
 class TransientError(Exception):
@@ -85,7 +79,7 @@ class State(Outline):
     manifest: of the latest cycle. waiting_for, blocked: what the reconciler last found, in words.
     look_at: when a delayed message will bring the reconciler back; None when none is under way.
     reading, unknown: the newest answer that the reconciler got; asked: its question that is under way.
-    note: what the owner should know about the settled intent. tried: for the present intent.
+    note: what the owner should know about the settled intent. attempts: for the present intent.
     """
 
     manifest: Manifest | None = None
@@ -96,7 +90,7 @@ class State(Outline):
     blocked: str | None = None
     note: str = ""
     look_at: datetime | None = None
-    tried: Attempts = NO_ATTEMPTS
+    attempts: Attempts = field(default=NO_ATTEMPTS, metadata={"stored": "tried"})
 
     @property
     def answer(self) -> Reading | Unknown | None:
@@ -114,7 +108,7 @@ class State(Outline):
 
         An intent by idleness forgets the answers too: before the stop, the workstation is asked once more.
         """
-        state = replace(self, intent=intent, waiting_for=None, blocked=None, note="", tried=NO_ATTEMPTS)
+        state = replace(self, intent=intent, waiting_for=None, blocked=None, note="", attempts=NO_ATTEMPTS)
         if intent.by is By.IDLE:
             return replace(state, reading=None, unknown=None, asked=None)
         return state
@@ -127,90 +121,6 @@ class Happened:
     at: datetime
     intent: int
     text: str
-
-
-class Instances(Protocol):
-    """EC2 instances. Every method raises TransientError or DeniedError."""
-
-    def tagged(self) -> Sequence[Instance]:
-        """All instances tagged `autostop = on`, terminated ones left out."""
-        ...
-
-    def find(self, instance: InstanceId) -> Instance | None:
-        """One instance in full (Spot kind, stop protection, instance store); None when EC2 does not know it."""
-        ...
-
-    def checks(self, instance: InstanceId) -> Checks:
-        """The status checks of a running instance."""
-        ...
-
-    def start(self, instance: InstanceId) -> None:
-        """Start it; no error when it runs already. Raises NoCapacityError too."""
-        ...
-
-    def stop(self, instance: InstanceId) -> None:
-        """Stop it; no error when it is stopped already."""
-        ...
-
-    def types(self, names: Sequence[str]) -> Sequence[OtherType]:
-        """What EC2 knows of these types, in the same order."""
-        ...
-
-    def note_type(self, instance: InstanceId, note: str) -> None:
-        """Write on it from which type to which it is changed."""
-        ...
-
-    def change_type(self, instance: InstanceId, type_: str) -> None:
-        """Make it another type while it is stopped."""
-        ...
-
-    def set_delete_on_termination(self, instance: InstanceId, device: str, volume: VolumeId, flag: bool) -> None:
-        """Say whether an attached volume is deleted with its instance."""
-        ...
-
-
-class Disks(Protocol):
-    """EBS volumes and snapshots. Every method raises TransientError or DeniedError."""
-
-    def volumes(self, workstation: WorkstationId) -> Sequence[Volume]:
-        """The volumes attached to it, and those whose tag names it."""
-        ...
-
-    def snapshots(self, workstation: WorkstationId) -> Sequence[Snapshot]:
-        """The snapshots of this account whose tag names it."""
-        ...
-
-    def workstations_of(self, ids: Sequence[str]) -> set[WorkstationId]:
-        """The workstations that volumes and snapshots belong to by their tags; unknown ids are left out."""
-        ...
-
-    def create_snapshots(self, manifest: Manifest) -> Mapping[VolumeId, SnapshotId]:
-        """Snapshot all volumes attached to the instance in one call."""
-        ...
-
-    def tag_snapshot(self, snapshot: SnapshotId, tags: Mapping[str, str]) -> None:
-        """Add tags to a snapshot."""
-        ...
-
-    def detach(self, volume: VolumeId, instance: InstanceId, device: str) -> None:
-        """Detach a volume; no error when it is detached already."""
-        ...
-
-    def attach(self, volume: VolumeId, instance: InstanceId, device: str) -> None:
-        """Attach a volume."""
-        ...
-
-    def create(self, manifest: Manifest, record: VolumeRecord) -> VolumeId:
-        """Make a volume from a record's snapshot; a repeated call makes no second one."""
-        ...
-
-    def delete(self, volume: VolumeId) -> None:
-        """Delete a volume; no error when it is gone already."""
-        ...
-
-    def delete_snapshot(self, snapshot: SnapshotId) -> None:
-        """Delete a snapshot; no error when it is gone already."""
-        ...
 
 
 class Metrics(Protocol):
@@ -240,100 +150,6 @@ class Asker(Protocol):
 
     def collect(self, asked: Mapping[WorkstationId, Asked], now: datetime) -> Mapping[WorkstationId, Reading | Unknown]:
         """The answers that have come by now; those that have not are left out."""
-        ...
-
-
-class Ledger(Protocol):
-    """The table. Every method may raise TransientError."""
-
-    def load(self, workstation: WorkstationId) -> State:
-        """The state; the empty one of version 0 when nothing is stored. Raises DamagedError if it is damaged."""
-        ...
-
-    def states(self) -> Mapping[WorkstationId, Outline]:
-        """The outlines of all states, read consistently; one without a state, or with a damaged one, is not in it."""
-        ...
-
-    def older_states(self, workstations: Sequence[WorkstationId]) -> Mapping[WorkstationId, Outline]:
-        """The outlines of those states that the version before wrote and `states` does not show; a save moves them."""
-        ...
-
-    def save(self, state: State) -> State:
-        """Store a state; gives it with its new version. Raises ConflictError when the stored version is another."""
-        ...
-
-    def change(self, workstation: WorkstationId, decide: Callable[[State], State]) -> tuple[State, State]:
-        """Decide on the newest state and save what comes out, again while others are faster; before, and after.
-
-        Nothing is saved when nothing changes. Raises what `load` raises, and TransientError when others always are.
-        """
-        ...
-
-    def write_journal(self, seen: Sequence[SweepRecord], at: datetime) -> None:
-        """Keep what one sweep saw of all running workstations."""
-        ...
-
-    def latest_sweep(self, now: datetime) -> Mapping[WorkstationId, SweepRecord]:
-        """What the newest sweep of the last hour saw; what of it is damaged is left out."""
-        ...
-
-    def seen(self, workstation: WorkstationId, since: datetime, until: datetime) -> Sequence[SweepRecord]:
-        """What sweeps saw of a workstation between two moments, both included, oldest first."""
-        ...
-
-    def record(self, workstation: WorkstationId, happened: Happened) -> None:
-        """Keep what was done."""
-        ...
-
-    def happened(self, workstation: WorkstationId, intent: int) -> Sequence[Happened]:
-        """What was done for an intent, oldest first."""
-        ...
-
-    def take_lease(self, workstation: WorkstationId, holder: str, now: datetime, until: datetime) -> bool:
-        """True when the holder may act on the workstation until then; False while another may."""
-        ...
-
-    def knock(self, workstation: WorkstationId) -> datetime | None:
-        """Let the lease's holder look once more before it goes; when its lease ends, or None if it knows already."""
-        ...
-
-    def give_lease_back(self, workstation: WorkstationId, holder: str, *, unless_knocked: bool = False) -> bool:
-        """End the holder's lease, unless it has expired and is another's by now.
-
-        False when, with `unless_knocked`, somebody knocked: the lease is kept.
-        """
-        ...
-
-    def put_link(self, link: Link) -> None:
-        """Keep a new link."""
-        ...
-
-    def find_link(self, workstation: WorkstationId, secret: str) -> Link | None:
-        """The link that a secret opens, compared in constant time; None when there is none."""
-        ...
-
-    def used_link(self, link: Link, now: datetime) -> None:
-        """Note when a link was last used."""
-        ...
-
-    def count_wrong_secret(self, source: str, now: datetime) -> int:
-        """How often this source has shown a wrong secret in the present minute, this time included."""
-        ...
-
-
-class Queue(Protocol):
-    """The reconciler's queue."""
-
-    def wake(self, workstation: WorkstationId, after: timedelta = timedelta(0)) -> None:
-        """Bring the reconciler to a workstation, at the latest after 15 minutes. Raises TransientError."""
-        ...
-
-
-class Announcer(Protocol):
-    """The bus of our own events."""
-
-    def announce(self, notices: Sequence[Notice]) -> Mapping[Notice, str]:
-        """Let everybody who listens know; without a secret. Those that could not be told, and why."""
         ...
 
 

@@ -3,14 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autostop.model import InstanceId
-from autostop.ports import DeniedError, Disks, Happened, Instances, Ledger, NoCapacityError, State
+from autostop.ports import DeniedError, Happened, NoCapacityError, State
 from autostop.sleep.steps import Call, Note, Step
 
+if TYPE_CHECKING:
+    from autostop.aws.ec2 import EbsDisks, Ec2Instances
+    from autostop.aws.table import DynamoLedger
 
-def table_of_calls(instances: Instances, disks: Disks) -> Mapping[Call, Callable[..., Any]]:
+
+def table_of_calls(instances: "Ec2Instances", disks: "EbsDisks") -> Mapping[Call, Callable[..., Any]]:
     """What carries out each call; its arguments are the step's."""
 
     def change_type(instance: InstanceId, type_: str, note: str) -> None:
@@ -39,7 +43,7 @@ class Executor:
     """Carries out the steps of one workstation after the other. clock: gives aware UTC moments."""
 
     calls: Mapping[Call, Callable[..., Any]]
-    ledger: Ledger
+    ledger: "DynamoLedger"
     clock: Callable[[], datetime]
 
     def execute(self, state: State, intent: int, step: Step) -> None:
@@ -80,11 +84,11 @@ def _holding(state: State, note: Note) -> State:
     return replace(
         state,
         manifest=note.manifest or state.manifest,
-        tried=note.attempts or state.tried,
+        attempts=note.attempts or state.attempts,
         waiting_for=note.waiting_for or state.waiting_for,
     )
 
 
 def _progressed(state: State) -> State:
     """A step that succeeds is progress, whatever went wrong before it."""
-    return replace(state, tried=replace(state.tried, errors=0))
+    return replace(state, attempts=replace(state.attempts, errors=0))

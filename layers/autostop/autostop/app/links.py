@@ -4,10 +4,13 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from autostop.link import Link, Scope, digest_of
 from autostop.model import WorkstationId
-from autostop.ports import Ledger
+
+if TYPE_CHECKING:
+    from autostop.aws.table import DynamoLedger
 
 _SECRET_BYTES = 32
 
@@ -21,7 +24,7 @@ class NewLink:
 
 
 def make_link(
-    ledger: Ledger,
+    ledger: "DynamoLedger",
     api_url: str,
     workstation: WorkstationId,
     label: str,

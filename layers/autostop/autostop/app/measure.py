@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autostop.idle.history import follow
 from autostop.idle.reading import Reading, Unknown
@@ -14,9 +14,12 @@ from autostop.idle.stop import LastLook, StopPlan, last_look
 from autostop.idle.verdict import Verdict, assess
 from autostop.model import Instance, InstanceState, WorkstationId
 from autostop.notice import Notice
-from autostop.ports import Asked, Asker, Ledger, Metrics, Outline, State
+from autostop.ports import Asked, Asker, Metrics, Outline, State
 from autostop.settings import Policy, Probe
 from autostop.sleep.intent import By, Wanted
+
+if TYPE_CHECKING:
+    from autostop.aws.table import DynamoLedger
 
 # A question whose answer has not come after this long is asked again.
 _ANSWER_COMES_WITHIN = timedelta(minutes=3)
@@ -120,7 +123,7 @@ def at_hand(state: State, instance: Instance, policy: Policy) -> Watched:
 
 
 def look_before_stop(
-    state: State, instance: Instance, policy: Policy, wanted_at: datetime, ledger: Ledger, metrics: Metrics,
+    state: State, instance: Instance, policy: Policy, wanted_at: datetime, ledger: "DynamoLedger", metrics: Metrics,
     asker: Asker, now: datetime,
 ) -> tuple[LastLook, State, Verdict | None]:  # fmt: skip
     """What comes next right before a stop for idleness that was wanted at `wanted_at`.
@@ -142,7 +145,7 @@ def look_before_stop(
     return look, heard, verdict
 
 
-def _remembering(watched: Watched, ledger: Ledger, now: datetime) -> Watched:
+def _remembering(watched: Watched, ledger: "DynamoLedger", now: datetime) -> Watched:
     """With what sweeps heard up to now, the answer at hand added."""
     # Not only of the newest sweep: that leaves out what is being stopped.
     records = ledger.seen(watched.id, now - _REMEMBERED_FOR, now)

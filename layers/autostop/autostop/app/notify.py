@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from autostop.app.links import make_link
 from autostop.link import Scope
 from autostop.notice import Notice, message_of
-from autostop.ports import Channel, Ledger
+from autostop.ports import Channel
+
+if TYPE_CHECKING:
+    from autostop.aws.table import DynamoLedger
 
 LINK_LASTS = timedelta(hours=24)
 # No start: a notice that is forwarded, or read late, can never start a machine.
@@ -31,7 +35,7 @@ class Told:
         return {"late": self.late, "sent": list(self.sent), "failed": dict(self.failed or {})}
 
 
-def notify(notice: Notice, ledger: Ledger, channels: Sequence[Channel], api_url: str, now: datetime) -> Told:
+def notify(notice: Notice, ledger: "DynamoLedger", channels: Sequence[Channel], api_url: str, now: datetime) -> Told:
     """Send a notice with a fresh link, unless the stop it warns of was due already.
 
     The link is made here and not where the notice was, so that no event carries a secret. Nothing is remembered of what

@@ -3,13 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from autostop.app.status import Status, status_of
 from autostop.link import Link, Scope, is_secret
 from autostop.model import WorkstationId, instance_of
-from autostop.ports import Disks, Happened, Instances, Ledger, Queue, State
+from autostop.ports import Happened, State
 from autostop.settings import Policy, policy_for
 from autostop.sleep.intent import By, Wanted, following
+
+if TYPE_CHECKING:
+    from autostop.aws.ec2 import EbsDisks, Ec2Instances
+    from autostop.aws.queue import SqsQueue
+    from autostop.aws.table import DynamoLedger
 
 
 class RefusedError(Exception):
@@ -24,10 +30,10 @@ class RefusedError(Exception):
 class Owner:
     """The owner's side of the workstations. `clock` gives aware UTC moments."""
 
-    instances: Instances
-    disks: Disks
-    ledger: Ledger
-    queue: Queue
+    instances: "Ec2Instances"
+    disks: "EbsDisks"
+    ledger: "DynamoLedger"
+    queue: "SqsQueue"
     defaults: Policy
     clock: Callable[[], datetime]
 

@@ -3,30 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from autostop.app.execute import Executor, table_of_calls
 from autostop.app.measure import ask, at_hand, look_before_stop
 from autostop.idle.reading import Reading
 from autostop.idle.stop import LastLook
 from autostop.model import Instance, InstanceState, Jupyter, Observation, WorkstationId, instance_of
-from autostop.ports import (
-    Asker,
-    ConflictError,
-    DeniedError,
-    Disks,
-    Happened,
-    Instances,
-    Ledger,
-    Metrics,
-    Queue,
-    State,
-    TransientError,
-)
+from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, State, TransientError
 from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.next_step import next_step
 from autostop.sleep.steps import Blocked, Call, Outcome, Settled, Step, Wait, want
 from autostop.tags import is_ours
+
+if TYPE_CHECKING:
+    from autostop.aws.ec2 import EbsDisks, Ec2Instances
+    from autostop.aws.queue import SqsQueue
+    from autostop.aws.table import DynamoLedger
 
 # What a function keeps back from its time: for the call under way, and for message, state and lease at the end. Each
 # of them takes 3 seconds at most when AWS throttles it (`aws/clients.py`).
@@ -64,12 +58,12 @@ class Reconciler:
     `clock` gives aware UTC moments; `sleep` takes seconds; `chance` gives numbers from 0 to 1, which spread retries.
     """
 
-    instances: Instances
-    disks: Disks
+    instances: "Ec2Instances"
+    disks: "EbsDisks"
     metrics: Metrics
     asker: Asker
-    ledger: Ledger
-    queue: Queue
+    ledger: "DynamoLedger"
+    queue: "SqsQueue"
     defaults: Policy
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
@@ -136,7 +130,7 @@ class Reconciler:
         """One observation and what it calls for; None to look again at once."""
         try:
             state, seen = self._observe(state, intent, until)
-            outcome = next_step(seen, intent, state.manifest, self.clock(), state.tried)
+            outcome = next_step(seen, intent, state.manifest, self.clock(), state.attempts)
             if _stops(outcome) and seen.instance is not None and intent.by is By.IDLE:
                 state, outcome = self._look_once_more(state, seen.instance, intent, outcome)
             self._in_time(until)
@@ -163,7 +157,7 @@ class Reconciler:
                 self._in_time(until)
                 state = self._listen(state, instance, policy)
                 seen = replace(seen, checks=checks, jupyter=jupyter_since(state, instance, policy))
-            if state.tried.no_capacity:
+            if state.attempts.no_capacity:
                 seen = replace(seen, other_types=tuple(self.instances.types(policy.instance_types)))
             self._in_time(until)
         volumes = self.disks.volumes(workstation)
@@ -228,9 +222,9 @@ class Reconciler:
         state = self.ledger.load(workstation)
         if state.intent != intent:
             return None
-        longest = min(_LONGEST_RETRY, error.retry_after * 2 ** min(state.tried.errors, 10))
+        longest = min(_LONGEST_RETRY, error.retry_after * 2 ** min(state.attempts.errors, 10))
         delay = longest * (1 + self.chance()) / 2
-        return self._pause(state, Wait(str(error), delay), errors=state.tried.errors + 1)
+        return self._pause(state, Wait(str(error), delay), errors=state.attempts.errors + 1)
 
     def _denied(self, workstation: WorkstationId, intent: Intent, error: DeniedError) -> str | None:
         state = self.ledger.load(workstation)
@@ -250,8 +244,8 @@ class Reconciler:
         if look_at is None or not now < look_at <= due:
             self.queue.wake(state.workstation, wait.at_most)
             look_at = due
-        tried = state.tried if errors is None else replace(state.tried, errors=errors)
-        paused = replace(state, waiting_for=wait.why, blocked=None, look_at=look_at, tried=tried)
+        attempts = state.attempts if errors is None else replace(state.attempts, errors=errors)
+        paused = replace(state, waiting_for=wait.why, blocked=None, look_at=look_at, attempts=attempts)
         if paused != state:
             self.ledger.save(paused)
         return f"waiting: {wait.why}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from autostop.app.measure import Watched, measure, verdict_on, watch
 from autostop.idle.record import SweepRecord
@@ -11,22 +12,15 @@ from autostop.idle.stop import StopPlan, order_stop, plan_stop
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import Instance, WorkstationId
 from autostop.notice import NoticeKind, stops_soon, unknown_for_long
-from autostop.ports import (
-    Announcer,
-    Asker,
-    ConflictError,
-    DeniedError,
-    Happened,
-    Instances,
-    Ledger,
-    Metrics,
-    Outline,
-    Queue,
-    State,
-    TransientError,
-)
+from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, Outline, State, TransientError
 from autostop.settings import Policy, policy_for
 from autostop.sleep.intent import By, Intent, Wanted, reconsider
+
+if TYPE_CHECKING:
+    from autostop.aws.ec2 import Ec2Instances
+    from autostop.aws.queue import SqsQueue
+    from autostop.aws.table import DynamoLedger
+    from autostop.aws.tell import EventBridgeAnnouncer
 
 # First states, and those that the version before wrote, are written by so many a sweep: each takes two calls, and
 # somebody may adopt thousands at once.
@@ -54,12 +48,12 @@ class Swept:
 class Sweeper:
     """A sweep, with its ports."""
 
-    instances: Instances
+    instances: "Ec2Instances"
     metrics: Metrics
     asker: Asker
-    ledger: Ledger
-    queue: Queue
-    announcer: Announcer
+    ledger: "DynamoLedger"
+    queue: "SqsQueue"
+    announcer: "EventBridgeAnnouncer"
     defaults: Policy
 
     def sweep(self, now: datetime) -> Swept:

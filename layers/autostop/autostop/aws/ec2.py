@@ -47,7 +47,7 @@ _REASON_TIME = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
 @dataclass(frozen=True, slots=True)
 class Ec2Instances:
-    """The port `Instances` on EC2."""
+    """EC2 instances; every method raises TransientError or DeniedError."""
 
     client: "EC2Client"
     _types: dict[str, OtherType] = field(default_factory=dict)
@@ -206,7 +206,7 @@ TAKES_THROUGHPUT = frozenset({"gp3"})
 
 @dataclass(frozen=True, slots=True)
 class EbsDisks:
-    """The port `Disks` on EBS."""
+    """EBS volumes and snapshots. Every method raises TransientError or DeniedError."""
 
     client: "EC2Client"
 

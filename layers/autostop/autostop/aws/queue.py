@@ -17,7 +17,7 @@ _LONGEST_DELAY_SECONDS = 900
 
 @dataclass(frozen=True, slots=True)
 class SqsQueue:
-    """The port `Queue` on SQS."""
+    """The reconciler's queue, on SQS."""
 
     client: "SQSClient"
     url: str

@@ -40,7 +40,10 @@ _IF_NEW: Item = {"ConditionExpression": "attribute_not_exists(workstation)"}
 
 @dataclass(frozen=True, slots=True)
 class DynamoLedger:
-    """The port `Ledger` on one DynamoDB table with the keys `workstation` and `kind`."""
+    """What Autostop keeps, in one DynamoDB table with the keys `workstation` and `kind`.
+
+    Every method may raise TransientError or DeniedError.
+    """
 
     client: "DynamoDBClient"
     table: str

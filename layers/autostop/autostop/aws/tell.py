@@ -30,7 +30,7 @@ _MOST_ENTRIES = 10
 
 @dataclass(frozen=True, slots=True)
 class EventBridgeAnnouncer:
-    """The port `Announcer` on the account's default event bus, where anybody may hang own targets on the events."""
+    """The bus of our own events: the account's default one, where anybody may hang own targets on them."""
 
     client: "EventBridgeClient"
 
