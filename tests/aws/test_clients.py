@@ -10,19 +10,10 @@ from autostop.aws.clients import moment
 AT = datetime(2026, 11, 23, 18, 30, 5, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "2026-11-23T18:30:05Z",
-        "2026-11-23T18:30:05.000Z",
-        "2026-11-23T19:30:05+01:00",
-        "2026-11-23T18:30:05",
-        "Mon, 23 Nov 2026 18:30:05 GMT",
-        AT.timestamp(),
-        int(AT.timestamp()),
-        str(int(AT.timestamp())),
-    ],
-)
+@pytest.mark.parametrize("value", [
+    "2026-11-23T18:30:05Z", "2026-11-23T18:30:05.000Z", "2026-11-23T19:30:05+01:00", "2026-11-23T18:30:05",
+    "Mon, 23 Nov 2026 18:30:05 GMT", AT.timestamp(), int(AT.timestamp()), str(int(AT.timestamp())),
+])  # fmt: skip
 def test_a_moment_is_read_in_every_form_that_aws_uses(value: str | float) -> None:
     assert moment(value) == AT
     assert moment(value).tzinfo is UTC

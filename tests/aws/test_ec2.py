@@ -85,16 +85,10 @@ def test_the_checks_take_their_time(lab: AtWork) -> None:
     assert lab.instances.checks(instance_of(workstation)) is Checks.UNKNOWN
 
 
-@pytest.mark.parametrize(
-    ("system", "instance", "both"),
-    [
-        ("ok", "ok", Checks.OK),
-        ("ok", "impaired", Checks.IMPAIRED),
-        ("impaired", "initializing", Checks.IMPAIRED),
-        ("ok", "initializing", Checks.INITIALIZING),
-        ("insufficient-data", "ok", Checks.INITIALIZING),
-    ],
-)
+@pytest.mark.parametrize(("system", "instance", "both"), [
+    ("ok", "ok", Checks.OK), ("ok", "impaired", Checks.IMPAIRED), ("impaired", "initializing", Checks.IMPAIRED),
+    ("ok", "initializing", Checks.INITIALIZING), ("insufficient-data", "ok", Checks.INITIALIZING),
+])  # fmt: skip
 def test_two_checks_are_told_as_one(system: Any, instance: Any, both: Checks) -> None:
     assert _checks([{"SystemStatus": {"Status": system}, "InstanceStatus": {"Status": instance}}]) is both
 

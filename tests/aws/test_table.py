@@ -149,19 +149,13 @@ OF_VERSION_1 = json.dumps({"workstation": ID, "version": 1})
 @pytest.mark.parametrize(
     ("workstation", "kind"), [("states", ID), (ID, "details"), (ID, "state")], ids=["outline", "details", "older"]
 )
-@pytest.mark.parametrize(
-    "damaged",
-    [
-        {"version": {"N": "1"}, "document": {"S": "{"}},
-        {"version": {"N": "2"}, "document": {"S": OF_VERSION_1}},
-        {"version": {"N": "2"}, "document": {"S": "{}"}},
-        {"document": {"S": OF_VERSION_1}},
-        {"version": {"N": "1"}},
-        {"version": {"N": "1"}, "document": {"N": "1"}},
-        {"version": {"N": "1"}, "document": {"S": "[]"}},
-    ],
-    ids=["cut", "two versions", "another version", "no version", "no document", "another type", "no object"],
-)
+@pytest.mark.parametrize("damaged", [
+    {"version": {"N": "1"}, "document": {"S": "{"}}, {"version": {"N": "2"}, "document": {"S": OF_VERSION_1}},
+    {"version": {"N": "2"}, "document": {"S": "{}"}}, {"document": {"S": OF_VERSION_1}}, {"version": {"N": "1"}},
+    {"version": {"N": "1"}, "document": {"N": "1"}}, {"version": {"N": "1"}, "document": {"S": "[]"}},
+], ids=[
+    "cut", "two versions", "another version", "no version", "no document", "another type", "no object",
+])  # fmt: skip
 def test_a_damaged_item_is_nobodys_state(
     ledger: DynamoLedger, workstation: str, kind: str, damaged: dict[str, dict[str, str]]
 ) -> None:
@@ -316,16 +310,13 @@ def test_a_change_that_changes_nothing_writes_nothing(ledger: DynamoLedger, monk
     assert called == ["TransactGetItems"]
 
 
-@pytest.mark.parametrize(
-    ("operation", "reason", "expected"),
-    [
-        ("transact_write_items", "TransactionConflict", ConflictError),
-        ("transact_write_items", "ConditionalCheckFailed", ConflictError),
-        ("transact_write_items", "ThrottlingError", TransientError),
-        ("transact_write_items", "ValidationError", DeniedError),
-        ("transact_get_items", "ThrottlingError", TransientError),
-    ],
-)
+@pytest.mark.parametrize(("operation", "reason", "expected"), [
+    ("transact_write_items", "TransactionConflict", ConflictError),
+    ("transact_write_items", "ConditionalCheckFailed", ConflictError),
+    ("transact_write_items", "ThrottlingError", TransientError),
+    ("transact_write_items", "ValidationError", DeniedError),
+    ("transact_get_items", "ThrottlingError", TransientError),
+])  # fmt: skip
 def test_a_cancelled_transaction_is_told_by_its_reason(
     ledger: DynamoLedger, operation: str, reason: str, expected: type[Exception]
 ) -> None:
@@ -571,23 +562,14 @@ def test_a_week_of_one_workstation_is_read_page_by_page(ledger: DynamoLedger, mo
     assert len(called) >= 2
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"document": {"B": b"no zlib"}},
-        {"document": {"B": zlib.compress(b"i-0123456789abcdef0 {}")}},
-        {"document": {"B": zlib.compress(b"i-0123456789abcdef0 {")}},
-        {"document": {"B": zlib.compress(b"i-0123456789abcdef0")}},
-        {"document": {"B": zlib.compress(b"i-0123456789abcdef0 \xff")}},
-        {"document": {"B": zlib.compress(b"cut")[:-5]}},
-        {"document": {"B": b""}},
-        {"document": {"S": "text"}},
-        {"document": None},
-        {"document": None, "parts": None},
-        {"document": None, "parts": {"S": "many"}},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("fields", [
+    {"document": {"B": b"no zlib"}}, {"document": {"B": zlib.compress(b"i-0123456789abcdef0 {}")}},
+    {"document": {"B": zlib.compress(b"i-0123456789abcdef0 {")}},
+    {"document": {"B": zlib.compress(b"i-0123456789abcdef0")}},
+    {"document": {"B": zlib.compress(b"i-0123456789abcdef0 \xff")}}, {"document": {"B": zlib.compress(b"cut")[:-5]}},
+    {"document": {"B": b""}}, {"document": {"S": "text"}}, {"document": None}, {"document": None, "parts": None},
+    {"document": None, "parts": {"S": "many"}},
+], ids=str)  # fmt: skip
 def test_a_damaged_part_is_as_if_it_were_not_there(
     ledger: DynamoLedger, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -619,19 +601,10 @@ def test_one_record_that_cannot_be_read_takes_no_other_with_it(ledger: DynamoLed
     assert ledger.seen(OTHER, NOW, NOW) == [record(OTHER)]
 
 
-@pytest.mark.parametrize(
-    "operation",
-    [
-        "transact_get_items",
-        "transact_write_items",
-        "batch_get_item",
-        "get_item",
-        "put_item",
-        "query",
-        "delete_item",
-        "update_item",
-    ],
-)
+@pytest.mark.parametrize("operation", [
+    "transact_get_items", "transact_write_items", "batch_get_item", "get_item", "put_item", "query", "delete_item",
+    "update_item",
+])  # fmt: skip
 @pytest.mark.parametrize("reading", ["happened", "states", "latest_sweep", "seen"])
 def test_throttling_is_an_error_of_ours(ledger: DynamoLedger, operation: str, reading: str) -> None:
     client = boto3.client("dynamodb")
@@ -643,15 +616,12 @@ def test_throttling_is_an_error_of_ours(ledger: DynamoLedger, operation: str, re
         "seen": lambda: throttled.seen(ID, NOW, NOW),
     }
     called: dict[str, Any] = {
-        "transact_get_items": lambda: throttled.load(ID),
-        "transact_write_items": lambda: throttled.save(State(ID)),
-        "batch_get_item": lambda: throttled.older_states([ID]),
-        "get_item": lambda: throttled.find_link(ID, SECRET),
-        "put_item": lambda: throttled.put_link(link()),
-        "query": queries[reading],
+        "transact_get_items": lambda: throttled.load(ID), "transact_write_items": lambda: throttled.save(State(ID)),
+        "batch_get_item": lambda: throttled.older_states([ID]), "get_item": lambda: throttled.find_link(ID, SECRET),
+        "put_item": lambda: throttled.put_link(link()), "query": queries[reading],
         "delete_item": lambda: throttled.give_lease_back(ID, "a"),
         "update_item": lambda: throttled.count_wrong_secret("192.0.2.7", NOW),
-    }
+    }  # fmt: skip
     with Stubber(client) as stub:
         stub.add_client_error(operation, "ProvisionedThroughputExceededException")
         with pytest.raises(TransientError):

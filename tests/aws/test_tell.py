@@ -14,6 +14,7 @@ from moto import mock_aws
 from autostop.aws.tell import EventBridgeAnnouncer, notice_in
 from autostop.model import WorkstationId
 from autostop.notice import Notice, NoticeKind
+from tests.build import row
 
 ID = WorkstationId("i-0123456789abcdef0")
 AT = datetime(2026, 11, 23, 18, 20, tzinfo=UTC)
@@ -114,33 +115,25 @@ def test_a_call_that_fails_refuses_its_own_notices_only(code: str) -> None:
 
 
 DETAIL: dict[str, Any] = {
-    "kind": "stops-soon",
-    "workstation": ID,
-    "name": "lab",
-    "at": "2026-11-23T18:20:00+00:00",
-    "text": "idle",
-    "stop_at": None,
-    "reasons": [],
-}
+    "kind": "stops-soon", "workstation": ID, "name": "lab", "at": "2026-11-23T18:20:00+00:00", "text": "idle",
+    "stop_at": None, "reasons": [],
+}  # fmt: skip
 
 
 def test_what_a_later_version_adds_is_left_out() -> None:
     assert notice_in({"source": "autostop", "detail": {**DETAIL, "new": 1}}).name == "lab"
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        pytest.param({}, id="nothing"),
-        pytest.param({"source": "autostop"}, id="no detail"),
-        pytest.param({"source": "aws.ec2", "detail": DETAIL}, id="of another source"),
-        pytest.param({"source": "autostop", "detail": {**DETAIL, "kind": "sale"}}, id="another kind"),
-        pytest.param({"source": "autostop", "detail": {**DETAIL, "workstation": "i-1/../x"}}, id="no workstation"),
-        pytest.param({"source": "autostop", "detail": {**DETAIL, "at": "2026-11-23T18:20:00"}}, id="no time zone"),
-        pytest.param({"source": "autostop", "detail": {**DETAIL, "stop_at": "soon"}}, id="no moment"),
-        pytest.param({"source": "autostop", "detail": {**DETAIL, "reasons": [1]}}, id="reasons that are no text"),
-    ],
-)
+@pytest.mark.parametrize("event", [
+    row("nothing", {}),
+    row("no detail", {"source": "autostop"}),
+    row("of another source", {"source": "aws.ec2", "detail": DETAIL}),
+    row("another kind", {"source": "autostop", "detail": {**DETAIL, "kind": "sale"}}),
+    row("no workstation", {"source": "autostop", "detail": {**DETAIL, "workstation": "i-1/../x"}}),
+    row("no time zone", {"source": "autostop", "detail": {**DETAIL, "at": "2026-11-23T18:20:00"}}),
+    row("no moment", {"source": "autostop", "detail": {**DETAIL, "stop_at": "soon"}}),
+    row("reasons that are no text", {"source": "autostop", "detail": {**DETAIL, "reasons": [1]}}),
+])  # fmt: skip
 def test_what_is_no_notice_is_refused(event: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         notice_in(event)

@@ -80,22 +80,18 @@ def test_shelved_workstation_gets_new_settings() -> None:
     assert [change.key for change in adoption.instance.changes] == ["autostop:grace"]
 
 
-@pytest.mark.parametrize(
-    ("field", "words"),
-    [
-        ({"root_is_ebs": False}, "instance store"),
-        ({"spot": SpotKind.ONE_TIME}, "one-time Spot"),
-        ({"tags": {tags.AUTO_SCALING_GROUP: "fleet"}}, "Auto Scaling group fleet"),
-        ({"hibernation": True}, "hibernation"),
-        ({"stop_protected": True}, "disableApiStop"),
-        ({"instance_store": True}, "instance-store disks"),
-        ({"marketplace": True}, "Marketplace"),
-        ({"state": InstanceState.TERMINATED}, "terminated"),
-        ({"root_device": "/dev/sda1", "tags": {}}, "no volume at its root device"),
-        ({"tags": {f"own-{number}": "" for number in range(50)}}, "has no room"),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
+@pytest.mark.parametrize(("field", "words"), [
+    ({"root_is_ebs": False}, "instance store"),
+    ({"spot": SpotKind.ONE_TIME}, "one-time Spot"),
+    ({"tags": {tags.AUTO_SCALING_GROUP: "fleet"}}, "Auto Scaling group fleet"),
+    ({"hibernation": True}, "hibernation"),
+    ({"stop_protected": True}, "disableApiStop"),
+    ({"instance_store": True}, "instance-store disks"),
+    ({"marketplace": True}, "Marketplace"),
+    ({"state": InstanceState.TERMINATED}, "terminated"),
+    ({"root_device": "/dev/sda1", "tags": {}}, "no volume at its root device"),
+    ({"tags": {f"own-{number}": "" for number in range(50)}}, "has no room"),
+], ids=lambda value: next(iter(value)) if isinstance(value, dict) else "")  # fmt: skip
 def test_instance_is_refused(field: dict[str, Any], words: str) -> None:
     (refusal,) = plan(build.instance(**field)).refusals
     assert words in refusal
@@ -124,16 +120,13 @@ def test_what_is_only_stopped_may_have_volumes_that_are_never_shelved(settings: 
     assert adoption.refusals == ()
 
 
-@pytest.mark.parametrize(
-    ("settings", "policy", "token", "words"),
-    [
-        (HTTPS, Policy(), False, ["holds no token"]),
-        ({"autostop:probe": "https"}, Policy(), True, ["no certificate is pinned"]),
-        ({}, Policy(probe=Probe.HTTPS), False, ["no certificate is pinned", "holds no token"]),
-        (HTTPS, Policy(), True, []),
-        ({}, Policy(), False, []),
-    ],
-)
+@pytest.mark.parametrize(("settings", "policy", "token", "words"), [
+    (HTTPS, Policy(), False, ["holds no token"]),
+    ({"autostop:probe": "https"}, Policy(), True, ["no certificate is pinned"]),
+    ({}, Policy(probe=Probe.HTTPS), False, ["no certificate is pinned", "holds no token"]),
+    (HTTPS, Policy(), True, []),
+    ({}, Policy(), False, []),
+])  # fmt: skip
 def test_https_needs_certificate_and_token(
     settings: dict[str, str], policy: Policy, token: bool, words: list[str]
 ) -> None:
@@ -244,28 +237,25 @@ def test_owner_says_no(at: Desk) -> None:
     assert at.calls("CreateTags") == []
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "words"),
-    [
-        ("--idle-after", "0", "longer than 0"),
-        ("--grace", "soon", "not a duration"),
-        ("--cpu-cores", "nan", "number of processor cores"),
-        ("--jupyter-port", "70000", "not a port"),
-        ("--shelve-after", "x", "not a duration"),
-        ("--gpu-percent", "100", "above 0 and below 100"),
-        ("--network-rate", "fast", "write it like 100k or 1M"),
-        ("--weak-signals", "no", "not a duration"),
-        ("--ignore-kernels-older-than", "0", "longer than 0"),
-        ("--protected-hours", "* 9-17 * * sat-sun UTC", "ranges go upwards"),
-        ("--stop-at", "0 22 * * * Berlin", "write an IANA name, like Europe/Berlin"),
-        ("--max-run", "0", "longer than 0"),
-        ("--warn-before", "soon", "not a duration"),
-        ("--report-unknown-after", "0", "longer than 0"),
-        ("--probe", "telnet", "telnet"),
-        ("--certificate", "/nowhere", "neither a SHA-256"),
-        ("--jupyter-runtime", "run", "absolute path"),
-    ],
-)
+@pytest.mark.parametrize(("option", "value", "words"), [
+    ("--idle-after", "0", "longer than 0"),
+    ("--grace", "soon", "not a duration"),
+    ("--cpu-cores", "nan", "number of processor cores"),
+    ("--jupyter-port", "70000", "not a port"),
+    ("--shelve-after", "x", "not a duration"),
+    ("--gpu-percent", "100", "above 0 and below 100"),
+    ("--network-rate", "fast", "write it like 100k or 1M"),
+    ("--weak-signals", "no", "not a duration"),
+    ("--ignore-kernels-older-than", "0", "longer than 0"),
+    ("--protected-hours", "* 9-17 * * sat-sun UTC", "ranges go upwards"),
+    ("--stop-at", "0 22 * * * Berlin", "write an IANA name, like Europe/Berlin"),
+    ("--max-run", "0", "longer than 0"),
+    ("--warn-before", "soon", "not a duration"),
+    ("--report-unknown-after", "0", "longer than 0"),
+    ("--probe", "telnet", "telnet"),
+    ("--certificate", "/nowhere", "neither a SHA-256"),
+    ("--jupyter-runtime", "run", "absolute path"),
+])  # fmt: skip
 def test_bad_setting_is_a_usage_error_before_anything(at: Desk, option: str, value: str, words: str) -> None:
     result = at.run("adopt", "i-0123456789abcdef0", "--yes", option, value)
     assert result.exit_code == 2

@@ -28,6 +28,7 @@ from tests.build import (
     instance,
     manifest,
     restored,
+    row,
     seen,
     snapshot,
     snapshots,
@@ -58,65 +59,32 @@ def gone(**other: Any) -> Observation:
 FAILED = detached(restored(DATA, id=VolumeId("vol-failed")), VolumeState.ERROR)
 
 
-@pytest.mark.parametrize(
-    ("what", "expected"),
-    [
-        pytest.param(gone(), {}, id="nothing"),
-        pytest.param(gone(snapshots=snapshots()), {"snap-root": True, "snap-data": True}, id="its last whole set"),
-        pytest.param(gone(snapshots=(snapshot(ROOT),)), {"snap-root": True}, id="a part of a set"),
-        pytest.param(
-            gone(snapshots=(*snapshots(), *cycle(2))),
-            {"snap-root": True, "snap-data": True, "snap-root-2": True, "snap-data-2": True},
-            id="the set before the last: the last was never started from",
-        ),
-        pytest.param(
-            gone(snapshots=(*snapshots(), *cycle(2), *cycle(3))),
-            {
-                "snap-root": False,
-                "snap-data": False,
-                "snap-root-2": True,
-                "snap-data-2": True,
-                "snap-root-3": True,
-                "snap-data-3": True,
-            },
-            id="a set before those",
-        ),
-        pytest.param(
-            gone(snapshots=(*snapshots(), *cycle(2), *cycle(3)[:1])),
-            dict.fromkeys(["snap-root", "snap-data", "snap-root-2", "snap-data-2", "snap-root-3"], True),
-            id="older sets while the last is not whole",
-        ),
-        pytest.param(
-            gone(snapshots=snapshots(state=SnapshotState.ERROR)), {"snap-root": False, "snap-data": False}, id="failed"
-        ),
-        pytest.param(
-            gone(snapshots=(*cycle(1), *cycle(2), *cycle(3, state=SnapshotState.PENDING))),
-            dict.fromkeys([f"snap-{each}-{n}" for each in ("root", "data") for n in (1, 2, 3)], True),
-            id="older sets while the last is pending",
-        ),
-        pytest.param(
-            gone(snapshots=(replace(snapshot(), tags={**OURS, tags.CYCLE: "1"}),)), {}, id="a backup with copied tags"
-        ),
-        pytest.param(gone(volumes=(detached(volume(DATA)),)), {"vol-data": True}, id="a volume"),
-        pytest.param(gone(volumes=(FAILED,)), {"vol-failed": False}, id="a volume that EBS could not restore"),
-        pytest.param(
-            gone(volumes=(replace(volume(DATA), attached_to=instance_of(WorkstationId("i-0other"))),)),
-            {},
-            id="a volume that another one uses",
-        ),
-        pytest.param(gone(volumes=(detached(replace(volume(DATA), tags={})),)), {}, id="a volume without our tags"),
-        pytest.param(
-            gone(volumes=(detached(replace(volume(DATA), tags={**volume(DATA).tags, tags.REHEARSAL: "x"})),)),
-            {},
-            id="a rehearsal's",
-        ),
-        pytest.param(
-            seen(instance=instance(tags={}), volumes=(volume(), detached(volume(DATA))), snapshots=snapshots()),
-            {"vol-data": True, "snap-root": True, "snap-data": True},
-            id="not a workstation any more",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("what", "expected"), [
+    row("nothing", gone(), {}),
+    row("its last whole set", gone(snapshots=snapshots()), {"snap-root": True, "snap-data": True}),
+    row("a part of a set", gone(snapshots=(snapshot(ROOT),)), {"snap-root": True}),
+    row("the set before the last: the last was never started from", gone(snapshots=(*snapshots(), *cycle(2))),
+        {"snap-root": True, "snap-data": True, "snap-root-2": True, "snap-data-2": True}),
+    row("a set before those", gone(snapshots=(*snapshots(), *cycle(2), *cycle(3))),
+        {"snap-root": False, "snap-data": False, "snap-root-2": True, "snap-data-2": True, "snap-root-3": True,
+            "snap-data-3": True}),
+    row("older sets while the last is not whole", gone(snapshots=(*snapshots(), *cycle(2), *cycle(3)[:1])),
+        dict.fromkeys(["snap-root", "snap-data", "snap-root-2", "snap-data-2", "snap-root-3"], True)),
+    row("failed", gone(snapshots=snapshots(state=SnapshotState.ERROR)), {"snap-root": False, "snap-data": False}),
+    row("older sets while the last is pending",
+        gone(snapshots=(*cycle(1), *cycle(2), *cycle(3, state=SnapshotState.PENDING))),
+        dict.fromkeys([f"snap-{each}-{n}" for each in ("root", "data") for n in (1, 2, 3)], True)),
+    row("a backup with copied tags", gone(snapshots=(replace(snapshot(), tags={**OURS, tags.CYCLE: "1"}),)), {}),
+    row("a volume", gone(volumes=(detached(volume(DATA)),)), {"vol-data": True}),
+    row("a volume that EBS could not restore", gone(volumes=(FAILED,)), {"vol-failed": False}),
+    row("a volume that another one uses",
+        gone(volumes=(replace(volume(DATA), attached_to=instance_of(WorkstationId("i-0other"))),)), {}),
+    row("a volume without our tags", gone(volumes=(detached(replace(volume(DATA), tags={})),)), {}),
+    row("a rehearsal's",
+        gone(volumes=(detached(replace(volume(DATA), tags={**volume(DATA).tags, tags.REHEARSAL: "x"})),)), {}),
+    row("not a workstation any more", seen(instance=instance(tags={}), volumes=(volume(), detached(volume(DATA))),
+            snapshots=snapshots()), {"vol-data": True, "snap-root": True, "snap-data": True}),
+])  # fmt: skip
 def test_left_by_a_workstation_that_is_gone(what: Observation, expected: dict[str, bool]) -> None:
     assert found(what) == expected
 
@@ -125,69 +93,29 @@ STARTED = (restored(ROOT), restored(DATA))
 DOUBLE = detached(restored(DATA, id=VolumeId("vol-double")))
 
 
-@pytest.mark.parametrize(
-    ("what", "standing", "expected"),
-    [
-        pytest.param(seen(snapshots=snapshots()), WELL, {}, id="all in use"),
-        pytest.param(
-            seen(instance=RUNNING, volumes=STARTED, snapshots=snapshots()), WELL, {}, id="what it was started from"
-        ),
-        pytest.param(
-            seen(instance=RUNNING, volumes=(*STARTED, DOUBLE), snapshots=snapshots()),
-            WELL,
-            {"vol-double": False},
-            id="a second copy",
-        ),
-        pytest.param(
-            seen(instance=RUNNING, volumes=(*STARTED, DOUBLE), snapshots=()),
-            WELL,
-            {"vol-double": True},
-            id="a second copy whose snapshot is gone",
-        ),
-        pytest.param(
-            seen(instance=RUNNING, volumes=(*STARTED, detached(volume(DATA))), snapshots=snapshots()),
-            WELL,
-            {"vol-data": True},
-            id="a volume whose place another one has",
-        ),
-        pytest.param(
-            seen(instance=RUNNING, volumes=(STARTED[0], detached(volume(DATA)))), WELL, {}, id="a volume set aside"
-        ),
-        pytest.param(
-            seen(volumes=(FAILED,), snapshots=snapshots()), WELL, {"vol-failed": False}, id="EBS could not restore it"
-        ),
-        pytest.param(
-            seen(instance=RUNNING, volumes=STARTED, snapshots=(*snapshots(), *cycle(0))),
-            WELL,
-            {"snap-root-0": False, "snap-data-0": False},
-            id="an older cycle, after a start that was seen to work",
-        ),
-        pytest.param(
-            seen(instance=RUNNING, volumes=STARTED, snapshots=(*snapshots(), *cycle(0))),
-            replace(WELL, ready=False),
-            {},
-            id="an older cycle, after a start that nobody saw work",
-        ),
-        pytest.param(
-            seen(snapshots=(*snapshots(), *cycle(0, state=SnapshotState.ERROR))),
-            WELL,
-            {"snap-root-0": False, "snap-data-0": False},
-            id="failed ones",
-        ),
-        pytest.param(
-            seen(instance=RUNNING, volumes=(*STARTED, DOUBLE), snapshots=snapshots()),
-            replace(WELL, at_rest=False),
-            {},
-            id="anything, while something is under way",
-        ),
-        pytest.param(
-            seen(volumes=tuple(detached(each) for each in both()), snapshots=snapshots()),
-            WELL,
-            {},
-            id="the next start's",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("what", "standing", "expected"), [
+    row("all in use", seen(snapshots=snapshots()), WELL, {}),
+    row("what it was started from", seen(instance=RUNNING, volumes=STARTED, snapshots=snapshots()), WELL, {}),
+    row("a second copy", seen(instance=RUNNING, volumes=(*STARTED, DOUBLE), snapshots=snapshots()), WELL,
+        {"vol-double": False}),
+    row("a second copy whose snapshot is gone", seen(instance=RUNNING, volumes=(*STARTED, DOUBLE), snapshots=()), WELL,
+        {"vol-double": True}),
+    row("a volume whose place another one has",
+        seen(instance=RUNNING, volumes=(*STARTED, detached(volume(DATA))), snapshots=snapshots()), WELL,
+        {"vol-data": True}),
+    row("a volume set aside", seen(instance=RUNNING, volumes=(STARTED[0], detached(volume(DATA)))), WELL, {}),
+    row("EBS could not restore it", seen(volumes=(FAILED,), snapshots=snapshots()), WELL, {"vol-failed": False}),
+    row("an older cycle, after a start that was seen to work",
+        seen(instance=RUNNING, volumes=STARTED, snapshots=(*snapshots(), *cycle(0))), WELL,
+        {"snap-root-0": False, "snap-data-0": False}),
+    row("an older cycle, after a start that nobody saw work",
+        seen(instance=RUNNING, volumes=STARTED, snapshots=(*snapshots(), *cycle(0))), replace(WELL, ready=False), {}),
+    row("failed ones", seen(snapshots=(*snapshots(), *cycle(0, state=SnapshotState.ERROR))), WELL,
+        {"snap-root-0": False, "snap-data-0": False}),
+    row("anything, while something is under way",
+        seen(instance=RUNNING, volumes=(*STARTED, DOUBLE), snapshots=snapshots()), replace(WELL, at_rest=False), {}),
+    row("the next start's", seen(volumes=tuple(detached(each) for each in both()), snapshots=snapshots()), WELL, {}),
+])  # fmt: skip
 def test_left_by_a_workstation_that_is_there(what: Observation, standing: Standing, expected: dict[str, bool]) -> None:
     assert found(what, standing) == expected
 

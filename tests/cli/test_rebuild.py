@@ -22,14 +22,10 @@ from tests.cli.desk import Desk, account_of
 
 DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
 LIKE = {
-    "KeyName": "ada",
-    "SubnetId": "subnet-0000beef",
-    "SecurityGroupIds": ["sg-1", "sg-2"],
-    "IamInstanceProfile": {"Arn": "arn:aws:iam::123456789012:instance-profile/lab/role"},
-    "EbsOptimized": True,
-    "Monitoring": {"Enabled": True},
-    "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2},
-}
+    "KeyName": "ada", "SubnetId": "subnet-0000beef", "SecurityGroupIds": ["sg-1", "sg-2"],
+    "IamInstanceProfile": {"Arn": "arn:aws:iam::123456789012:instance-profile/lab/role"}, "EbsOptimized": True,
+    "Monitoring": {"Enabled": True}, "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -94,12 +90,9 @@ def test_a_new_instance_has_everything_that_can_come_back(lab: AtWork) -> None:
     assert now["MetadataOptions"]["HttpPutResponseHopLimit"] == 2
     carried = {tag["Key"]: tag["Value"] for tag in now["Tags"]}
     assert carried == {
-        "Name": "lab",
-        "autostop": "on",
-        "autostop:idle-after": "40m",
-        "autostop:recovered-from": gone,
+        "Name": "lab", "autostop": "on", "autostop:idle-after": "40m", "autostop:recovered-from": gone,
         "autostop:recovered-cycle": "1",
-    }
+    }  # fmt: skip
     assert lab.owner.status(gone).headline == f"It is gone; {new} was built in its place."
 
 

@@ -25,6 +25,7 @@ from tests.build import (
     manifest,
     minutes,
     record,
+    row,
     seen,
     snapshot,
     snapshots,
@@ -49,12 +50,9 @@ def test_a_whole_and_complete_set_is_what_a_new_instance_is_built_from() -> None
         plan = planned(lost(instance=there))
         assert (plan.manifest, plan.configuration, plan.warnings) == (KNOWN, LAUNCH, ())
         assert plan.instance_tags() == {
-            "Name": "lab",
-            "autostop": "on",
-            "autostop:probe": "none",
-            "autostop:recovered-from": ID,
+            "Name": "lab", "autostop": "on", "autostop:probe": "none", "autostop:recovered-from": ID,
             "autostop:recovered-cycle": "1",
-        }
+        }  # fmt: skip
         assert plan.image_name == "autostop-i-0abc-cycle-1-1"
         assert any("instance id" in each for each in plan.lost)
 
@@ -69,68 +67,37 @@ def test_its_manifest_is_of_the_new_workstation_and_does_not_hold_since_its_laun
     assert not mine.holds_since(instance(id=new, launched_at=NOW))
 
 
-@pytest.mark.parametrize(
-    ("what", "why"),
-    [
-        pytest.param(lost(instance=instance()), "the instance is there", id="not gone"),
-        pytest.param(lost(instance=instance(InstanceState.SHUTTING_DOWN)), "still terminating", id="not gone yet"),
-        pytest.param(lost(snapshots=()), "no snapshot of it", id="nothing left"),
-        pytest.param(lost(snapshots=(snapshot(ROOT, KNOWN),)), "not whole: there is no snapshot of sdf", id="in part"),
-        pytest.param(
-            lost(
-                volumes=(detached(volume(DATA)), detached(volume())),
-                snapshots=snapshots(KNOWN, state=SnapshotState.ERROR),
-            ),
-            "is error",
-            id="failed",
-        ),
-        pytest.param(
-            lost(snapshots=snapshots(KNOWN, state=SnapshotState.PENDING)), "pending. Try again", id="not complete yet"
-        ),
-        pytest.param(lost(snapshots=snapshots(manifest())), "an older version", id="the instance is not described"),
-        pytest.param(
-            lost(
-                snapshots=tuple(
-                    replace(each, tags={**each.tags, f"{tags.INSTANCE_PIECE}1-of-1": "{}"})
-                    for each in snapshots(manifest())
-                )
-            ),
-            "that describe the instance are damaged",
-            id="the description is damaged",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("what", "why"), [
+    row("not gone", lost(instance=instance()), "the instance is there"),
+    row("not gone yet", lost(instance=instance(InstanceState.SHUTTING_DOWN)), "still terminating"),
+    row("nothing left", lost(snapshots=()), "no snapshot of it"),
+    row("in part", lost(snapshots=(snapshot(ROOT, KNOWN),)), "not whole: there is no snapshot of sdf"),
+    row("failed", lost(volumes=(detached(volume(DATA)), detached(volume())),
+            snapshots=snapshots(KNOWN, state=SnapshotState.ERROR)), "is error"),
+    row("not complete yet", lost(snapshots=snapshots(KNOWN, state=SnapshotState.PENDING)), "pending. Try again"),
+    row("the instance is not described", lost(snapshots=snapshots(manifest())), "an older version"),
+    row("the description is damaged",
+        lost(snapshots=tuple(replace(each, tags={**each.tags,
+                        f"{tags.INSTANCE_PIECE}1-of-1": "{}"}) for each in snapshots(manifest()))),
+        "that describe the instance are damaged"),
+])  # fmt: skip
 def test_nothing_is_built_without_all_of_it(what: Observation, why: str) -> None:
     with pytest.raises(UnreadableError, match=re.escape(why)):
         planned(what)
 
 
-@pytest.mark.parametrize(
-    ("what", "why"),
-    [
-        pytest.param(
-            lost(instance=instance(InstanceState.TERMINATED, launched_at=LAUNCHED + minutes(900))),
-            "started again after its last shelving",
-            id="it ran since",
-        ),
-        pytest.param(
-            lost(volumes=(detached(volume(DATA)),)), "vol-data (/dev/sdf) still exists", id="a volume is left"
-        ),
-        pytest.param(
-            lost(snapshots=snapshots(replace(KNOWN, launch=replace(LAUNCH, left_out=2)))), "2 of its tags", id="tags"
-        ),
-        pytest.param(
-            lost(snapshots=snapshots(replace(KNOWN, launch=replace(LAUNCH, tags={"autostop:probe": "https"})))),
-            "Jupyter's token",
-            id="asked by https",
-        ),
-        pytest.param(
-            lost(snapshots=(*snapshots(KNOWN), snapshot(id=SnapshotId("snap-b"), tags=OURS, started_at=NOW))),
-            "snap-b is newer",
-            id="a newer backup",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("what", "why"), [
+    row("it ran since", lost(instance=instance(InstanceState.TERMINATED, launched_at=LAUNCHED + minutes(900))),
+        "started again after its last shelving"),
+    row("a volume is left", lost(volumes=(detached(volume(DATA)),)), "vol-data (/dev/sdf) still exists"),
+    row("tags", lost(snapshots=snapshots(replace(KNOWN, launch=replace(LAUNCH, left_out=2)))), "2 of its tags"),
+    row("asked by https",
+        lost(snapshots=snapshots(replace(KNOWN, launch=replace(LAUNCH, tags={"autostop:probe": "https"})))),
+        "Jupyter's token"),
+    row("a newer backup",
+        lost(snapshots=(*snapshots(KNOWN), snapshot(id=SnapshotId("snap-b"), tags=OURS, started_at=NOW))),
+        "snap-b is newer"),
+])  # fmt: skip
 def test_the_owner_is_warned(what: Observation, why: str) -> None:
     (warning,) = planned(what).warnings
 

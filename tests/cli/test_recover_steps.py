@@ -111,15 +111,9 @@ def test_while_it_runs_it_is_wanted_running_and_sleeps_again(lab: AtWork) -> Non
 
 # The calls after which the table is lost in mid-shelving.
 MOMENTS = [
-    ("StopInstances", 1),
-    ("CreateSnapshots", 1),
-    ("CreateTags", 1),
-    ("CreateTags", 3),
-    ("DetachVolume", 1),
-    ("DetachVolume", 3),
-    ("DeleteVolume", 1),
-    ("DeleteVolume", 3),
-]
+    ("StopInstances", 1), ("CreateSnapshots", 1), ("CreateTags", 1), ("CreateTags", 3), ("DetachVolume", 1),
+    ("DetachVolume", 3), ("DeleteVolume", 1), ("DeleteVolume", 3),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("operation", "nth"), MOMENTS)

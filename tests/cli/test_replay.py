@@ -14,7 +14,7 @@ from autostop.schedule import Schedule
 from autostop.settings import Policy, Probe
 from autostop.sleep.intent import By
 from autostop_cli.what_if.replay import Replay, as_it_was, replay
-from tests.build import minutes
+from tests.build import minutes, row
 from tests.idle.recorded import MORNING, POLICY, Run
 
 
@@ -38,22 +38,19 @@ def test_the_same_policy_stops_when_it_really_stopped() -> None:
     assert (same.saved, same.longer, same.up) == (timedelta(0), timedelta(0), real.up)
 
 
-@pytest.mark.parametrize(
-    "run",
-    [
-        pytest.param(Run(), id="never used"),
-        pytest.param(Run(computes=[(0, 40), (55, 60)]), id="two bursts"),
-        pytest.param(Run(computes=[(20, 50), (70, 130), (150, 155)]), id="quiet and loud"),
-        pytest.param(Run(cells=[(10, 200)]), id="a silent cell"),
-        pytest.param(Run(downloads=[(10, 90)]), id="a download"),
-        pytest.param(Run(typed=[30, 55, 80]), id="typing"),
-        pytest.param(Run(computes=[(0, 30)], kept_awake=(40, 200)), id="kept awake"),
-        pytest.param(Run(unread=[(60, 120)], computes=[(0, 50)]), id="not answered for an hour"),
-        pytest.param(Run(policy=but(warn_before=timedelta(0)), computes=[(0, 30)]), id="never warned"),
-        pytest.param(Run(policy=but(probe=Probe.NONE, network_rate=None), computes=[(0, 30)]), id="never asked"),
-        pytest.param(Run(policy=but(max_run=hours(2)), computes=[(0, 200)]), id="a limit at work"),
-    ],
-)
+@pytest.mark.parametrize("run", [
+    row("never used", Run()),
+    row("two bursts", Run(computes=[(0, 40), (55, 60)])),
+    row("quiet and loud", Run(computes=[(20, 50), (70, 130), (150, 155)])),
+    row("a silent cell", Run(cells=[(10, 200)])),
+    row("a download", Run(downloads=[(10, 90)])),
+    row("typing", Run(typed=[30, 55, 80])),
+    row("kept awake", Run(computes=[(0, 30)], kept_awake=(40, 200))),
+    row("not answered for an hour", Run(unread=[(60, 120)], computes=[(0, 50)])),
+    row("never warned", Run(policy=but(warn_before=timedelta(0)), computes=[(0, 30)])),
+    row("never asked", Run(policy=but(probe=Probe.NONE, network_rate=None), computes=[(0, 30)])),
+    row("a limit at work", Run(policy=but(max_run=hours(2)), computes=[(0, 200)])),
+])  # fmt: skip
 def test_a_record_replayed_under_its_own_policy_gives_the_same_stop(run: Run) -> None:
     record = run.recorded()
     same, real = replay(record, run.policy, run.policy), as_it_was(record, run.policy)
@@ -110,16 +107,13 @@ def test_after_a_stop_grace_begins_anew_with_the_work_that_followed() -> None:
     assert len(shorter.stops) == 1
 
 
-@pytest.mark.parametrize(
-    "run",
-    [
-        pytest.param(Run(typed=[30, 52]), id="a key"),
-        pytest.param(Run(computes=[(0, 30), (50, 60)]), id="the processor"),
-        pytest.param(Run(computes=[(0, 30)], downloads=[(50, 60)]), id="the network"),
-        pytest.param(Run(computes=[(0, 30)], cells=[(50, 60)]), id="a cell"),
-        pytest.param(Run(computes=[(0, 30)], kept_awake=(50, 90)), id="a tap on keep awake"),
-    ],
-)
+@pytest.mark.parametrize("run", [
+    row("a key", Run(typed=[30, 52])),
+    row("the processor", Run(computes=[(0, 30), (50, 60)])),
+    row("the network", Run(computes=[(0, 30)], downloads=[(50, 60)])),
+    row("a cell", Run(computes=[(0, 30)], cells=[(50, 60)])),
+    row("a tap on keep awake", Run(computes=[(0, 30)], kept_awake=(50, 90))),
+])  # fmt: skip
 def test_whatever_shows_work_after_a_stop_counts(run: Run) -> None:
     shorter = told(run.recorded(), idle_after=minutes(5), grace=minutes(5), warn_before=timedelta(0))
     [*_, before_work] = [stop for stop in shorter.stops if stop.at < MORNING + minutes(50)]

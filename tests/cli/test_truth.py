@@ -18,6 +18,7 @@ from tests.build import (
     instance,
     manifest,
     restored,
+    row,
     seen,
     snapshot,
     snapshots,
@@ -28,76 +29,43 @@ from tests.sleep.test_from_tags import LAUNCH, edited, shelved
 RESTORED = (restored(ROOT), restored(DATA))
 
 
-@pytest.mark.parametrize(
-    ("what", "expected"),
-    [
-        pytest.param(seen(instance=instance(InstanceState.RUNNING)), (False, Wanted.RUN, True), id="running"),
-        pytest.param(seen(instance=instance(InstanceState.PENDING)), (False, Wanted.RUN, False), id="starting"),
-        pytest.param(seen(instance=instance(InstanceState.STOPPING)), (False, Wanted.STOP, False), id="stopping"),
-        pytest.param(seen(), (False, Wanted.STOP, True), id="stopped, never shelved"),
-        pytest.param(
-            seen(volumes=(detached(volume(ROOT)), volume(DATA))),
-            (False, Wanted.STOP, True),
-            id="stopped, a volume detached by somebody",
-        ),
-        pytest.param(
-            seen(snapshots=snapshots(state=SnapshotState.PENDING)), (True, Wanted.STOP, True), id="snapshots pending"
-        ),
-        pytest.param(
-            seen(snapshots=tuple(replace(each, tags=manifest().set_tags()) for each in snapshots())),
-            (False, Wanted.STOP, True),
-            id="snapshots begun, without their manifest",
-        ),
-        pytest.param(seen(snapshots=edited(tags.SIZE, "x")), (False, Wanted.STOP, True), id="damaged, nothing missing"),
-        pytest.param(
-            seen(volumes=(detached(volume(ROOT)), volume(DATA)), snapshots=snapshots()),
-            (True, Wanted.SHELVE, False),
-            id="one detached",
-        ),
-        pytest.param(
-            seen(volumes=(detached(volume(ROOT)),), snapshots=snapshots()),
-            (True, Wanted.SHELVE, False),
-            id="one deleted, one detached",
-        ),
-        pytest.param(shelved(), (True, Wanted.SHELVE, True), id="shelved"),
-        pytest.param(
-            shelved(volumes=tuple(gone(each) for each in both())), (True, Wanted.SHELVE, True), id="under deletion"
-        ),
-        pytest.param(
-            shelved(snapshots=snapshots(state=SnapshotState.PENDING)),
-            (True, Wanted.SHELVE, False),
-            id="volumes gone while the snapshots are pending",
-        ),
-        pytest.param(seen(volumes=RESTORED[:1], snapshots=snapshots()), (True, Wanted.STOP, True), id="half restored"),
-        pytest.param(seen(volumes=RESTORED, snapshots=snapshots()), (True, Wanted.STOP, True), id="restored"),
-    ],
-)
+@pytest.mark.parametrize(("what", "expected"), [
+    row("running", seen(instance=instance(InstanceState.RUNNING)), (False, Wanted.RUN, True)),
+    row("starting", seen(instance=instance(InstanceState.PENDING)), (False, Wanted.RUN, False)),
+    row("stopping", seen(instance=instance(InstanceState.STOPPING)), (False, Wanted.STOP, False)),
+    row("stopped, never shelved", seen(), (False, Wanted.STOP, True)),
+    row("stopped, a volume detached by somebody", seen(volumes=(detached(volume(ROOT)), volume(DATA))),
+        (False, Wanted.STOP, True)),
+    row("snapshots pending", seen(snapshots=snapshots(state=SnapshotState.PENDING)), (True, Wanted.STOP, True)),
+    row("snapshots begun, without their manifest",
+        seen(snapshots=tuple(replace(each, tags=manifest().set_tags()) for each in snapshots())),
+        (False, Wanted.STOP, True)),
+    row("damaged, nothing missing", seen(snapshots=edited(tags.SIZE, "x")), (False, Wanted.STOP, True)),
+    row("one detached", seen(volumes=(detached(volume(ROOT)), volume(DATA)), snapshots=snapshots()),
+        (True, Wanted.SHELVE, False)),
+    row("one deleted, one detached", seen(volumes=(detached(volume(ROOT)),), snapshots=snapshots()),
+        (True, Wanted.SHELVE, False)),
+    row("shelved", shelved(), (True, Wanted.SHELVE, True)),
+    row("under deletion", shelved(volumes=tuple(gone(each) for each in both())), (True, Wanted.SHELVE, True)),
+    row("volumes gone while the snapshots are pending", shelved(snapshots=snapshots(state=SnapshotState.PENDING)),
+        (True, Wanted.SHELVE, False)),
+    row("half restored", seen(volumes=RESTORED[:1], snapshots=snapshots()), (True, Wanted.STOP, True)),
+    row("restored", seen(volumes=RESTORED, snapshots=snapshots()), (True, Wanted.STOP, True)),
+])  # fmt: skip
 def test_the_state_is_told_by_what_is(what: Observation, expected: tuple[bool, Wanted, bool]) -> None:
     assert what.instance is not None
     truth = truth_from_tags(what, what.instance)
     assert (truth.manifest is not None, truth.wanted, truth.settled) == expected
 
 
-@pytest.mark.parametrize(
-    ("what", "why"),
-    [
-        pytest.param(
-            shelved(snapshots=(snapshot(ROOT),)), "exist only as snapshots, and cycle 1 is not whole", id="part"
-        ),
-        pytest.param(
-            seen(volumes=(volume(ROOT),), snapshots=edited(tags.SIZE, "x")),
-            "/dev/sdf exist only as snapshots, and the tag autostop:size",
-            id="damaged, and a volume is gone",
-        ),
-        pytest.param(seen(volumes=()), "no volume for its root device /dev/xvda", id="nothing at all"),
-        pytest.param(
-            seen(volumes=(detached(volume(ROOT), VolumeState.ERROR),)),
-            "no volume for its root",
-            id="a failed root only",
-        ),
-        pytest.param(seen(instance=instance(InstanceState.TERMINATED)), "terminated", id="terminated"),
-    ],
-)
+@pytest.mark.parametrize(("what", "why"), [
+    row("part", shelved(snapshots=(snapshot(ROOT),)), "exist only as snapshots, and cycle 1 is not whole"),
+    row("damaged, and a volume is gone", seen(volumes=(volume(ROOT),), snapshots=edited(tags.SIZE, "x")),
+        "/dev/sdf exist only as snapshots, and the tag autostop:size"),
+    row("nothing at all", seen(volumes=()), "no volume for its root device /dev/xvda"),
+    row("a failed root only", seen(volumes=(detached(volume(ROOT), VolumeState.ERROR),)), "no volume for its root"),
+    row("terminated", seen(instance=instance(InstanceState.TERMINATED)), "terminated"),
+])  # fmt: skip
 def test_what_the_tags_do_not_tell_gives_a_reason(what: Observation, why: str) -> None:
     assert what.instance is not None
     with pytest.raises(UnreadableError, match=why):

@@ -187,17 +187,14 @@ def test_a_time_of_day_is_the_last_one_by_this_terminals_clock(at: Desk, lab: Wo
     assert "at 09:30 UTC (10:30 CET)" in why(at, lab, "--at", "2026-11-23T10:30")
 
 
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        ("noon", "'noon' is no moment; write it like 14:05, or 2026-11-23T14:05"),
-        ("25:00", "'25:00' is no moment"),
-        ("2026-11-23", "is no moment"),
-        ("2026-11-31T10:00", "is no moment"),
-        ("2026-11-23T09:01Z", "lies in the future: it is 09:00 UTC now"),
-        ("\x1b[31m", r"'\x1b[31m' is no moment"),
-    ],
-)
+@pytest.mark.parametrize(("typed", "words"), [
+    ("noon", "'noon' is no moment; write it like 14:05, or 2026-11-23T14:05"),
+    ("25:00", "'25:00' is no moment"),
+    ("2026-11-23", "is no moment"),
+    ("2026-11-31T10:00", "is no moment"),
+    ("2026-11-23T09:01Z", "lies in the future: it is 09:00 UTC now"),
+    ("\x1b[31m", r"'\x1b[31m' is no moment"),
+])  # fmt: skip
 def test_a_time_that_is_none_is_refused(at: Desk, lab: WorkstationId, typed: str, words: str) -> None:
     result = at.run("why", lab, "--at", typed)
     assert result.exit_code == 2
@@ -290,20 +287,17 @@ def test_only_the_days_asked_for_are_replayed(at: Desk, lab: WorkstationId) -> N
     assert "as it was" in why(at, lab, "--what-if", "idle-after=10m", "--days", "3")
 
 
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        ("idle-after=soon", "idle-after = 'soon' is not a duration; write it like 90s"),
-        ("idle-after", "'idle-after' is no setting; write it like idle-after=15m"),
-        ("colour=red", "'colour=red' is no setting"),
-        ("idle_after=15m", "'idle_after=15m' is no setting"),
-        ("protected-hours=always", "protected-hours = 'always' is no schedule"),
-        ("cpu-period=1m", "cpu-period cannot be replayed: the record was measured with the period that it has"),
-        ("shelve-after=0", "shelve-after cannot be replayed"),
-        ("probe=https", "only probe=none can be replayed"),
-        ("\x1b[31m=1", r"'\x1b[31m=1' is no setting"),
-    ],
-)
+@pytest.mark.parametrize(("typed", "words"), [
+    ("idle-after=soon", "idle-after = 'soon' is not a duration; write it like 90s"),
+    ("idle-after", "'idle-after' is no setting; write it like idle-after=15m"),
+    ("colour=red", "'colour=red' is no setting"),
+    ("idle_after=15m", "'idle_after=15m' is no setting"),
+    ("protected-hours=always", "protected-hours = 'always' is no schedule"),
+    ("cpu-period=1m", "cpu-period cannot be replayed: the record was measured with the period that it has"),
+    ("shelve-after=0", "shelve-after cannot be replayed"),
+    ("probe=https", "only probe=none can be replayed"),
+    ("\x1b[31m=1", r"'\x1b[31m=1' is no setting"),
+])  # fmt: skip
 def test_a_setting_that_cannot_be_replayed_is_refused(at: Desk, lab: WorkstationId, typed: str, words: str) -> None:
     result = at.run("why", lab, "--what-if", typed)
     assert result.exit_code == 2
