@@ -25,11 +25,7 @@ class Product:
     """
 
     def wire(
-        self,
-        clients: Any,
-        clock: Callable[[], datetime],
-        sleep: Callable[[float], None],
-        chance: Callable[[], float],
+        self, clients: Any, clock: Callable[[], datetime], sleep: Callable[[float], None], chance: Callable[[], float]
     ) -> None:
         """Make it anew over these; a second time, where a test wants another client or another chance."""
         self.defaults = Policy()

@@ -94,11 +94,7 @@ def launch(desk: Desk, name: str, **parameters: Any) -> str:
 def wait_for_jupyter(desk: Desk, instance: str, say: Progress) -> None:
     """Wait until the instance's JupyterLab answers."""
     wait_until(
-        lambda: notebook.answers(desk.machines.server(instance)),
-        "Jupyter",
-        400,
-        lambda: "JupyterLab is starting",
-        say,
+        lambda: notebook.answers(desk.machines.server(instance)), "Jupyter", 400, lambda: "JupyterLab is starting", say
     )
 
 

@@ -57,10 +57,9 @@ class Before:
                 "ResourceType": "snapshot",
                 "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
             }
-            made[snapshot["SnapshotId"]] = lab.ec2.create_snapshot(
-                VolumeId=volume,
-                TagSpecifications=[specification],
-            )["SnapshotId"]
+            made[snapshot["SnapshotId"]] = lab.ec2.create_snapshot(VolumeId=volume, TagSpecifications=[specification])[
+                "SnapshotId"
+            ]
         self._pass(timedelta(minutes=5))
         for volume in volumes.values():
             lab.ec2.detach_volume(VolumeId=volume)

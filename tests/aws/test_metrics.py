@@ -150,16 +150,7 @@ def test_answers_are_read_from_every_page_and_only_with_a_readable_status() -> N
     )
     metrics = CloudWatchMetrics(cast("Any", stub))
     both = [
-        Instance(
-            InstanceId(name),
-            InstanceState.RUNNING,
-            START,
-            "t3.xlarge",
-            4,
-            "us-east-1a",
-            "/dev/sda1",
-            {},
-        )
+        Instance(InstanceId(name), InstanceState.RUNNING, START, "t3.xlarge", 4, "us-east-1a", "/dev/sda1", {})
         for name in ("i-1", "i-2")
     ]
     traffic = metrics.network(both, {each.workstation: START for each in both}, PERIOD, START + timedelta(hours=1))

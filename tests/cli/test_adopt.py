@@ -46,10 +46,7 @@ def test_fresh_instance_and_volumes_get_every_tag() -> None:
         "vol-root": {tags.AUTOSTOP: "on", tags.WORKSTATION: build.ID, tags.DEVICE: build.ROOT},
         "vol-data": {tags.AUTOSTOP: "on", tags.WORKSTATION: build.ID, tags.DEVICE: build.DATA},
     }
-    assert adoption.instance.changes == (
-        Change("autostop:idle-after", None, "45m"),
-        Change(tags.AUTOSTOP, None, "on"),
-    )
+    assert adoption.instance.changes == (Change("autostop:idle-after", None, "45m"), Change(tags.AUTOSTOP, None, "on"))
     assert adoption.policy.idle_after == timedelta(minutes=45)
 
 

@@ -68,11 +68,7 @@ def test_what_earlier_versions_wrote_is_read() -> None:
     }
 
     facts = LaunchFacts(
-        "t3.micro",
-        security_groups=("sg-1",),
-        boot_mode="uefi",
-        ebs_optimized=True,
-        metadata={"HttpTokens": "required"},
+        "t3.micro", security_groups=("sg-1",), boot_mode="uefi", ebs_optimized=True, metadata={"HttpTokens": "required"}
     )
     assert read("/dev/sda1", carried) == LaunchRecord("/dev/sda1", facts, {"Name": "my lab"}, 2)
 

@@ -86,9 +86,7 @@ def test_while_shelved_there_is_no_volume_and_one_complete_snapshot_for_each_dev
     assert [each["cycle"] for each in report["snapshots"]["shelved_2"]] == [1, 1, 2, 2]
 
 
-def test_the_volumes_come_back_with_their_devices_types_sizes_and_flags(
-    demo: tuple[Path, str, dict[str, Any]],
-) -> None:
+def test_the_volumes_come_back_with_their_devices_types_sizes_and_flags(demo: tuple[Path, str, dict[str, Any]]) -> None:
     volumes = demo[2]["volumes"]
 
     def seen(when: str) -> list[dict[str, Any]]:

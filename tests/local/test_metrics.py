@@ -15,11 +15,7 @@ MINUTES = timedelta(minutes=1)
 def query(
     instance_id: str, query_id: str = "m1", period: int = 300, stat: str = "Average", name: str = "CPUUtilization"
 ) -> dict[str, Any]:
-    metric = {
-        "Namespace": "AWS/EC2",
-        "MetricName": name,
-        "Dimensions": [{"Name": "InstanceId", "Value": instance_id}],
-    }
+    metric = {"Namespace": "AWS/EC2", "MetricName": name, "Dimensions": [{"Name": "InstanceId", "Value": instance_id}]}
     return {"Id": query_id, "MetricStat": {"Metric": metric, "Period": period, "Stat": stat}}
 
 

@@ -85,10 +85,7 @@ def test_all_three_services_are_at_one_endpoint(served: Served, refused: Refused
     )["MetricDataResults"]
 
     assert (told["InstanceId"], told["Tags"]) == (instance_id, [{"Key": "Name", "Value": "caf\u00e9 <&>"}])
-    assert (invocation["Status"], invocation["CommandPlugins"][0]["Output"]) == (
-        "Success",
-        f"hello from {instance_id}",
-    )
+    assert (invocation["Status"], invocation["CommandPlugins"][0]["Output"]) == ("Success", f"hello from {instance_id}")
     assert metric["Values"] == [12.5]
     assert refused(served.ec2.describe_volumes, VolumeIds=["vol-0123456789abcdef0"])[0] == "InvalidVolume.NotFound"
 

@@ -133,10 +133,7 @@ def test_no_volume_from_a_snapshot_that_is_not_complete(desk: Desk, refused: Ref
     snapshot_id = desk.ec2.create_snapshot(VolumeId=desk.volume())["SnapshotId"]
     asked = {"SnapshotId": snapshot_id, "AvailabilityZone": "us-east-1a"}
 
-    assert refused(desk.ec2.create_volume, **asked) == (
-        "IncorrectState",
-        "Snapshot is in invalid state - pending",
-    )
+    assert refused(desk.ec2.create_volume, **asked) == ("IncorrectState", "Snapshot is in invalid state - pending")
 
 
 def test_a_volume_is_at_least_as_large_as_its_snapshot(desk: Desk, refused: Refused) -> None:

@@ -523,11 +523,5 @@ def _weather(chance: random.Random, clock: Callable[[], datetime], rough: float)
         begin = START + timedelta(minutes=chance.uniform(20, 400))
         storms.append((begin, begin + timedelta(minutes=chance.choice((1, 10, 40)))))
     return Weather(
-        chance,
-        clock,
-        refused=0.02 * rough,
-        lost=0.02 * rough,
-        slow=0.03 * rough,
-        crash=0.01 * rough,
-        storms=storms,
+        chance, clock, refused=0.02 * rough, lost=0.02 * rough, slow=0.03 * rough, crash=0.01 * rough, storms=storms
     )

@@ -11,15 +11,7 @@ from datetime import datetime, timedelta
 
 from autostop import tags
 from autostop.cost import snapshot_cost, volume_cost
-from autostop.model import (
-    AttachmentState,
-    Instance,
-    InstanceState,
-    Observation,
-    Snapshot,
-    Volume,
-    WorkstationId,
-)
+from autostop.model import AttachmentState, Instance, InstanceState, Observation, Snapshot, Volume, WorkstationId
 from autostop.sleep.intent import Intent, Wanted
 from autostop.sleep.law import why_never_shelve, why_never_stop, why_not_ours
 from autostop.sleep.manifest import Manifest, VolumeRecord

@@ -10,10 +10,7 @@ from typing import Protocol
 
 from autostop.idle.reading import Reading, Unknown
 from autostop.idle.signs import Sample, Traffic
-from autostop.model import (
-    Instance,
-    WorkstationId,
-)
+from autostop.model import Instance, WorkstationId
 from autostop.notice import Message
 from autostop.settings import Policy
 from autostop.sleep.attempts import NO_ATTEMPTS, Attempts

@@ -209,10 +209,7 @@ class DynamoLedger:
         """Written at most once a minute; a link that was revoked meanwhile does not come back."""
         if link.last_used_at is not None and now - link.last_used_at < timedelta(minutes=1):
             return
-        self._put(
-            _link_item(replace(link, last_used_at=now)),
-            ConditionExpression="attribute_exists(workstation)",
-        )
+        self._put(_link_item(replace(link, last_used_at=now)), ConditionExpression="attribute_exists(workstation)")
 
     def count_wrong_secret(self, source: str, now: datetime) -> int:
         """A counter for each source and minute, which expires."""
@@ -274,10 +271,7 @@ class DynamoLedger:
 
 
 def _if_version(version: int) -> Item:
-    return {
-        "ConditionExpression": "version = :version",
-        "ExpressionAttributeValues": {":version": {"N": str(version)}},
-    }
+    return {"ConditionExpression": "version = :version", "ExpressionAttributeValues": {":version": {"N": str(version)}}}
 
 
 def _key(workstation: str, kind: str) -> Item:

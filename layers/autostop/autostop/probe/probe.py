@@ -946,11 +946,7 @@ def _gpu_sample(program: str, until: float) -> float:
     """Raises ValueError on anything but numbers, subprocess.TimeoutExpired, OSError."""
     command = [program, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
     process = subprocess.Popen(  # noqa: S603 - a program of the machine's own path, and no word from outside
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
         said, _ = process.communicate(timeout=max(0.0, until - time.monotonic()))
