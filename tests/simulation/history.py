@@ -283,7 +283,11 @@ class History:
             line = self.lab.oracle.line.get(self.lab.content.of_volume(volume.id) or 0, "")
             self.lab.detached_by_hand.add(line)
             self.lab.oracle.detached_by_hand_at[line] = self.lab.clock()
-            self.undo.append(self.attach)
+            self._undo_last(self.attach)
+
+    def _undo_last(self, undo: Callable[[], object]) -> None:
+        """After all else is taken back: the tags by which the person knows a volume may be among it."""
+        self.undo.insert(0, undo)
 
     def attach(self) -> None:
         """Puts a volume that stands detached where it belongs."""
@@ -328,10 +332,10 @@ class History:
             self.lab.person("DetachVolume", VolumeId=new)
             self.lab.pass_time(timedelta(minutes=1))
             self.lab.person("DeleteVolume", VolumeId=new)
-            self.attach()
 
         put_in(6)
         self.undo.append(take_out)
+        self._undo_last(self.attach)
 
     def delete_volume(self) -> None:
         """One of ours that stands detached."""
