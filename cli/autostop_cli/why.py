@@ -120,7 +120,7 @@ def why_at(account: Account, workstation: WorkstationId, moment: datetime) -> Ex
 
 
 def _last(account: Account, workstation: WorkstationId, since: datetime, until: datetime) -> SweepRecord | None:
-    return max(account.ledger.seen(workstation, since, until), key=lambda seen: seen.at, default=None)
+    return max(account.ledger.sweep_records(workstation, since, until), key=lambda seen: seen.at, default=None)
 
 
 def _stopped_at(instance: Instance | None, intent: Intent | None) -> datetime | None:
@@ -182,7 +182,7 @@ def _asleep(instance: Instance | None, intent: Intent | None, when: str) -> str:
 def _without_record(account: Account, workstation: WorkstationId, moment: datetime) -> str:
     now = account.clock()
     before = _last(account, workstation, moment - _LOOK_AROUND, moment)
-    later = account.ledger.seen(workstation, moment, min(moment + _LOOK_AROUND, now))
+    later = account.ledger.sweep_records(workstation, moment, min(moment + _LOOK_AROUND, now))
     near = [("before", before)] if before is not None else []
     near += [("after", later[0])] if later else []
     told = " and ".join(

@@ -151,7 +151,7 @@ def test_a_sweep_knows_what_the_version_before_knew_and_moves_it(lab: AtWork, be
 
 def test_what_it_saw_of_a_run_is_remembered(lab: AtWork, before: Before) -> None:
     at = datetime.fromisoformat("2026-11-23T08:50:00.001+00:00")
-    [seen] = lab.ledger.seen(before.awake, at, at)
+    [seen] = lab.ledger.sweep_records(before.awake, at, at)
     assert seen.launched_at == START
     assert lab.ledger.latest_sweep(lab.clock())[before.awake] == seen
 

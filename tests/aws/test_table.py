@@ -464,8 +464,8 @@ def test_a_sweeps_records_come_back_as_they_were(ledger: DynamoLedger) -> None:
     first, second = record(OTHER), replace(record(ID), answer=Unknown(NOW, "no agent"), warned=None)
     ledger.write_journal([first, second], NOW)
     assert ledger.latest_sweep(NOW) == {ID: second, OTHER: first}
-    assert ledger.seen(ID, NOW, NOW) == [second]
-    assert ledger.seen(OTHER, NOW, NOW) == [first]
+    assert ledger.sweep_records(ID, NOW, NOW) == [second]
+    assert ledger.sweep_records(OTHER, NOW, NOW) == [first]
 
 
 def test_nothing_was_seen_between_a_moment_and_an_earlier_one(
@@ -473,7 +473,7 @@ def test_nothing_was_seen_between_a_moment_and_an_earlier_one(
 ) -> None:
     ledger.write_journal([record(ID)], NOW)
     called = calls(ledger, monkeypatch)
-    assert ledger.seen(ID, NOW, NOW - A_MINUTE) == []
+    assert ledger.sweep_records(ID, NOW, NOW - A_MINUTE) == []
     # DynamoDB would refuse the question.
     assert called == []
 
@@ -508,8 +508,8 @@ def test_moments_are_in_order_whatever_their_fractions_and_zones(ledger: DynamoL
     moments = [NOW + timedelta(microseconds=each) for each in (0, 1, 999_999, 1_000_000, 1_000_001)]
     for at in reversed(moments):
         ledger.write_journal([record(ID, at)], at.astimezone(berlin))
-    assert [each.at for each in ledger.seen(ID, NOW, NOW + A_MINUTE)] == moments
-    assert [each.at for each in ledger.seen(ID, moments[1], moments[3].astimezone(berlin))] == moments[1:4]
+    assert [each.at for each in ledger.sweep_records(ID, NOW, NOW + A_MINUTE)] == moments
+    assert [each.at for each in ledger.sweep_records(ID, moments[1], moments[3].astimezone(berlin))] == moments[1:4]
     assert ledger.latest_sweep(NOW + A_MINUTE)[ID].at == moments[-1]
 
 
@@ -525,7 +525,7 @@ def test_a_thousand_records_cost_two_writes_and_two_reads(
     assert called == 2 * ["Query"]
     called.clear()
     for number in (0, 499, 500, 999):
-        assert ledger.seen(MANY[number], NOW, NOW) == [seen[number]]
+        assert ledger.sweep_records(MANY[number], NOW, NOW) == [seen[number]]
     assert called == 4 * ["Query"]
 
 
@@ -547,7 +547,7 @@ def test_records_that_hardly_shrink_are_written_in_more_items(ledger: DynamoLedg
     assert [int(item["kind"]["S"][-4:]) for item in parts] == [0, 1, 2, 3]
     assert all(len(item["document"]["B"]) <= 350_000 for item in parts)
     assert list(ledger.latest_sweep(NOW).values()) == seen
-    assert [ledger.seen(each.workstation, NOW, NOW) for each in seen[::50]] == [[each] for each in seen[::50]]
+    assert [ledger.sweep_records(each.workstation, NOW, NOW) for each in seen[::50]] == [[each] for each in seen[::50]]
 
 
 def test_a_week_of_one_workstation_is_read_page_by_page(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -557,7 +557,7 @@ def test_a_week_of_one_workstation_is_read_page_by_page(ledger: DynamoLedger, mo
         noise = replace(record(OTHER, at), asked_command=chance.randbytes(130_000).hex())
         ledger.write_journal([noise, *([record(ID, at)] if minute % 2 else [])], at)
     called = calls(ledger, monkeypatch)
-    minutes = [(each.at - NOW) // A_MINUTE for each in ledger.seen(ID, NOW, NOW + timedelta(days=7))]
+    minutes = [(each.at - NOW) // A_MINUTE for each in ledger.sweep_records(ID, NOW, NOW + timedelta(days=7))]
     assert minutes == [1, 3, 5, 7, 9, 11]
     assert len(called) >= 2
 
@@ -580,8 +580,8 @@ def test_a_damaged_part_is_as_if_it_were_not_there(
     damaged = {name: value for name, value in {**part, **fields}.items() if value is not None}
     ledger.client.put_item(TableName=TABLE, Item=damaged)
     assert list(ledger.latest_sweep(NOW)) == MANY[:3]
-    assert ledger.seen(ID, NOW, NOW) == []
-    assert len(ledger.seen(MANY[0], NOW, NOW)) == 1
+    assert ledger.sweep_records(ID, NOW, NOW) == []
+    assert len(ledger.sweep_records(MANY[0], NOW, NOW)) == 1
 
 
 def test_a_lost_part_takes_no_other_with_it(ledger: DynamoLedger) -> None:
@@ -597,15 +597,15 @@ def test_one_record_that_cannot_be_read_takes_no_other_with_it(ledger: DynamoLed
     text = zlib.decompress(item["document"]["B"]).replace(b'"verdict":{"kind":"idle"', b'"verdict":{"kind":"sad"', 1)
     ledger.client.put_item(TableName=TABLE, Item={**item, "document": {"B": zlib.compress(text)}})
     assert list(ledger.latest_sweep(NOW)) == [OTHER]
-    assert ledger.seen(ID, NOW, NOW) == []
-    assert ledger.seen(OTHER, NOW, NOW) == [record(OTHER)]
+    assert ledger.sweep_records(ID, NOW, NOW) == []
+    assert ledger.sweep_records(OTHER, NOW, NOW) == [record(OTHER)]
 
 
 @pytest.mark.parametrize("operation", [
     "transact_get_items", "transact_write_items", "batch_get_item", "get_item", "put_item", "query", "delete_item",
     "update_item",
 ])  # fmt: skip
-@pytest.mark.parametrize("reading", ["happened", "states", "latest_sweep", "seen"])
+@pytest.mark.parametrize("reading", ["happened", "states", "latest_sweep", "sweep_records"])
 def test_throttling_is_an_error_of_ours(ledger: DynamoLedger, operation: str, reading: str) -> None:
     client = boto3.client("dynamodb")
     throttled = DynamoLedger(client, TABLE)
@@ -613,7 +613,7 @@ def test_throttling_is_an_error_of_ours(ledger: DynamoLedger, operation: str, re
         "happened": lambda: throttled.happened(ID, 1),
         "states": throttled.states,
         "latest_sweep": lambda: throttled.latest_sweep(NOW),
-        "seen": lambda: throttled.seen(ID, NOW, NOW),
+        "sweep_records": lambda: throttled.sweep_records(ID, NOW, NOW),
     }
     called: dict[str, Any] = {
         "transact_get_items": lambda: throttled.load(ID), "transact_write_items": lambda: throttled.save(State(ID)),

@@ -221,11 +221,11 @@ class _Night:
         lately = [each for each in self.journal[-1:] if now - each.at <= 60 * MINUTE]
         return {ID: lately[0]} if lately else {}
 
-    def seen(self, workstation: WorkstationId, since: datetime, until: datetime) -> Sequence[SweepRecord]:
+    def sweep_records(self, workstation: WorkstationId, since: datetime, until: datetime) -> Sequence[SweepRecord]:
         return [each for each in self.journal if since <= each.at <= until]
 
-    def write_journal(self, seen: Sequence[SweepRecord], at: datetime) -> None:
-        self.journal += seen
+    def write_journal(self, swept: Sequence[SweepRecord], at: datetime) -> None:
+        self.journal += swept
 
     # --- queue and bus -----------------------------------------------------------------------------------------------
 

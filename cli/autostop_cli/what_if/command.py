@@ -71,7 +71,7 @@ def replayed(account: Account, workstation: WorkstationId, settings: Mapping[str
     in_force, _ = policy_for(account.stack.policy, tags)
     policy, _ = policy_for(in_force, {f"{PREFIX}{key}": text for key, text in settings.items()})
     since = now - timedelta(days=days)
-    record = account.ledger.seen(workstation, since, now)
+    record = account.ledger.sweep_records(workstation, since, now)
     was, would = as_it_was(record, in_force), replay(record, policy, in_force)
     return WhatIf(workstation, name, since, now, settings, was, would)
 

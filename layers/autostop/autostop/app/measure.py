@@ -148,7 +148,7 @@ def look_before_stop(
 def _remembering(watched: Watched, ledger: "DynamoLedger", now: datetime) -> Watched:
     """With what sweeps heard up to now, the answer at hand added."""
     # Not only of the newest sweep: that leaves out what is being stopped.
-    records = ledger.seen(watched.id, now - _REMEMBERED_FOR, now)
+    records = ledger.sweep_records(watched.id, now - _REMEMBERED_FOR, now)
     before = watch(watched.instance, watched.policy, watched.state, records[-1] if records else None)
     return _with_answer(before, watched.activity.answer)
 

@@ -100,7 +100,7 @@ class Sweeper:
         policy, problems = policy_for(self.defaults, instance.tags)
         if before is None and _turned_back(state, now):
             # While it was being stopped no sweep judged it; what it was told before still holds.
-            records = self.ledger.seen(instance.workstation, now - _TURNED_BACK_LATELY, now)
+            records = self.ledger.sweep_records(instance.workstation, now - _TURNED_BACK_LATELY, now)
             before = records[-1] if records else None
         return replace(watch(instance, policy, state, before), problems=problems)
 

@@ -108,9 +108,9 @@ class DynamoLedger:
                 continue
         raise TransientError("Its state changes too fast just now. Try again in a few seconds.")
 
-    def write_journal(self, seen: Sequence[SweepRecord], at: datetime) -> None:
+    def write_journal(self, swept: Sequence[SweepRecord], at: datetime) -> None:
         """Items that expire, each for up to 500 workstations."""
-        for part in packed(seen, at):
+        for part in packed(swept, at):
             self._put({"workstation": {"S": _SWEEP}, **part, "expires_at": _expiry(at, _KEPT_FOR)})
 
     def latest_sweep(self, now: datetime) -> Mapping[WorkstationId, SweepRecord]:
@@ -128,7 +128,7 @@ class DynamoLedger:
             parts = list(self._pages(**_sweeps(f"{sweep}#", f"{sweep}#{_LAST_PART}"), ConsistentRead=True))
         return {record.workstation: record for part in parts for record in records(part)}
 
-    def seen(self, workstation: WorkstationId, since: datetime, until: datetime) -> Sequence[SweepRecord]:
+    def sweep_records(self, workstation: WorkstationId, since: datetime, until: datetime) -> Sequence[SweepRecord]:
         """Every page; the parts without the workstation are left out by DynamoDB, who reads them all the same."""
         # DynamoDB refuses to look between a moment and an earlier one.
         if until < since:
