@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop import tags
-from autostop.sleep.configuration import LaunchFacts, LaunchRecord, launch_tags, record_launch
+from autostop.configuration import LaunchFacts, LaunchRecord, launch_tags, record_launch
 from autostop_cli.repair.configuration import is_described, read
 from tests.build import row
 

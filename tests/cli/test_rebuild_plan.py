@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from autostop import tags
+from autostop.configuration import LaunchFacts, LaunchRecord
 from autostop.model import InstanceState, Observation, SnapshotId, SnapshotState, WorkstationId
 from autostop.settings import Policy
-from autostop.sleep.configuration import LaunchFacts, LaunchRecord
 from autostop.sleep.from_tags import UnreadableError
 from autostop_cli.repair.rebuild_plan import RebuildPlan, plan_rebuild
 from tests.build import (

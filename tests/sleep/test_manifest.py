@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from autostop import tags
+from autostop.configuration import LaunchFacts
 from autostop.model import AttachmentState, Snapshot, SnapshotId, Volume, VolumeId
-from autostop.sleep.configuration import LaunchFacts
 from autostop.sleep.manifest import Manifest, latest_cycle, write_manifest
 from autostop_cli.repair.configuration import read
 from tests.build import (

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from autostop import tags
 from autostop.aws.codec import from_plain
 from autostop.aws.errors import AlreadySo, aws_errors
+from autostop.configuration import LaunchFacts, LaunchRecord
 from autostop.model import Snapshot, WorkstationId
-from autostop.sleep.configuration import LaunchFacts, LaunchRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from autostop import tags
+from autostop.configuration import LaunchRecord, launch_tags, record_launch
 from autostop.model import Instance, Observation, Snapshot, SnapshotId, Volume, VolumeId, WorkstationId
-from autostop.sleep.configuration import LaunchRecord, launch_tags, record_launch
 
 
 @dataclass(frozen=True, slots=True)
