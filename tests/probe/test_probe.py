@@ -33,7 +33,16 @@ TERMINAL = {"name": "1", "last_activity": STAMP}
 
 
 def run(*directories: Path) -> tuple[dict[str, Any], str]:
-    """What the probe says, decoded and as it is. A proxy that leads nowhere must not matter."""
+    """What the probe says, decoded and as it is; asked again while the machine is too busy for its deadline."""
+    for _ in range(10):
+        said, line = _run(*directories)
+        if "deadline" not in said["errors"]:
+            break
+    return said, line
+
+
+def _run(*directories: Path) -> tuple[dict[str, Any], str]:
+    """A proxy that leads nowhere must not matter."""
     proxy = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     ended = subprocess.run(
         [sys.executable, "-", *map(str, directories)],
