@@ -126,7 +126,7 @@ def test_older_clients_speak_the_query_protocol(served: Served) -> None:
 
 
 def until(happened: Callable[[], bool]) -> None:
-    """Wait for what comes by itself; at most ten seconds."""
+    """Wait for what comes by itself; at most a minute."""
     give_up = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < give_up
