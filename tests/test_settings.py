@@ -3,6 +3,7 @@
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -80,6 +81,11 @@ GOOD: dict[str, dict[str, object]] = {
     "max-run": {"12h": timedelta(hours=12), "off": None},
     "warn-before": {"5m": timedelta(minutes=5), "0": timedelta(0), "off": timedelta(0)},
     "report-unknown-after": {"1d": timedelta(days=1), "off": None},
+    "report-awake-after": {"12h": timedelta(hours=12), "off": None},
+    "quiet-hours": {"* 0-6,22-23 * * * UTC": Schedule("* 0-6,22-23 * * * UTC"), "off": None},
+    "time-zone": {" Europe/Berlin ": ZoneInfo("Europe/Berlin"), "UTC": ZoneInfo("UTC")},
+    "longest-promise": {"1d": timedelta(days=1), "off": None},
+    "initialization-rate": {"100": 100, " 300 ": 300, "off": None},
 }
 BAD: dict[str, dict[str, list[str]]] = {
     "idle-after": {"must be longer than 0": ["0"], "is not a duration": ["never"]},
@@ -113,6 +119,13 @@ BAD: dict[str, dict[str, list[str]]] = {
     "max-run": {"must be longer than 0": ["0"]},
     "warn-before": {"is not a duration": ["never"]},
     "report-unknown-after": {"must be longer than 0": ["0"]},
+    "report-awake-after": {"must be longer than 0": ["0"]},
+    "quiet-hours": {"is no schedule; write five cron fields and a time zone": ["22-6"]},
+    "time-zone": {
+        "is no time zone; write an IANA name, like Europe/Berlin": ["", "CEST", "localtime", "../etc/passwd", "Europe"]
+    },
+    "longest-promise": {"must be longer than 0": ["0"]},
+    "initialization-rate": {"is no rate that EBS takes; write a number from 100 to 300": ["99", "301", "0", "fast"]},
 }
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 

@@ -23,6 +23,11 @@ NOT_REPLAYED: Final[Mapping[str, str]] = {
     "instance-types": "it changes no stop",
     "keep-awake-for": "the record has the promises that were made",
     "report-unknown-after": "it changes no stop",
+    "report-awake-after": "it changes no stop",
+    "quiet-hours": "it changes no stop",
+    "time-zone": "it changes no stop",
+    "longest-promise": "the record has the promises that were made",
+    "initialization-rate": "it changes no stop",
     "shelve-after": "it changes what follows a stop, and not when one comes",
 }
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}

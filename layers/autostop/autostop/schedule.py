@@ -48,14 +48,9 @@ class Schedule:
         except StopIteration:
             raise InvalidScheduleError("is a schedule that never comes; leave days or months out of it") from None
         try:
-            # Zone names begin with a capital; "localtime", "posix/..." and "right/..." are files of some systems only.
-            known = self._zone_name[0].isupper() and self._zone is not None
-        except (LookupError, ValueError, OSError):  # not found; a path that leads elsewhere; a directory
-            known = False
-        if not known:
-            raise InvalidScheduleError(
-                f"ends with {self._zone_name}, which is no time zone; write an IANA name, like Europe/Berlin or UTC"
-            )
+            zone_named(self._zone_name)
+        except InvalidScheduleError as error:
+            raise InvalidScheduleError(f"ends with {self._zone_name}, which {error}") from None
 
     def covers(self, now: datetime) -> bool:
         """Whether the wall clock shows, in the minute of `now`, a time that matches.
@@ -99,6 +94,17 @@ class Schedule:
             if self._wall(at) == wall:
                 return at
             wall += _MINUTE
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """The time zone of an IANA name. Raises InvalidScheduleError."""
+    try:
+        # They begin with a capital; "localtime", "posix/..." and "right/..." are files of some systems only.
+        if name[:1].isupper():
+            return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # not found; a path that leads elsewhere; a directory
+        pass
+    raise InvalidScheduleError("is no time zone; write an IANA name, like Europe/Berlin or UTC")
 
 
 def parse_schedule(text: str) -> Schedule:

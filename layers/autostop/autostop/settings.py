@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final, TypeVar
+from zoneinfo import ZoneInfo
 
-from autostop.schedule import InvalidScheduleError, Schedule, parse_schedule
+from autostop.schedule import InvalidScheduleError, Schedule, parse_schedule, zone_named
 from autostop.tags import PREFIX
 
 T = TypeVar("T")
@@ -23,6 +24,7 @@ _RATE: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([kMG]?)", re.ASCII)
 _BYTES: Final = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _MOST_CORES: Final = 1024.0
 _HIGHEST_PORT: Final = 65535
+_INITIALIZATION_RATES: Final = range(100, 301)  # botocore, `CreateVolume`
 _INSTANCE_TYPE: Final = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", re.ASCII)
 _MOST_INSTANCE_TYPES: Final = 10
 
@@ -121,6 +123,20 @@ def _schedule(text: str) -> Schedule:
         raise InvalidSettingError(str(error)) from None
 
 
+def _zone(text: str) -> ZoneInfo:
+    try:
+        return zone_named(text.strip())
+    except InvalidScheduleError as error:
+        raise InvalidSettingError(str(error)) from None
+
+
+def _initialization_rate(text: str) -> int:
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and int(text) in _INITIALIZATION_RATES):
+        raise InvalidSettingError("is no rate that EBS takes; write a number from 100 to 300, or off")
+    return int(text)
+
+
 class Probe(StrEnum):
     """How a workstation is asked about Jupyter: Run Command, Jupyter's own API over TLS, or not at all."""
 
@@ -190,11 +206,20 @@ class Policy:
         "How long before a stop you are told, with a link to keep it awake; off: not at all")
     report_unknown_after: timedelta | None = _setting(_or_off(_positive_duration, None), "6h", "",
         "How long it may be unknown whether a workstation is idle before you are told; off: you are not")
+    report_awake_after: timedelta | None = _setting(_or_off(_positive_duration, None), "1d", "",
+        "How long a workstation may be up without a pause before you are told, and why; off: you are not")
+    quiet_hours: Schedule | None = _setting(_or_off(_schedule, None), "off", "",
+        "When notices wait until the hours are over, all but the warning before a stop: five cron fields and an IANA "
+        "time zone, such as '* 0-6,22-23 * * * Europe/Berlin'; off: never")
+    time_zone: ZoneInfo = _setting(_zone, "UTC", "",
+        "By which clock you are told times: an IANA time zone, such as Europe/Berlin")
     shelve_after: timedelta | None = _setting(_or_off(parse_duration, None), "0", "longer, or off",
         "How long a stopped workstation keeps its volumes before they become snapshots, such as 12h; 0: at once; "
         "off: it is only stopped")
     keep_awake_for: timedelta = _setting(_positive_duration, "1h", "longer",
         "What one tap on keep awake promises")
+    longest_promise: timedelta | None = _setting(_or_off(_positive_duration, None), "3d", "longer, or off",
+        "How far ahead keep awake may promise at most; off: as far as you like")
     probe: Probe = _setting(_probe, "ssm", "ssm",
         "How a workstation is asked. ssm: by Run Command, nothing open to the network; https: by Jupyter's own API; "
         "none: not at all, processor and network alone decide")
@@ -203,6 +228,9 @@ class Policy:
     instance_types: tuple[str, ...] = _setting(_or_off(_instance_types, ()), "off", "",
         "As which types it may start, in this order, when EC2 has no capacity for its own: c6i.2xlarge,m5.2xlarge; "
         "off: none")
+    initialization_rate: int | None = _setting(_or_off(_initialization_rate, None), "off", "",
+        "How fast EBS fills the disks of a wake from their snapshots, in MiB a second, 100 to 300: it reads faster at "
+        "first, and AWS bills each GiB of each wake; off: as they are read, at no charge")
 # fmt: on
 
 

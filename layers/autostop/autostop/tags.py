@@ -46,6 +46,10 @@ RECOVERED_CYCLE: Final = "autostop:recovered-cycle"
 JUPYTER_CERTIFICATE: Final = "autostop:jupyter-certificate"
 JUPYTER_RUNTIME: Final = "autostop:jupyter-runtime"
 
+# The owner's word, `yes`, that the instance-store disks of this type hold nothing of worth: a stop empties them.
+INSTANCE_STORE_IS_SCRATCH: Final = "autostop:instance-store-is-scratch"
+YES: Final = "yes"
+
 AUTO_SCALING_GROUP: Final = "aws:autoscaling:groupName"
 
 # EC2's limits.
