@@ -276,6 +276,8 @@ class AtWork(Product):
         return reply
 
     def _answer(self, service: str, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        if service in ("dynamodb", "sqs", "events"):
+            self.world.check(Asked(service, operation, parameters))
         match service:
             case "dynamodb":
                 return self.table.operations[operation](parameters)

@@ -211,8 +211,22 @@ def test_a_client_token_makes_one_instance(desk: Desk, refused: Refused) -> None
     assert len(desk.ec2.describe_instances()["Reservations"]) == 1
     desk.ec2.terminate_instances(InstanceIds=[first])
     desk.wait(60)
-    assert run(desk, image_id, ClientToken="recover-7") == first
+    same = different | {"InstanceType": "t3.medium"}
+    assert refused(desk.ec2.run_instances, **same, ClientToken="recover-7")[0] == "IdempotentInstanceTerminated"
     assert run(desk, image_id, ClientToken="recover-8") != first
+
+
+def test_a_client_token_holds_in_the_zone_that_the_request_says(desk: Desk) -> None:
+    """As the EC2 Developer Guide has it (ec2-api-idempotency): the same in another zone launches a second machine."""
+    image_id = register(desk, desk.snapshot(desk.volume()))
+    subnets = [desk.instance(desk.launch(zone=f"us-east-1{letter}"))["SubnetId"] for letter in "ab"]
+
+    here, there = (run(desk, image_id, ClientToken="one", SubnetId=subnet) for subnet in subnets)
+
+    assert here != there
+    assert run(desk, image_id, ClientToken="one", SubnetId=subnets[0]) == here
+    zone = {"Placement": {"AvailabilityZone": "us-east-1c"}}
+    assert run(desk, image_id, ClientToken="one", **zone) not in (here, there)
 
 
 def test_the_key_of_an_encrypted_snapshot_is_kept_or_changed_at_the_launch(desk: Desk) -> None:

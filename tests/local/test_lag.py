@@ -133,14 +133,14 @@ def test_the_lag_is_asked_for_each_call(desk: Desk) -> None:
     assert [desk.state(instance_id) for _ in range(3)] == ["stopped", "running", "stopped"]
 
 
-@pytest.mark.parametrize("seconds", [180, 10_000])
-def test_no_list_is_older_than_three_minutes(desk: Desk, seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [300, 10_000])
+def test_no_list_is_older_than_five_minutes(desk: Desk, seconds: float) -> None:
     lag(desk, seconds)
     for _ in range(20):
         desk.ec2.create_volume(Size=1, VolumeType="gp3", AvailabilityZone="us-east-1a")
         desk.wait(20)
 
-    assert len(desk.ec2.describe_volumes()["Volumes"]) == 12
+    assert len(desk.ec2.describe_volumes()["Volumes"]) == 6
 
 
 def test_without_lag_the_lists_tell_the_truth_again(desk: Desk) -> None:

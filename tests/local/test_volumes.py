@@ -229,8 +229,8 @@ def test_a_volume_can_end_in_error(desk: Desk) -> None:
     desk.ec2.delete_volume(VolumeId=volume_id)
 
 
-def test_a_client_token_gives_the_failed_volume_again_even_when_it_is_deleted(desk: Desk) -> None:
-    """While it is there it is told as it is; about a deleted one AWS's pages say nothing."""
+def test_a_client_token_is_burned_with_its_volume(desk: Desk, refused: Refused) -> None:
+    """While the volume is there it is told as it is; then nothing comes of the token any more."""
     desk.world.fail_next_volumes()
     asked = {"Size": 10, "VolumeType": "gp3", "ClientToken": "cycle-7-sdf"}
     volume_id = create(desk, **asked)["VolumeId"]
@@ -239,11 +239,82 @@ def test_a_client_token_gives_the_failed_volume_again_even_when_it_is_deleted(de
     again = create(desk, **asked)
     assert (again["VolumeId"], again["State"]) == (volume_id, "error")
     desk.ec2.delete_volume(VolumeId=volume_id)
-    desk.wait(60)
-
-    assert create(desk, **asked)["VolumeId"] == volume_id
+    for _ in range(2):  # it is being deleted; it is gone
+        code, message = refused(create, desk=desk, **asked)
+        assert (code, message.partition(".")[0]) == (
+            "IdempotentParameterMismatch",
+            "The client token you have provided is associated with a resource that is already deleted",
+        )
+        desk.wait(60)
     assert desk.ec2.describe_volumes()["Volumes"] == []
     assert create(desk, **{**asked, "ClientToken": "cycle-7-sdf-2"})["VolumeId"] != volume_id
+
+
+def test_a_volume_whose_key_may_not_be_used_vanishes_and_burns_its_token(desk: Desk, refused: Refused) -> None:
+    asked = {"Size": 10, "VolumeType": "gp3", "AvailabilityZone": "us-east-1a", "Encrypted": True, "ClientToken": "a"}
+    desk.world.forbid_key()
+
+    told = desk.ec2.create_volume(**asked)  # type: ignore[arg-type]  # a plain dict
+    assert told["State"] == desk.volume_told(told["VolumeId"])["State"] == "creating"
+    desk.wait(60)
+
+    assert refused(desk.ec2.describe_volumes, VolumeIds=[told["VolumeId"]])[0] == "InvalidVolume.NotFound"
+    [event] = [one["detail"] for one in desk.events if one["detail"].get("event") == "createVolume"]
+    assert (event["result"], event["cause"]) == ("failed", f"{desk.world.cloud.default_key()} is disabled.")
+    code, message = refused(desk.ec2.create_volume, **asked)
+    assert (code, "already deleted" in message) == ("IdempotentParameterMismatch", True)
+    desk.world.allow_keys()
+    assert refused(desk.ec2.create_volume, **asked)[0] == "IdempotentParameterMismatch"
+    assert desk.volume_told(desk.volume(**{**asked, "ClientToken": "b"}))["State"] == "available"
+
+
+def test_a_start_with_a_disk_whose_key_may_not_be_used_falls_back(desk: Desk) -> None:
+    instance_id = desk.stopped(disks={"/dev/sdf": {"VolumeSize": 1, "Encrypted": True}})
+    other = desk.stopped()
+    desk.world.forbid_key()
+
+    desk.ec2.start_instances(InstanceIds=[instance_id, other])
+    desk.wait(60)
+
+    assert (desk.state(instance_id), desk.state(other)) == ("stopped", "running")
+    assert desk.instance(instance_id)["StateReason"]["Code"] == "Client.InternalError"
+
+
+def test_a_device_may_stay_taken_after_its_volume_has_left(desk: Desk, refused: Refused) -> None:
+    instance_id, first, second = desk.stopped(), desk.volume(), desk.volume()
+    attach(desk, first, instance_id)
+    desk.world.timings.device_freed = timedelta(seconds=20)
+    asked = {"VolumeId": second, "InstanceId": instance_id, "Device": "/dev/sdf"}
+    desk.ec2.detach_volume(VolumeId=first)
+    desk.wait(15)
+
+    assert desk.volume_told(first)["State"] == "available"
+    code, message = refused(desk.ec2.attach_volume, **asked)
+    assert (code, message.endswith("Attachment point /dev/sdf is already in use")) == ("InvalidParameterValue", True)
+    desk.wait(7)
+    desk.ec2.attach_volume(**asked)  # type: ignore[arg-type]  # a plain dict
+
+
+def test_an_instance_may_not_know_yet_what_is_attached_to_it(desk: Desk, refused: Refused) -> None:
+    instance_id, volume_id = desk.stopped(), desk.volume()
+    desk.world.timings.mapping = timedelta(seconds=20)
+    desk.ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device="/dev/sdf")
+    desk.wait(15)
+    asked = {
+        "InstanceId": instance_id,
+        "BlockDeviceMappings": [
+            {"DeviceName": "/dev/sdf", "Ebs": {"VolumeId": volume_id, "DeleteOnTermination": True}}
+        ],
+    }
+
+    assert desk.volume_told(volume_id)["Attachments"][0]["State"] == "attached"
+    assert refused(desk.ec2.modify_instance_attribute, **asked) == (
+        "InvalidInstanceAttributeValue",
+        "No device is currently mapped at /dev/sdf",
+    )
+    desk.wait(7)
+    desk.ec2.modify_instance_attribute(**asked)  # type: ignore[arg-type]  # a plain dict
+    assert desk.volume_told(volume_id)["Attachments"][0]["DeleteOnTermination"] is True
 
 
 def test_a_deletion_may_take_minutes(desk: Desk, refused: Refused) -> None:

@@ -131,6 +131,8 @@ class Account:
 
     def _effect(self, call: Call) -> dict[str, Any]:
         self.by_operation[call.operation] = self.by_operation.get(call.operation, 0) + 1
+        if call.service in ("dynamodb", "sqs", "events"):
+            self.world.check(Asked(call.service, call.operation, call.parameters))
         if call.service == "dynamodb":
             return self.table.operations[call.operation](call.parameters)
         if call.service == "sqs":

@@ -45,6 +45,7 @@ class Cloud:
     images: dict[str, Image] = field(default_factory=dict)
     deregistered: set[str] = field(default_factory=set)  # ids of images that were
     lacking: frozenset[str] = frozenset()  # the instance types of which there are none
+    forbidden_keys: set[str] = field(default_factory=set)  # KMS keys that may not be used
     member_events: bool = False  # CreateSnapshots also sends an event per snapshot: nobody knows whether AWS does
     _numbers: int = 0
 

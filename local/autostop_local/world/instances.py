@@ -178,6 +178,8 @@ class Instances:
         self._enter(instance, "pending", now)
         fails = self.failing_boots > 0
         self.failing_boots -= fails
+        keys = {cloud.volumes[each].kms_key_id for each in instance.volumes.values()}
+        fails = fails or not keys.isdisjoint(cloud.forbidden_keys)
         cloud.timeline.at(now + cloud.timings.pending, lambda at: self._begun(instance, at, fails=fails))
 
     def _begun(self, instance: Instance, at: datetime, *, fails: bool) -> None:
@@ -259,9 +261,10 @@ class Instances:
         for mapping in mappings:
             device, ebs = mapping.get("DeviceName", ""), mapping.get("Ebs") or {}
             volume = self._cloud.volumes.get(instance.volumes.get(device, ""))
-            if volume is None or volume.attachment is None or ebs.get("VolumeId", volume.id) != volume.id:
+            attachment = volume.attachment if volume and ebs.get("VolumeId", volume.id) == volume.id else None
+            if attachment is None or self._cloud.now() < attachment.mapped_at:
                 raise AwsError("InvalidInstanceAttributeValue", f"No device is currently mapped at {device}")
-            found.append((volume.attachment, bool(ebs.get("DeleteOnTermination", True))))
+            found.append((attachment, bool(ebs.get("DeleteOnTermination", True))))
         for attachment, dies in found:
             attachment.delete_on_termination = dies
 

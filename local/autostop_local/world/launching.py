@@ -35,28 +35,38 @@ class Launching:
         self._cloud = cloud
         self._volumes = volumes
         self._begin = begin
-        self._asked: dict[
-            str, tuple[Params, list[str], str]
-        ] = {}  # by client token: parameters, instances, reservation
+        # By client token and the zone in which it holds: parameters, instances, reservation.
+        self._asked: dict[tuple[str, str | None], tuple[Params, list[str], str]] = {}
         self._zones = {_default_subnet(f"{cloud.region}{letter}"): f"{cloud.region}{letter}" for letter in "abcdef"}
         self.root_devices: dict[str, str] = {}  # by image id; /dev/sda1 for the others
         self.operations: dict[str, Callable[[Params], Reply]] = {"RunInstances": self.run_instances}
 
     def run_instances(self, params: Params) -> Reply:
-        """The same client token gives the same instances again, however they are by now (it is kept for ever)."""
-        token = params.get("ClientToken")
-        if token in self._asked:
-            before, instance_ids, reservation_id = self._asked[token]
+        """The same client token gives the same instances again, until they are terminated (it is kept for ever).
+
+        Where a request says the zone, itself or by its subnet, its token holds in that zone only.
+        """
+        token, instances = params.get("ClientToken") or "", self._cloud.instances
+        scope = token, self._place(params)[1] if _says_where(params) else None
+        if scope in self._asked:
+            before, instance_ids, reservation_id = self._asked[scope]
             if before != params:
+                # rust-lang/bors, issue 830
                 raise AwsError(
                     "IdempotentParameterMismatch",
-                    "The client token you have provided is associated with a resource that has different parameters.",
+                    "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+                )
+            if all(one not in instances or instances[one].state == "terminated" for one in instance_ids):
+                # boto/boto3, issue 4406
+                raise AwsError(
+                    "IdempotentInstanceTerminated",
+                    "The client token you have provided is associated with a terminated instance. "
+                    "Please use a different client token.",
                 )
         else:
             instance_ids, reservation_id = self._run(params)
             if token:
-                self._asked[token] = (dict(params), instance_ids, reservation_id)
-        instances = self._cloud.instances
+                self._asked[scope] = (dict(params), instance_ids, reservation_id)
         return {
             "ReservationId": reservation_id,
             "OwnerId": self._cloud.account,
@@ -96,7 +106,8 @@ class Launching:
                 self._volumes.create(volume)
                 # By the block device mapping of a launch an omitted value counts as true.
                 dies = bool(mappings[device].get("DeleteOnTermination", True))
-                self._volumes.attach(volume, instance, device, delete_on_termination=dies).state = "attached"
+                attachment = self._volumes.attach(volume, instance, device, delete_on_termination=dies)
+                attachment.state, attachment.mapped_at = "attached", cloud.now()
             market = params.get("InstanceMarketOptions") or {}
             if market.get("MarketType") == "spot":
                 self._bid(instance, (market.get("SpotOptions") or {}).get("SpotInstanceType") or "one-time")
@@ -197,6 +208,12 @@ def _interface(params: Params) -> dict[str, Any]:
     """The first network interface of the request: the one that says where and behind which groups."""
     interfaces = params.get("NetworkInterfaces") or [{}]
     return dict(interfaces[0])
+
+
+def _says_where(params: Params) -> bool:
+    """Whether a token holds per zone, as the EC2 Developer Guide has it (ec2-api-idempotency)."""
+    zone = (params.get("Placement") or {}).get("AvailabilityZone")
+    return bool(zone or params.get("SubnetId") or _interface(params).get("SubnetId"))
 
 
 def _default_subnet(zone: str) -> str:

@@ -16,7 +16,7 @@ from autostop_local.world.resources import Instance, Snapshot, Spot, Volume
 
 LAGGING = frozenset({"DescribeInstances", "DescribeInstanceStatus", "DescribeVolumes", "DescribeSnapshots"})
 
-_KEPT_FOR = timedelta(minutes=3)
+_KEPT_FOR = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class _Scene:
 
 
 class Past:
-    """The last three minutes of a world, from when this was made on.
+    """The last five minutes of a world, from when this was made on.
 
     A copy is taken only when something is about to change at a later moment than the change before: what many calls do
     at one moment costs one copy.
@@ -53,7 +53,7 @@ class Past:
 
     @contextmanager
     def seen(self, lag: timedelta) -> Iterator[None]:
-        """Within it, the cloud is as it was so long ago (three minutes at most); nothing may be changed meanwhile."""
+        """Within it, the cloud is as it was so long ago (five minutes at most); nothing may be changed meanwhile."""
         cloud = self._cloud
         truth = cloud.instances, cloud.volumes, cloud.snapshots, cloud.spots
         moment = cloud.now() - min(lag, _KEPT_FOR)

@@ -26,13 +26,17 @@ class Resource:
 
 @dataclass(slots=True)
 class Attachment:
-    """A volume at a device of an instance; state: attaching, attached or detaching."""
+    """A volume at a device of an instance; state: attaching, attached or detaching.
+
+    mapped_at: from then on the instance's own attributes know of it.
+    """
 
     instance_id: str
     device: str
     at: datetime
     state: str
     delete_on_termination: bool
+    mapped_at: datetime
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,6 +128,7 @@ class Instance(Resource):
     state_reason: tuple[str, str] | None = None  # code, message
     stop_reason: tuple[str, str] | None = None  # becomes state_reason when it has stopped
     volumes: dict[str, str] = field(default_factory=dict)  # device: volume id, attached or about to be
+    devices_freed_at: dict[str, datetime] = field(default_factory=dict)  # where a volume was
     spot_request_id: str | None = None
     disable_api_stop: bool = False
     disable_api_termination: bool = False

@@ -19,7 +19,9 @@ class Timings:
     agent: timedelta = timedelta(seconds=3)  # running until the SSM agent has registered
     creating: timedelta = timedelta(seconds=1)
     attaching: timedelta = timedelta(seconds=1)
+    mapping: timedelta = timedelta(seconds=0)  # attached until ModifyInstanceAttribute knows of it
     detaching: timedelta = timedelta(seconds=1)
+    device_freed: timedelta = timedelta(seconds=0)  # detached until another volume can be attached at the device
     deleting: timedelta = timedelta(seconds=1)
     snapshot: timedelta = timedelta(seconds=6)
     snapshot_apart: timedelta = timedelta(seconds=0)  # by so much each further one of a set is complete later

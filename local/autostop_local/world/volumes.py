@@ -33,21 +33,27 @@ class Volumes:
         }
 
     def create_volume(self, params: Params) -> Reply:
-        """As AWS's, with the client token kept for ever (how long AWS does is unconfirmed).
-
-        A token answers with its volume even when that is deleted by now, so that callers look before they trust.
-        """
+        """As AWS's, with the client token kept for ever (how long AWS does is unconfirmed)."""
         token = params.get("ClientToken")
         asked = {key: value for key, value in params.items() if key not in _OUTSIDE_THE_TOKEN}
         if token in self._asked:
             before, volume_id = self._asked[token]
             if before != asked:
+                # kubernetes-sigs/aws-ebs-csi-driver, issue 1428
                 raise AwsError(
                     "IdempotentParameterMismatch",
-                    "The client token you have provided is associated with a resource that has different parameters.",
+                    "Parameters on this idempotent request are inconsistent with parameters used in previous "
+                    "request(s)",
                 )
             known = self._cloud.volumes.get(volume_id)
-            return _told(known) if known else {"VolumeId": volume_id, "State": "deleting"}
+            if known is None or known.state == "deleting":
+                # crossplane-contrib/provider-aws, issue 1858; kubernetes-sigs/aws-ebs-csi-driver, issues 1951 and 3010
+                raise AwsError(
+                    "IdempotentParameterMismatch",
+                    "The client token you have provided is associated with a resource that is already deleted. "
+                    "Please use a different client token.",
+                )
+            return _told(known)
         volume = self.planned(params, tags=specified_tags(params, "volume"))
         self.create(volume)
         if token:
@@ -140,7 +146,7 @@ class Volumes:
                 "InvalidVolume.ZoneMismatch",
                 f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'",
             )
-        if device in instance.volumes:
+        if device in instance.volumes or cloud.now() < instance.devices_freed_at.get(device, cloud.now()):
             raise AwsError(
                 "InvalidParameterValue",
                 f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use",
@@ -152,7 +158,10 @@ class Volumes:
     def attach(self, volume: Volume, instance: Instance, device: str, *, delete_on_termination: bool) -> Attachment:
         """Attach without asking the rules."""
         cloud, now = self._cloud, self._cloud.now()
-        attachment = Attachment(instance.id, device, now, "attaching", delete_on_termination)
+        due = now + cloud.timings.attaching
+        attachment = Attachment(
+            instance.id, device, now, "attaching", delete_on_termination, due + cloud.timings.mapping
+        )
         volume.attachment, volume.state = attachment, "in-use"
         instance.volumes[device] = volume.id
         cloud.content.mount(instance.id, mount_name(device, instance.root_device), volume.id)
@@ -162,7 +171,7 @@ class Volumes:
                 attachment.state = "attached"
                 cloud.events.volume(volume.id, "attachVolume", "attached", at)
 
-        cloud.timeline.at(now + cloud.timings.attaching, attached)
+        cloud.timeline.at(due, attached)
         return attachment
 
     def detach_volume(self, params: Params) -> Reply:
@@ -191,10 +200,11 @@ class Volumes:
         instance = cloud.instances[attachment.instance_id]
         attachment.state = "detaching"
 
-        def detached(_at: datetime) -> None:
-            # The device stays taken until the volume has really gone.
+        def detached(at: datetime) -> None:
+            # The device stays taken until the volume has really gone, and in EC2's books for a while longer.
             volume.attachment, volume.state = None, "available"
             instance.volumes.pop(attachment.device, None)
+            instance.devices_freed_at[attachment.device] = at + cloud.timings.device_freed
             cloud.content.unmount(instance.id, mount_name(attachment.device, instance.root_device))
 
         cloud.timeline.at(cloud.now() + cloud.timings.detaching, detached)
@@ -253,7 +263,14 @@ class Volumes:
     def _created(self, volume: Volume, at: datetime, *, fails: bool) -> None:
         if volume.state != "creating":
             return
-        if fails:
+        if volume.kms_key_id in self._cloud.forbidden_keys:
+            # The key is asked only now; EBS takes the volume back, and nothing but the event tells why.
+            del self._cloud.volumes[volume.id]
+            self._cloud.content.delete_volume(volume.id)
+            self._cloud.events.volume(
+                volume.id, "createVolume", "failed", at, cause=f"{volume.kms_key_id} is disabled."
+            )
+        elif fails:
             volume.state = "error"
             self._cloud.events.volume(volume.id, "createVolume", "failed", at, cause="The world was told to fail it")
         else:

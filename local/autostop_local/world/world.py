@@ -6,7 +6,6 @@ does not have itself is moto's. `serve` puts the same world behind an HTTP endpo
 
 import random
 import threading
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -31,6 +30,7 @@ from autostop_local.world.launching import Launching
 from autostop_local.world.machines import Machines, VirtualMachines
 from autostop_local.world.metrics import Metrics
 from autostop_local.world.past import LAGGING, Past
+from autostop_local.world.refusals import Refusals, denial
 from autostop_local.world.resources import Instance
 from autostop_local.world.snapshots import Snapshots
 from autostop_local.world.tagging import Tagging
@@ -82,7 +82,7 @@ class World:
     def __enter__(self) -> Self:
         self.journal = Journal()
         self._content.begin()
-        self._faults: dict[str, deque[tuple[AwsError, bool]]] = {}
+        self._refusals = Refusals()
         self._lag: Callable[[], timedelta] | None = None
         self._past: Past | None = None
         self.cloud = Cloud(
@@ -143,7 +143,7 @@ class World:
             with self._lock:
                 self.cloud.timeline.run(self.cloud.now())
                 try:
-                    after = self._fault(asked.operation)
+                    after = self._refusals.check(asked)
                     reply = self._answer(asked, operation)
                     if after is not None:
                         raise after
@@ -181,16 +181,6 @@ class World:
         self.cloud.timeline.run(self.cloud.now())
         if self._past is not None:
             self._past.before_change(self.cloud.now())
-
-    def _fault(self, operation: str) -> AwsError | None:
-        """Raise the fault that was ordered for this call, or give it to be raised once the call has had its effect."""
-        ordered = self._faults.get(operation)
-        if not ordered:
-            return None
-        error, after = ordered.popleft()
-        if not after:
-            raise error
-        return error
 
     def _note(self, asked: wire.Asked, error: str | None) -> None:
         self.journal.add(Call(self.cloud.now(), asked.service, asked.operation, asked.parameters, error))
@@ -280,7 +270,7 @@ class World:
     def lag(self) -> Callable[[], timedelta] | None:
         """How old the answers of DescribeInstances, -InstanceStatus, -Volumes and -Snapshots are; asked for each anew.
 
-        None: they tell the truth. Three minutes at most; what was before this was set is not known. Source: `past`.
+        None: they tell the truth. Five minutes at most; what was before this was set is not known. Source: `past`.
         """
         return self._lag
 
@@ -298,7 +288,42 @@ class World:
         """Let the next calls of an operation fail; `after`: though they have had their effect."""
         error = AwsError(code, message or f"{operation} was told to fail", status)
         with self._lock:
-            self._faults.setdefault(operation, deque()).extend([(error, after)] * times)
+            self._refusals.refuse_next(operation, error, times, after=after)
+
+    def refuse(
+        self, operation: str, code: str, message: str = "", *, resource: str | None = None, status: int = 400
+    ) -> None:
+        """From now on refuse an operation, of any service; resource: only where it names this id."""
+        with self._lock:
+            self._refusals.refuse(operation, AwsError(code, message or f"{operation} is refused", status), resource)
+
+    def forbid(self, operation: str, *, service: str = "ec2", resource: str | None = None) -> None:
+        """From now on refuse an operation as a policy of the organisation does."""
+        with self._lock:
+            self._refusals.refuse(operation, denial(service, operation, self.account), resource)
+
+    def allow(self, operation: str | None = None, *, resource: str | None = None) -> None:
+        """Lift what `refuse` and `forbid` have set: of this operation, or of all."""
+        with self._lock:
+            self._refusals.lift(operation, resource)
+
+    def check(self, asked: wire.Asked) -> None:
+        """For services that the world does not have. Raises AwsError where their call is refused."""
+        with self._lock:
+            self._refusals.check(asked)
+
+    def forbid_key(self, key: str | None = None) -> None:
+        """From now on a KMS key may not be used; None: the account's own.
+
+        A volume that needs it vanishes, though CreateVolume succeeds; a start with one falls back to stopped.
+        """
+        with self._lock:
+            self.cloud.forbidden_keys.add(key or self.cloud.default_key())
+
+    def allow_keys(self) -> None:
+        """From now on every key may be used."""
+        with self._lock:
+            self.cloud.forbidden_keys.clear()
 
     def fail_next_snapshots(self, times: int = 1, *, alone: bool = False) -> None:
         """Let the snapshots of the next calls of CreateSnapshot(s) end in `error`.
