@@ -113,6 +113,11 @@ def _with_settings(command: Any) -> Any:
 @click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
 @_with_settings
 @click.option(
+    "--instance-store-is-scratch",
+    is_flag=True,
+    help="Your word that its instance-store disks, which every stop empties, hold nothing of worth.",
+)
+@click.option(
     "--jupyter-runtime",
     type=_Word("directory", _directory),
     help="Where the runtime files of the Jupyter servers are, if not in the users' homes; for the probe ssm.",
@@ -136,6 +141,7 @@ def adopt_command(
     yes: bool,
     dry_run: bool,
     token_from_stdin: bool,
+    instance_store_is_scratch: bool,
     jupyter_runtime: str | None,
     certificate: str | None,
     **settings: str | None,
@@ -149,6 +155,7 @@ def adopt_command(
         raise click.UsageError("--token-from-stdin leaves no way to ask you: give --yes or --dry-run too.")
     chosen = {setting.tag: settings[setting.field] for setting in SETTINGS}
     chosen |= {tags.JUPYTER_RUNTIME: jupyter_runtime, tags.JUPYTER_CERTIFICATE: certificate}
+    chosen[tags.INSTANCE_STORE_IS_SCRATCH] = tags.YES if instance_store_is_scratch else None
     given = {key: value for key, value in chosen.items() if value is not None}
     adopt(account, instance, given, token=given_token(from_stdin=token_from_stdin), yes=yes, dry_run=dry_run)
 

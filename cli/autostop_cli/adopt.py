@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -141,7 +141,7 @@ def plan_adoption(
     wanted = {**settings, tags.AUTOSTOP: tags.ON}
     plan_instance = Tagging(instance.id, f"{instance.name}, {instance.type}", _changes(instance.tags, wanted))
     refusals = [
-        *_refusals_of_instance(instance, attached, policy),
+        *_refusals_of_instance(instance, attached, after, policy),
         *_refusals_of_volumes(instance.workstation, attached),
         *_refusals_of_probe(instance.workstation, policy, after, has_token=has_token),
         *_refusals_of_room(instance, attached, plan_volumes, plan_instance),
@@ -153,7 +153,7 @@ def plan_adoption(
         policy,
         cost_now(volumes, snapshots),
         tuple(refusals),
-        (*problems, *_warnings(instance, policy)),
+        (*problems, *_warnings(replace(instance, tags=after), policy)),
     )
 
 
@@ -234,11 +234,13 @@ def _changes(now: Mapping[str, str], wanted: Mapping[str, str]) -> tuple[Change,
     return tuple(Change(key, now.get(key), new) for key, new in wanted.items() if now.get(key) != new)
 
 
-def _refusals_of_instance(instance: Instance, attached: Sequence[Volume], policy: Policy) -> Iterator[str]:
+def _refusals_of_instance(
+    instance: Instance, attached: Sequence[Volume], after: Mapping[str, str], policy: Policy
+) -> Iterator[str]:
     if instance.is_gone:
         yield "it is terminated. Adopt another instance."
         return
-    if reason := why_never_stop(instance):
+    if reason := why_never_stop(replace(instance, tags=after)):
         yield reason
     # A Spot instance is only stopped, and so is one that its owner never wants shelved.
     if policy.shelve_after is not None and instance.spot is None and (reason := why_never_shelve(instance, attached)):
@@ -288,6 +290,12 @@ def _refusals_of_room(
 def _warnings(instance: Instance, policy: Policy) -> Iterator[str]:
     if instance.spot is not None:
         yield "It is a Spot instance: it is only stopped, never shelved."
+    if instance.instance_store_gb:
+        yield (
+            f"Its instance-store disks ({instance.instance_store_gb} GB) are scratch by your word: each stop empties "
+            "them, and no snapshot holds them. They come back without a file system; what /etc/fstab mounts of them "
+            "needs `nofail`, or the next start stays in emergency mode."
+        )
     if policy.idle_after is None:
         yield "Its idle-after is off: idleness never stops it."
     if policy.stop_at is not None:

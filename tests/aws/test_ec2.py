@@ -42,7 +42,7 @@ def test_an_instance_as_it_is(lab: AtWork) -> None:
     assert (instance.root_device, instance.zone, instance.name) == ("/dev/sda1", "us-east-1a", "lab")
     assert instance.launched_at == launched_at
     assert instance.spot is None
-    assert not any((instance.stop_protected, instance.hibernation, instance.marketplace, instance.instance_store))
+    assert not any((instance.stop_protected, instance.hibernation, instance.marketplace, instance.instance_store_gb))
 
 
 @pytest.mark.parametrize("text", ["i-0123456789abcdef0", "i-nonsense"])
@@ -131,7 +131,7 @@ def test_types_are_told_in_their_order_with_unknown_ones_among_them(lab: AtWork)
     lab.world.journal.clear()
     for _ in range(2):
         assert lab.instances.types(names) == [
-            OtherType("c6gd.large", ("arm64",), instance_store=True),
+            OtherType("c6gd.large", ("arm64",), instance_store_gb=118),
             OtherType("c7z.large"),
             OtherType("t3.large", ("x86_64",)),
         ]

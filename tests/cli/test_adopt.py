@@ -83,7 +83,7 @@ def test_shelved_workstation_gets_new_settings() -> None:
     ({"tags": {tags.AUTO_SCALING_GROUP: "fleet"}}, "Auto Scaling group fleet"),
     ({"hibernation": True}, "hibernation"),
     ({"stop_protected": True}, "disableApiStop"),
-    ({"instance_store": True}, "instance-store disks"),
+    ({"instance_store_gb": 250}, "instance-store disks"),
     ({"marketplace": True}, "Marketplace"),
     ({"state": InstanceState.TERMINATED}, "terminated"),
     ({"root_device": "/dev/sda1", "tags": {}}, "no volume at its root device"),
@@ -201,6 +201,29 @@ def test_stop_protection_is_seen_in_every_state(at: Desk, stopped: bool) -> None
     assert result.exit_code == 1
     assert "disableApiStop" in result.output
     assert at.calls("CreateTags") == []
+
+
+def test_a_machine_with_a_gpu_is_refused_with_the_word_to_give_and_sleeps_and_wakes_with_it(at: Desk) -> None:
+    lab = at.lab.neighbour(type="g5.xlarge")
+    at.clock.advance(timedelta(minutes=5))
+    refused = at.run("adopt", lab, "--yes")
+    assert refused.exit_code == 1
+    assert "type g5.xlarge has instance-store disks (250 GB), and a stop empties them" in refused.output
+    assert f"`autostop adopt {lab} --instance-store-is-scratch`" in refused.output
+    assert at.calls("CreateTags") == []
+
+    adopted = at.run("adopt", lab, "--yes", "--instance-store-is-scratch")
+    assert adopted.exit_code == 0, adopted.output
+    assert at.tags(lab)[tags.INSTANCE_STORE_IS_SCRATCH] == "yes"
+    assert "instance-store disks (250 GB) are scratch by your word: each stop empties them" in adopted.output
+    # The word stays, so that other settings can be given without it.
+    assert at.run("adopt", lab, "--yes", "--grace", "5m").exit_code == 0
+
+    at.lab.asleep(lab)
+    assert at.account.disks.volumes(lab) == []
+    at.account.owner.start(lab, "the test")
+    at.lab.awake(lab)
+    assert [volume.device for volume in at.account.disks.volumes(lab)] == ["/dev/sda1"]
 
 
 def test_nobody_to_ask_changes_nothing(at: Desk) -> None:

@@ -96,7 +96,7 @@ def test_nothing_speaks_against_an_adopted_one(state: InstanceState) -> None:
     ({"spot": SpotKind.PERSISTENT}, "only stopped"),
     ({"hibernation": True}, "hibernation"),
     ({"stop_protected": True}, "disableApiStop"),
-    ({"instance_store": True}, "instance-store"),
+    ({"instance_store_gb": 250}, "instance-store"),
     ({"marketplace": True}, "Marketplace"),
     ({"tags": {tags.AUTOSTOP: "on", tags.AUTO_SCALING_GROUP: "fleet"}}, "fleet"),
     ({"root_is_ebs": False}, "instance store"),

@@ -94,18 +94,21 @@ def check(outcome: Outcome, expected: Outcome | Does | str) -> None:
         assert outcome == expected
 
 
-def only(name: str, *architectures: str, instance_store: bool = False) -> tuple[OtherType, ...]:
-    return (OtherType(name, architectures, instance_store=instance_store),)
+def only(name: str, *architectures: str, instance_store_gb: int = 0) -> tuple[OtherType, ...]:
+    return (OtherType(name, architectures, instance_store_gb),)
 
 
 LACKED, ON_SPOT = lacked(own=1), workstation(spot=SpotKind.PERSISTENT)
+SCRATCH = replace(workstation(), tags={tags.INSTANCE_STORE_IS_SCRATCH: tags.YES})
 
 
 @pytest.mark.parametrize(("what", "tried", "others", "expected"), [
     row("no list: it waits for its own", workstation(), LACKED, (), "for m7g.xlarge. It is tried again"),
     row("unknown", workstation(), LACKED, only("c7g.large"), "c7g.large is not tried: EC2 does not know it"),
     row("x86", workstation(), LACKED, only("c6i.large", "x86_64"), "it is for x86_64, and the workstation is arm64"),
-    row("disks", workstation(), LACKED, only("c7gd.large", "arm64", instance_store=True), "a stop empties them"),
+    row("disks", workstation(), LACKED, only("c7gd.large", "arm64", instance_store_gb=118), "a stop empties them"),
+    row("disks that hold nothing", SCRATCH, LACKED, only("c7gd.large", "arm64", instance_store_gb=118),
+        note_type(f"{OWN} c7gd.large")),
     row("Spot", ON_SPOT, LACKED, only(FIRST, "arm64"), "Spot instance cannot be changed"),
     row("after one that does not fit comes the next", workstation(), LACKED, (*only("c7g.large"), OTHERS[1]),
         note_type(f"{OWN} {SECOND}")),

@@ -17,7 +17,10 @@ from tests.build import DATA, ID, OURS, both, instance, row, volume
     row("Auto Scaling", {"tags": {tags.AUTO_SCALING_GROUP: "fleet"}}, "Auto Scaling group fleet"),
     row("hibernation", {"hibernation": True}, "hibernation"),
     row("stop protection", {"stop_protected": True}, "disableApiStop"),
-    row("instance-store disks", {"instance_store": True}, "m7g.xlarge has instance-store disks"),
+    row("instance-store disks", {"instance_store_gb": 250},
+        "m7g.xlarge has instance-store disks (250 GB), and a stop empties them. If they hold nothing of worth, say so: "
+        "`autostop adopt i-0abc --instance-store-is-scratch`."),
+    row("a word that is none", {"instance_store_gb": 250, "tags": {tags.INSTANCE_STORE_IS_SCRATCH: "no"}}, "empties"),
 ])  # fmt: skip
 def test_it_is_never_stopped(fields: dict[str, Any], why: str) -> None:
     assert why in (why_never_stop(instance(**fields)) or "")
@@ -29,6 +32,8 @@ def test_it_is_never_stopped(fields: dict[str, Any], why: str) -> None:
         row("On-Demand", {}),
         row("persistent Spot", {"spot": SpotKind.PERSISTENT}),
         row("marketplace", {"marketplace": True}),
+        row("scratch", {"instance_store_gb": 250, "tags": {tags.INSTANCE_STORE_IS_SCRATCH: "yes"}}),
+        row("scratch, as people type", {"instance_store_gb": 250, "tags": {tags.INSTANCE_STORE_IS_SCRATCH: " Yes"}}),
     ],
 )
 def test_it_may_be_stopped(fields: dict[str, Any]) -> None:

@@ -102,7 +102,7 @@ class Instance:
     launched_at: the *last* start, UTC; it moves with each start (botocore, `Instance.LaunchTime`).
     stopped_at: when the last stop was asked for, by EC2's clock; None when EC2 does not say.
     vcpus: cores × threads; 0 when EC2 does not say. root_device: literally as EC2 names it, e.g. `/dev/xvda`.
-    spot: None for an On-Demand instance. instance_store: the type has disks that a stop empties.
+    spot: None for an On-Demand instance. instance_store_gb: of the type's disks that a stop empties; 0 without such.
     address: where the workstation can be reached now; None while it has none.
     architecture: as EC2 names it, e.g. `x86_64`. state_reason: why it is in its state, in EC2's words.
     launch: what a new instance would need to be like it; None where nobody asked.
@@ -121,7 +121,7 @@ class Instance:
     spot: SpotKind | None = None
     hibernation: bool = False
     stop_protected: bool = False
-    instance_store: bool = False
+    instance_store_gb: int = 0
     marketplace: bool = False
     address: str | None = None
     state_reason: str = ""
@@ -146,11 +146,11 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class OtherType:
-    """A type that the owner names for want of capacity. architectures: none when EC2 does not know the type."""
+    """A type of instance. architectures: none when EC2 does not know it. instance_store_gb: as of an instance."""
 
     name: str
     architectures: tuple[str, ...] = ()
-    instance_store: bool = False
+    instance_store_gb: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,11 @@ def are_of(tags: Mapping[str, str], workstation: str) -> bool:
     return is_ours(tags) and tags.get(WORKSTATION) == workstation
 
 
+def instance_store_is_scratch(tags: Mapping[str, str]) -> bool:
+    """True when an instance carries its owner's word that a stop may empty its instance store."""
+    return tags.get(INSTANCE_STORE_IS_SCRATCH, "").strip().lower() == YES
+
+
 def own(tags: Mapping[str, str]) -> dict[str, str]:
     """The owner's own tags: without Autostop's, and without AWS's, which nobody else may set."""
     return {

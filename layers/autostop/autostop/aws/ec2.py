@@ -89,7 +89,7 @@ class Ec2Instances:
         return replace(
             instance,
             stop_protected=bool(attribute.get("DisableApiStop", {}).get("Value", False)),
-            instance_store=self.types([instance.type])[0].instance_store,
+            instance_store_gb=self.types([instance.type])[0].instance_store_gb,
         )
 
     def _spot_kind(self, request: str) -> SpotKind:
@@ -181,7 +181,8 @@ def _other_type(shape: "InstanceTypeInfoTypeDef") -> OtherType:
     return OtherType(
         shape.get("InstanceType", ""),
         tuple(shape.get("ProcessorInfo", {}).get("SupportedArchitectures", ())),
-        shape.get("InstanceStorageSupported", False),
+        # A size that EC2 does not tell is one all the same.
+        shape.get("InstanceStorageInfo", {}).get("TotalSizeInGB", int(shape.get("InstanceStorageSupported", False))),
     )
 
 

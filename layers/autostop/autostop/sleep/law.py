@@ -181,8 +181,11 @@ def why_never_stop(instance: Instance) -> str | None:
         return "it is enabled for hibernation, and snapshots of such volumes may not start. Launch it without."
     if instance.stop_protected:
         return "its stop protection is on. Turn off `disableApiStop` if Autostop may stop it."
-    if instance.instance_store:
-        return f"type {instance.type} has instance-store disks, and a stop empties them. Use a type without."
+    if instance.instance_store_gb and not tags.instance_store_is_scratch(instance.tags):
+        return (
+            f"type {instance.type} has instance-store disks ({instance.instance_store_gb} GB), and a stop empties "
+            f"them. If they hold nothing of worth, say so: `autostop adopt {instance.id} --instance-store-is-scratch`."
+        )
     return None
 
 
@@ -220,7 +223,7 @@ def why_never_become(instance: Instance, other: OtherType) -> str | None:
         return "EC2 does not know it in this Region."
     if instance.architecture not in other.architectures:
         return f"it is for {' and '.join(other.architectures)}, and the workstation is {instance.architecture}."
-    if other.instance_store:
+    if other.instance_store_gb and not tags.instance_store_is_scratch(instance.tags):
         return "it has instance-store disks, and a stop empties them."
     return None
 
