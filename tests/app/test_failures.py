@@ -11,8 +11,10 @@ from autostop.app.reconcile import KEPT_BACK
 from autostop.aws.clients import ec2 as ec2_of_the_functions
 from autostop.model import SnapshotState, VolumeState, WorkstationId
 from autostop.sleep.intent import Wanted
+from autostop_local.world.errors import AwsError
 from tests.app.autostop_at_work import FUNCTION_RUNS_FOR, AtWork
 from tests.app.patience import patient
+from tests.direct import client_error
 
 DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
 
@@ -270,6 +272,22 @@ def test_with_every_call_throttled_no_function_is_ended_by_its_time(lab_over_htt
         assert lab.shape(workstation) == before
     assert max(took) > FUNCTION_RUNS_FOR
     assert max(took) < FUNCTION_RUNS_FOR + KEPT_BACK
+
+
+@pytest.mark.parametrize(("code", "status"), [("InternalServerError", 500), ("503", 503), ("ThrottlingException", 400)])
+def test_a_table_that_fails_in_a_wake_is_tried_again_within_seconds(lab: AtWork, code: str, status: int) -> None:
+    workstation = lab.workstation()
+    lab.asleep(workstation)
+
+    def fail() -> None:
+        raise client_error(AwsError(code, "try again", status), "TransactWriteItems")
+
+    lab.losses.events = True
+    lab.after("before TransactWriteItems", fail, nth=4)
+    began = lab.clock()
+    tap(lab, workstation)
+    assert lab.clock() - began < timedelta(minutes=4)
+    assert not [step for step in lab.steps(workstation) if "blocked" in step]
 
 
 def test_nobody_else_acts_while_the_function_still_may(lab: AtWork) -> None:

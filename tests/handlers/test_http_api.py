@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -227,3 +228,16 @@ def test_a_hostile_label_and_name_stay_plain_text(lab: AtWork, workstation: Work
     body = json.loads(answer["body"])
     assert hostile in body["intent"]["why"]
     assert body["name"] == "<b>lab</b>"
+
+
+def test_a_table_that_fails_for_now_is_a_503(api: HttpApi, lab: AtWork, workstation: WorkstationId) -> None:
+    lab.link(workstation)
+    client: Any = lab.ledger.client
+    client.meta.events.register("before-call", failed)
+    status, body = ask(api, "POST", path_of(workstation, "start"))
+    assert (status, body["next"]) == (503, "Try again in a few seconds.")
+
+
+def failed(**_: object) -> tuple[Any, Any]:
+    error = {"Code": "InternalServerError", "Message": "Internal server error"}
+    return SimpleNamespace(status_code=500), {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 500}}

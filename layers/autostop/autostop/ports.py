@@ -34,6 +34,10 @@ class DeniedError(Exception):
     """It will not work until a person changes something. The text is for the owner."""
 
 
+class BurnedTokenError(DeniedError):
+    """What was asked for under this client token came to nothing, or is another thing: only another token helps."""
+
+
 class DamagedError(DeniedError):
     """A stored state cannot be read; `autostop recover` writes it anew from the tags."""
 

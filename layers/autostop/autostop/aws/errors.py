@@ -1,73 +1,126 @@
 """Turns AWS's errors into ours, by what can be done about them."""
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+from botocore.retries.standard import RetryContext, ThrottledRetryableChecker
 
-from autostop.ports import DeniedError, NoCapacityError, TransientError
+from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
 
-# Not there yet, or not any more: EC2's lists lag behind its writes, and the next observation tells which.
+# Not there yet, not any more, or another's call is in the way: EC2's lists lag behind its writes, and the next
+# observation tells which. The code alone says it: the status of each is 400.
 _LATER = frozenset(
     {
+        "ConcurrentAccess",
+        "ConcurrentModificationException",
         "ConcurrentSnapshotLimitExceeded",
+        "ConcurrentTagAccess",
         "IncorrectInstanceState",
         "IncorrectModificationState",
         "IncorrectState",
-        "InternalError",
-        "InternalFailure",
+        "InvalidAMIID.Unavailable",
         "InvalidAttachment.NotFound",
+        "InvalidInstanceID.NotFound",
+        "InvalidInstanceState",
+        "InvalidNextToken",
+        "InvalidPaginationToken",
+        # What was signed long ago: Lambda had frozen the function in between, and another try is signed anew.
+        "InvalidSecurity.RequestHasExpired",
+        "RequestExpired",
         "InvalidSnapshot.NotFound",
+        "InvalidState",
         "InvalidVolume.NotFound",
+        "InvocationDoesNotExist",
+        "OverLimit",
         "PendingSnapshotLimitExceeded",
         "ProvisionedThroughputExceeded",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ServiceUnavailable",
+        "ReplicatedWriteConflictException",
+        "RequestResourceCountExceeded",
+        "RetryableError",
         "SnapshotCreationPerVolumeRateExceeded",
-        "Throttling",
-        "ThrottlingError",
-        "ThrottlingException",
+        "StaleTag",
+        "TooManyUpdates",
         "TransactionConflict",
         "TransactionConflictException",
-        "TransactionInProgressException",
-        "Unavailable",
         "VolumeInUse",
     }
 )
-# Only time helps, and not seconds of it.
+# The same of EC2's codes that mean other things too, by their texts: right after a detach, and right after an attach.
+_LATER_BY_TEXT = re.compile("Attachment point .* is already in use|No device is currently mapped")
+# Only time helps, or a larger quota, and not seconds of it.
 _MUCH_LATER = frozenset(
     {
+        "CreditSpecificationUpdateInProgress",
+        "IncorrectSpotRequestState",
         "InstanceLimitExceeded",
+        "InsufficientAddressCapacity",
+        "InsufficientFreeAddressesInSubnet",
         "InsufficientVolumeCapacity",
+        "MaxIOPSLimitExceeded",
+        "MaxSpotInstanceCountExceeded",
+        "PendingVerification",
+        "ResourceLimitExceeded",
         "SnapshotLimitExceeded",
+        "SpotMaxPriceTooLow",
         "VcpuLimitExceeded",
         "VolumeLimitExceeded",
+        "VolumeModificationSizeLimitExceeded",
     }
 )
-_NO_CAPACITY = "InsufficientInstanceCapacity"
+# Of the Region, of a Dedicated Host, of a Capacity Reservation: for the instance's type all of them mean "not now".
+_NO_CAPACITY = frozenset(
+    {
+        "IncompatibleHostRequirements",
+        "InsufficientCapacity",
+        "InsufficientCapacityOnHost",
+        "InsufficientHostCapacity",
+        "InsufficientInstanceCapacity",
+        "InsufficientReservedInstanceCapacity",
+        "InsufficientReservedInstancesCapacity",
+        "ReservationCapacityExceeded",
+        "UnavailableHostRequirements",
+        "UnfulfillableCapacity",
+    }
+)
+_BURNED = frozenset({"IdempotentInstanceTerminated", "IdempotentParameterMismatch"})
 _SOME_MINUTES = timedelta(minutes=2)
 
 
 @contextmanager
 def aws_errors() -> Generator[None, None, None]:
-    """Raise TransientError (or its kin NoCapacityError) or DeniedError for what AWS refuses."""
+    """Raise TransientError or DeniedError, or their kin, for what AWS refuses."""
     try:
         yield
     except ClientError as error:
-        code = _code(error)
-        text = f"AWS refused {error.operation_name} ({code}): {error.response.get('Error', {}).get('Message', '')}"
-        if code == _NO_CAPACITY:
-            raise NoCapacityError(text, _SOME_MINUTES) from error
-        if code in _MUCH_LATER:
-            raise TransientError(text, _SOME_MINUTES) from error
-        if code in _LATER:
-            raise TransientError(text) from error
-        raise DeniedError(text) from error
-    except BotoCoreError as error:
+        raise _ours(error) from error
+    except (BotoCoreError, ResponseParserError) as error:  # the latter is none of the former
         raise TransientError(f"AWS could not be reached: {error}") from error
+
+
+def _ours(error: ClientError) -> TransientError | DeniedError:
+    code, said = _code(error), error.response.get("Error", {}).get("Message", "")
+    text = f"AWS refused {error.operation_name} ({code}): {said}"
+    if code in _NO_CAPACITY:
+        return NoCapacityError(text, _SOME_MINUTES)
+    if code in _MUCH_LATER:
+        return TransientError(text, _SOME_MINUTES)
+    if code in _BURNED:
+        return BurnedTokenError(text)
+    if code in _LATER or _LATER_BY_TEXT.search(said) or _is_overloaded(error, code):
+        return TransientError(text)
+    return DeniedError(text)
+
+
+def _is_overloaded(error: ClientError, code: str) -> bool:
+    """True when AWS failed, or asks for fewer calls: by its status, botocore's own list of codes, or its like."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    throttled = ThrottledRetryableChecker().is_retryable(RetryContext(1, parsed_response={"Error": {"Code": code}}))
+    return status >= 500 or status == 429 or throttled or "throttl" in code.lower()
 
 
 class AlreadySo:
