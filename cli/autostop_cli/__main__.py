@@ -16,7 +16,7 @@ from autostop_cli.account import Account
 from autostop_cli.adopt import TOKEN_VARIABLE, adopt, given_token
 from autostop_cli.certificate import fingerprint
 from autostop_cli.errors import EXPECTED, sentence
-from autostop_cli.keep_awake import keep_awake
+from autostop_cli.keep_awake import end_promise, keep_awake
 from autostop_cli.links import make_link
 from autostop_cli.rehearse.command import rehearse
 from autostop_cli.repair.command import recover_all, recover_one
@@ -236,11 +236,20 @@ def why_command(
 
 @cli.command("keep-awake")
 @click.argument("instance", type=_INSTANCE)
-@click.option("--for", "lasts", type=_EXPIRY, help="For how long, such as 3h; else as its settings say.")
+@click.option("--for", "lasts", type=_EXPIRY, help="For how long from now, such as 3h; else as its settings say.")
+@click.option("--off", is_flag=True, help="Take the promise back.")
 @click.pass_obj
-def keep_awake_command(account: Account, instance: WorkstationId, lasts: timedelta | None) -> None:
-    """Promise that an INSTANCE is at work: for so long idleness does not stop it, nor a limit of yours."""
-    keep_awake(account, instance, lasts)
+def keep_awake_command(account: Account, instance: WorkstationId, lasts: timedelta | None, *, off: bool) -> None:
+    """Promise that an INSTANCE is at work: for so long idleness does not stop it, nor a limit of yours.
+
+    What you give with --for replaces a longer promise, too. Your stop ends it.
+    """
+    if off and lasts is not None:
+        raise click.UsageError("--off takes the promise back; leave out --for.")
+    if off:
+        end_promise(account, instance)
+    else:
+        keep_awake(account, instance, lasts)
 
 
 @cli.command("recover")

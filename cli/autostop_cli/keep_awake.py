@@ -1,4 +1,4 @@
-"""The command `keep-awake`: the owner's promise of work."""
+"""The command `keep-awake`: the owner's promise of work, made and taken back."""
 
 from datetime import timedelta
 
@@ -23,4 +23,14 @@ def keep_awake(account: Account, workstation: WorkstationId, lasts: timedelta | 
         raise click.ClickException(f"{refusal} {refusal.remedy}") from refusal
     until = account.ledger.load(workstation).kept_awake_until
     if until is not None:
-        click.echo(f"Neither idleness nor a limit stops it before {written(until, account.clock())}.")
+        now = account.clock()
+        click.echo(f"Neither idleness nor a limit stops it before {written(until, now)}.")
+        if lasts is not None and until < now + lasts - timedelta(minutes=1):
+            click.echo("Its longest-promise does not allow more.")
+
+
+def end_promise(account: Account, workstation: WorkstationId) -> None:
+    """Take the promise back. Raises click.ClickException for what is no workstation, TransientError, DeniedError."""
+    adopted(account, workstation)
+    account.owner.end_promise(workstation, "the command autostop")
+    click.echo("No promise keeps it awake. It is judged by what is seen of it, and its limits hold.")

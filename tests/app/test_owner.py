@@ -74,6 +74,66 @@ def test_stop_never_overrules_a_shelving_that_is_under_way(lab: AtWork, workstat
     assert lab.state(workstation).intent == before
 
 
+def promised_for(lab: AtWork, workstation: WorkstationId) -> timedelta:
+    """How long it is kept awake from now; below 0 once that is over."""
+    until = lab.state(workstation).kept_awake_until
+    assert until is not None
+    return round((until - lab.clock()) / timedelta(minutes=1)) * timedelta(minutes=1)
+
+
+def test_a_named_time_shortens_a_promise_and_a_tap_without_one_does_not(
+    lab: AtWork, workstation: WorkstationId
+) -> None:
+    lab.owner.keep_awake(workstation, "the command", timedelta(hours=8))
+    lab.owner.keep_awake(workstation, "the phone")
+    assert promised_for(lab, workstation) == timedelta(hours=8)
+    lab.owner.keep_awake(workstation, "the command", timedelta(hours=2))
+    assert promised_for(lab, workstation) == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "hours"), [({}, 72), ({"longest-promise": "12h"}, 12), ({"longest-promise": "off"}, 500)]
+)
+def test_a_promise_goes_no_further_than_the_longest(lab: AtWork, settings: dict[str, str], hours: int) -> None:
+    workstation = lab.workstation(settings=settings)
+    lab.owner.keep_awake(workstation, "the command", timedelta(hours=500))
+    assert promised_for(lab, workstation) == timedelta(hours=hours)
+    # Nor by many taps.
+    for _ in range(3):
+        lab.owner.keep_awake(workstation, "the phone")
+    assert promised_for(lab, workstation) == timedelta(hours=hours)
+
+
+def test_a_promise_that_is_taken_back_keeps_nothing_awake(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.pass_time(timedelta(minutes=20))
+    lab.owner.keep_awake(workstation, "the phone", timedelta(hours=8))
+    lab.pass_time(timedelta(minutes=20))
+    lab.owner.end_promise(workstation, "the phone")
+    lab.owner.end_promise(workstation, "the phone")
+    assert promised_for(lab, workstation) <= timedelta(0)
+    lab.asleep(workstation, within=timedelta(minutes=70))
+
+
+def test_where_nothing_is_promised_nothing_is_taken_back(lab: AtWork, workstation: WorkstationId) -> None:
+    before = lab.state(workstation)
+    lab.owner.end_promise(workstation, "the phone")
+    assert lab.state(workstation) == before
+
+
+def test_a_stop_ends_the_promise_it_is_shelved_and_the_start_after_it_revives_nothing(
+    lab: AtWork, workstation: WorkstationId
+) -> None:
+    lab.pass_time(timedelta(minutes=5))
+    lab.owner.keep_awake(workstation, "the phone", timedelta(hours=8))
+    until = lab.state(workstation).kept_awake_until
+    lab.owner.stop(workstation, "the phone")
+    lab.asleep(workstation, within=timedelta(minutes=30))
+    assert f"which ended the promise to keep it awake until {until:%H:%M} UTC" in lab.owner.status(workstation).headline
+    lab.owner.start(workstation, "the phone")
+    lab.awake(workstation)
+    lab.asleep(workstation, within=timedelta(minutes=90))
+
+
 def test_keep_awake_never_shortens_a_promise(lab: AtWork, workstation: WorkstationId) -> None:
     lab.owner.keep_awake(workstation, "the phone")
     first = lab.state(workstation).kept_awake_until

@@ -316,8 +316,17 @@ def test_two_questions_at_once_are_refused(at: Desk, lab: WorkstationId) -> None
 def test_keep_awake_promises_what_the_settings_say_or_what_is_given(at: Desk, lab: WorkstationId) -> None:
     assert at.run("keep-awake", lab).output == "Neither idleness nor a limit stops it before 10:00 UTC.\n"
     assert "before 12:00 UTC" in at.run("keep-awake", lab, "--for", "3h").output
-    assert "before 12:00 UTC" in at.run("keep-awake", lab, "--for", "5m").output, "a longer promise stays"
-    assert at.account.ledger.load(lab).kept_awake_until == START + timedelta(hours=3)
+    assert "before 12:00 UTC" in at.run("keep-awake", lab).output, "a longer promise stays"
+    assert "before 09:05 UTC" in at.run("keep-awake", lab, "--for", "5m").output, "a named time replaces it"
+    assert at.account.ledger.load(lab).kept_awake_until == START + timedelta(minutes=5)
+    assert "Its longest-promise does not allow more." in at.run("keep-awake", lab, "--for", "5d").output
+
+
+def test_keep_awake_is_taken_back(at: Desk, lab: WorkstationId) -> None:
+    at.run("keep-awake", lab, "--for", "3h")
+    assert "No promise keeps it awake." in at.run("keep-awake", lab, "--off").output
+    assert at.account.ledger.load(lab).kept_awake_until == START
+    assert at.run("keep-awake", lab, "--off", "--for", "3h").exit_code == 2
 
 
 def test_keep_awake_of_one_that_sleeps_says_what_to_do(at: Desk, lab: WorkstationId) -> None:

@@ -194,7 +194,8 @@ def test_the_api_has_these_routes_and_no_other() -> None:
     assert sorted(
         route["Properties"]["RouteKey"] for route in TEMPLATE.of_type("AWS::ApiGatewayV2::Route").values()
     ) == [
-        "GET /api/workstations/{id}", "GET /w/{id}", "POST /api/workstations/{id}/keep-awake",
+        "GET /api/workstations/{id}", "GET /w/{id}", "POST /api/workstations/{id}/end-promise",
+        "POST /api/workstations/{id}/keep-awake",
         "POST /api/workstations/{id}/start", "POST /api/workstations/{id}/stop",
     ]  # fmt: skip
 

@@ -23,6 +23,10 @@ def test_only_what_helps_and_is_allowed_is_offered(phone: Phone, api: ScriptedAp
         (blocked(), ["Start", "Stop"]),
         (status("unknown"), ["Start", "Keep awake 1 h", "Stop"]),
         (awake(scopes=["status", "keep-awake"]), ["Keep awake 1 h"]),
+        (awake(keep_awake_until=instant(60)), ["Keep awake 1 h", "Undo keep awake", "Stop"]),
+        (awake(keep_awake_until=instant(-1)), ["Keep awake 1 h", "Stop"]),
+        (awake(keep_awake_until=instant(60), scopes=["status", "stop"]), ["Stop"]),
+        (asleep(keep_awake_until=instant(60)), ["Start"]),
         (awake(scopes=["status", "start"]), []),
         (asleep(scopes=["status", "stop", "keep-awake"]), []),
         (status("unknown", scopes=["status", "stop"]), ["Stop"]),
@@ -48,6 +52,16 @@ def test_keep_awake_shows_until_when(phone: Phone, api: ScriptedApi) -> None:
     page.get_by_role("button", name="Keep awake 1 h").tap()
     expect(page.locator("#plan")).to_contain_text("Kept awake until")
     assert api.presses == ["keep-awake"]
+
+
+def test_a_promise_is_taken_back(phone: Phone, api: ScriptedApi) -> None:
+    api.after["end-promise"] = {"keep_awake_until": instant(0)}
+    page = phone.look(api, awake(keep_awake_until=instant(60)))
+    page.get_by_role("button", name="Undo keep awake").tap()
+    expect(page.locator("#reason")).to_have_text("It is kept awake no more.")
+    expect(page.locator("#plan")).not_to_contain_text("Kept awake")
+    expect(page.get_by_role("button", name="Undo keep awake")).to_be_hidden()
+    assert api.presses == ["end-promise"]
 
 
 def test_stop_asks_first_and_can_be_left(phone: Phone, api: ScriptedApi) -> None:

@@ -22,11 +22,11 @@ _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Strict-Transport-Security": "max-age=31536000",
 }
-# Each is the name of its scope, too.
-_VERBS: Mapping[str, Callable[[Owner, WorkstationId, str], None]] = {
-    "start": Owner.start,
-    "stop": Owner.stop,
-    "keep-awake": Owner.keep_awake,
+_VERBS: Mapping[str, tuple[Scope, Callable[[Owner, WorkstationId, str], None]]] = {
+    "start": (Scope.START, Owner.start),
+    "stop": (Scope.STOP, Owner.stop),
+    "keep-awake": (Scope.KEEP_AWAKE, Owner.keep_awake),
+    "end-promise": (Scope.KEEP_AWAKE, Owner.end_promise),
 }
 
 Answer = dict[str, Any]
@@ -68,8 +68,9 @@ class HttpApi:
             case "GET", ["api", "workstations", text]:
                 return self._status(self._allowed(request, text, Scope.STATUS), HTTPStatus.OK)
             case "POST", ["api", "workstations", text, verb] if verb in _VERBS:
-                link = self._allowed(request, text, Scope(verb))
-                _VERBS[verb](self.owner, link.workstation, f"the link “{link.label}”")
+                scope, act = _VERBS[verb]
+                link = self._allowed(request, text, scope)
+                act(self.owner, link.workstation, f"the link “{link.label}”")
                 return self._status(link, HTTPStatus.ACCEPTED)
         raise HttpError(HTTPStatus.NOT_FOUND, "There is nothing here.", _ASK_FOR_A_LINK)
 

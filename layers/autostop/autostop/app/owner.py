@@ -57,25 +57,34 @@ class Owner:
         self._change(workstation, begin)
 
     def stop(self, workstation: WorkstationId, asked_by: str) -> None:
-        """Want it stopped; it is shelved later, as its settings say. Safe to press twice."""
+        """Want it stopped; it is shelved later, as its settings say. It ends a promise of work. Safe to press twice."""
 
         def begin(state: State, now: datetime) -> State:
+            promised, state = state.kept_awake_until, _without_promise(state, now)
             if state.intent is not None and state.intent.wanted is not Wanted.RUN and _is_under_way(state):
                 return state
-            return state.wanting(following(state.intent, Wanted.STOP, By.OWNER, f"{asked_by} asked for it", now))
+            why = f"{asked_by} asked for it"
+            if promised is not None and promised > now:
+                why = f"{why}, which ended the promise to keep it awake until {promised:%H:%M} UTC"
+            return state.wanting(following(state.intent, Wanted.STOP, By.OWNER, why, now))
 
         self._change(workstation, begin)
 
     def keep_awake(self, workstation: WorkstationId, asked_by: str, lasts: timedelta | None = None) -> None:
         """Promise work for a while; a stop for idleness that is under way turns back. Raises RefusedError if asleep.
 
-        lasts: None for as long as its settings say. A longer promise made before stays.
+        lasts: how long from now, in the place of whatever was promised before; None for as long as its settings say,
+        which shortens no promise. No promise goes further ahead than its setting longest-promise.
         """
         instance = self.instances.find(instance_of(workstation))
         policy, _ = policy_for(self.defaults, instance.tags if instance else {})
 
         def promise(state: State, now: datetime) -> State:
-            until = max(now + (lasts or policy.keep_awake_for), state.kept_awake_until or now)
+            until = now + (lasts or policy.keep_awake_for)
+            if lasts is None:
+                until = max(until, state.kept_awake_until or now)
+            if policy.longest_promise is not None:
+                until = min(until, now + policy.longest_promise)
             goes_on = state.kept_awake_until is not None and state.kept_awake_until >= now
             kept = replace(state, kept_awake_until=until, kept_awake_from=state.kept_awake_from if goes_on else now)
             intent = state.intent
@@ -86,6 +95,10 @@ class Owner:
             return kept.wanting(following(intent, Wanted.RUN, By.PROMISE, f"{asked_by} keeps it awake", now))
 
         self._change(workstation, promise)
+
+    def end_promise(self, workstation: WorkstationId, _asked_by: str) -> None:
+        """Take a promise of work back: from now on it is judged like any other. Safe to press twice."""
+        self._change(workstation, _without_promise)
 
     def status(self, workstation: WorkstationId, scopes: tuple[Scope, ...] = tuple(Scope)) -> Status:
         """How the workstation stands now."""
@@ -112,6 +125,12 @@ class Owner:
         if intent is not None and intent != before.intent:
             self.ledger.record(workstation, Happened(intent.at, intent.number, intent.why))
         self.queue.wake(workstation)
+
+
+def _without_promise(state: State, now: datetime) -> State:
+    """Until now it was kept awake: what is judged begins after that."""
+    until = state.kept_awake_until
+    return state if until is None or until <= now else replace(state, kept_awake_until=now)
 
 
 def _is_under_way(state: State) -> bool:
