@@ -88,6 +88,32 @@ def test_a_volume_that_somebody_deletes_before_it_is_attached_is_made_again(lab:
     assert lab.shape(workstation) == before
 
 
+@pytest.mark.parametrize("vanished", [1, 2, 5])
+def test_however_often_what_was_asked_for_vanished_and_was_forgotten_the_next_tap_gets_it_up(
+    lab: AtWork, vanished: int
+) -> None:
+    workstation = lab.workstation()
+    before = lab.shape(workstation)
+    lab.asleep(workstation)
+
+    def vanish() -> None:
+        lab.clock.advance(timedelta(seconds=3))
+        for each in lab.disks.volumes(workstation):
+            lab.ec2.delete_volume(VolumeId=each.id)
+        lab.owner.stop(workstation, "the test")
+
+    for _ in range(vanished):
+        lab.owner.start(workstation, "the test")
+        lab.after("CreateVolume", vanish, nth=3)
+        assert lab.pass_time(timedelta(hours=1), lambda: not lab._acts), lab.state(workstation)
+        lab.pass_time(timedelta(minutes=10))
+    for _ in range(3):
+        lab.owner.start(workstation, "the test")
+        if lab.pass_time(timedelta(hours=1), lambda: lab.reached(workstation, Wanted.RUN)):
+            break
+    assert lab.shape(workstation) == before
+
+
 # -- snapshots that come to nothing
 
 

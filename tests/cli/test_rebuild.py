@@ -182,6 +182,19 @@ def test_a_launch_that_ec2_ends_again_leaves_no_image_and_can_be_repeated(lab: A
     check(lab, gone, build(lab, gone), shape)
 
 
+def test_a_launch_that_was_ended_while_nobody_looked_is_made_from_another_image(lab: AtWork) -> None:
+    gone, shape = terminated(lab)
+    lab.after("RunInstances", lab.crash)
+    with pytest.raises(CrashedError):
+        build(lab, gone)
+    lab.pass_time(timedelta(minutes=2))
+    lab.ec2.terminate_instances(InstanceIds=[str(rebuild(lab, gone).built())])
+    lab.pass_time(timedelta(minutes=2))
+    with pytest.raises(TransientError, match="before is gone, and now the image is"):
+        build(lab, gone)
+    check(lab, gone, build(lab, gone), shape)
+
+
 def test_what_is_left_over_is_deleted_and_the_last_copies_stay(lab: AtWork) -> None:
     gone, _ = terminated(lab)
     before, account = list(lab.disks.snapshots(gone)), account_of(lab)

@@ -99,6 +99,22 @@ def test_one_that_ebs_says_it_makes_and_that_is_not_listed(ago: object, kind: ty
         assert [each.restore for each in held(outcome).volumes] == [1, 2]
 
 
+@pytest.mark.parametrize("restore", [1, 4])
+def test_a_token_of_which_nothing_comes_is_given_up_for_the_next_and_for_good(restore: int) -> None:
+    outcome = makes(step(at(), NO_ATTEMPTS, restore=restore), Call.CREATE_VOLUME)
+
+    assert outcome.burned is not None
+    assert outcome.burned.manifest is not None
+    assert [each.restore for each in outcome.burned.manifest.volumes] == [1, restore + 1]
+    assert outcome.burned.attempts == NO_ATTEMPTS.failing(DATA, None)
+
+
+def test_after_three_such_tokens_a_person_is_asked() -> None:
+    tried = NO_ATTEMPTS.failing(DATA, None).failing(DATA, None).failing(DATA, None)
+
+    assert isinstance(step(at(), tried, restore=4), Blocked)
+
+
 def test_once_noted_as_gone_it_is_not_waited_for_any_more() -> None:
     tried = NO_ATTEMPTS.restoring(DATA, MADE, NOW).failing(DATA, MADE)
 

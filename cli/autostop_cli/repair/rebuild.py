@@ -6,7 +6,6 @@ leaves nothing over.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import WaiterError
@@ -14,8 +13,8 @@ from botocore.exceptions import WaiterError
 from autostop import tags
 from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.model import InstanceId, Observation, Volume, WorkstationId, instance_of, workstation_of
-from autostop.ports import ConflictError, DamagedError, DeniedError, Happened, State, TransientError
+from autostop.model import LISTS_LAG_FOR, InstanceId, Observation, Volume, WorkstationId, instance_of, workstation_of
+from autostop.ports import BurnedTokenError, ConflictError, DamagedError, DeniedError, Happened, State, TransientError
 from autostop.sleep.from_tags import UnreadableError
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop_cli.account import Account
@@ -25,7 +24,6 @@ from autostop_cli.repair.rebuild_plan import RebuildPlan, plan_rebuild
 
 _NAP_SECONDS = 2
 _MOST_NAPS = 300
-_LISTED_WITHIN = timedelta(minutes=2)
 _ALIVE = ["pending", "running", "stopping", "stopped"]
 
 
@@ -102,10 +100,24 @@ class Rebuild:
             self._wait("image_available", Filters=[{"Name": "image-id", "Values": [image]}], Owners=["self"])
         except WaiterError as error:
             raise TransientError(f"EC2 did not make the image {image}: {error.kwargs['reason']}.") from error
-        with aws_errors():
-            answer = self.account.ec2.run_instances(**plan.run_instances(image))
-        new = workstation_of(InstanceId(answer["Instances"][0].get("InstanceId", "")))
+        try:
+            with aws_errors():
+                answer = self.account.ec2.run_instances(**plan.run_instances(image))
+            new = workstation_of(InstanceId(answer["Instances"][0].get("InstanceId", "")))
+        except BurnedTokenError as error:
+            new = self._launched_before(image, error)
         self.say(f"{new} is launched, as {plan.parameters['InstanceType']}")
+        return new
+
+    def _launched_before(self, image: str, error: BurnedTokenError) -> WorkstationId:
+        """What an earlier call launched from this image, as soon as EC2 lists it. Raises TransientError: it is gone."""
+        until = self.account.clock() + LISTS_LAG_FOR
+        while (new := self.built()) is None:
+            if self.account.clock() > until:
+                # The next call launches from another image, which makes it another request.
+                deregister(self.account.ec2, image)
+                raise TransientError(f"What was launched from {image} before is gone, and now the image is.") from error
+            self.account.sleep(_NAP_SECONDS)
         return new
 
     def _register(self, plan: RebuildPlan) -> str:
@@ -145,7 +157,7 @@ class Rebuild:
     def _claim(self, plan: RebuildPlan, new: WorkstationId) -> None:
         """Give each volume its tags and settings. Raises TransientError when EC2 does not list all of them in time."""
         account, manifest = self.account, plan.manifest_for(new)
-        records, until = {record.device: record for record in manifest.volumes}, account.clock() + _LISTED_WITHIN
+        records, until = {record.device: record for record in manifest.volumes}, account.clock() + LISTS_LAG_FOR
         while True:
             for volume in self._unclaimed(new):
                 record = records.get(volume.device or "")

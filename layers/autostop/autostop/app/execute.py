@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from autostop.model import InstanceId
-from autostop.ports import DeniedError, Happened, NoCapacityError, State
+from autostop.ports import BurnedTokenError, DeniedError, Happened, NoCapacityError, State
 from autostop.sleep.steps import Call, Note, Step
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ class Executor:
             if step.lacking is None:
                 raise
             note = step.lacking
+        except BurnedTokenError:
+            if step.burned is None:
+                raise
+            note = step.burned
         except DeniedError as error:
             if step.refused is None:
                 raise

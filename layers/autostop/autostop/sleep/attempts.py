@@ -51,10 +51,10 @@ class RestoredVolume:
 
 @dataclass(frozen=True, slots=True)
 class FailedVolume:
-    """A restored volume that came to nothing."""
+    """A restored volume that came to nothing. volume: None where EBS did not name it again."""
 
     device: str
-    volume: VolumeId
+    volume: VolumeId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Attempts:
             (each for each in self.restored if each.device == device and not self.has_failed(each.volume)), None
         )
 
-    def failing(self, device: str, volume: VolumeId) -> "Attempts":
+    def failing(self, device: str, volume: VolumeId | None) -> "Attempts":
         """After a restored volume came to nothing."""
         return replace(self, failed_volumes=(*self.failed_volumes, FailedVolume(device, volume)))
 

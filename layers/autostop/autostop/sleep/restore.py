@@ -93,9 +93,11 @@ def _restore(it: Situation, manifest: Manifest, record: VolumeRecord) -> Outcome
             f"Autostop use {f'the KMS key {record.kms_key}' if record.kms_key else 'its KMS key'}? See to that, then "
             "ask for a start."
         )
+    anew = manifest.restoring_anew(record, record.restore)
     made = it.attempts.restored_at(record.device)
     if made is None:
         said = f"restoring {record.device} from {record.snapshot}"
+        burned = f"nothing came of an earlier request for {record.device}; EBS is asked anew"
         return Step(
             said,
             Call.CREATE_VOLUME,
@@ -103,11 +105,12 @@ def _restore(it: Situation, manifest: Manifest, record: VolumeRecord) -> Outcome
             then=lambda volume: Note(
                 attempts=it.attempts.restoring(record.device, volume, it.now), said=f"{said} as {volume}"
             ),
+            # An earlier intent's, of which nothing is remembered but the number in the manifest.
+            burned=Note(manifest=anew, attempts=it.attempts.failing(record.device, None), said=burned),
         )
     if it.now - made.at < LISTS_LAG_FOR:
         return Wait(f"EC2 does not list {made.volume} yet", SECONDS)
     # EBS takes a volume away whose key it may not use; and to the same request it would tell of the same one again.
-    anew = manifest.restoring_anew(record, record.restore)
     return _note_failed(it, anew, record.device, made.volume, "it is not there any more")
 
 

@@ -51,7 +51,8 @@ class Step:
 
     said: the sentence for the owner. call: None where only the table changes. first: held before the call, so that
     it is known of a call whose answer is lost. then: what follows from the answer. lacking: when EC2 has no
-    capacity. refused: what follows from a refusal, in EC2's words; None where the refusal blocks the workstation.
+    capacity. burned: when nothing comes of its client token any more. refused: what follows from a refusal, in EC2's
+    words; None where the refusal blocks the workstation.
     """
 
     said: str
@@ -60,6 +61,7 @@ class Step:
     first: Note | None = None
     then: Callable[[Any], Note] | None = field(default=None, compare=False)
     lacking: Note | None = None
+    burned: Note | None = field(default=None, compare=False)
     refused: Callable[[str], Note] | None = field(default=None, compare=False)
 
     def repeats(self, other: "Step | None") -> bool:
