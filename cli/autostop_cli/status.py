@@ -86,6 +86,8 @@ def _detail(status: Status) -> list[str]:
     if status.jupyter_url:
         rows.append(("jupyter", status.jupyter_url))
     rows.append(("cost", f"{dollars(status.cost_now)} now, {dollars(status.cost_awake)} when awake"))
+    if status.billed:
+        rows.append(("billed", status.billed))
     rows += [("step", f"{_at(step.at)}  {step.text}") for step in status.steps]
     rows += [("problem", problem) for problem in status.problems]
     return [heading(state.workstation, status.name), harmless(status.headline), "", *table(rows)]

@@ -1,14 +1,17 @@
 """How a workstation stands, in the words of the page."""
 
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from autostop.app.status import Phase
-from autostop.model import WorkstationId
+from autostop.model import WorkstationId, instance_of
 from tests.app.autostop_at_work import AtWork
 
 FIELDS = {
     "workstation", "name", "now", "phase", "headline", "intent", "waiting_for", "blocked", "verdict",
-    "warned_at", "keep_awake_until", "steps", "jupyter_url", "cost", "problems", "scopes",
+    "warned_at", "keep_awake_until", "steps", "jupyter_url", "cost", "billed", "problems", "scopes",
 }  # fmt: skip
 
 
@@ -18,6 +21,7 @@ def test_through_a_whole_night(lab: AtWork) -> None:
     awake = lab.owner.status(workstation)
     assert awake.phase is Phase.AWAKE
     assert awake.headline.startswith("Awake: ")
+    assert awake.billed == ""
     body = awake.as_json()
     assert body.keys() == FIELDS
     assert isinstance(body["verdict"], dict)
@@ -39,6 +43,7 @@ def test_through_a_whole_night(lab: AtWork) -> None:
     assert asleep.phase is Phase.ASLEEP
     assert asleep.headline.startswith("Asleep since ")
     assert asleep.cost_now < asleep.cost_awake
+    assert asleep.billed == f"Billed now: at most ${asleep.cost_now:.2f} a month for its snapshots."
     assert [step.text for step in asleep.steps][-1] == "done: the workstation is asleep."
     assert [step.at for step in asleep.steps] == sorted(step.at for step in asleep.steps)
 
@@ -47,6 +52,41 @@ def test_through_a_whole_night(lab: AtWork) -> None:
     assert waking.phase is Phase.WAKING
     lab.awake(workstation)
     assert lab.owner.status(workstation).cost_awake == asleep.cost_awake
+
+
+@pytest.mark.parametrize(("settings", "parameters", "why"), [
+    ({"shelve-after": "off"}, {}, "its shelve-after is off"),
+    ({"shelve-after": "12h"}, {}, "its shelve-after is 12 h"),
+    ({}, {"spot": "persistent"}, "a Spot instance is only stopped"),
+])  # fmt: skip
+def test_volumes_that_are_billed_while_it_is_stopped_are_told_with_the_reason(
+    lab: AtWork, settings: dict[str, str], parameters: dict[str, Any], why: str
+) -> None:
+    workstation = lab.workstation(settings=settings, **parameters)
+    lab.pass_time(timedelta(minutes=5))
+    lab.owner.stop(workstation, "the phone")
+    lab.pass_time(timedelta(minutes=30))
+    status = lab.owner.status(workstation)
+    assert status.phase is Phase.ASLEEP
+    assert status.billed == f"Billed now: ${status.cost_now:.2f} a month for its volumes, because {why}."
+
+
+def test_stopped_in_the_console_while_it_is_kept_awake_it_says_so(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=5))
+    lab.owner.keep_awake(workstation, "the phone", timedelta(hours=3))
+    lab.instances.stop(instance_of(workstation))
+    lab.pass_time(timedelta(minutes=30))
+    assert "stopped outside Autostop and is kept awake until 11:05 UTC" in lab.owner.status(workstation).billed
+
+
+def test_while_it_is_blocked_its_volumes_are_billed(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=5))
+    lab.world.fail_next("CreateSnapshots", "UnauthorizedOperation", times=1000)
+    lab.owner.stop(workstation, "the phone")
+    lab.pass_time(timedelta(minutes=30), lambda: lab.is_blocked(workstation))
+    assert "for its volumes, because it is blocked." in lab.owner.status(workstation).billed
 
 
 def test_blocked_says_what_to_do(lab: AtWork) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -64,6 +65,15 @@ def test_blocked_and_problems(at: Desk) -> None:
     assert "blocked  its stop protection is on." in output
     assert "autostop:grace = 'soon'" in output
     assert "see its problems" in at.run("status").output
+
+
+def test_what_is_billed_while_it_sleeps(at: Desk) -> None:
+    lab = at.adopted()
+    at.account.instances.stop(instance_of(lab))
+    at.clock.advance(timedelta(minutes=5))
+    at.world.tag(lab, {"autostop:shelve-after": "off"})
+    said = "Billed now: $8.64 a month for its volumes, because its shelve-after is off."
+    assert re.search(rf"billed +{re.escape(said)}", at.run("status", lab).output)
 
 
 def test_json_is_the_body_of_the_api(at: Desk) -> None:

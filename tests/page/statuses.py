@@ -33,6 +33,7 @@ def status(phase: str, **changes: Any) -> Status:
         "steps": [],
         "jupyter_url": None,
         "cost": {"now": 3.2, "awake": 14.1},
+        "billed": "",
         "problems": [],
         "scopes": EVERYTHING,
         **changes,

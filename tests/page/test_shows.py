@@ -144,6 +144,14 @@ def test_a_promise_that_is_over_is_not_shown(phone: Phone, api: ScriptedApi) -> 
     expect(page.locator("#plan")).not_to_contain_text("Kept")
 
 
+def test_what_is_billed_while_it_sleeps_is_said(phone: Phone, api: ScriptedApi) -> None:
+    billed = "Billed now: at most $4.10 a month for its snapshots."
+    page = phone.look(api, asleep(billed=billed))
+    expect(page.locator("#plan li")).to_have_text([billed])
+    phone.look_again(page, api, awake(billed=""))
+    expect(page.locator("#plan")).not_to_contain_text("Billed")
+
+
 def test_what_keeps_it_up_is_said(phone: Phone, api: ScriptedApi) -> None:
     page = phone.look(api, awake())
     expect(page.locator("#plan")).to_contain_text("while you work")

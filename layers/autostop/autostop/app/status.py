@@ -11,9 +11,10 @@ from autostop.idle.record import SweepRecord
 from autostop.link import Scope
 from autostop.model import Instance, InstanceState, Snapshot, Volume
 from autostop.ports import Happened, State
-from autostop.settings import Policy, policy_for
+from autostop.settings import Policy, policy_for, words
 from autostop.sleep.capacity import fallback_in_words
 from autostop.sleep.intent import Wanted
+from autostop.tags import is_ours
 
 
 class Phase(StrEnum):
@@ -31,6 +32,7 @@ class Phase(StrEnum):
 class Status:
     """One workstation for a person. costs: USD a month for disks and snapshots, now and when awake.
 
+    billed: what is billed while it does not run, and why; empty while it runs.
     seen: what the newest sweep saw of it since its start; None when none did.
     """
 
@@ -44,6 +46,7 @@ class Status:
     jupyter_url: str | None
     cost_now: float
     cost_awake: float
+    billed: str
     problems: Sequence[str]
     scopes: Sequence[Scope]
 
@@ -74,6 +77,7 @@ class Status:
             "steps": [{"at": _iso(step.at), "text": step.text} for step in self.steps],
             "jupyter_url": self.jupyter_url,
             "cost": {"now": round(self.cost_now, 2), "awake": round(self.cost_awake, 2)},
+            "billed": self.billed,
             "problems": list(self.problems),
             "scopes": [scope.value for scope in self.scopes],
         }
@@ -134,6 +138,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
         jupyter_url=_jupyter_url(state, seen, instance, policy),
         cost_now=cost_now(volumes, snapshots),
         cost_awake=cost_awake(volumes, state.manifest),
+        billed=_billed(state, instance, volumes, snapshots, policy, now),
         problems=(*problems, *_notes(state, instance)),
         scopes=scopes,
     )
@@ -188,6 +193,46 @@ def _headline(state: State, seen: SweepRecord | None, instance: Instance | None,
             return f"Awake: {seen.verdict.headline}" if seen is not None and instance is not None else "Awake"
         case Phase.UNKNOWN:
             return "Nothing is known of this workstation yet. Was it adopted?"
+
+
+def _billed(
+    state: State,
+    instance: Instance | None,
+    volumes: Sequence[Volume],
+    snapshots: Sequence[Snapshot],
+    policy: Policy,
+    now: datetime,
+) -> str:
+    disks, kept = cost_now(volumes, ()), cost_now((), snapshots)
+    at_rest = instance is None or instance.is_gone or instance.state is InstanceState.STOPPED
+    if not at_rest or not (disks or snapshots):
+        return ""
+    for_snapshots = f"at most ${kept:.2f} a month for its snapshots"
+    if not disks:
+        return f"Billed now: {for_snapshots}."
+    beside = f", and {for_snapshots}" if snapshots else ""
+    why = _why_volumes_stay(state, instance, policy, now)
+    return f"Billed now: ${disks:.2f} a month for its volumes, because {why}{beside}."
+
+
+def _why_volumes_stay(state: State, instance: Instance | None, policy: Policy, now: datetime) -> str:
+    """Why a workstation that does not run has volumes, which are billed in full whether they are used or not."""
+    intent, kept_until = state.intent, state.kept_awake_until
+    if instance is None or instance.is_gone:
+        return "the instance is gone; `autostop recover` shows what is left over"
+    if not is_ours(instance.tags):
+        return "it carries no tag `autostop = on`"
+    if intent is not None and not intent.settled:
+        return "it is blocked" if state.blocked else "it is on its way"
+    if instance.spot is not None:
+        return "a Spot instance is only stopped"
+    if policy.shelve_after is None:
+        return "its shelve-after is off"
+    if kept_until is not None and now < kept_until:
+        return f"it was stopped outside Autostop and is kept awake until {kept_until:%H:%M} UTC"
+    if intent is not None and intent.wanted is Wanted.SHELVE:
+        return "they came after it was shelved"
+    return f"its shelve-after is {words(policy.shelve_after)}"
 
 
 def _jupyter_url(state: State, seen: SweepRecord | None, instance: Instance | None, policy: Policy) -> str | None:
