@@ -190,7 +190,7 @@ def test_a_schedule_of_every_minute_covers_every_minute(zone: str, moment: datet
     ("* * */20 * 1L UTC", "never comes; leave days or months out"),
     ("* * * * * Berlin", "Berlin, which is no time zone; write an IANA name, like Europe/Berlin"),
     ("* * * * * Europe", "no time zone"),  # a directory
-    ("* * * * * europe/berlin", "no time zone"),
+    ("* * * * * europa/berlin", "no time zone"),
     ("* * * * * Europe/Berlin2", "no time zone"),
     ("* * * * * localtime", "no time zone"),
     ("* * * * * right/UTC", "no time zone"),

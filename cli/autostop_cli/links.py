@@ -10,6 +10,7 @@ import segno
 from autostop.app import links
 from autostop.link import Scope
 from autostop.model import Instance, WorkstationId, instance_of
+from autostop.spelling import why_not_adopted
 from autostop.tags import is_ours
 from autostop_cli.account import Account
 
@@ -18,7 +19,8 @@ def adopted(account: Account, workstation: WorkstationId) -> Instance:
     """Its instance. Raises click.ClickException when EC2 does not know it or nobody adopted it."""
     instance = known_instance(account, workstation)
     if not is_ours(instance.tags):
-        raise click.ClickException(f"{workstation} is not adopted. Run `autostop adopt {workstation}` first.")
+        why = "".join(f" Its {problem}" for problem in filter(None, [why_not_adopted(instance.tags)]))
+        raise click.ClickException(f"{workstation} is not adopted.{why} Run `autostop adopt {workstation}` first.")
     return instance
 
 

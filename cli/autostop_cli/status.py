@@ -8,6 +8,7 @@ import click
 from autostop.app.status import Status
 from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
+from autostop.spelling import why_not_adopted
 from autostop_cli.account import Account
 from autostop_cli.errors import sentence
 from autostop_cli.links import adopted
@@ -43,6 +44,10 @@ def show_all(account: Account, *, as_json: bool) -> None:
         click.echo("\n".join(table([("WORKSTATION", "NAME", "PHASE", "COST NOW", "HOW IT STANDS"), *map(_row, found)])))
     elif not failed:
         click.echo("There is no workstation here yet. Make an instance one: autostop adopt i-…")
+    for instance in account.instances.nearly_tagged():
+        # On standard error, in the way of no JSON.
+        if problem := why_not_adopted(instance.tags):
+            click.echo(f"problem: {instance.id}: {harmless(problem)} Run `autostop adopt {instance.id}`.", err=True)
     _show_letters(account)
     if failed:
         raise click.ClickException("\n".join(failed))

@@ -1,6 +1,6 @@
 """`autostop adopt`: what is refused, what is shown, and what is tagged in which order."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 
 from autostop import tags
 from autostop.model import AttachmentState, InstanceState, SpotKind, instance_of
-from autostop.settings import Policy, Probe
+from autostop.settings import SETTINGS, Policy, Probe
 from autostop_cli.adopt import Adoption, Change, adopt, plan_adoption
 from autostop_cli.certificate import NotACertificateError, fingerprint
 from autostop_local.world.certificate import certificate_sha256, make_certificate
@@ -292,9 +292,21 @@ def test_schedules_become_tags(at: Desk) -> None:
     assert at.tags(lab)["autostop:stop-at"] == "off"
 
 
+def test_a_tag_that_is_no_setting_is_told_before_anything_is_changed(at: Desk) -> None:
+    lab = at.launch()
+    at.world.tag(lab, {"autostop:shelve_after": "never", "autostop:owner": "me\u202e"})
+    result = at.run("adopt", lab, "--dry-run")
+    assert (
+        "Note: tag 'autostop:shelve_after' = 'never' is no setting; did you mean autostop:shelve-after?"
+        in result.output
+    )
+    assert "tag 'autostop:owner' = 'me\\u202e' is no setting. Remove it" in result.output
+    assert "its disks are never shelved" in result.output
+
+
 def test_every_setting_is_an_option_of_adopt(at: Desk) -> None:
     options = at.run("adopt", "--help").output
-    assert [field.name for field in fields(Policy) if f"--{field.name.replace('_', '-')} " not in options] == []
+    assert [setting.name for setting in SETTINGS if f"--{setting.name} " not in options] == []
 
 
 @pytest.mark.parametrize("how", ["stdin", "environment"])

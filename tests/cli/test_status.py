@@ -21,6 +21,22 @@ def test_no_workstation_yet(at: Desk) -> None:
     assert "autostop adopt" in result.output
 
 
+def test_a_tag_that_only_looks_like_ours_is_told(at: Desk) -> None:
+    typed = {
+        at.launch(): tags for tags in ({"autostop": "On"}, {"AutoStop": "true"}, {"AUTOSTOP": "off"}, {"Auto": "on"})
+    }
+    for lab, tags in typed.items():
+        at.world.tag(lab, tags)
+    upper, camel, *_ = typed
+    lines = at.run("status").output.splitlines()
+    assert [line.partition(" = ")[0] for line in lines if line.startswith("problem")] == [
+        f"problem: {upper}: tag 'autostop'",
+        f"problem: {camel}: tag 'AutoStop'",
+    ]
+    assert "only autostop = on, in small letters, does" in at.run("status", upper).output
+    assert f"Run `autostop adopt {upper}`" in at.run("link", upper).output
+
+
 def test_all_in_a_table(at: Desk) -> None:
     second, first = at.adopted("zoo"), at.adopted("ant")
     at.launch()

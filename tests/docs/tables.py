@@ -29,7 +29,8 @@ def _settings() -> str:
     def rows() -> Iterator[tuple[str, ...]]:
         for each in SETTINGS:
             parameter = f"`{each.parameter}`" if each.parameter in parameters else "–"
-            yield f"`{each.tag}`", parameter, f"`{each.default}`", each.meaning, each.gentler or "–"
+            gentler = each.gentler.words if each.gentler else "–"
+            yield f"`{each.tag}`", parameter, f"`{each.default}`", each.meaning, gentler
 
     return _table(("tag on the instance", "parameter", "default", "meaning", "gentler"), rows())
 

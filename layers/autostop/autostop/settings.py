@@ -10,18 +10,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from autostop.schedule import InvalidScheduleError, Schedule, parse_schedule, zone_named
-from autostop.tags import PREFIX
+from autostop.spelling import meant_by, why_not_adopted
+from autostop.tags import AUTOSTOP, BESIDE_SETTINGS, PREFIX
 
 T = TypeVar("T")
 Off = TypeVar("Off")
 
-_DURATION: Final = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?", re.ASCII)
-_RATE: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([kMG]?)", re.ASCII)
-_BYTES: Final = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+_DURATION: Final = re.compile(
+    r"(?:(\d{1,4})d(?:ays?)?)?(?:(\d{1,5})h(?:(?:ou)?rs?)?)?(?:(\d{1,6})m(?:in(?:ute)?s?)?)?(?:(\d{1,7})s(?:ec(?:ond)?s?)?)?",
+    re.ASCII,
+)
+_RATE: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([kmg]?)", re.ASCII)
+_BYTES: Final = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+# `false` and `none` too: whoever writes one of these for a limit wants none.
+_NEVER: Final = frozenset({"off", "never", "no", "none", "false"})
 _MOST_CORES: Final = 1024.0
 _HIGHEST_PORT: Final = 65535
 _INITIALIZATION_RATES: Final = range(100, 301)  # botocore, `CreateVolume`
@@ -36,9 +42,14 @@ class InvalidSettingError(ValueError):
 # -- Parsers: each takes what an owner types and gives the value, or raises InvalidSettingError ------------------------
 
 
+def _plain(text: str) -> str:
+    """Without blanks, in small letters: nothing else is meant by the others."""
+    return "".join(text.split()).lower()
+
+
 def parse_duration(text: str) -> timedelta:
-    """A duration as an owner types it: `90s`, `30m`, `2h`, `1d`, `1h30m`, or `0`."""
-    text = text.strip()
+    """A duration as an owner types it: `90s`, `30m`, `2h`, `1d`, `1h30m`, `4 hours`, or `0`."""
+    text = _plain(text)
     if text == "0":
         return timedelta(0)
     match = _DURATION.fullmatch(text)
@@ -92,7 +103,7 @@ def _percent(text: str) -> float:
 
 def _rate(text: str) -> float:
     """Bytes a second, such as `100k` or `1M` (powers of 1000), above 0."""
-    match = _RATE.fullmatch(text.strip())
+    match = _RATE.fullmatch(_plain(text))
     rate = float(match[1]) * _BYTES[match[2]] if match else 0.0
     if not rate:
         raise InvalidSettingError("is not a number of bytes a second; write it like 100k or 1M, or off")
@@ -108,7 +119,7 @@ def _port(text: str) -> int:
 
 def _instance_types(text: str) -> tuple[str, ...]:
     """Instance types in the order given, without repetitions."""
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    names = tuple(dict.fromkeys(name.strip() for name in text.lower().split(",")))
     if not all(_INSTANCE_TYPE.fullmatch(name) for name in names):
         raise InvalidSettingError("is no list of instance types; write it like c6i.2xlarge,m5.2xlarge, or off")
     if len(names) > _MOST_INSTANCE_TYPES:
@@ -147,21 +158,51 @@ class Probe(StrEnum):
 
 def _probe(text: str) -> Probe:
     try:
-        return Probe(text.strip())
+        return Probe(_plain(text))
     except ValueError:
         raise InvalidSettingError(f"is none of {', '.join(Probe)}") from None
 
 
 def _or_off(parse: Callable[[str], T], off: Off) -> Callable[[str], T | Off]:
-    """A parser that gives `off` for the word off."""
-    return lambda text: off if text.strip() == "off" else parse(text)
+    """A parser that gives `off` for the word off. No other word: off stops or deletes more here."""
+    return lambda text: off if _plain(text) == "off" else parse(text)
+
+
+def _or_never(parse: Callable[[str], T], off: Off) -> Callable[[str], T | Off]:
+    """A parser that gives `off` for the word off, and for never and no."""
+    return lambda text: off if _plain(text) in _NEVER else parse(text)
 
 
 # -- The settings ------------------------------------------------------------------------------------------------------
 
 
-def _setting(parse: Callable[[str], T], default: str, gentler: str, meaning: str) -> T:
-    """A declared field of Policy. gentler: which way it stops or deletes less, "" for neither; meaning: for the owner.
+@dataclass(frozen=True, slots=True)
+class Gentler:
+    """Which way a setting stops or deletes less.
+
+    words: for the owner. most: what is taken, as typed, where nobody can tell what was meant: as gentle as whatever may
+    have been. rank: how gentle a value is; of two that differ and rank the same, neither may be taken.
+    """
+
+    words: str
+    most: str
+    rank: Callable[[Any], float]
+
+
+def _long(duration: timedelta | None) -> float:
+    return math.inf if duration is None else duration.total_seconds()
+
+
+_LONGER_OR_OFF: Final = Gentler("longer, or off", "off", _long)
+_LONGER: Final = Gentler("longer", "9999d", _long)
+_LOWER: Final = Gentler("lower", "0.001", lambda limit: -math.inf if limit is None else -limit)
+_MORE: Final = Gentler("more", "* * * * * UTC", lambda schedule: schedule is not None)
+_RARER_OR_OFF: Final = Gentler("rarer, or off", "off", lambda schedule: schedule is None)
+_SSM: Final = Gentler("ssm", "ssm", [Probe.NONE, Probe.HTTPS, Probe.SSM].index)
+
+
+def _setting(parse: Callable[[str], T], default: str, gentler: Gentler | None, meaning: str) -> T:
+    """A declared field of Policy. gentler: None where no value stops or deletes less; meaning: for the owner.
 
     The type given is the parser's, so that mypy compares it with the field's, as it does for dataclasses.field.
     """
@@ -174,63 +215,64 @@ def _setting(parse: Callable[[str], T], default: str, gentler: str, meaning: str
 class Policy:
     """What counts as idle on one workstation, and what follows. None: the setting is off."""
 
-    idle_after: timedelta | None = _setting(_or_off(_positive_duration, None), "30m", "longer, or off",
+    idle_after: timedelta | None = _setting(_or_never(_positive_duration, None), "30m", _LONGER_OR_OFF,
         "How long every sign of work must be quiet before a workstation is stopped, such as 45m; "
         "off: idleness stops nothing")
-    grace: timedelta = _setting(parse_duration, "15m", "longer",
+    grace: timedelta = _setting(parse_duration, "15m", _LONGER,
         "How long after a start the idle time begins to count: time to log in and get going")
-    cpu_cores: float = _setting(_cores, "0.25", "lower",
+    cpu_cores: float = _setting(_cores, "0.25", _LOWER,
         "More processor cores in use than this are work. Cores, not percent: one busy core of 16 is only 6 %")
-    cpu_period: timedelta = _setting(_metric_period, "5m", "",
+    cpu_period: timedelta = _setting(_metric_period, "5m", None,
         "How often EC2 publishes the processor metric: 5m, or 1m where the instances have detailed monitoring")
-    gpu_percent: float | None = _setting(_or_off(_percent, None), "5", "lower",
+    gpu_percent: float | None = _setting(_or_off(_percent, None), "5", _LOWER,
         "A GPU in use for more than this, in percent, is work; off: GPUs do not count")
-    network_rate: float | None = _setting(_or_off(_rate, None), "100k", "lower",
+    network_rate: float | None = _setting(_or_off(_rate, None), "100k", _LOWER,
         "More traffic than this, in and out, in bytes a second, is work, such as 100k or 1M; off: it does not count")
-    weak_signals: timedelta = _setting(_or_off(parse_duration, timedelta(0)), "30m", "longer",
+    weak_signals: timedelta = _setting(_or_off(parse_duration, timedelta(0)), "30m", _LONGER,
         "By how much open tabs, connections and editors, where nobody does anything, lengthen the idle time; "
         "off: not at all")
-    ignore_kernels_older_than: timedelta | None = _setting(_or_off(_positive_duration, None), "off", "longer, or off",
+    ignore_kernels_older_than: timedelta | None = _setting(_or_never(_positive_duration, None), "off", _LONGER_OR_OFF,
         "A kernel that has been busy, or asked by a page all the time, for longer, and has computed nothing meanwhile, "
         "keeps nothing awake, nor does such a job in a terminal, such as 3d; off: it is work, however long")
-    protected_hours: Schedule | None = _setting(_or_off(_schedule, None), "off", "more",
+    protected_hours: Schedule | None = _setting(_or_off(_schedule, None), "off", _MORE,
         "When idleness stops nothing: five cron fields and an IANA time zone, such as "
         "'* 9-17 * * mon-fri Europe/Berlin', which lasts until 17:59; off: never")
-    stop_at: Schedule | None = _setting(_or_off(_schedule, None), "off", "rarer, or off",
+    stop_at: Schedule | None = _setting(_or_never(_schedule, None), "off", _RARER_OR_OFF,
         "When a workstation is put to sleep even if somebody works, after a warning, such as "
         "'0 22 * * * Europe/Berlin'; only keep awake puts it off; off: never")
-    max_run: timedelta | None = _setting(_or_off(_positive_duration, None), "off", "longer, or off",
+    max_run: timedelta | None = _setting(_or_never(_positive_duration, None), "off", _LONGER_OR_OFF,
         "How long after its start a workstation is put to sleep even if somebody works, after a warning, such as 12h; "
         "only keep awake puts it off; off: never")
-    warn_before: timedelta = _setting(_or_off(parse_duration, timedelta(0)), "10m", "longer",
+    warn_before: timedelta = _setting(_or_off(parse_duration, timedelta(0)), "10m", replace(_LONGER, most="1d"),
         "How long before a stop you are told, with a link to keep it awake; off: not at all")
-    report_unknown_after: timedelta | None = _setting(_or_off(_positive_duration, None), "6h", "",
+    report_unknown_after: timedelta | None = _setting(_or_never(_positive_duration, None), "6h", None,
         "How long it may be unknown whether a workstation is idle before you are told; off: you are not")
-    report_awake_after: timedelta | None = _setting(_or_off(_positive_duration, None), "1d", "",
+    report_awake_after: timedelta | None = _setting(_or_never(_positive_duration, None), "1d", None,
         "How long a workstation may be up without a pause before you are told, and why; off: you are not")
-    quiet_hours: Schedule | None = _setting(_or_off(_schedule, None), "off", "",
+    quiet_hours: Schedule | None = _setting(_or_never(_schedule, None), "off", None,
         "When notices wait until the hours are over, all but the warning before a stop: five cron fields and an IANA "
         "time zone, such as '* 0-6,22-23 * * * Europe/Berlin'; off: never")
-    time_zone: ZoneInfo = _setting(_zone, "UTC", "",
+    time_zone: ZoneInfo = _setting(_zone, "UTC", None,
         "By which clock you are told times: an IANA time zone, such as Europe/Berlin")
-    shelve_after: timedelta | None = _setting(_or_off(parse_duration, None), "0", "longer, or off",
+    shelve_after: timedelta | None = _setting(_or_never(parse_duration, None), "0", _LONGER_OR_OFF,
         "How long a stopped workstation keeps its volumes before they become snapshots, such as 12h; 0: at once; "
         "off: it is only stopped")
-    keep_awake_for: timedelta = _setting(_positive_duration, "1h", "longer",
+    keep_awake_for: timedelta = _setting(_positive_duration, "1h", replace(_LONGER, most="3d"),
         "What one tap on keep awake promises")
-    longest_promise: timedelta | None = _setting(_or_off(_positive_duration, None), "3d", "longer, or off",
+    longest_promise: timedelta | None = _setting(_or_never(_positive_duration, None), "3d", _LONGER_OR_OFF,
         "How far ahead keep awake may promise at most; off: as far as you like")
-    probe: Probe = _setting(_probe, "ssm", "ssm",
+    probe: Probe = _setting(_probe, "ssm", _SSM,
         "How a workstation is asked. ssm: by Run Command, nothing open to the network; https: by Jupyter's own API; "
         "none: not at all, processor and network alone decide")
-    jupyter_port: int = _setting(_port, "8888", "",
+    jupyter_port: int = _setting(_port, "8888", None,
         "Where Jupyter listens on the workstations")
-    instance_types: tuple[str, ...] = _setting(_or_off(_instance_types, ()), "off", "",
+    instance_types: tuple[str, ...] = _setting(_or_never(_instance_types, ()), "off", None,
         "As which types it may start, in this order, when EC2 has no capacity for its own: c6i.2xlarge,m5.2xlarge; "
         "off: none")
-    initialization_rate: int | None = _setting(_or_off(_initialization_rate, None), "off", "",
+    initialization_rate: int | None = _setting(_or_never(_initialization_rate, None), "off", None,
         "How fast EBS fills the disks of a wake from their snapshots, in MiB a second, 100 to 300: it reads faster at "
         "first, and AWS bills each GiB of each wake; off: as they are read, at no charge")
+    problems: tuple[str, ...] = ()  # of these themselves, in words, where they hold for all
 # fmt: on
 
 
@@ -243,9 +285,9 @@ class Setting:
     """
 
     name: str
-    parse: Callable[[str], object]
+    parse: Callable[[str], Any]
     default: str
-    gentler: str
+    gentler: Gentler | None
     meaning: str
 
     @property
@@ -264,41 +306,82 @@ class Setting:
     def tag(self) -> str:
         return PREFIX + self.name
 
+    def gentler_of(self, one: Any, other: Any) -> Any:
+        """The one that stops and deletes less, or what certainly does where that cannot be told; `one` by default."""
+        if self.gentler is None or one == other:
+            return one
+        of_one, of_other = self.gentler.rank(one), self.gentler.rank(other)
+        return self.parse(self.gentler.most) if of_one == of_other else one if of_one > of_other else other
 
-SETTINGS: Final = tuple(Setting(declared.name.replace("_", "-"), **declared.metadata) for declared in fields(Policy))
+    def read(self, text: str, default: Any) -> tuple[Any, str | None]:
+        """The value of a text, and what is wrong with the text: then the gentlest value, or the default."""
+        try:
+            return self.parse(text), None
+        except InvalidSettingError as error:
+            if self.gentler is None:
+                return default, f"{error}. The default is used."
+            return self.parse(self.gentler.most), f"{error}. Until it is put right, it is taken as {self.gentler.most}."
+
+
+SETTINGS: Final = tuple(
+    Setting(each.name.replace("_", "-"), **each.metadata) for each in fields(Policy) if each.metadata
+)
+_BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
+_NAMES: Final = (*_BY_NAME, *(tag.removeprefix(PREFIX) for tag in sorted(BESIDE_SETTINGS)))
+_KNOWN: Final = frozenset({AUTOSTOP, *(PREFIX + name for name in _NAMES)})
+# For a workstation of which nobody knows what its owner wants.
+_LEFT_ALONE: Final[Mapping[str, Any]] = dict.fromkeys(("idle_after", "stop_at", "max_run", "shelve_after"))
 
 
 def policy_from_environment(environment: Mapping[str, str]) -> Policy:
     """The defaults of this deployment; a missing variable keeps the built-in default.
 
-    Raises InvalidSettingError, naming the variable.
+    What cannot be read is in the policy's problems and holds nobody up: a start must work all the same.
     """
-    policy, problems = _with(Policy(), environment, lambda setting: setting.variable)
-    if problems:
-        raise InvalidSettingError(problems[0])
-    return policy
+    texts = {each.parameter: environment[each.variable] for each in SETTINGS if each.variable in environment}
+    policy, problems = _with(Policy(), texts, lambda setting: setting.parameter)
+    return replace(policy, problems=tuple(f"parameter {problem}" for problem in problems))
 
 
 def policy_for(defaults: Policy, tags: Mapping[str, str]) -> tuple[Policy, tuple[str, ...]]:
-    """The policy of one workstation, and what is wrong with its tags, in words.
+    """The policy of one workstation, and what is wrong with its tags and the defaults, in words.
 
-    A tag such as `autostop:idle-after = 45m` overrides the default; a bad value is reported and the default used.
+    A tag such as `autostop:idle-after = 45m` overrides the default. Where a text cannot be read, or a key is none of
+    ours and seems meant to be, the gentler side holds: nothing is stopped or shelved by mistake.
     """
     policy, problems = _with(defaults, tags, lambda setting: setting.tag)
-    return policy, tuple(f"tag {problem}. The default is used." for problem in problems)
+    problems = [f"tag {problem}" for problem in problems]
+    for key, value in tags.items():
+        if key not in _KNOWN and (meant := meant_by(key, _NAMES)) is not None:
+            setting = _BY_NAME.get(meant.name) if meant.certain else None
+            said = f"tag {key!r} = {value!r} is no setting"
+            asked = f"; did you mean {PREFIX}{meant.name}? Rename or remove it" if meant.name else ". Remove it"
+            if setting is None:
+                policy = replace(policy, **_LEFT_ALONE)
+                problems.append(f"{said}{asked}: until then nothing is stopped or shelved.")
+            else:
+                now = getattr(policy, setting.field)
+                held = setting.gentler_of(now, setting.read(value, now)[0])
+                policy = replace(policy, **{setting.field: held})
+                problems.append(f"{said}{asked}: until then what stops and deletes less holds.")
+    if (problem := why_not_adopted(tags)) is not None:
+        policy = replace(policy, **_LEFT_ALONE)
+        problems.append(problem)
+    return policy, (*defaults.problems, *problems)
 
 
 def _with(defaults: Policy, texts: Mapping[str, str], name_of: Callable[[Setting], str]) -> tuple[Policy, list[str]]:
-    """The policy with every text that can be read in the place of its default, and what is wrong with the others."""
-    values, problems = {}, []
+    """The policy with every text in the place of its default, and what is wrong with those that cannot be read."""
+    values: dict[str, Any] = {}
+    problems = []
     for setting in SETTINGS:
         name = name_of(setting)
         if name in texts:
-            try:
-                values[setting.field] = setting.parse(texts[name])
-            except InvalidSettingError as error:
-                problems.append(f"{name} = {texts[name]!r} {error}")
-    return replace(defaults, **values), problems  # type: ignore[arg-type]  # each parser gives its field's type
+            value, problem = setting.read(texts[name], getattr(defaults, setting.field))
+            values[setting.field] = value
+            if problem is not None:
+                problems.append(f"{name} = {texts[name]!r} {problem}")
+    return replace(defaults, **values), problems
 
 
 def words(duration: timedelta) -> str:

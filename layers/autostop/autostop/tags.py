@@ -50,6 +50,12 @@ JUPYTER_RUNTIME: Final = "autostop:jupyter-runtime"
 INSTANCE_STORE_IS_SCRATCH: Final = "autostop:instance-store-is-scratch"
 YES: Final = "yes"
 
+# What of ours may stand on an instance beside its settings.
+BESIDE_SETTINGS: Final = frozenset({
+    INSTANCE_TYPE, REHEARSAL, RECOVERED_FROM, RECOVERED_CYCLE, JUPYTER_CERTIFICATE, JUPYTER_RUNTIME,
+    INSTANCE_STORE_IS_SCRATCH,
+})  # fmt: skip
+
 AUTO_SCALING_GROUP: Final = "aws:autoscaling:groupName"
 
 # EC2's limits.

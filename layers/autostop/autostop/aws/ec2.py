@@ -53,14 +53,21 @@ class Ec2Instances:
     _types: dict[str, OtherType] = field(default_factory=dict)
 
     def tagged(self) -> Sequence[Instance]:
-        """All pages of DescribeInstances by tag."""
+        """All that are workstations."""
+        return self._list({"Name": f"tag:{tags.AUTOSTOP}", "Values": [tags.ON]})
+
+    def nearly_tagged(self) -> Sequence[Instance]:
+        """All that are none, with a tag that looks like it: filters heed case, and know wildcards."""
+        alike = self._list({"Name": "tag-key", "Values": ["?uto*top", "?UTO*TOP"]})
+        return [instance for instance in alike if not tags.is_ours(instance.tags)]
+
+    def _list(self, only: "FilterTypeDef") -> Sequence[Instance]:
+        """All pages of DescribeInstances."""
         pages = self.client.get_paginator("describe_instances")
         with aws_errors():
             found = [
                 _instance(shape)
-                for page in pages.paginate(
-                    Filters=[{"Name": f"tag:{tags.AUTOSTOP}", "Values": [tags.ON]}], PaginationConfig={"PageSize": 1000}
-                )
+                for page in pages.paginate(Filters=[only], PaginationConfig={"PageSize": 1000})
                 for reservation in page["Reservations"]
                 for shape in reservation.get("Instances", [])
             ]
