@@ -176,7 +176,7 @@ endef
 .tools/.synced: requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12")'
 	@$(PYTHON) -m pip --version >/dev/null || { echo "pip is needed: on Debian, apt-get install python3-pip"; exit 1; }
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --require-hashes --upgrade --target .tools -r $<
+	@PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 $(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --require-hashes --upgrade --target .tools -r $<
 	@touch $@
 
 # A real browser, a real sshd. Debian starts a server as soon as it is installed, and at every boot; this one is for the

@@ -1,9 +1,12 @@
 """EBS volumes and snapshots, in the world."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from autostop.aws.ec2 import EbsDisks
 from autostop.model import (
     AttachmentState,
     Observation,
@@ -17,6 +20,7 @@ from autostop.ports import DeniedError, TransientError
 from autostop.sleep.manifest import Manifest, VolumeRecord, write_manifest
 from tests.app.autostop_at_work import AtWork
 
+LEAVES_AT = datetime(2026, 11, 30, 18, 30, tzinfo=UTC)
 SOME_TIME = timedelta(seconds=20)
 
 
@@ -175,3 +179,17 @@ def test_a_refusal_is_an_error_of_ours(lab: AtWork, code: str, error: type[Excep
     lab.world.fail_next("DescribeSnapshots", code, times=10)
     with pytest.raises(error):
         lab.disks.snapshots(WorkstationId("i-0123456789abcdef0"))
+
+
+def test_every_page_of_the_recycle_bin_is_read() -> None:
+    pages = {
+        None: {"Volumes": [{"VolumeId": "vol-1", "RecycleBinExitTime": LEAVES_AT}], "NextToken": "more"},
+        "more": {"Volumes": [{"VolumeId": "vol-2", "RecycleBinExitTime": LEAVES_AT}]},
+    }
+    client: Any = SimpleNamespace(list_volumes_in_recycle_bin=lambda **asked: pages[asked.get("NextToken")])
+    assert EbsDisks(client).volumes_in_recycle_bin() == {VolumeId("vol-1"): LEAVES_AT, VolumeId("vol-2"): LEAVES_AT}
+
+
+def test_a_botocore_that_knows_no_bin_of_volumes_knows_of_none_in_it() -> None:
+    client: Any = SimpleNamespace()
+    assert EbsDisks(client).volumes_in_recycle_bin() == {}

@@ -1,6 +1,7 @@
 """Messages to the topic."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -38,3 +39,9 @@ def test_the_title_is_the_subject_in_ascii_and_the_text_is_whole(client: Any) ->
 def test_a_topic_that_is_gone_is_an_error_of_ours(client: Any) -> None:
     with pytest.raises((DeniedError, TransientError), match="Publish"):
         SnsTopic(client, f"arn:aws:sns:us-east-1:{DEFAULT_ACCOUNT_ID}:gone").send(MESSAGE)
+
+
+def test_who_never_confirmed_is_counted_apart() -> None:
+    told = {"Attributes": {"SubscriptionsConfirmed": "2", "SubscriptionsPending": "1"}}
+    client: Any = SimpleNamespace(get_topic_attributes=lambda **_: told)
+    assert SnsTopic(client, "arn:aws:sns:us-east-1:1:notices").subscriptions() == (2, 1)

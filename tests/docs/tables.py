@@ -99,9 +99,9 @@ def _text(value: Any) -> str:
 def _condition(statement: Statement) -> str:
     """What a statement demands, one after the other; – for nothing."""
     demands = [
-        f"`{key}` = {' or '.join(f'`{_text(value)}`' for value in as_list(values))}"
-        for operator in statement.get("Condition", {}).values()
-        for key, values in operator.items()
+        f"`{key}` {'≠' if 'Not' in operator else '='} {' or '.join(f'`{_text(value)}`' for value in as_list(values))}"
+        for operator, demanded in statement.get("Condition", {}).items()
+        for key, values in demanded.items()
     ]
     return " and ".join(demands) or "–"
 

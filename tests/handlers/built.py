@@ -1,8 +1,10 @@
 """The functions as `sam build` makes them, under Lambda's runtime, in an account of the local cloud."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from autostop_local.deploy import Say, build
 from autostop_local.runtime import Runtime, runtime
@@ -11,8 +13,9 @@ from tests.handlers.functions import ROOT
 
 
 def built_layer(directory: Path, say: Say) -> Path:
-    """Build the template; gives the layer's directory of packages."""
-    build(directory, say=say)
+    """Build the template, whatever pip is set to; gives the layer's directory of packages."""
+    with patch.dict(os.environ, {"PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1"}):
+        build(directory, say=say)
     return directory / "AutostopLayer" / "python"
 
 

@@ -24,6 +24,11 @@ OF_OTHER_RESOURCES = {"cloudwatch:GetMetricData"}
 TAGGED = {"StringEquals": {"aws:ResourceTag/autostop": "on"}}
 BORN_TAGGED = {"StringEquals": {"aws:RequestTag/autostop": "on"}}
 TAGGED_WHILE_CREATED = {"StringEquals": {"ec2:CreateAction": ["CreateVolume", "CreateSnapshots"]}}
+TAGGED_BY_THE_OTHER_KEY = {"StringEquals": {"ssm:resourceTag/autostop": "on"}}
+# What would let somebody in, or keep a workstation from being stopped.
+NOT_TO_BE_CHANGED = {
+    "DisableApiStop", "DisableApiTermination", "GroupSet", "Kernel", "Ramdisk", "SourceDestCheck", "UserData",
+}  # fmt: skip
 TYPE_NOTED = {**TAGGED, "ForAllValues:StringEquals": {"aws:TagKeys": [tags.INSTANCE_TYPE]}}
 CREATED = {"ec2:CreateVolume": ":volume/*", "ec2:CreateSnapshots": ":snapshot/*"}
 
@@ -95,7 +100,8 @@ def test_one_bad_message_does_not_fail_its_batch() -> None:
     wake = FUNCTIONS["ReconcileFunction"]["Properties"]["Events"]["Wake"]["Properties"]
 
     assert wake["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert wake["ScalingConfig"]["MaximumConcurrency"] >= 2
+    # A new account runs ten functions at a time: two places stay for the phone.
+    assert wake["ScalingConfig"]["MaximumConcurrency"] == 8
 
 
 def test_only_the_rules_of_this_stack_may_send_to_the_queue() -> None:
@@ -145,6 +151,7 @@ def test_the_url_for_notices_is_shown_nowhere() -> None:
     users = re.findall(r"(.*)!Ref NoticeUrl", TEXT)
 
     assert TEMPLATE.parameters["NoticeUrl"]["NoEcho"] is True
+    assert TEMPLATE.parameters["NoticeUrl"]["MaxLength"] == 1024
     assert [user.strip() for user in users] == ["NOTICE_URL:"]
 
 
@@ -163,7 +170,8 @@ def test_nobody_is_subscribed_without_a_mail_address() -> None:
 def test_the_table_outlives_the_stack() -> None:
     (table,) = TEMPLATE.of_type("AWS::DynamoDB::Table").values()
 
-    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    # But for one of a deployment that never came to be.
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
@@ -288,12 +296,27 @@ def test_a_parameter_is_told_and_defaults_as_its_setting_is_declared(setting: Se
     assert (str(parameter["Default"]), parameter["Description"]) == (setting.default, setting.meaning)
 
 
+def test_only_schedules_of_this_account_call_the_sweep() -> None:
+    role = TEMPLATE.resources["ScheduleRole"]["Properties"]
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    schedule = FUNCTIONS["SweepFunction"]["Properties"]["Events"]["Schedule"]["Properties"]
+
+    assert schedule["RoleArn"] == {"Fn::GetAtt": ["ScheduleRole", "Arn"]}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    allowed = [(s["Action"], resources_of(s)) for name, s in STATEMENTS if name.startswith("ScheduleRole.")]
+    assert allowed == [("lambda:InvokeFunction", ["SweepFunction"])]
+
+
 def test_nothing_has_a_fixed_name() -> None:
     named = {"TableName", "QueueName", "FunctionName", "RoleName", "LogGroupName", "ManagedPolicyName", "TopicName"}
 
     for name, resource in TEMPLATE.resources.items():
         if resource["Type"] != "AWS::Lambda::Permission":
             assert not named & resource["Properties"].keys(), name
+            given = {key: value for key, value in resource["Properties"].items() if key in {"Name", "LayerName"}}
+            assert all(value == {"Ref": "AWS::StackName"} for value in given.values()), name
+    schedule = FUNCTIONS["SweepFunction"]["Properties"]["Events"]["Schedule"]["Properties"]
+    assert schedule["OmitName"] is True
 
 
 @pytest.mark.parametrize(("name", "statement"), STATEMENTS, ids=[name for name, _ in STATEMENTS])
@@ -316,6 +339,10 @@ def test_every_ec2_action_that_changes_something_is_fenced_by_the_tag(statement:
                 assert statement["Condition"] == TAGGED_WHILE_CREATED
             elif action == "ec2:CreateTags" and resource.endswith(":instance/*"):
                 assert statement["Condition"] == TYPE_NOTED
+            elif action == "ec2:ModifyInstanceAttribute":
+                refused = statement["Condition"]["StringNotEqualsIgnoreCase"]["ec2:Attribute"]
+                assert set(refused) == NOT_TO_BE_CHANGED
+                assert statement["Condition"]["StringEquals"] == TAGGED["StringEquals"]
             else:
                 assert statement["Condition"] == TAGGED
 
@@ -330,24 +357,24 @@ def test_the_tag_can_be_put_on_nothing_that_exists() -> None:
 
 @pytest.mark.parametrize("statement", statements_with("kms:"))
 def test_keys_are_used_by_way_of_ec2_only(statement: Statement) -> None:
-    assert statement["Condition"]["StringEquals"] == {"kms:ViaService": {"Fn::Sub": "ec2.${AWS::Region}.amazonaws.com"}}
+    assert statement["Condition"]["StringLike"] == {"kms:ViaService": {"Fn::Sub": "ec2.${AWS::Region}.amazonaws.com*"}}
     if "kms:CreateGrant" in as_list(statement["Action"]):
         assert statement["Condition"]["Bool"] == {"kms:GrantIsForAWSResource": "true"}
 
 
-@pytest.mark.parametrize("statement", statements_with("ssm:SendCommand"))
-def test_commands_go_to_workstations_by_one_document(statement: Statement) -> None:
-    (resource,) = resources_of(statement)
+def test_commands_go_to_workstations_by_one_document_whichever_key_tells_their_tag() -> None:
+    statements = [s for _, s in STATEMENTS if "ssm:SendCommand" in as_list(s["Action"])]
 
-    if resource.endswith("document/AWS-RunShellScript"):
-        assert "Condition" not in statement
-    else:
-        assert resource.endswith("instance/*")
-        assert statement["Condition"] == TAGGED
+    sent = [(resources_of(s)[0].rpartition(":")[2], s.get("Condition")) for s in statements]
+    assert sent == [
+        ("document/AWS-RunShellScript", None),
+        ("instance/*", TAGGED),
+        ("instance/*", TAGGED_BY_THE_OTHER_KEY),
+    ]
 
 
 def test_the_api_and_the_sweep_change_no_machine_and_no_disk() -> None:
-    changing = re.compile(r"ec2:(?!Describe)|kms:")
+    changing = re.compile(r"ec2:(?!Describe|List)|kms:")
 
     changers = {name.partition(".")[0] for name, s in STATEMENTS if any(map(changing.match, as_list(s["Action"])))}
     assert changers == {"ReconcileRole"}

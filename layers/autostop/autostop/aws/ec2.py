@@ -324,6 +324,23 @@ class EbsDisks:
         with aws_errors(), AlreadySo("InvalidVolume.NotFound"):
             self.client.delete_volume(VolumeId=volume)
 
+    def volumes_in_recycle_bin(self) -> Mapping[VolumeId, datetime]:
+        """What a rule of the Region keeps of deleted volumes, billed as before, and until when; tags are not told.
+
+        ListVolumesInRecycleBin, which the botocore of Lambda may be too old for: then nothing is known of any.
+        """
+        if not hasattr(self.client, "list_volumes_in_recycle_bin"):
+            return {}
+        found: dict[VolumeId, datetime] = {}
+        more: dict[str, Any] = {}
+        while True:
+            with aws_errors():
+                answer: Any = self.client.list_volumes_in_recycle_bin(**more)
+            found |= {VolumeId(shape["VolumeId"]): shape["RecycleBinExitTime"] for shape in answer.get("Volumes", ())}
+            if not answer.get("NextToken"):
+                return found
+            more = {"NextToken": answer["NextToken"]}
+
     def delete_snapshot(self, snapshot: SnapshotId) -> None:
         """DeleteSnapshot."""
         with aws_errors(), AlreadySo("InvalidSnapshot.NotFound"):

@@ -89,6 +89,12 @@ class SnsTopic:
         with aws_errors():
             self.client.publish(TopicArn=self.arn, Subject=subject, Message=message.text)
 
+    def subscriptions(self) -> tuple[int, int]:
+        """How many get its messages, and how many never clicked the link of the mail that asks them to confirm."""
+        with aws_errors():
+            told = self.client.get_topic_attributes(TopicArn=self.arn)["Attributes"]
+        return int(told.get("SubscriptionsConfirmed", 0)), int(told.get("SubscriptionsPending", 0))
+
 
 _LIMIT_SECONDS: Final = 5.0
 _PAUSE: Final = timedelta(seconds=1)
