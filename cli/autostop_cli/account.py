@@ -14,7 +14,9 @@ from autostop.app.owner import Owner
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import utc_now
 from autostop.aws.queue import SqsQueue
+from autostop.aws.subscription import MailSubscription
 from autostop.aws.table import DynamoLedger
+from autostop.aws.tell import SnsTopic
 from autostop.model import Instance
 from autostop_cli.rehearse.scratch import EbsScratch
 from autostop_cli.stack import Stack, find_stack
@@ -92,4 +94,8 @@ class Account:
     @cached_property
     def owner(self) -> Owner:
         """The owner's side of the workstations."""
-        return Owner(self.instances, self.disks, self.ledger, self.queue, self.stack.policy, self.clock)
+        mail = None
+        if (topic := self.stack.mail_topic) is not None:
+            sns = self.session.client("sns", config=_CONFIG)
+            mail = MailSubscription(SnsTopic(sns, topic).subscriptions, self.clock)
+        return Owner(self.instances, self.disks, self.ledger, self.queue, self.stack.policy, self.clock, mail)

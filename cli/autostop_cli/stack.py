@@ -21,6 +21,8 @@ class NoStackError(DeniedError):
 class Stack:
     """api_url: without a slash at its end; policy: the template's parameters as the functions read them.
 
+    mail_topic: None where no mail is wanted.
+
     dead_letter_url: None when the stack was deployed by a version that does not tell it.
     """
 
@@ -30,6 +32,7 @@ class Stack:
     queue_url: str
     policy: Policy
     dead_letter_url: str | None = None
+    mail_topic: str | None = None
 
 
 def find_stack(client: "CloudFormationClient", name: str) -> Stack:
@@ -69,4 +72,5 @@ def find_stack(client: "CloudFormationClient", name: str) -> Stack:
         queue_url=outputs["QueueUrl"],
         policy=policy_from_environment(variables),
         dead_letter_url=outputs.get("DeadLetterQueueUrl") or None,
+        mail_topic=(outputs.get("NoticeTopicArn") or None) if parameters.get("NoticeEmail") else None,
     )

@@ -12,7 +12,9 @@ from autostop.aws import clients
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.queue import SqsQueue
+from autostop.aws.subscription import MailSubscription
 from autostop.aws.table import DynamoLedger
+from autostop.aws.tell import SnsTopic
 from autostop.http_api import HttpApi, page_answer
 
 logger = Logger(use_rfc3339=True)
@@ -29,9 +31,16 @@ def wire() -> HttpApi:
         SqsQueue(clients.sqs(), environment.queue_url),
         environment.policy,
         utc_now,
+        _mail(environment.mail_topic),
     )
     page = Path(__file__).parent / "page" / "index.html"
     return HttpApi(owner, page_answer(page.read_text(encoding="utf-8")))
+
+
+def _mail(topic: str | None) -> MailSubscription | None:
+    if topic is None:
+        return None
+    return MailSubscription(lambda: SnsTopic(clients.sns(clients.BRIEF), topic).subscriptions(), utc_now)
 
 
 api = wire()  # while Lambda starts it, a function has a whole processor

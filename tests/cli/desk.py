@@ -26,14 +26,20 @@ _TEMPLATE = {
         "IdleAfter": {"Type": "String", "Default": "40m"},
         "ShelveAfter": {"Type": "String", "Default": "0"},
         "Probe": {"Type": "String", "Default": "ssm"},
+        "NoticeEmail": {"Type": "String", "Default": ""},
         "SweepEvery": {"Type": "String", "Default": "rate(5 minutes)"},
     },
-    "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}, "DeadLetterQueue": {"Type": "AWS::SQS::Queue"}},
+    "Resources": {
+        "Queue": {"Type": "AWS::SQS::Queue"},
+        "DeadLetterQueue": {"Type": "AWS::SQS::Queue"},
+        "NoticeTopic": {"Type": "AWS::SNS::Topic"},
+    },
     "Outputs": {
         "ApiUrl": {"Value": API_URL},
         "TableName": {"Value": TABLE},
         "QueueUrl": {"Value": {"Ref": "Queue"}},
         "DeadLetterQueueUrl": {"Value": {"Ref": "DeadLetterQueue"}},
+        "NoticeTopicArn": {"Value": {"Ref": "NoticeTopic"}},
     },
 }
 

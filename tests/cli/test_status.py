@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 from autostop.idle.record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import WorkstationId, instance_of
 from autostop.ports import Happened, State
 from autostop.sleep.intent import By, Intent, Wanted
-from tests.cli.desk import START, Desk
+from tests.cli.desk import START, Desk, desk
 
 
 def test_no_workstation_yet(at: Desk) -> None:
@@ -90,6 +91,15 @@ def test_what_is_billed_while_it_sleeps(at: Desk) -> None:
     at.world.tag(lab, {"autostop:shelve-after": "off"})
     said = "Billed now: $8.64 a month for its volumes, because its shelve-after is off."
     assert re.search(rf"billed +{re.escape(said)}", at.run("status", lab).output)
+
+
+def test_a_mail_address_that_nobody_confirmed_is_a_problem(tmp_path: Path) -> None:
+    with desk(tmp_path / "world", NoticeEmail="ada@example.com") as at:
+        assert "NoticeEmail was not confirmed in time" in at.run("status", at.adopted()).output
+
+
+def test_without_a_mail_address_nobody_asks(at: Desk) -> None:
+    assert "NoticeEmail" not in at.run("status", at.adopted()).output
 
 
 def test_json_is_the_body_of_the_api(at: Desk) -> None:

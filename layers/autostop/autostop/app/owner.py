@@ -15,6 +15,7 @@ from autostop.sleep.intent import By, Wanted, following
 if TYPE_CHECKING:
     from autostop.aws.ec2 import EbsDisks, Ec2Instances
     from autostop.aws.queue import SqsQueue
+    from autostop.aws.subscription import MailSubscription
     from autostop.aws.table import DynamoLedger
 
 
@@ -28,7 +29,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The owner's side of the workstations. `clock` gives aware UTC moments."""
+    """The owner's side of the workstations. clock: gives aware UTC moments. mail: None where none is wanted."""
 
     instances: "Ec2Instances"
     disks: "EbsDisks"
@@ -36,6 +37,7 @@ class Owner:
     queue: "SqsQueue"
     defaults: Policy
     clock: Callable[[], datetime]
+    mail: "MailSubscription | None" = None
 
     def link(self, workstation: WorkstationId, secret: str) -> Link | None:
         """The valid link that a secret opens, noted as used; None for everything else, all alike."""
@@ -113,6 +115,7 @@ class Owner:
             self.disks.volumes(workstation),
             self.disks.snapshots(workstation),
             happened,
+            self.mail.problem() if self.mail is not None else None,
             scopes,
             self.defaults,
             now,

@@ -118,6 +118,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
     volumes: Sequence[Volume],
     snapshots: Sequence[Snapshot],
     happened: Sequence[Happened],
+    mail_problem: str | None,
     scopes: Sequence[Scope],
     defaults: Policy,
     now: datetime,
@@ -139,7 +140,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
         cost_now=cost_now(volumes, snapshots),
         cost_awake=cost_awake(volumes, state.manifest),
         billed=_billed(state, instance, volumes, snapshots, policy, now),
-        problems=(*problems, *_notes(state, instance)),
+        problems=(*problems, *_notes(state, instance), *([mail_problem] if mail_problem else [])),
         scopes=scopes,
     )
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # costs 3 seconds at most, and what comes after that is a later look's. The reconciler reckons with it (`KEPT_BACK`).
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
 
+# For what a page can be shown without: its function has 10 seconds.
+BRIEF = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
+
 
 def moment(value: str | float) -> datetime:
     """A moment as AWS writes it: ISO 8601, or seconds since the epoch; anything else as botocore reads it. UTC.
@@ -77,6 +80,6 @@ def events() -> "EventBridgeClient":
     return cast("EventBridgeClient", session().create_client("events", config=_CONFIG))
 
 
-def sns() -> "SNSClient":
+def sns(config: Config = _CONFIG) -> "SNSClient":
     """SNS."""
-    return cast("SNSClient", session().create_client("sns", config=_CONFIG))
+    return cast("SNSClient", session().create_client("sns", config=config))

@@ -9,11 +9,12 @@ from autostop.settings import InvalidSettingError, Policy, policy_from_environme
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The table, the queue, and the policy of this deployment."""
+    """The table, the queue, and the policy of this deployment; mail_topic: None where nobody asks about mails."""
 
     table: str
     queue_url: str
     policy: Policy
+    mail_topic: str | None = None
 
 
 def read_environment(variables: Mapping[str, str]) -> Environment:
@@ -21,7 +22,8 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
     for name in ("TABLE_NAME", "QUEUE_URL"):
         if not variables.get(name):
             raise InvalidSettingError(f"{name} is not set")
-    return Environment(variables["TABLE_NAME"], variables["QUEUE_URL"], policy_from_environment(variables))
+    policy, mail_topic = policy_from_environment(variables), variables.get("TOPIC_ARN")
+    return Environment(variables["TABLE_NAME"], variables["QUEUE_URL"], policy, mail_topic)
 
 
 @dataclass(frozen=True, slots=True)
