@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ClientError
 
+from autostop.aws.probes import Askers, HttpsJupyter
 from autostop.idle.reading import Reading, Unknown
 from autostop.model import Instance, WorkstationId
 from autostop.ports import Asked
@@ -44,9 +46,31 @@ def test_one_command_asks_fifty(lab: AtWork) -> None:
     assert first.parameters["TimeoutSeconds"] <= 60
 
 
-def test_the_one_without_agent_is_found_by_halving(lab: AtWork) -> None:
+def test_ten_of_fifty_without_agent_cost_two_more_calls(lab: AtWork) -> None:
+    many = instances(lab, 50)
+    for each in many[::5]:
+        lab.world.break_agent(each.id)
+    answers = ask(lab, many)
+    assert len(under_way(answers)) == 40
+    assert {str(answers[each.workstation].reason) for each in many[::5]} == {  # type: ignore[union-attr]  # all Unknown
+        "Run Command does not reach it: is the SSM agent running, with a role that lets it register?"
+    }
+    calls = lab.calls("SendCommand", "DescribeInstanceInformation")
+    assert calls == ["SendCommand", "DescribeInstanceInformation", "SendCommand"]
+
+
+def test_none_with_an_agent_is_not_asked_again(lab: AtWork) -> None:
+    many = instances(lab, 3)
+    for each in many:
+        lab.world.break_agent(each.id)
+    assert under_way(ask(lab, many)) == {}
+    assert lab.calls("SendCommand") == ["SendCommand"]
+
+
+def test_where_ssm_does_not_say_it_the_one_without_agent_is_found_by_halving(lab: AtWork) -> None:
     many = instances(lab, 8)
     lab.world.break_agent(many[3].id)
+    lab.world.fail_next("DescribeInstanceInformation", "AccessDeniedException", times=10)
     answers = ask(lab, many)
     lost = answers[many[3].workstation]
     assert isinstance(lost, Unknown)
@@ -94,6 +118,26 @@ def test_answers_are_collected_with_one_call_for_one_command(lab: AtWork) -> Non
     assert quiet.at == asked_at
     assert isinstance(failed, Unknown)
     assert "Failed" in failed.reason
+
+
+@pytest.mark.parametrize(("invocation", "words"), [
+    ({"StatusDetails": "Undeliverable"}, "is the SSM agent running"),
+    ({"StatusDetails": "Delivery Timed Out"}, "has it a way out"),
+    ({"StatusDetails": "DeliveryTimedOut"}, "has it a way out"),
+    ({"StatusDetails": "Execution Timed Out"}, "did not end within 20 s"),
+    ({"StatusDetails": "Failed", "CommandPlugins": [{"ResponseCode": 127}]}, "install Python 3.8"),
+    ({"StatusDetails": "Failed", "CommandPlugins": [{"ResponseCode": 1}]}, "the probe ended as Failed"),
+    ({"StatusDetails": "Terminated"}, "the probe ended as Terminated"),
+    ({"Status": "Cancelled"}, "the probe ended as Cancelled"),
+])  # fmt: skip
+def test_a_command_that_came_to_nothing_says_what_helps(invocation: Any, words: str) -> None:
+    told = {"InstanceId": "i-0123456789abcdef0", "Status": "Failed", **invocation}
+    pages = SimpleNamespace(paginate=lambda **_: [{"CommandInvocations": [told]}])
+    client: Any = SimpleNamespace(get_paginator=lambda _: pages)
+    one, now = WorkstationId("i-0123456789abcdef0"), datetime(2026, 11, 28, 18, tzinfo=UTC)
+    answer = Askers(client, HttpsJupyter(lambda: now)).collect({one: Asked("command", now)}, now)[one]
+    assert isinstance(answer, Unknown)
+    assert words in answer.reason
 
 
 def test_more_than_a_page_of_answers_is_collected(lab: AtWork) -> None:

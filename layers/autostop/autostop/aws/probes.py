@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -212,11 +212,20 @@ _UNDER_WAY = frozenset({"Pending", "InProgress", "Delayed", "Cancelling"})
 _DELIVERY_SECONDS = 60
 _EXECUTION_SECONDS = "20"
 # What one instance of many makes SSM refuse for all (AWS Systems Manager API Reference, SendCommand).
+_UNREACHABLE = "Run Command does not reach it: is the SSM agent running, with a role that lets it register?"
 _FOR_ONE = {
-    "InvalidInstanceId": "Run Command does not reach it: is the SSM agent running, with a role that lets it register?",
+    "InvalidInstanceId": _UNREACHABLE,
     "UnsupportedPlatformType": "Run Command has no shell there: only Linux can be asked; set autostop:probe to none",
     "AccessDeniedException": "Run Command is not allowed there: does it still carry the tag autostop = on?",
 }
+# What SSM says of a command that came to nothing, without its blanks (User Guide, monitor-commands).
+_ENDED = {
+    "Undeliverable": _UNREACHABLE,
+    "DeliveryTimedOut": "Run Command did not reach it within a minute: is the SSM agent running, and has it a way out?",
+    "ExecutionTimedOut": f"the probe did not end within {_EXECUTION_SECONDS} s: is the machine short of memory?",
+}
+# By the exit status of the shell: 126 and 127 for a program that cannot be run or found (POSIX, sh).
+_NO_PYTHON = "there is no python3 that can be run: install Python 3.8 or later, or set autostop:probe to none"
 _GIVEN_UP_AFTER = timedelta(minutes=3)
 _THREADS = 16
 
@@ -246,7 +255,7 @@ class Askers:
         return answers
 
     def _send(self, group: Sequence[Instance], runtime: str, now: datetime) -> dict[WorkstationId, Asked | Unknown]:
-        """SendCommand. One instance without agent makes EC2 refuse all; halving finds it."""
+        """SendCommand. One instance without agent makes SSM refuse all: it says which have one, or halving finds it."""
         everybody = [each.workstation for each in group]
         try:
             answer = self.client.send_command(
@@ -262,11 +271,27 @@ class Askers:
                 return dict.fromkeys(everybody, Unknown(now, f"Run Command was refused: {error}"))
             if len(group) == 1:
                 return {group[0].workstation: Unknown(now, _FOR_ONE[code])}
+            online = self._online(group) if code == "InvalidInstanceId" else frozenset(everybody)
+            reached = [each for each in group if each.workstation in online]
+            lost = {each: Unknown(now, _UNREACHABLE) for each in everybody if each not in online}
+            if lost:
+                return lost | (self._send(reached, runtime, now) if reached else {})
             half = len(group) // 2
             return self._send(group[:half], runtime, now) | self._send(group[half:], runtime, now)
         except BotoCoreError as error:
             return dict.fromkeys(everybody, Unknown(now, f"Run Command could not be reached: {error}"))
         return dict.fromkeys(everybody, Asked(answer["Command"].get("CommandId", ""), now))
+
+    def _online(self, group: Sequence[Instance]) -> frozenset[WorkstationId]:
+        """Those whose agent SSM has heard lately; all of them where it does not say."""
+        filters: Any = [{"Key": "InstanceIds", "Values": [each.id for each in group]}]
+        try:
+            pages = self.client.get_paginator("describe_instance_information").paginate(Filters=filters)
+            agents = [each for page in pages for each in page["InstanceInformationList"]]
+        except (ClientError, BotoCoreError):
+            return frozenset(each.workstation for each in group)
+        online = [each.get("InstanceId", "") for each in agents if each.get("PingStatus") == "Online"]
+        return frozenset(workstation_of(InstanceId(each)) for each in online)
 
     def collect(self, asked: Mapping[WorkstationId, Asked], now: datetime) -> Mapping[WorkstationId, Reading | Unknown]:
         """ListCommandInvocations, one command for many workstations."""
@@ -327,5 +352,8 @@ def _script(runtime: str) -> str:
 def _answer(invocation: "CommandInvocationTypeDef", asked_at: datetime) -> Reading | Unknown:
     plugins = invocation.get("CommandPlugins", [])
     if invocation.get("Status") != "Success" or not plugins:
-        return Unknown(asked_at, f"the probe ended as {invocation.get('StatusDetails') or invocation.get('Status')}")
+        ended = invocation.get("StatusDetails") or invocation.get("Status", "")
+        if any(plugin.get("ResponseCode") in (126, 127) for plugin in plugins):
+            return Unknown(asked_at, _NO_PYTHON)
+        return Unknown(asked_at, _ENDED.get(ended.replace(" ", ""), f"the probe ended as {ended}"))
     return parse_reading(plugins[0].get("Output", ""), asked_at)
