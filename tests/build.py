@@ -34,7 +34,7 @@ ID = WorkstationId("i-0abc")
 ROOT, DATA = "/dev/xvda", "/dev/sdf"
 LAUNCHED = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 STOPPED = datetime(2026, 3, 2, 18, 30, tzinfo=UTC)
-NOW = STOPPED + timedelta(minutes=5)
+NOW = STOPPED + timedelta(minutes=10)
 
 OURS = {tags.AUTOSTOP: tags.ON, tags.WORKSTATION: str(ID)}
 

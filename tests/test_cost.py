@@ -36,15 +36,15 @@ def test_an_empty_snapshot_costs_nothing() -> None:
 
 
 def test_awake_counts_the_volumes_that_there_are() -> None:
-    assert cost_awake(both(), None) == pytest.approx(AWAKE)
-    assert cost_awake([volume("/dev/sdg", size_gib=1000)] * 3, manifest()) == pytest.approx(240.0)
+    assert cost_awake(both(), ()) == pytest.approx(AWAKE)
+    assert cost_awake([volume("/dev/sdg", size_gib=1000)] * 3, manifest().volumes) == pytest.approx(240.0)
 
 
 def test_awake_counts_what_the_manifest_restores_while_shelved() -> None:
-    assert cost_awake([], manifest()) == pytest.approx(AWAKE)
-    assert cost_awake([detached(volume())], manifest()) == pytest.approx(AWAKE)
-    assert cost_awake([], None) == 0
+    assert cost_awake([], manifest().volumes) == pytest.approx(AWAKE)
+    assert cost_awake([detached(volume())], manifest().volumes) == pytest.approx(AWAKE)
+    assert cost_awake([], ()) == 0
 
 
 def test_shelved_is_cheaper_than_awake() -> None:
-    assert cost_now([], snapshots()) < cost_awake([], manifest())
+    assert cost_now([], snapshots()) < cost_awake([], manifest().volumes)

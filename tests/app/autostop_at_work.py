@@ -125,7 +125,8 @@ class AtWork(Product):
     """Autostop in a world. `pass_time` lets hours go by, with sweeps on their schedule and messages when due.
 
     over_http: whether its calls go through boto3's HTTP to moto and the world, or straight to the world and a table in
-    memory, which takes a tenth of the time. late_by: by how much every message comes later than it should.
+    memory, which takes a tenth of the time. refusals: by operation, what AWS answers, as long as it is there (not over
+    HTTP). late_by: by how much every message comes later than it should.
     """
 
     world: World
@@ -146,6 +147,7 @@ class AtWork(Product):
         self.said: list[str] = []
         self.swept: list[Swept] = []
         self.told = Told()
+        self.refusals: dict[str, AwsError] = {}
         self._acts: list[tuple[str, Callable[[], object]]] = []
         if self.over_http:
             made: Any = SESSION.client
@@ -268,6 +270,8 @@ class AtWork(Product):
         """A call that goes without HTTP."""
         self._happens(f"before {operation}")
         try:
+            if operation in self.refusals:
+                raise self.refusals[operation]
             reply = self._answer(service, operation, parameters)
         except AwsError as error:
             raise client_error(error, operation) from error

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from autostop.app.notify import LINK_LASTS, NobodyToldError, Told, notify
+from autostop.app.notify import LINK_LASTS, Delivery, NobodyToldError, notify
 from autostop.link import Scope
 from autostop.model import WorkstationId
 from autostop.notice import Message, Notice, NoticeKind
@@ -41,7 +41,7 @@ def secret_in(message: Message) -> str:
 def test_every_way_gets_the_same_link_which_may_look_and_keep_awake_for_a_day(lab: AtWork) -> None:
     mail, phone = Way("mail"), Way("phone")
 
-    assert notify(NOTICE, lab.ledger, [mail, phone], API, lab.clock()) == Told(sent=("mail", "phone"), failed={})
+    assert notify(NOTICE, lab.ledger, [mail, phone], API, lab.clock()) == Delivery(sent=("mail", "phone"), failed={})
 
     assert mail.got == phone.got
     link = lab.owner.link(ID, secret_in(mail.got[0]))
@@ -69,7 +69,7 @@ def test_a_way_that_fails_hides_no_other(lab: AtWork, broken: Exception) -> None
 
     told = notify(NOTICE, lab.ledger, [mail, phone], API, lab.clock())
 
-    assert told == Told(sent=("phone",), failed={"mail": str(broken)})
+    assert told == Delivery(sent=("phone",), failed={"mail": str(broken)})
     assert phone.got
 
 
@@ -85,7 +85,7 @@ def test_a_warning_that_comes_after_its_stop_is_not_sent_and_makes_no_link(lab: 
 
     told = notify(NOTICE, lab.ledger, [phone], API, START + timedelta(minutes=10))
 
-    assert told == Told(late=True)
+    assert told == Delivery(late=True)
     assert not phone.got
     assert lab.table.items == {}
 

@@ -9,6 +9,7 @@ import pytest
 
 from autostop import tags
 from autostop.model import InstanceState, SpotKind, WorkstationId, instance_of
+from autostop.notice import NoticeKind
 from autostop.sleep.intent import By, Wanted, following
 from tests.app.autostop_at_work import AtWork
 
@@ -27,12 +28,13 @@ def carries_a_product_code(lab: AtWork, workstation: WorkstationId) -> None:
 
 @dataclass(frozen=True)
 class Refused:
-    """An instance that is refused. stopped_too: it is refused also when a person has stopped it."""
+    """An instance that is refused. stopped_too: also when a person has stopped it. is_stopped: only shelving is."""
 
     words: str
     parameters: dict[str, Any] = field(default_factory=dict)
     happens: Callable[[AtWork, WorkstationId], None] = nothing
     stopped_too: bool = False
+    is_stopped: bool = False
 
 
 HIBERNATES = {"HibernationOptions": {"Configured": True}}
@@ -45,8 +47,10 @@ REFUSED = [
     ),
     pytest.param(Refused("instance-store disks", {"type": "c5d.large"}), id="instance store"),
     pytest.param(Refused("Auto Scaling group fleet", happens=joins_a_group, stopped_too=True), id="Auto Scaling"),
-    pytest.param(Refused("Marketplace", happens=carries_a_product_code, stopped_too=True), id="Marketplace"),
-    pytest.param(Refused("several instances", {"disks": SHARED}, stopped_too=True), id="multi-attach"),
+    pytest.param(
+        Refused("Marketplace", happens=carries_a_product_code, stopped_too=True, is_stopped=True), id="Marketplace"
+    ),
+    pytest.param(Refused("several instances", {"disks": SHARED}, stopped_too=True, is_stopped=True), id="multi-attach"),
 ]
 
 
@@ -65,16 +69,19 @@ def want(lab: AtWork, workstation: WorkstationId, wanted: Wanted) -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_may_not_be_shelved_is_not_touched_and_the_page_says_why(lab: AtWork, case: Refused) -> None:
+def test_what_may_not_be_stopped_or_shelved_is_not_and_the_page_says_why(lab: AtWork, case: Refused) -> None:
     workstation = made(lab, case)
     want(lab, workstation, Wanted.SHELVE)
     lab.pass_time(timedelta(minutes=30))
     assert case.words in str(lab.state(workstation).blocked)
     assert lab.owner.status(workstation).phase == "blocked"
-    assert lab.calls() == []
+    assert lab.calls() == (["StopInstances"] if case.is_stopped else [])
     instance = lab.instances.find(instance_of(workstation))
     assert instance is not None
-    assert instance.state is InstanceState.RUNNING
+    assert instance.state is (InstanceState.STOPPED if case.is_stopped else InstanceState.RUNNING)
+    [notice] = lab.told.notices
+    assert notice.kind is NoticeKind.BLOCKED
+    assert case.words in notice.text
     if case.stopped_too:
         lab.ec2.stop_instances(InstanceIds=[workstation])
         lab.pass_time(timedelta(hours=1))
@@ -84,9 +91,24 @@ def test_what_may_not_be_shelved_is_not_touched_and_the_page_says_why(lab: AtWor
         lab.awake(workstation)
 
 
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_idle_one_that_may_not_be_stopped_is_told_once_instead_of_a_warning(lab: AtWork, case: Refused) -> None:
+    workstation = made(lab, case)
+    lab.pass_time(timedelta(hours=6))
+    told = [notice.kind for notice in lab.told.notices]
+    if case.is_stopped:
+        assert told == [NoticeKind.STOPS_SOON, NoticeKind.BLOCKED]
+    else:
+        assert told == [NoticeKind.BLOCKED]
+        assert lab.state(workstation).intent is None
+        assert lab.seen(workstation).at > lab.clock() - timedelta(minutes=6)
+    assert case.words in lab.told.notices[-1].text
+    assert "a day" in lab.told.notices[-1].text or "billed" in lab.told.notices[-1].text
+
+
 def test_once_the_reason_is_gone_it_is_shelved(lab: AtWork) -> None:
     workstation = lab.workstation(DisableApiStop=True)
-    lab.pass_time(timedelta(hours=2), lambda: lab.is_blocked(workstation))
+    assert lab.pass_time(timedelta(hours=2), lambda: bool(lab.told.notices))
     lab.ec2.modify_instance_attribute(InstanceId=workstation, DisableApiStop={"Value": False})
     lab.asleep(workstation)
 

@@ -92,6 +92,7 @@ def test_while_it_is_blocked_its_volumes_are_billed(lab: AtWork) -> None:
 def test_blocked_says_what_to_do(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.ec2.modify_instance_attribute(InstanceId=workstation, DisableApiStop={"Value": True})
+    lab.owner.stop(workstation, "the test")
     lab.pass_time(timedelta(hours=3), lambda: lab.is_blocked(workstation))
     status = lab.owner.status(workstation)
     assert status.phase is Phase.BLOCKED

@@ -219,7 +219,7 @@ def test_the_outlines_of_a_thousand_workstations_are_one_page(
 ) -> None:
     wordy = replace(INTENT, why="why " * 25, settled_at=NOW)
     problems = ("a tag that says nothing " * 4,)
-    ledger.save(State(ID, 0, wordy, NOW, NOW, problems, NOW, manifest(workstation=ID)))
+    ledger.save(State(ID, 0, wordy, NOW, NOW, problems, NOW, manifest=manifest(workstation=ID)))
     [item] = outlines(ledger)
     assert size(item) <= 1024
     ledger.client.delete_item(TableName=TABLE, Key={name: item[name] for name in ("workstation", "kind")})

@@ -82,7 +82,7 @@ def test_the_wait_says_which_types_in_which_zone_and_when_it_goes_on() -> None:
 
     assert isinstance(outcome, Wait)
     types = "m7g.xlarge, c7g.xlarge and r7g.xlarge"
-    assert outcome.why == f"EC2 has no capacity in eu-west-1a for {types}. It is tried again at 18:36:00 UTC."
+    assert outcome.why == f"EC2 has no capacity in eu-west-1a for {types}. It is tried again at 18:41:00 UTC."
 
 
 def check(outcome: Outcome, expected: Outcome | Does | str) -> None:

@@ -75,8 +75,14 @@ def test_what_a_look_calls_for(
 
 @pytest.mark.parametrize("wanted", Wanted)
 @pytest.mark.parametrize("state", InstanceState)
-def test_what_is_not_reached_yet_is_never_overruled(wanted: Wanted, state: InstanceState) -> None:
-    assert look(state, intent(wanted), IDLE) is None
+def test_what_is_not_reached_yet_is_not_overruled(wanted: Wanted, state: InstanceState) -> None:
+    found = look(state, intent(wanted), IDLE)
+    if wanted is Wanted.RUN and state is RUNNING:
+        # What is up is judged, whatever its wake still waits for.
+        assert found is not None
+        assert found.by is By.IDLE
+    else:
+        assert found is None
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from autostop.model import (
 )
 from autostop.sleep.intent import By, Wanted
 from autostop.sleep.manifest import Manifest
-from autostop.sleep.next_step import JUPYTER_ANSWERS_WITHIN, next_step
+from autostop.sleep.next_step import READY_WITHIN, next_step
 from autostop.sleep.steps import Blocked, Outcome, Settled, Step, Wait, write_down
 from tests.build import (
     DATA,
@@ -54,13 +54,10 @@ from tests.sleep.expect import (
     attach_volume,
     create_snapshots,
     create_volume,
-    delete_failed_snapshot,
-    delete_snapshot,
     delete_volume,
     detach_volume,
     held,
     makes,
-    note_type,
     set_delete_on_termination,
     start_instance,
     stop_instance,
@@ -163,8 +160,18 @@ def marked(state: SnapshotState, **other: Any) -> tuple[Any, Any]:
 
 TOWARD_STOP = [
     row("running: asked to stop", seen(instance=instance(RUNNING)), stop_instance()),
-    row("pending: waits", seen(instance=instance(PENDING)), Says(Wait, "starting")),
+    row("pending: waits", seen(instance=instance(PENDING, launched_at=NOW)), Says(Wait, "starting")),
+    row(
+        "pending for half an hour: a person has to look",
+        seen(instance=instance(PENDING, launched_at=NOW - minutes(31))),
+        Says(Blocked, "starting it for over 30 min"),
+    ),
     row("stopping: waits", seen(instance=instance(STOPPING)), Says(Wait, "stopping")),
+    row(
+        "stopping for half an hour: a person has to look",
+        seen(instance=instance(STOPPING, stopped_at=NOW - minutes(31))),
+        Says(Blocked, "Stop it by force"),
+    ),
     row("stopped: settled", seen(), Settled()),
     row("volumes elsewhere do not matter", seen(volumes=()), Settled()),
     row("one-time Spot", seen(instance=instance(RUNNING, spot=SpotKind.ONE_TIME)), Says(Blocked, "one-time Spot")),
@@ -188,7 +195,7 @@ LATER = STOPPED + minutes(3)
 # fmt: off
 SHELVE_STOPS = [
     row("running: asked to stop", seen(instance=instance(RUNNING)), stop_instance()),
-    row("pending: waits", seen(instance=instance(PENDING)), Says(Wait, "starting")),
+    row("pending: waits", seen(instance=instance(PENDING, launched_at=NOW)), Says(Wait, "starting")),
     row("stopping: waits", seen(instance=instance(STOPPING)), Says(Wait, "stopping")),
     row("stop protection", seen(instance=instance(RUNNING, stop_protected=True)), Says(Blocked, "stop protection")),
     row("one-time Spot", seen(instance=instance(RUNNING, spot=SpotKind.ONE_TIME)), Says(Blocked, "one-time Spot")),
@@ -196,11 +203,10 @@ SHELVE_STOPS = [
     row("Spot is not shelved", seen(instance=instance(spot=SpotKind.PERSISTENT)), Says(Settled, "Spot")),
     row("Spot with a marketplace root is stopped all the same",
         seen(instance=instance(RUNNING, spot=SpotKind.PERSISTENT, marketplace=True)), stop_instance()),
-    row("marketplace: not even stopped", seen(instance=instance(RUNNING, marketplace=True)),
-        Says(Blocked, "Marketplace")),
+    row("marketplace: only stopped", seen(instance=instance(RUNNING, marketplace=True)), stop_instance()),
     row("marketplace, found stopped", seen(instance=instance(marketplace=True)), Says(Blocked, "Marketplace")),
-    row("multi-attach: not even stopped", seen(instance=instance(RUNNING), volumes=(root(), data(multi_attach=True))),
-        Says(Blocked, "vol-data can be attached to several")),
+    row("multi-attach: only stopped", seen(instance=instance(RUNNING), volumes=(root(), data(multi_attach=True))),
+        stop_instance()),
     row("multi-attach, found stopped", seen(volumes=both(multi_attach=True)), Says(Blocked, "multi-attach")),
     row("hibernated in the console", seen(instance=instance(hibernation=True)), Says(Blocked, "hibernation")),
     row("set aside by its Auto Scaling group",
@@ -324,8 +330,8 @@ SHELVE_REMOVES = [
         delete_volume(VOL_DATA, SnapshotId("snap-data")), manifest()),
     row("EBS deletes the last", with_set(gone(data())), Says(Wait, "deleting"), manifest()),
     row("nothing is left: settled", with_set(), Settled(), manifest()),
-    row("nothing is left but a snapshot that failed: deleted", seen(volumes=(), snapshots=(FAILED, *snapshots())),
-        delete_failed_snapshot(SnapshotId("snap-failed")), manifest()),
+    row("nothing is left but a snapshot that failed: settled, it is no part of the night",
+        seen(volumes=(), snapshots=(FAILED, *snapshots())), Settled(), manifest()),
     row("deleted, and still listed so: settled", with_set(detached(root(), VolumeState.DELETED)), Settled(),
         manifest()),
     row("launched since: attached again, not deleted", with_set(*both_detached(), instance=instance(launched_at=LATER)),
@@ -378,7 +384,7 @@ AGAIN = instance(launched_at=LATER)
 
 # fmt: off
 RUN_STARTS = [
-    row("pending: waits", seen(instance=instance(PENDING)), Says(Wait, "starting")),
+    row("pending: waits", seen(instance=instance(PENDING, launched_at=NOW)), Says(Wait, "starting")),
     row("stopping: waits, then starts", seen(instance=instance(STOPPING)), Says(Wait, "right after")),
     row("stopped, all attached, never shelved", seen(), start_instance()),
     row("stopped, all attached, manifest outdated", seen(snapshots=snapshots(OUTDATED)), start_instance(), OUTDATED),
@@ -509,8 +515,8 @@ RUN_STARTS = [
 # fmt: on
 
 STARTED = NOW
-JUST_BEFORE = STARTED + JUPYTER_ANSWERS_WITHIN - SECOND
-IN_TIME = STARTED + JUPYTER_ANSWERS_WITHIN
+JUST_BEFORE = STARTED + READY_WITHIN - SECOND
+IN_TIME = STARTED + READY_WITHIN
 
 
 def up(**other: Any) -> Observation:
@@ -562,26 +568,13 @@ RUN_FINISHES = [
     row("it has no Jupyter", up(jupyter=Jupyter.NO_SERVER), Settled(), manifest(), IN_TIME),
     row("the clock is behind the launch", up(jupyter=Jupyter.SILENT), Says(Wait, "does not answer"), manifest(),
         STARTED - minutes(9)),
-    row("a snapshot that failed goes as soon as it runs", up(snapshots=(FAILED, *snapshots()), jupyter=Jupyter.SILENT),
-        delete_failed_snapshot(SnapshotId("snap-failed")), manifest()),
-    row("and so does one that the manifest of before the start names",
-        up(volumes=both(), snapshots=marked(SnapshotState.ERROR)), delete_failed_snapshot(SnapshotId("snap-data")),
-        manifest()),
-    row("a note on its type that holds no more is taken back",
-        up(instance=instance(RUNNING, launched_at=STARTED, tags={**OURS, tags.INSTANCE_TYPE: "m7g.xlarge c7g.xlarge"})),
-        note_type(""), manifest()),
-    row("a note on its type that holds stays",
-        up(instance=instance(RUNNING, launched_at=STARTED, tags={**OURS, tags.INSTANCE_TYPE: "c7g.xlarge m7g.xlarge"})),
-        Settled(), manifest()),
-    row("ready: an older cycle is retired", up_from_second(), delete_snapshot(SnapshotId("snap-old"), 1), SECOND_CYCLE),
-    row("not ready: it is kept", up_from_second(checks=Checks.INITIALIZING), Says(Wait, ""), SECOND_CYCLE),
-    row("Jupyter silent: it is kept for good", up_from_second(jupyter=Jupyter.SILENT), Says(Settled, "kept"),
+    row("ready: what is left to be tidied up holds nothing up", up_from_second(), Settled(), SECOND_CYCLE),
+    row("Jupyter silent: it is up all the same", up_from_second(jupyter=Jupyter.SILENT), Says(Settled, "kept"),
         SECOND_CYCLE, IN_TIME),
-    row("a server in the list, no Jupyter in time: it is retired", up_from_second(jupyter=Jupyter.NO_SERVER),
-        delete_snapshot(SnapshotId("snap-old"), 1), SECOND_CYCLE, IN_TIME),
-    row("started from the volumes of before: it is kept", up_from_second(volumes=(root(), data())), Settled(),
-        SECOND_CYCLE),
-    row("without a manifest nothing is retired", up_from_second(volumes=(root(), data())), Settled()),
+    row("checks impaired for long: it is up all the same", up_from_second(checks=Checks.IMPAIRED),
+        Says(Settled, "status checks fail"), SECOND_CYCLE, IN_TIME),
+    row("checks that do not come to an end: it is up all the same", up_from_second(checks=Checks.UNKNOWN),
+        Says(Settled, "status checks have not passed"), SECOND_CYCLE, IN_TIME),
 ]
 # fmt: on
 

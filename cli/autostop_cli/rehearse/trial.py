@@ -47,7 +47,7 @@ class Trial:
     def of(cls, rehearsal: Rehearsal, volumes: Sequence[Volume], scratch: EbsScratch, pause: Pause) -> Self:
         """Before anything was made. volumes: the owner's."""
         devices = {record.device: Rehearsed(record) for record in rehearsal.manifest.volumes}
-        return cls(rehearsal, scratch, pause, devices, pause.clock(), [], cost_awake(volumes, None))
+        return cls(rehearsal, scratch, pause, devices, pause.clock(), [], cost_awake(volumes, ()))
 
     def create_snapshots(self) -> None:
         """Of all volumes of the instance. Raises TransientError and DeniedError."""

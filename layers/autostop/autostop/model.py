@@ -14,8 +14,8 @@ InstanceId = NewType("InstanceId", str)
 VolumeId = NewType("VolumeId", str)
 SnapshotId = NewType("SnapshotId", str)
 
-# EC2's lists may lag behind its writes; what is not listed after this long was never made, or is gone.
-LISTS_LAG_FOR = timedelta(minutes=2)
+# EC2's lists may lag a few minutes behind its writes; what is not listed after this long was never made, or is gone.
+LISTS_LAG_FOR = timedelta(minutes=5)
 
 
 class InstanceState(StrEnum):

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, assert_never
 
+from autostop.cost import cost_running
 from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict
 from autostop.model import Instance, WorkstationId
@@ -24,6 +25,11 @@ class NoticeKind(StrEnum):
 
     STOPS_SOON = "stops-soon"
     UNKNOWN_FOR_LONG = "unknown-for-long"
+    AWAKE_FOR_LONG = "awake-for-long"
+    BLOCKED = "blocked"
+    SNAPSHOT_LOST = "snapshot-lost"
+    HOUSEKEEPING = "housekeeping"
+    BAD_SETTING = "bad-setting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class Notice:
 
     name: the owner's name for the workstation, or its id. at: when it was noticed. text: why, in one sentence.
     stop_at: when the stop comes that it warns of; None when it warns of none. reasons: the verdict's.
+    cause: what it is told of, once as long as it holds; two notices of one kind and cause are the same.
     """
 
     kind: NoticeKind
@@ -41,6 +48,7 @@ class Notice:
     text: str
     stop_at: datetime | None = None
     reasons: tuple[str, ...] = ()
+    cause: str = ""
 
     @property
     def title(self) -> str:
@@ -54,6 +62,16 @@ class Notice:
                 return f"Sleeping at {self.stop_at:%H:%M} UTC" if self.stop_at else "Sleeping soon"
             case NoticeKind.UNKNOWN_FOR_LONG:
                 return "Cannot tell whether it is in use"
+            case NoticeKind.AWAKE_FOR_LONG:
+                return "Awake for long"
+            case NoticeKind.BLOCKED:
+                return "Needs you"
+            case NoticeKind.SNAPSHOT_LOST:
+                return "A snapshot is lost"
+            case NoticeKind.HOUSEKEEPING:
+                return "Left over, and billed"
+            case NoticeKind.BAD_SETTING:
+                return "A setting that is none"
             case _:
                 assert_never(self.kind)
 
@@ -62,24 +80,50 @@ class Notice:
         return self.stop_at is not None and now >= self.stop_at
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the owner was told of, at `at`, and still holds."""
+
+    kind: NoticeKind
+    cause: str
+    at: datetime
+    text: str
+
+    def is_of(self, notice: Notice) -> bool:
+        """True when it tells of the notice's cause."""
+        return (self.kind, self.cause) == (notice.kind, notice.cause)
+
+
 def stops_soon(instance: Instance, verdict: Verdict, warned: Warned, now: datetime) -> Notice:
     """The warning before a stop, for idleness or at a limit of the owner's."""
     helps = "somebody works on it or keeps it awake" if warned.cause is By.IDLE else "it is kept awake"
     whoever = "" if warned.cause is By.IDLE else ", whoever works on it,"
     text = f"{warned.why}. It stops at {warned.stop_at:%H:%M} UTC{whoever} unless {helps}."
-    return _notice(NoticeKind.STOPS_SOON, instance, verdict, text, warned.stop_at, now)
+    kind, workstation, name = NoticeKind.STOPS_SOON, instance.workstation, instance.name
+    return Notice(kind, workstation, name, now, text, warned.stop_at, verdict.reasons)
 
 
 def unknown_for_long(instance: Instance, verdict: Verdict, since: datetime, now: datetime) -> Notice:
     """That a workstation runs on because nobody can tell whether it is at work, and what could not be read."""
     text = f"for {words(now - since)} it could not be told whether it is in use, so it runs on: {verdict.headline}"
-    return _notice(NoticeKind.UNKNOWN_FOR_LONG, instance, verdict, text, None, now)
+    return _of_running(NoticeKind.UNKNOWN_FOR_LONG, instance, verdict, text, since, now)
 
 
-def _notice(
-    kind: NoticeKind, instance: Instance, verdict: Verdict, text: str, stop_at: datetime | None, now: datetime
+def awake_for_long(instance: Instance, verdict: Verdict, now: datetime) -> Notice:
+    """That a workstation has run without a pause for long, why, and what it costs."""
+    since = instance.launched_at
+    text = (
+        f"it has been awake for {words(now - since)}, since {since:%a %H:%M} UTC: {verdict.headline}. "
+        f"{cost_running(instance.vcpus)} If nobody needs it, let it sleep."
+    )
+    return _of_running(NoticeKind.AWAKE_FOR_LONG, instance, verdict, text, since, now)
+
+
+def _of_running(
+    kind: NoticeKind, instance: Instance, verdict: Verdict, text: str, since: datetime, now: datetime
 ) -> Notice:
-    return Notice(kind, instance.workstation, instance.name, now, text, stop_at, verdict.reasons)
+    name, cause = instance.name, since.isoformat()
+    return Notice(kind, instance.workstation, name, now, text, reasons=verdict.reasons, cause=cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +149,8 @@ def _offer(kind: NoticeKind) -> str:
     match kind:
         case NoticeKind.STOPS_SOON:
             return "Keep it awake"
-        case NoticeKind.UNKNOWN_FOR_LONG:
-            return "See how it stands"
         case _:
-            assert_never(kind)
+            return "See how it stands"
 
 
 def _one_line(text: str, longest: int) -> str:

@@ -10,11 +10,12 @@ from typing import Protocol
 
 from autostop.idle.reading import Reading, Unknown
 from autostop.idle.signs import Sample, Traffic
-from autostop.model import Instance, WorkstationId
-from autostop.notice import Message
+from autostop.model import Instance, SnapshotId, WorkstationId
+from autostop.notice import Message, Told
 from autostop.settings import Policy
 from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.intent import By, Intent
+from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
 
 
@@ -62,6 +63,10 @@ class Outline:
     kept_awake_from, kept_awake_until: the owner's promise of work, also when it is over.
     problems: settings that cannot be read, in words.
     worked_at: the last work that a look right before a stop saw, which no sweep may have seen.
+    waiting_for, blocked: what the reconciler last found, in words. hindered_since: since when each of its tries for the
+    present intent was refused or failed; None while it gets on.
+    restores_from: the snapshots that it sleeps in; none while it does not. lost: what is wrong with them, in words.
+    told: what the owner was told, as long as it holds.
     """
 
     workstation: WorkstationId
@@ -71,13 +76,20 @@ class Outline:
     kept_awake_from: datetime | None = None
     problems: tuple[str, ...] = ()
     worked_at: datetime | None = None
+    waiting_for: str | None = None
+    blocked: str | None = None
+    hindered_since: datetime | None = None
+    housekeeping: Housekeeping | None = None
+    restores_from: tuple[SnapshotId, ...] = ()
+    lost: str = ""
+    told: tuple[Told, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class State(Outline):
     """All that Autostop keeps of one workstation; only this can be saved, so that no half is lost.
 
-    manifest: of the latest cycle. waiting_for, blocked: what the reconciler last found, in words.
+    manifest: of the latest cycle.
     look_at: when a delayed message will bring the reconciler back; None when none is under way.
     reading, unknown: the newest answer that the reconciler got; asked: its question that is under way.
     note: what the owner should know about the settled intent. attempts: for the present intent.
@@ -87,8 +99,6 @@ class State(Outline):
     reading: Reading | None = None
     unknown: Unknown | None = field(default=None, metadata={"stored": "unread"})
     asked: Asked | None = None
-    waiting_for: str | None = None
-    blocked: str | None = None
     note: str = ""
     look_at: datetime | None = None
     attempts: Attempts = field(default=NO_ATTEMPTS, metadata={"stored": "tried"})
@@ -109,7 +119,8 @@ class State(Outline):
 
         An intent by idleness forgets the answers too: before the stop, the workstation is asked once more.
         """
-        state = replace(self, intent=intent, waiting_for=None, blocked=None, note="", attempts=NO_ATTEMPTS)
+        state = replace(self, intent=intent, note="", attempts=NO_ATTEMPTS, restores_from=(), lost="")
+        state = replace(state, waiting_for=None, blocked=None, hindered_since=None)
         if intent.by is By.IDLE:
             return replace(state, reading=None, unknown=None, asked=None)
         return state

@@ -89,10 +89,11 @@ def _holding(state: State, note: Note) -> State:
         state,
         manifest=note.manifest or state.manifest,
         attempts=note.attempts or state.attempts,
+        housekeeping=note.housekeeping or state.housekeeping,
         waiting_for=note.waiting_for or state.waiting_for,
     )
 
 
 def _progressed(state: State) -> State:
     """A step that succeeds is progress, whatever went wrong before it."""
-    return replace(state, attempts=replace(state.attempts, errors=0))
+    return replace(state, attempts=replace(state.attempts, errors=0), hindered_since=None)

@@ -35,7 +35,8 @@ class Watched:
 
     state: what is stored of it. activity: what was measured and answered; asked: the question that is under way.
     before: what the sweep before recorded of the same run. problems: of its settings, in words. plan: the stop ahead.
-    notices: what its owner is to be told. record: what this sweep keeps of it; None for what is not judged.
+    notices: all that its owner must know now, told before or not. record: what this sweep keeps of it; None for what is
+    not judged.
     """
 
     instance: Instance
@@ -61,9 +62,14 @@ class Watched:
 
     @property
     def is_judged(self) -> bool:
-        """An intent that is not reached yet belongs to the reconciler; nobody judges meanwhile."""
+        """What runs is judged, whatever intent is not reached yet: only that it is stopped twice is ruled out."""
+        return self.instance.state is InstanceState.RUNNING
+
+    @property
+    def is_being_stopped(self) -> bool:
+        """A stop is asked for already, and is the reconciler's business."""
         intent = self.state.intent
-        return self.instance.state is InstanceState.RUNNING and (intent is None or intent.settled)
+        return intent is not None and not intent.settled and intent.wanted is not Wanted.RUN
 
     def knowing(self, **activity: Any) -> "Watched":
         """The same with more known of its activity."""

@@ -23,7 +23,7 @@ class NobodyToldError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Delivery:
     """What became of a notice. late: it was not sent. sent: names of channels. failed: why, by channel."""
 
     late: bool = False
@@ -35,7 +35,9 @@ class Told:
         return {"late": self.late, "sent": list(self.sent), "failed": dict(self.failed or {})}
 
 
-def notify(notice: Notice, ledger: "DynamoLedger", channels: Sequence[Channel], api_url: str, now: datetime) -> Told:
+def notify(
+    notice: Notice, ledger: "DynamoLedger", channels: Sequence[Channel], api_url: str, now: datetime
+) -> Delivery:
     """Send a notice with a fresh link, unless the stop it warns of was due already.
 
     The link is made here and not where the notice was, so that no event carries a secret. Nothing is remembered of what
@@ -44,7 +46,7 @@ def notify(notice: Notice, ledger: "DynamoLedger", channels: Sequence[Channel], 
     DeniedError when there is no link to be had.
     """
     if notice.is_late(now):
-        return Told(late=True)
+        return Delivery(late=True)
     label = f"notice {notice.at:%H:%M}"
     new = make_link(ledger, api_url, notice.workstation, label, _SCOPES, LINK_LASTS, now)
     message = message_of(notice, new.url)
@@ -59,4 +61,4 @@ def notify(notice: Notice, ledger: "DynamoLedger", channels: Sequence[Channel], 
             sent.append(channel.name)
     if not sent:
         raise NobodyToldError("; ".join(f"{name}: {why}" for name, why in failed.items()) or "there is no channel")
-    return Told(sent=tuple(sent), failed=failed)
+    return Delivery(sent=tuple(sent), failed=failed)

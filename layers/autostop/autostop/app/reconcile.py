@@ -12,9 +12,10 @@ from autostop.idle.stop import LastLook
 from autostop.model import Instance, InstanceState, Jupyter, Observation, WorkstationId, instance_of
 from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, State, TransientError
 from autostop.settings import Policy, Probe, policy_for
+from autostop.sleep.housekeeping import after_round, begin, next_chore
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.next_step import next_step
-from autostop.sleep.steps import Blocked, Call, Outcome, Settled, Step, Wait, want
+from autostop.sleep.steps import Blocked, Call, Outcome, Settled, Situation, Step, Wait, want
 from autostop.tags import is_ours
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ KEPT_BACK = timedelta(seconds=12)
 _BRIEF = timedelta(seconds=5)
 _NAP = timedelta(seconds=1)
 _LEASE_BUSY_RETRY = timedelta(seconds=2)
+# Whoever asked for it may be waiting for so long.
+_PATIENCE = timedelta(minutes=30)
 # An error that goes on is waited for twice as long each time, up to this.
 _LONGEST_RETRY = timedelta(minutes=15)
 
@@ -77,7 +80,7 @@ class Reconciler:
         again.
         """
         # Events of all the account's instances come by; most are not ours, and cost one read.
-        if not _wants(self.ledger.load(workstation)):
+        if not _wants(self.ledger.load(workstation), self.clock()):
             return "nothing is wanted"
         # The lease lasts as long as the function can, so that no two ever act together.
         if not self.ledger.take_lease(workstation, holder, self.clock(), until + KEPT_BACK):
@@ -109,10 +112,10 @@ class Reconciler:
         try:
             while True:
                 state = self.ledger.load(workstation)
-                if state.intent is None or state.intent.settled:
+                if not _wants(state, self.clock()):
                     return "nothing more is wanted"
                 try:
-                    said = self._advance(state, state.intent, last, until)
+                    said = self._advance(state, last, until)
                 except ConflictError:
                     said = None
                 if said is not None:
@@ -126,15 +129,20 @@ class Reconciler:
         if self.clock() >= until:
             raise _OutOfTimeError
 
-    def _advance(self, state: State, intent: Intent, last: _Last, until: datetime) -> str | None:
+    def _advance(self, state: State, last: _Last, until: datetime) -> str | None:
         """One observation and what it calls for; None to look again at once."""
+        if state.intent is None:
+            return "nothing is wanted"
+        intent = state.intent
         try:
             state, seen = self._observe(state, intent, until)
+            if intent.settled:
+                return self._tidy_up(state, intent, seen, last)
             outcome = next_step(seen, intent, state.manifest, self.clock(), state.attempts)
             if _stops(outcome) and seen.instance is not None and intent.by is By.IDLE:
                 state, outcome = self._look_once_more(state, seen.instance, intent, outcome)
             self._in_time(until)
-            return self._carry_out(state, intent, outcome, last, until)
+            return self._carry_out(state, intent, seen, outcome, last, until)
         except TransientError as error:
             return self._hindered(state.workstation, intent, error)
         except DeniedError as error:
@@ -191,10 +199,28 @@ class Reconciler:
         # A question that is not answered in time is answered by that (`Asker.collect`).
         return state, Wait("asking the workstation once more before the stop", _BRIEF)
 
-    def _carry_out(self, state: State, intent: Intent, outcome: Outcome, last: _Last, until: datetime) -> str | None:
+    def _tidy_up(self, state: State, intent: Intent, seen: Observation, last: _Last) -> str | None:
+        """One step of the housekeeping, or the end of its round; None to look again at once."""
+        house, now = state.housekeeping, self.clock()
+        if house is None or seen.instance is None or seen.instance.is_gone:
+            self.ledger.save(replace(state, housekeeping=None))
+            return "nothing is left to be tidied up"
+        it = Situation(seen, seen.instance, intent, state.manifest, state.attempts, now)
+        step = next_chore(it, house)
+        if step is None:
+            self.ledger.save(replace(state, housekeeping=after_round(it, house)))
+            return "it is tidied up"
+        self._take(state, intent, step, last)
+        return None
+
+    def _carry_out(
+        self, state: State, intent: Intent, seen: Observation, outcome: Outcome, last: _Last, until: datetime
+    ) -> str | None:
         now = self.clock()
+        # A person waits for a while; what takes longer is looked at by message.
+        brief = _BRIEF if now - intent.at < _PATIENCE else timedelta(0)
         match outcome:
-            case Wait() if outcome.at_most <= _BRIEF and now + outcome.at_most < until:
+            case Wait() if outcome.at_most <= brief and now + outcome.at_most < until:
                 if state.waiting_for != outcome.why or state.blocked:
                     self.ledger.save(replace(state, waiting_for=outcome.why, blocked=None))
                 self.sleep(outcome.at_most.total_seconds())
@@ -203,18 +229,20 @@ class Reconciler:
             case Blocked(reason):
                 return self._block(state, intent, reason)
             case Settled(note):
-                settled = replace(state, intent=intent.settle(now), waiting_for=None, blocked=None, note=note)
-                self.ledger.save(replace(settled, look_at=None))
+                self.ledger.save(_settled(state, intent, seen, note, now))
                 self._record(state, intent, f"done: {_REACHED[intent.wanted]}. {note}".strip())
-                return f"{intent.wanted} is reached"
-            case Step() if outcome.repeats(last.step) and last.at is not None and now - last.at < _BRIEF:
-                # The lists do not show yet what was done.
-                self.sleep(_NAP.total_seconds())
             case Step():
-                calls = table_of_calls(self.instances, self.disks)
-                Executor(calls, self.ledger, self.clock).execute(state, intent.number, outcome)
-                last.step, last.at = outcome, self.clock()
+                self._take(state, intent, outcome, last)
         return None
+
+    def _take(self, state: State, intent: Intent, step: Step, last: _Last) -> None:
+        if step.repeats(last.step) and last.at is not None and self.clock() - last.at < _BRIEF:
+            # The lists do not show yet what was done.
+            self.sleep(_NAP.total_seconds())
+            return
+        calls = table_of_calls(self.instances, self.disks)
+        Executor(calls, self.ledger, self.clock).execute(state, intent.number, step)
+        last.step, last.at = step, self.clock()
 
     def _hindered(self, workstation: WorkstationId, intent: Intent, error: TransientError) -> str | None:
         """Come back after a passing error: each time later, and not at one moment with all others in the same storm."""
@@ -222,17 +250,29 @@ class Reconciler:
         state = self.ledger.load(workstation)
         if state.intent != intent:
             return None
+        if intent.settled:
+            return self._put_off(state, str(error))
         longest = min(_LONGEST_RETRY, error.retry_after * 2 ** min(state.attempts.errors, 10))
         delay = longest * (1 + self.chance()) / 2
         return self._pause(state, Wait(str(error), delay), errors=state.attempts.errors + 1)
 
     def _denied(self, workstation: WorkstationId, intent: Intent, error: DeniedError) -> str | None:
         state = self.ledger.load(workstation)
-        return self._block(state, intent, str(error)) if state.intent == intent else None
+        if state.intent != intent:
+            return None
+        return self._put_off(state, str(error)) if intent.settled else self._block(state, intent, str(error))
+
+    def _put_off(self, state: State, why: str) -> str:
+        """Tidying up holds nothing up: a later sweep comes back to it."""
+        if state.housekeeping is not None:
+            later = replace(state.housekeeping, due_at=self.clock() + _LONGEST_RETRY)
+            self.ledger.save(replace(state, housekeeping=later))
+        return f"tidied up later: {why}"
 
     def _block(self, state: State, intent: Intent, reason: str) -> str:
         if state.blocked != reason:
-            self.ledger.save(replace(state, blocked=reason, waiting_for=None))
+            since = state.hindered_since or self.clock()
+            self.ledger.save(replace(state, blocked=reason, waiting_for=None, hindered_since=since))
             self._record(state, intent, f"blocked: {reason}")
         return f"blocked: {reason}"
 
@@ -245,7 +285,9 @@ class Reconciler:
             self.queue.wake(state.workstation, wait.at_most)
             look_at = due
         attempts = state.attempts if errors is None else replace(state.attempts, errors=errors)
-        paused = replace(state, waiting_for=wait.why, blocked=None, look_at=look_at, attempts=attempts)
+        hindered = state.hindered_since or (now if errors is not None else None)
+        paused = replace(state, waiting_for=wait.why, blocked=None, hindered_since=hindered)
+        paused = replace(paused, look_at=look_at, attempts=attempts)
         if paused != state:
             self.ledger.save(paused)
         return f"waiting: {wait.why}"
@@ -258,8 +300,23 @@ def _stops(outcome: Outcome) -> bool:
     return isinstance(outcome, Step) and outcome.call is Call.STOP
 
 
-def _wants(state: State) -> bool:
-    return state.intent is not None and not state.intent.settled
+def _wants(state: State, now: datetime) -> bool:
+    """Whether there is work: an intent that is not reached, or housekeeping that is due."""
+    house = state.housekeeping
+    return state.intent is not None and (not state.intent.settled or (house is not None and house.due_at <= now))
+
+
+def _settled(state: State, intent: Intent, seen: Observation, note: str, now: datetime) -> State:
+    """The state once the intent is reached, with what is to be tidied up after it. Pure."""
+    state = replace(state, intent=intent.settle(now), note=note, look_at=None)
+    state = replace(state, waiting_for=None, blocked=None, hindered_since=None)
+    if seen.instance is None:
+        return state
+    house = begin(Situation(seen, seen.instance, intent, state.manifest, state.attempts, now), state.housekeeping)
+    asleep = intent.wanted is Wanted.SHELVE and state.manifest is not None and not seen.attached()
+    records = state.manifest.volumes if asleep and state.manifest is not None else ()
+    snapshots = tuple(record.snapshot for record in records if record.snapshot is not None)
+    return replace(state, housekeeping=house, restores_from=snapshots)
 
 
 def jupyter_since(state: State, instance: Instance, policy: Policy) -> Jupyter:

@@ -138,7 +138,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
         steps=happened,
         jupyter_url=_jupyter_url(state, seen, instance, policy),
         cost_now=cost_now(volumes, snapshots),
-        cost_awake=cost_awake(volumes, state.manifest),
+        cost_awake=cost_awake(volumes, state.manifest.volumes if state.manifest else ()),
         billed=_billed(state, instance, volumes, snapshots, policy, now),
         problems=(*problems, *_notes(state, instance), *([mail_problem] if mail_problem else [])),
         scopes=scopes,

@@ -1,20 +1,22 @@
 """On a schedule: find all workstations, judge those that run, warn their owners, and want what follows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from autostop.app.measure import Watched, measure, verdict_on, watch
+from autostop.app.news import refused_stop, standing, told_after, untold
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import METRIC_DELAY
 from autostop.idle.stop import StopPlan, order_stop, plan_stop
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import Instance, WorkstationId
-from autostop.notice import NoticeKind, stops_soon, unknown_for_long
+from autostop.notice import Notice, NoticeKind, Told, awake_for_long, stops_soon, unknown_for_long
 from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, Outline, State, TransientError
 from autostop.settings import Policy, policy_for
-from autostop.sleep.intent import By, Intent, Wanted, reconsider
+from autostop.sleep import law
+from autostop.sleep.intent import Intent, reconsider
 
 if TYPE_CHECKING:
     from autostop.aws.ec2 import Ec2Instances
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 # First states, and those that the version before wrote, are written by so many a sweep: each takes two calls, and
 # somebody may adopt thousands at once.
 _MOST_NEW = 50
-_TURNED_BACK_LATELY = timedelta(hours=1)
+# So many things are told a sweep beside the warnings: a state is written for each.
+_MOST_TOLD = 100
 # Of the first record of a run: as many as fit into an item of the table, whatever the window.
 _MOST_SAMPLES = 500
 
@@ -42,6 +45,15 @@ class Swept:
     def as_log(self) -> dict[str, dict[str, str]]:
         """The same as plain data."""
         return {name: {str(key): text for key, text in texts.items()} for name, texts in asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What is known and stored of one, all that its owner must know of it, and how he wants to be told."""
+
+    state: Outline
+    notices: tuple[Notice, ...]
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,78 +74,130 @@ class Sweeper:
         What is known of all is read in a few calls. If the owner taps while the sweep judges, what it wants is given up
         and the next sweep judges anew.
         """
-        watched, new = self._watch_all(now)
-        judged, refused = self._tell(self._judge_all(watched.values(), now))
-        watched |= judged
-        records = [each.record for each in judged.values() if each.record is not None]
+        watched, new, gone = self._watch_all(now)
+        self._judge_all(watched, now)
+        news = {each.id: _News(each.state, each.notices, each.policy) for each in watched.values()}
+        news |= {key: _News(state, tuple(standing(state, None, (), now)), self.defaults) for key, state in gone.items()}
+        told, refused = self._tell(news, now)
+        watched |= {key: _unwarned(watched[key]) for key in refused if key in watched}
+        records = [each.record for each in watched.values() if each.record is not None]
         if records:
             self.ledger.write_journal(records, now)
         intents, skipped = {}, {key: f"its owner could not be told: {why}" for key, why in refused.items()}
-        for each in watched.values():
+        for key, each in news.items():
+            holds = told_after(each.state, each.notices, told.get(key, ()), now)
             try:
-                wanted = self._conclude(each, now, is_written=each.id in new)
+                wanted = self._conclude(watched.get(key), each.state, holds, now, is_written=key in new)
             except ConflictError:
-                skipped[each.id] = "its state was changed meanwhile"
+                skipped[key] = "its state was changed meanwhile"
             except (TransientError, DeniedError) as error:
-                skipped[each.id] = str(error)
+                skipped[key] = str(error)
             else:
                 if wanted:
-                    intents[each.id] = wanted
+                    intents[key] = wanted
         return Swept(
             {each.workstation: f"{each.verdict.kind}: {each.verdict.headline}" for each in records},
             intents,
             skipped,
-            {key: "; ".join(notice.text for notice in each.notices) for key, each in judged.items() if each.notices},
+            {key: "; ".join(notice.text for notice in notices) for key, notices in told.items()},
         )
 
-    def _watch_all(self, now: datetime) -> tuple[dict[WorkstationId, Watched], frozenset[WorkstationId]]:
-        """All workstations as they are known, and those whose first state, or an older one, is to be written now."""
+    def _watch_all(
+        self, now: datetime
+    ) -> tuple[dict[WorkstationId, Watched], frozenset[WorkstationId], Mapping[WorkstationId, Outline]]:
+        """All workstations as they are known; those whose first state, or an older one, is to be written now.
+
+        With them what is stored of those that EC2 does not list as ours, and that wait for something.
+        """
         states, before = self.ledger.states(), self.ledger.latest_sweep(now)
         instances = {each.workstation: each for each in self.instances.tagged()}
         new = [each for each in instances if each not in states]
         older = self.ledger.older_states(new) if new else {}
         known = {each: states.get(each) or older.get(each) or Outline(each) for each in instances}
         watched = {each: self._watch(one, known[each], before.get(each), now) for each, one in instances.items()}
-        return watched, frozenset(new[:_MOST_NEW])
+        gone = {key: state for key, state in states.items() if key not in instances and (state.told or _is_open(state))}
+        return watched, frozenset(new[:_MOST_NEW]), gone
 
     def _watch(self, instance: Instance, state: Outline, before: SweepRecord | None, now: datetime) -> Watched:
         policy, problems = policy_for(self.defaults, instance.tags)
-        if before is None and _turned_back(state, now):
-            # While it was being stopped no sweep judged it; what it was told before still holds.
-            records = self.ledger.sweep_records(instance.workstation, now - _TURNED_BACK_LATELY, now)
-            before = records[-1] if records else None
-        return replace(watch(instance, policy, state, before), problems=problems)
+        notices = tuple(standing(state, instance, problems, now))
+        return replace(watch(instance, policy, state, before), problems=problems, notices=notices)
 
-    def _judge_all(self, watched: Iterable[Watched], now: datetime) -> list[Watched]:
-        """Those that are to be judged, measured and judged."""
-        measured = measure([each for each in watched if each.is_judged], self.metrics, self.asker, now)
+    def _judge_all(self, watched: dict[WorkstationId, Watched], now: datetime) -> None:
+        """Measure and judge those that run, in their places."""
+        measured = measure([each for each in watched.values() if each.is_judged], self.metrics, self.asker, now)
         measured.reverse()
         # Each is let go as soon as it is judged: the samples of 10,000 workstations are 40 MB.
-        return [_judged(measured.pop(), now) for _ in range(len(measured))]
+        for _ in range(len(measured)):
+            judged = _judged(measured.pop(), now)
+            watched[judged.id] = self._unless_refused(judged, now)
 
-    def _tell(self, judged: Sequence[Watched]) -> tuple[Mapping[WorkstationId, Watched], Mapping[WorkstationId, str]]:
-        """Announce all notices at once; the workstations after it, and of whom the owner could not be told, and why."""
-        notices = [notice for each in judged for notice in each.notices]
-        refused = self.announcer.announce(notices) if notices else {}
-        untold = {notice.workstation: why for notice, why in refused.items()}
-        return {each.id: _untold(each) if each.id in untold else each for each in judged}, untold
+    def _unless_refused(self, watched: Watched, now: datetime) -> Watched:
+        """A stop that is known to be refused is told instead of announced, and is not asked for."""
+        record = watched.record
+        if record is None or not (watched.plan.is_new or watched.plan.due):
+            return watched
+        try:
+            instance = self.instances.find(watched.instance.id)
+            why = law.why_never_stop(instance) if instance is not None else None
+        except TransientError as error:
+            why, instance = str(error), None
+        except DeniedError:
+            # The reconciler meets the same, and says so.
+            return watched
+        if why is None:
+            return watched
+        notices = tuple(each for each in watched.notices if each.kind is not NoticeKind.STOPS_SOON)
+        if instance is not None:
+            notices = (*notices, refused_stop(instance, record.verdict, why, now))
+        record = replace(record, warned=None, stop_at=None, stop_cause=None)
+        return replace(watched, plan=StopPlan(), notices=notices, record=record)
 
-    def _conclude(self, watched: Watched, now: datetime, *, is_written: bool) -> str | None:
-        """Want what follows; the new intent in words, or None. is_written: its state is the first, or an older one."""
-        known, intent = watched.state, _intent_after(watched, now)
-        if is_written or intent is not None or known.problems != watched.problems:
-            state = self.ledger.load(watched.id)
+    def _tell(
+        self, news: Mapping[WorkstationId, _News], now: datetime
+    ) -> tuple[Mapping[WorkstationId, Sequence[Notice]], Mapping[WorkstationId, str]]:
+        """Announce at once what is to be told; what was told of whom, and whose owner could not be told, and why."""
+        due = [notice for each in news.values() for notice in untold(each.notices, each.state, each.policy, now)]
+        # Warnings first: what is not told now is told by the next sweep, and a state is written for each.
+        due.sort(key=lambda notice: notice.kind is not NoticeKind.STOPS_SOON)
+        due = due[: _MOST_TOLD + sum(notice.kind is NoticeKind.STOPS_SOON for notice in due)]
+        refused = self.announcer.announce(due) if due else {}
+        told: dict[WorkstationId, list[Notice]] = {}
+        for notice in due:
+            if notice not in refused:
+                told.setdefault(notice.workstation, []).append(notice)
+        return told, {notice.workstation: why for notice, why in refused.items()}
+
+    def _conclude(
+        self, watched: Watched | None, known: Outline, told: tuple[Told, ...], now: datetime, *, is_written: bool
+    ) -> str | None:
+        """Want what follows; the new intent in words, or None. is_written: its state is the first, or an older one.
+
+        watched: None for what EC2 does not list as ours.
+        """
+        intent = _intent_after(watched, now) if watched is not None else None
+        problems = watched.problems if watched is not None else known.problems
+        if intent is not None:
+            state = self.ledger.load(known.workstation)
             # What was judged by an older state than this waits for the next sweep.
             if state.version != known.version:
-                raise ConflictError(watched.id)
-            state = replace(state, problems=watched.problems)
-            if intent is not None:
-                return self._want(state, intent, now)
-            self.ledger.save(state)
-        if known.intent is not None and not known.intent.settled:
+                raise ConflictError(known.workstation)
+            return self._want(replace(state, problems=problems, told=told), intent, now)
+        if is_written or (problems, told) != (known.problems, known.told):
+            self._note(known.workstation, problems, told, is_written=is_written)
+        house = known.housekeeping
+        if _is_open(known) or (house is not None and house.due_at <= now):
             # Should every event and message have been lost, the sweep brings the reconciler back.
-            self.queue.wake(watched.id)
+            self.queue.wake(known.workstation)
         return None
+
+    def _note(
+        self, workstation: WorkstationId, problems: tuple[str, ...], told: tuple[Told, ...], *, is_written: bool
+    ) -> None:
+        if is_written:
+            self.ledger.save(replace(self.ledger.load(workstation), problems=problems, told=told))
+        else:
+            self.ledger.change(workstation, lambda state: replace(state, problems=problems, told=told))
 
     def _want(self, state: State, intent: Intent, now: datetime) -> str:
         self.ledger.save(state.wanting(intent))
@@ -156,32 +220,40 @@ def _judged(watched: Watched, now: datetime) -> Watched:
     verdict, warned = verdict_on(watched, now), before.warned if before is not None else None
     kept_until, kept_from = activity.kept_awake_until, watched.state.kept_awake_from
     plan = plan_stop(verdict, policy, activity.begins_at, kept_until, warned, now, kept_from)
-    notices = []
+    if watched.is_being_stopped:
+        # It was told before, or the owner asked for it.
+        plan = StopPlan(warned=warned)
+    notices = list(watched.notices)
     if plan.is_new and plan.warned is not None:
         notices.append(stops_soon(watched.instance, verdict, plan.warned, now))
-    unknown_since, told_unknown = None, False
+    unknown_since = None
     if verdict.kind is VerdictKind.UNKNOWN:
         unknown_since = (before.unknown_since if before is not None else None) or now
-        told_unknown = before is not None and before.told_unknown and before.unknown_since is not None
         limit = policy.report_unknown_after
-        if not told_unknown and limit is not None and now - unknown_since >= limit:
+        if limit is not None and now - unknown_since >= limit:
             notices.append(unknown_for_long(watched.instance, verdict, unknown_since, now))
-            told_unknown = True
-    record = replace(_record(watched, verdict, plan, now), unknown_since=unknown_since, told_unknown=told_unknown)
+    elif _is_awake_for_long(watched, now):
+        notices.append(awake_for_long(watched.instance, verdict, now))
+    record = replace(_record(watched, verdict, plan, now), unknown_since=unknown_since)
     # What was measured and what was recorded before have done their part, and need not be held any longer.
     watched = replace(watched.knowing(processor=(), network=None), before=None)
     return replace(watched, plan=plan, notices=tuple(notices), record=record)
 
 
-def _untold(watched: Watched) -> Watched:
-    """The workstation whose owner could not be told: nothing of it counts as told."""
+def _is_awake_for_long(watched: Watched, now: datetime) -> bool:
+    """Who promised work knows of it."""
+    limit, kept_until = watched.policy.report_awake_after, watched.state.kept_awake_until
+    kept = kept_until is not None and now < kept_until
+    return limit is not None and not kept and now - watched.instance.launched_at >= limit
+
+
+def _unwarned(watched: Watched) -> Watched:
+    """The workstation whose owner could not be told: a stop that is yet to be told does not count as told."""
     plan, record = watched.plan, watched.record
-    if record is None:
+    if record is None or not plan.is_new:
         return watched
-    plan = replace(plan, warned=None, due=False) if plan.is_new else plan
-    tried = any(notice.kind is NoticeKind.UNKNOWN_FOR_LONG for notice in watched.notices)
-    record = replace(record, warned=plan.warned, told_unknown=record.told_unknown and not tried)
-    return replace(watched, plan=plan, notices=(), record=record)
+    plan = replace(plan, warned=None, due=False)
+    return replace(watched, plan=plan, record=replace(record, warned=None))
 
 
 def _record(watched: Watched, verdict: Verdict, plan: StopPlan, now: datetime) -> SweepRecord:
@@ -210,8 +282,5 @@ def _record(watched: Watched, verdict: Verdict, plan: StopPlan, now: datetime) -
     )
 
 
-def _turned_back(state: Outline, now: datetime) -> bool:
-    intent = state.intent
-    if intent is None or intent.wanted is not Wanted.RUN or intent.by not in (By.FOUND, By.PROMISE):
-        return False
-    return intent.settled and now - intent.at < _TURNED_BACK_LATELY
+def _is_open(state: Outline) -> bool:
+    return state.intent is not None and not state.intent.settled

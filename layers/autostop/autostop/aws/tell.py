@@ -101,9 +101,17 @@ _PAUSE: Final = timedelta(seconds=1)
 _TRIES: Final = 2
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _LATER: Final = frozenset({408, 425, 429})
-_PRIORITIES: Final = {NoticeKind.STOPS_SOON: "high", NoticeKind.UNKNOWN_FOR_LONG: "default"}
+_URGENT: Final = frozenset({NoticeKind.STOPS_SOON, NoticeKind.SNAPSHOT_LOST})
 # Names of emoji, which ntfy puts before the title.
-_TAGS: Final = {NoticeKind.STOPS_SOON: "zzz", NoticeKind.UNKNOWN_FOR_LONG: "question"}
+_TAGS: Final = {
+    NoticeKind.STOPS_SOON: "zzz",
+    NoticeKind.UNKNOWN_FOR_LONG: "question",
+    NoticeKind.AWAKE_FOR_LONG: "hourglass",
+    NoticeKind.BLOCKED: "construction",
+    NoticeKind.SNAPSHOT_LOST: "warning",
+    NoticeKind.HOUSEKEEPING: "broom",
+    NoticeKind.BAD_SETTING: "label",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +195,7 @@ def _headers(parts: SplitResult, message: Message) -> dict[str, str]:
     headers = {
         "Title": header(message.title),
         "Click": header(message.url),
-        "Priority": _PRIORITIES[message.kind],
+        "Priority": "high" if message.kind in _URGENT else "default",
         "Tags": _TAGS[message.kind],
         "Content-Type": "text/plain; charset=utf-8",
         "User-Agent": "autostop",

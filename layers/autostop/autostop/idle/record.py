@@ -20,7 +20,7 @@ class SweepRecord:
     answer: the newest then. asked_command, asked_at: the question that was under way when the sweep ended.
     history: of the answers up to then. worked_at: the last moment of work seen since the launch.
     warned: the warning that held. stop_at, stop_cause: the earliest stop in sight, and what for.
-    unknown_since: since when every verdict was unknown; told_unknown: whether the owner was told so.
+    unknown_since: since when every verdict was unknown.
     """
 
     workstation: WorkstationId
@@ -38,7 +38,6 @@ class SweepRecord:
     warned: Warned | None = None
     stop_at: datetime | None = None
     unknown_since: datetime | None = None
-    told_unknown: bool = False
     worked_at: datetime | None = None
     kept_awake_from: datetime | None = None
     stop_cause: By | None = None

@@ -138,8 +138,8 @@ def order_stop(
     """
     if not plan.due or plan.cause is None or instance.state is not InstanceState.RUNNING:
         return None
-    # What is asked for and not yet reached is the reconciler's business; and what should not run was found running.
-    if intent is not None and not (intent.settled and intent.wanted is Wanted.RUN):
+    # A stop that is asked for is the reconciler's business; what is up is up, whatever is still waited for.
+    if intent is not None and intent.wanted is not Wanted.RUN:
         return None
     # The promise may have been made after the verdict, and so may the intent: a later tap overrules it.
     if kept_awake_until is not None and now < kept_awake_until:

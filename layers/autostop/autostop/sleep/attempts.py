@@ -32,12 +32,13 @@ class AskedStart:
     """The last start that EC2 accepted.
 
     at: by our clock. launched_at: the instance's launch time before; another one means that it has begun.
-    number: how many were accepted.
+    number: how many were accepted. volumes: what was in its place then.
     """
 
     at: datetime
     launched_at: datetime
     number: int = 1
+    volumes: tuple[VolumeId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,10 @@ class Attempts:
         """Why EC2 refused a type; None when it did not."""
         return next((each.why for each in self.refused_types if each.type == type_), None)
 
-    def starting(self, launched_at: datetime, now: datetime) -> "Attempts":
-        """After EC2 accepted a start of the instance that was last launched then."""
-        return replace(self, start=AskedStart(now, launched_at, self.start.number + 1 if self.start else 1))
+    def starting(self, launched_at: datetime, now: datetime, volumes: tuple[VolumeId, ...] = ()) -> "Attempts":
+        """After EC2 accepted a start of the instance that was last launched then, with these volumes."""
+        number = self.start.number + 1 if self.start else 1
+        return replace(self, start=AskedStart(now, launched_at, number, volumes))
 
     def restoring(self, device: str, volume: VolumeId, now: datetime) -> "Attempts":
         """After EBS said that it makes a volume. Said again of the same, it counts from the first time."""

@@ -88,7 +88,8 @@ def _backoff(times: int) -> timedelta:
 
 def _start(it: Situation, own: str) -> Step:
     instance = it.instance
-    started = Note(attempts=it.attempts.starting(instance.launched_at, it.now))
+    volumes = tuple(volume.id for volume in it.seen.attached())
+    started = Note(attempts=it.attempts.starting(instance.launched_at, it.now, volumes))
     said = "asked EC2 to start the instance"
     # A refusal of the fall-back leaves the others; a refusal of its own type is for a person.
     fallback = instance.type if instance.type != own else None

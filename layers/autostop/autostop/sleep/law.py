@@ -3,7 +3,7 @@
 Each question is answered with the reason for "no", or None for "yes". Pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from autostop import tags
 from autostop.model import (
@@ -15,6 +15,7 @@ from autostop.model import (
     SnapshotState,
     SpotKind,
     Volume,
+    VolumeId,
     VolumeState,
 )
 from autostop.sleep.manifest import Manifest, VolumeRecord
@@ -120,6 +121,32 @@ def why_not_delete_failed_volume(volume: Volume, seen: Observation, manifest: Ma
     snapshot = seen.snapshot(record.snapshot)
     if snapshot is None or snapshot.state is not SnapshotState.COMPLETED:
         return f"the snapshot of {record.device} is not there to restore it again"
+    return None
+
+
+def why_not_delete_double(
+    volume: Volume, seen: Observation, manifest: Manifest, started_with: Collection[VolumeId]
+) -> str | None:
+    """Why this volume must stay: only a second copy goes, beside which the first is in its place since our own start.
+
+    started_with: the volumes that were in their places when the start was asked for; none after any other start. The
+    caller bounds the time: whether a person attached the copy elsewhere meanwhile, EBS does not tell.
+    """
+    if not _is_of_this_workstation(volume, seen):
+        return f"{volume.id} does not carry this workstation's tags"
+    if volume.state is not VolumeState.AVAILABLE or volume.attached_to is not None:
+        return f"{volume.id} is not detached"
+    record = next((each for each in manifest.volumes if manifest.is_restored(volume, each)), None)
+    if record is None:
+        return f"{volume.id} was not restored from cycle {manifest.cycle}"
+    if seen.instance is None or seen.instance.state is not InstanceState.RUNNING:
+        return "the instance is not running"
+    first = seen.at_device(record.device)
+    if volume.id in started_with or first is None or first.id not in started_with:
+        return f"it is not known that {record.device} was started from another volume"
+    snapshot = seen.snapshot(record.snapshot)
+    if snapshot is None or snapshot.state is not SnapshotState.COMPLETED:
+        return f"the snapshot of {record.device} is not there"
     return None
 
 

@@ -23,7 +23,7 @@ from autostop.model import (
 from autostop.settings import words
 from autostop.sleep import law
 from autostop.sleep.attempts import MOST_ATTEMPTS, NO_ATTEMPTS, Attempts
-from autostop.sleep.capacity import next_start, note_of_own_type, unusable_types
+from autostop.sleep.capacity import next_start, unusable_types
 from autostop.sleep.from_tags import found_again
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.manifest import Manifest, write_manifest
@@ -44,8 +44,10 @@ from autostop.sleep.steps import (
     write_down,
 )
 
-# How long Jupyter may take to answer after a launch before the start counts as done without it.
-JUPYTER_ANSWERS_WITHIN = timedelta(minutes=10)
+# How long checks and Jupyter may take after a launch before the start counts as done without them.
+READY_WITHIN = timedelta(minutes=10)
+# EC2 starts and stops an instance, and EBS detaches a volume, in minutes; after this long a person has to look.
+HANGS_AFTER = timedelta(minutes=30)
 
 
 def next_step(
@@ -71,18 +73,11 @@ def next_step(
         case Wanted.RUN, InstanceState.STOPPED:
             return whole(it) or lists_show_it(it) or law_allows_a_start(it) or next_start(it)
         case Wanted.RUN, InstanceState.STOPPING:
-            return Wait("EC2 is still stopping the instance; it is started right after", SECONDS)
+            return hangs(it) or Wait("EC2 is still stopping the instance; it is started right after", SECONDS)
         case Wanted.RUN, InstanceState.PENDING:
-            return Wait("EC2 is starting the instance", SECONDS)
+            return hangs(it) or Wait("EC2 is starting the instance", SECONDS)
         case Wanted.RUN, _:
-            return (
-                checks_pass(it)
-                or note_of_own_type(it)
-                or failed_snapshot(it)
-                or jupyter_answers(it)
-                or replaced_snapshot(it)
-                or Settled(unusable_types(it))
-            )
+            return gets_ready(it) or Settled(unusable_types(it))
         case Wanted.STOP, _:
             return stop(it)
         case Wanted.SHELVE, InstanceState.STOPPED if instance.spot is not None:
@@ -95,11 +90,10 @@ def next_step(
                 or snapshots_complete(it)
                 or volumes_detached(it)
                 or volumes_deleted(it)
-                or failed_snapshot(it)
                 or Settled()
             )
         case Wanted.SHELVE, _:
-            return started_by_a_person(it) or will_be_shelved(it) or stop(it)
+            return started_by_a_person(it) or stop(it)
 
 
 # --- toward run -------------------------------------------------------------------------------------------------------
@@ -122,46 +116,44 @@ def law_allows_a_start(it: Situation) -> Blocked | None:
     return Blocked(f"it is not started: {refusal}.") if refusal else None
 
 
-def checks_pass(it: Situation) -> Wait | None:
-    """EC2's status checks say that it works; Jupyter may answer minutes before, and the page shows it then."""
-    if it.seen.checks is Checks.IMPAIRED:
+def is_ready(it: Situation) -> bool:
+    """A running instance was seen to work: EC2's status checks pass, and Jupyter answers, or none runs there."""
+    waited = it.now - it.instance.launched_at >= READY_WITHIN
+    answers = it.seen.jupyter in (Jupyter.NOT_ASKED, Jupyter.SERVES)
+    return it.seen.checks is Checks.OK and (answers or (waited and it.seen.jupyter is Jupyter.NO_SERVER))
+
+
+def gets_ready(it: Situation) -> Wait | Settled | None:
+    """Wait until a running instance works, for some minutes: it is up all the same, and is judged like any other."""
+    if is_ready(it):
+        return None
+    checks = it.seen.checks
+    if it.now - it.instance.launched_at >= READY_WITHIN:
+        failing = "EC2's status checks fail" if checks is Checks.IMPAIRED else "EC2's status checks have not passed"
+        what = "nothing was heard of Jupyter" if checks is Checks.OK else failing
+        kept = f"It runs, but {what} for {words(READY_WITHIN)}. Older snapshots are kept."
+        return Settled(f"{kept} {unusable_types(it)}".strip())
+    if checks is Checks.IMPAIRED:
         return Wait("the instance runs, but EC2's status checks fail", A_MINUTE)
-    if it.seen.checks is not Checks.OK:
-        serves = it.seen.jupyter is Jupyter.SERVES
-        return Wait(
-            "Jupyter answers; EC2's status checks are running" if serves else "the instance is booting", SECONDS
-        )
-    return None
-
-
-def jupyter_answers(it: Situation) -> Wait | Settled | None:
-    """A Jupyter server answers; or none runs there, or time is up."""
-    if it.seen.jupyter in (Jupyter.NOT_ASKED, Jupyter.SERVES):
-        return None
-    if it.now - it.instance.launched_at < JUPYTER_ANSWERS_WITHIN:
+    if checks is Checks.OK:
         return Wait("the instance runs; Jupyter does not answer yet", SECONDS)
-    if it.seen.jupyter is Jupyter.NO_SERVER:
+    serves = it.seen.jupyter is Jupyter.SERVES
+    # Jupyter may answer minutes before, and the page shows it then.
+    return Wait("Jupyter answers; EC2's status checks are running" if serves else "the instance is booting", SECONDS)
+
+
+def hangs(it: Situation) -> Blocked | None:
+    """EC2 has been starting or stopping it for longer than it ever takes."""
+    starts = it.instance.state is InstanceState.PENDING
+    since = it.instance.launched_at if starts else it.instance.stopped_at or it.intent.at
+    if it.now - since < HANGS_AFTER:
         return None
-    silent = f"It runs, but nothing was heard of Jupyter for {words(JUPYTER_ANSWERS_WITHIN)}. Older snapshots are kept."
-    return Settled(f"{silent} {unusable_types(it)}".strip())
-
-
-def replaced_snapshot(it: Situation) -> Step | None:
-    """Delete the next snapshot that the cycle has replaced from which it was started, and works."""
-    for snapshot in it.seen.snapshots:
-        if it.manifest is not None and law.why_not_delete_snapshot(snapshot, it.seen, it.manifest) is None:
-            said = f"deleted {snapshot.id} of cycle {snapshot.cycle}, replaced by another"
-            return Step(said, Call.DELETE_SNAPSHOT, (snapshot.id,))
-    return None
-
-
-def failed_snapshot(it: Situation) -> Step | None:
-    """Delete the next snapshot that EBS could not make, once nothing waits for it any more."""
-    for snapshot in it.seen.snapshots:
-        if law.why_not_delete_failed_snapshot(snapshot, it.seen, it.manifest) is None:
-            said = f"deleted {snapshot.id}, which failed and holds nothing"
-            return Step(said, Call.DELETE_SNAPSHOT, (snapshot.id,))
-    return None
+    remedy = (
+        "Look at it in the console."
+        if starts
+        else "Stop it by force in the console; its file systems are checked then."
+    )
+    return Blocked(f"EC2 has been {'starting' if starts else 'stopping'} it for over {words(HANGS_AFTER)}. {remedy}")
 
 
 # --- toward stop ------------------------------------------------------------------------------------------------------
@@ -176,20 +168,14 @@ def started_by_a_person(it: Situation) -> Step | None:
     return None if it.cycle is not None else want(it.intent, Wanted.RUN, By.FOUND, why, it.now)
 
 
-def will_be_shelved(it: Situation) -> Blocked | None:
-    """What may not be shelved is refused before it is half done. Spot is only stopped."""
-    reason = law.why_never_shelve(it.instance, it.seen.attached()) if it.instance.spot is None else None
-    return Blocked(f"it is not shelved: {reason}") if reason else None
-
-
 def stop(it: Situation) -> Outcome:
     """Stop it, when its state allows that and nothing forbids it."""
     if it.instance.state is InstanceState.STOPPED:
         return Settled()
     if it.instance.state is InstanceState.STOPPING:
-        return Wait("EC2 is stopping the instance", A_MINUTE)
+        return hangs(it) or Wait("EC2 is stopping the instance", A_MINUTE)
     if it.instance.state is InstanceState.PENDING:
-        return Wait("EC2 is starting the instance; it can be stopped then", SECONDS)
+        return hangs(it) or Wait("EC2 is starting the instance; it can be stopped then", SECONDS)
     if (reason := law.why_never_stop(it.instance)) is not None:
         return Blocked(f"it is not stopped: {reason}")
     # Written before the call: the write is refused when the owner tapped since the state was read.
@@ -343,6 +329,10 @@ def volumes_deleted(it: Situation) -> Outcome | None:
     manifest = it.this_cycle
     for volume in manifest.remaining_in(it.seen):
         if volume.attached_to is not None or volume.state is not VolumeState.AVAILABLE:
+            if manifest.detached_at is not None and it.now - manifest.detached_at >= HANGS_AFTER:
+                return Blocked(
+                    f"EBS has been detaching {volume.id} for over {words(HANGS_AFTER)}. Detach it in the console."
+                )
             return Wait(f"EBS is detaching {volume.id}", A_MOMENT)
         if (refusal := law.why_not_delete_volume(volume, it.seen, manifest)) is not None:
             return Blocked(f"{refusal}, so the volumes stay. Run `autostop adopt {it.seen.workstation}` again.")

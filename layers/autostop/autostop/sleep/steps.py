@@ -9,6 +9,7 @@ from typing import Any
 from autostop.model import Instance, Observation
 from autostop.sleep.attempts import Attempts
 from autostop.sleep.intent import By, Intent, Wanted, following
+from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
 
 # EBS attaches and detaches in a second or two, EC2 boots in a minute or two.
@@ -41,6 +42,7 @@ class Note:
     manifest: Manifest | None = None
     attempts: Attempts | None = None
     intent: Intent | None = None
+    housekeeping: Housekeeping | None = None
     waiting_for: str | None = None
     said: str = ""
 

@@ -1,0 +1,99 @@
+"""What an owner must know of a workstation beside its stops: each thing once, for as long as it holds.
+
+Pure. What holds is found anew by each sweep; the state remembers what was told of it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from autostop.cost import cost_running
+from autostop.idle.verdict import Verdict
+from autostop.model import Instance, InstanceState
+from autostop.notice import Notice, NoticeKind, Told
+from autostop.ports import Outline
+from autostop.settings import Policy, words
+from autostop.sleep.intent import Intent, Wanted
+
+# A refusal that is over sooner than this is no news, nor is a failure that goes on for less than the other.
+_BLOCKED_FOR: Final = timedelta(minutes=10)
+_FAILS_FOR: Final = timedelta(hours=1)
+_LEFT_OVER_FOR: Final = timedelta(days=1)
+# What comes and goes is told once in this time.
+_TOLD_FOR: Final = timedelta(hours=6)
+
+
+def standing(state: Outline, instance: Instance | None, problems: Sequence[str], now: datetime) -> Iterator[Notice]:
+    """What holds of a workstation now, whether it runs or not. instance: None once EC2 does not list it as ours."""
+    name = instance.name if instance is not None else state.workstation
+
+    def notice(kind: NoticeKind, text: str, cause: str) -> Notice:
+        return Notice(kind, state.workstation, name, now, text, cause=cause)
+
+    if (found := _hindrance(state, instance, now)) is not None:
+        cause, since, what = found
+        text = f"since {since:%a %H:%M} UTC, for {words(now - since)}: {what}"
+        yield notice(NoticeKind.BLOCKED, f"{text.rstrip('.')}. {_meanwhile(instance)}".strip(), cause)
+    if state.lost:
+        yield notice(NoticeKind.SNAPSHOT_LOST, state.lost, state.lost)
+    leftovers = state.housekeeping.leftovers if state.housekeeping is not None else ()
+    old = [each for each in leftovers if now - each.since >= _LEFT_OVER_FOR]
+    if old:
+        text = " ".join(each.in_words() for each in old)
+        yield notice(NoticeKind.HOUSEKEEPING, text, " ".join(sorted(each.id for each in old)))
+    if problems:
+        yield notice(NoticeKind.BAD_SETTING, " ".join(problems), " ".join(problems))
+
+
+def refused_stop(instance: Instance, verdict: Verdict, why: str, now: datetime) -> Notice:
+    """That a workstation would be stopped now, and may not be."""
+    text = f"{verdict.headline}; but it is not stopped: {why} {_meanwhile(instance)}"
+    return Notice(NoticeKind.BLOCKED, instance.workstation, instance.name, now, text, cause=why)
+
+
+def _meanwhile(instance: Instance | None) -> str:
+    """What goes on to be billed."""
+    if instance is None:
+        return ""
+    stopped = instance.state is InstanceState.STOPPED
+    return "Its disks and snapshots are billed meanwhile." if stopped else cost_running(instance.vcpus)
+
+
+def _hindrance(state: Outline, instance: Instance | None, now: datetime) -> tuple[str, datetime, str] | None:
+    """What keeps an intent from being reached: its cause, since when, and in words; None for nothing worth telling."""
+    intent = state.intent
+    if intent is None or intent.settled:
+        return None
+    since = state.hindered_since
+    if state.blocked is not None:
+        since = since or intent.at
+        return (state.blocked, since, state.blocked) if now - since >= _BLOCKED_FOR else None
+    if since is None:
+        # Snapshots of a first night take their time; whoever waits for a start or a stop waits for too long.
+        if intent.wanted is Wanted.SHELVE and instance is not None and instance.state is InstanceState.STOPPED:
+            return None
+        since = intent.at
+    if now - since < _FAILS_FOR:
+        return None
+    return f"{intent.wanted} {intent.number}", since, f"{_wish(intent)}, and it does not get there: {state.waiting_for}"
+
+
+def _wish(intent: Intent) -> str:
+    return {Wanted.RUN: "it is to wake", Wanted.STOP: "it is to stop", Wanted.SHELVE: "it is to sleep"}[intent.wanted]
+
+
+def untold(notices: Iterable[Notice], state: Outline, policy: Policy, now: datetime) -> list[Notice]:
+    """Those that are to be told now: not again, and not in the owner's quiet hours. A warning does not wait."""
+    quiet = policy.quiet_hours is not None and policy.quiet_hours.covers(now)
+    new = [notice for notice in notices if not any(each.is_of(notice) for each in state.told)]
+    return [notice for notice in new if notice.kind is NoticeKind.STOPS_SOON or not quiet]
+
+
+def told_after(state: Outline, notices: Iterable[Notice], told: Iterable[Notice], now: datetime) -> tuple[Told, ...]:
+    """What was told and holds, after these were told too; warnings are remembered elsewhere. notices: all that hold."""
+    standing_now = list(notices)
+    told = [notice for notice in told if notice.kind is not NoticeKind.STOPS_SOON]
+    kept = [
+        each for each in state.told if now - each.at < _TOLD_FOR or any(each.is_of(notice) for notice in standing_now)
+    ]
+    return (*kept, *(Told(each.kind, each.cause, now, each.text) for each in told))

@@ -1,0 +1,100 @@
+"""What is tidied up at leisure once an intent has settled: no wake waits for it, and its refusal holds nothing up.
+
+Pure. The law is asked before each deletion, as everywhere. What AWS refuses to delete is a leftover: it is tried again
+hours later, and told after a day with what it costs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from autostop.cost import cost_now
+from autostop.model import LISTS_LAG_FOR, InstanceState
+from autostop.sleep import law
+from autostop.sleep.capacity import note_of_own_type
+from autostop.sleep.leftovers import Housekeeping
+from autostop.sleep.next_step import is_ready
+from autostop.sleep.steps import Call, Note, Situation, Step
+
+# What AWS refused is tried again after this; whether a start that was not seen to work does by now is looked at sooner.
+_REFUSED_AGAIN: Final = timedelta(hours=6)
+_ROUND: Final = timedelta(hours=1)
+# Until when after a start a second copy of a volume is taken away: later a person may have made use of it.
+_FRESH: Final = timedelta(minutes=30)
+_NOT_READY: Final = "a start from a later cycle was not seen to work yet"
+_USED: Final = "it is a second copy of a volume, and may have been used by now. Delete it if it was not"
+
+
+@dataclass(frozen=True, slots=True)
+class _Chore:
+    """One step that tidies up a thing. waits: why it is not taken for now; None where it may be."""
+
+    step: Step
+    id: str
+    usd_a_month: float | None = None
+    waits: str | None = None
+
+
+def begin(it: Situation, house: Housekeeping | None) -> Housekeeping | None:
+    """What an intent that settles now leaves to be tidied up; None when nothing is. house: what was left before."""
+    runs = it.instance.state is InstanceState.RUNNING
+    started_with = it.attempts.start.volumes if it.attempts.start is not None and runs else ()
+    new = Housekeeping(it.now, started_with, house.leftovers if house is not None else ())
+    return new if runs or new.leftovers or any(_chores(it, new)) else None
+
+
+def next_chore(it: Situation, house: Housekeeping) -> Step | None:
+    """The next step of this round; None when the round is over. Pure."""
+    tried = {each.id for each in house.leftovers if it.now - each.tried_at < _ROUND}
+    for chore in _chores(it, house):
+        if chore.id not in tried and chore.waits is None:
+            return replace(chore.step, refused=partial(_refused, chore, house, it.now))
+    return None
+
+
+def after_round(it: Situation, house: Housekeeping) -> Housekeeping | None:
+    """What is left when a round is over, and when the next one is due; None when nothing is. Pure."""
+    chores = {chore.id: chore for chore in _chores(it, house)}
+    there = {*(each.id for each in it.seen.snapshots), *(each.id for each in it.seen.volumes)}
+    if it.instance.state is InstanceState.RUNNING:
+        there &= chores.keys()
+    house = replace(
+        house, leftovers=tuple(each for each in house.leftovers if each.id in there), rounds=house.rounds + 1
+    )
+    waiting = [chore for chore in chores.values() if chore.waits is not None]
+    for chore in waiting:
+        house = house.keeping(chore.id, chore.waits or "", chore.usd_a_month, it.now)
+    if house.leftovers:
+        return replace(house, due_at=it.now + (_ROUND if waiting else _REFUSED_AGAIN))
+    # What EC2's lists show only later is looked for once more.
+    runs = it.instance.state is InstanceState.RUNNING
+    return replace(house, due_at=it.now + LISTS_LAG_FOR) if runs and house.rounds == 1 else None
+
+
+def _refused(chore: _Chore, house: Housekeeping, now: datetime, why: str) -> Note:
+    kept = house.keeping(chore.id, why, chore.usd_a_month, now)
+    return Note(housekeeping=kept, said=f"{chore.id} stays: {why}")
+
+
+def _chores(it: Situation, house: Housekeeping) -> Iterator[_Chore]:
+    """All that nothing needs any more, as far as the law allows its deletion now."""
+    seen, manifest = it.seen, it.manifest
+    runs = it.instance.state is InstanceState.RUNNING
+    ready = runs and is_ready(it)
+    if runs and (noted := note_of_own_type(it)) is not None:
+        yield _Chore(noted, it.instance.id)
+    for snapshot in seen.snapshots:
+        if law.why_not_delete_failed_snapshot(snapshot, seen, manifest) is None:
+            said = f"deleted {snapshot.id}, which failed and holds nothing"
+            yield _Chore(Step(said, Call.DELETE_SNAPSHOT, (snapshot.id,)), snapshot.id)
+        elif manifest is not None and law.why_not_delete_snapshot(snapshot, seen, manifest) is None:
+            said = f"deleted {snapshot.id} of cycle {snapshot.cycle}, replaced by another"
+            step, cost = Step(said, Call.DELETE_SNAPSHOT, (snapshot.id,)), cost_now((), (snapshot,))
+            yield _Chore(step, snapshot.id, cost, None if ready else _NOT_READY)
+    for volume in seen.volumes:
+        if manifest is not None and law.why_not_delete_double(volume, seen, manifest, house.started_with) is None:
+            fresh = ready and it.now - it.instance.launched_at < _FRESH
+            step = Step(f"deleted {volume.id}, a second copy that was never used", Call.DELETE_VOLUME, (volume.id,))
+            yield _Chore(step, volume.id, cost_now((volume,), ()), None if fresh else _USED)

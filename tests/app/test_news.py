@@ -1,0 +1,152 @@
+"""What costs money or stops working is told once; and nothing that AWS refuses leaves a machine unjudged."""
+
+from datetime import timedelta
+
+import pytest
+
+from autostop.aws.ec2 import Ec2Instances
+from autostop.model import Checks, WorkstationId
+from autostop.notice import NoticeKind
+from autostop.sleep.intent import Wanted
+from autostop_local.world.errors import AwsError
+from tests.app.autostop_at_work import AtWork
+
+HOUR = timedelta(hours=1)
+IN_USE = AwsError("InvalidSnapshot.InUse", "The snapshot is currently in use by ami-0123456789abcdef0")
+DENIED = AwsError("UnauthorizedOperation", "You are not authorized to perform this operation.")
+
+
+def told(lab: AtWork, kind: NoticeKind) -> list[str]:
+    return [notice.text for notice in lab.told.notices if notice.kind is kind]
+
+
+def woken(lab: AtWork) -> WorkstationId:
+    """A workstation that slept twice, so that the wake has a cycle to retire."""
+    workstation = lab.workstation()
+    for _ in range(2):
+        lab.asleep(workstation)
+        lab.owner.start(workstation, "the test")
+        lab.awake(workstation)
+    return workstation
+
+
+@pytest.mark.parametrize("refusal", [IN_USE, DENIED], ids=lambda refusal: str(refusal.code))
+def test_a_snapshot_that_may_not_be_deleted_keeps_nothing_awake_and_is_told_after_a_day(
+    lab: AtWork, refusal: AwsError
+) -> None:
+    lab.refusals["DeleteSnapshot"] = refusal
+    workstation = woken(lab)
+    lab.asleep(workstation)
+    assert told(lab, NoticeKind.HOUSEKEEPING) == []
+    assert lab.pass_time(30 * HOUR, lambda: bool(told(lab, NoticeKind.HOUSEKEEPING)))
+    [text] = told(lab, NoticeKind.HOUSEKEEPING)
+    assert refusal.code in text
+    assert "stays" in text
+    assert "It costs at most $" in text
+    lab.pass_time(30 * HOUR)
+    assert len(told(lab, NoticeKind.HOUSEKEEPING)) == 1
+
+    # Once it may be deleted, nothing is left.
+    del lab.refusals["DeleteSnapshot"]
+    lab.owner.start(workstation, "the test")
+    lab.awake(workstation)
+    lab.pass_time(timedelta(minutes=30))
+    assert len(lab.disks.snapshots(workstation)) == 3
+    lab.asleep(workstation)
+
+
+def test_a_wake_whose_checks_stay_impaired_is_up_and_judged(lab: AtWork, monkeypatch: pytest.MonkeyPatch) -> None:
+    workstation = lab.workstation()
+    lab.asleep(workstation)
+    monkeypatch.setattr(Ec2Instances, "checks", lambda _self, _instance: Checks.IMPAIRED)
+    lab.owner.start(workstation, "the test")
+    lab.awake(workstation)
+    assert "status checks fail" in str(lab.owner.status(workstation).problems)
+    lab.asleep(workstation)
+
+
+def test_a_limit_holds_while_a_wake_is_not_reached(lab: AtWork) -> None:
+    workstation = lab.workstation(settings={"max-run": "3h", "idle-after": "off"})
+    lab.asleep(workstation, within=4 * HOUR)
+    lab.owner.start(workstation, "the test")
+    lab.awake(workstation)
+    lab.refusals["DescribeSnapshots"] = DENIED
+    lab.owner.start(workstation, "again")
+    lab.pass_time(timedelta(minutes=20))
+    assert not lab.reached(workstation, Wanted.RUN)
+    assert lab.is_blocked(workstation)
+    assert lab.pass_time(4 * HOUR, lambda: "max-run" in str(lab.state(workstation).intent))
+
+
+def test_a_stop_that_is_denied_is_told_once_and_once_more_for_another_cause(lab: AtWork) -> None:
+    lab.refusals["StopInstances"] = DENIED
+    workstation = lab.workstation()
+    assert lab.pass_time(4 * HOUR, lambda: bool(told(lab, NoticeKind.BLOCKED)))
+    [text] = told(lab, NoticeKind.BLOCKED)
+    assert "UnauthorizedOperation" in text
+    assert "a day" in text
+    lab.pass_time(24 * HOUR)
+    assert len(told(lab, NoticeKind.BLOCKED)) == 1
+    # It is judged all the same.
+    assert lab.seen(workstation).at > lab.clock() - timedelta(minutes=6)
+    lab.refusals = {"DescribeVolumes": DENIED}
+    assert lab.pass_time(HOUR, lambda: len(told(lab, NoticeKind.BLOCKED)) == 2)
+    lab.refusals = {}
+    lab.asleep(workstation)
+
+
+def test_three_days_without_snapshots_are_told(lab: AtWork) -> None:
+    lab.refusals["CreateSnapshots"] = DENIED
+    workstation = lab.workstation()
+    lab.pass_time(72 * HOUR)
+    [text] = told(lab, NoticeKind.BLOCKED)
+    assert "CreateSnapshots" in text
+    assert len(lab.disks.volumes(workstation)) == 3
+
+
+def test_what_is_up_for_a_day_without_a_pause_is_told_with_why_and_what_it_costs(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.answers[workstation].busy = True
+    assert lab.pass_time(25 * HOUR, lambda: bool(told(lab, NoticeKind.AWAKE_FOR_LONG)))
+    [text] = told(lab, NoticeKind.AWAKE_FOR_LONG)
+    assert "since Mon 08:00 UTC" in text
+    assert "kernel" in text
+    assert "a day" in text
+    lab.pass_time(25 * HOUR)
+    assert len(told(lab, NoticeKind.AWAKE_FOR_LONG)) == 1
+
+
+def test_in_quiet_hours_all_waits_but_the_warning_before_a_stop(lab: AtWork) -> None:
+    workstation = lab.workstation(settings={"quiet-hours": "* 8-19 * * * UTC", "Idle-After": "1h"}, DisableApiStop=True)
+    assert not lab.pass_time(11 * HOUR, lambda: bool(lab.told.notices))
+    assert lab.pass_time(2 * HOUR, lambda: bool(lab.told.notices))
+    lab.ec2.modify_instance_attribute(InstanceId=workstation, DisableApiStop={"Value": False})
+    lab.asleep(workstation)
+
+
+def test_what_is_not_told_for_want_of_eventbridge_is_told_later(lab: AtWork) -> None:
+    lab.workstation(DisableApiStop=True)
+    lab.told.fails = True
+    lab.pass_time(3 * HOUR)
+    assert lab.told.notices == []
+    lab.told.fails = False
+    assert lab.pass_time(timedelta(minutes=6), lambda: bool(told(lab, NoticeKind.BLOCKED)))
+
+
+def test_what_is_told_is_remembered_as_long_as_it_holds(lab: AtWork) -> None:
+    workstation = lab.workstation(DisableApiStop=True)
+    assert lab.pass_time(3 * HOUR, lambda: bool(lab.state(workstation).told))
+    [known] = lab.state(workstation).told
+    assert (known.kind, known.text) == (NoticeKind.BLOCKED, lab.told.notices[0].text)
+    lab.ec2.modify_instance_attribute(InstanceId=workstation, DisableApiStop={"Value": False})
+    lab.pass_time(8 * HOUR)
+    assert lab.state(workstation).told == ()
+
+
+def test_a_workstation_that_is_gone_while_something_is_wanted_is_told(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.asleep(workstation)
+    lab.ec2.terminate_instances(InstanceIds=[workstation])
+    lab.owner.start(workstation, "the phone")
+    assert lab.pass_time(HOUR, lambda: bool(told(lab, NoticeKind.BLOCKED)))
+    assert "autostop recover" in told(lab, NoticeKind.BLOCKED)[0]

@@ -1,0 +1,174 @@
+"""Each row: what is left, and what becomes of it once the intent has settled."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from autostop import tags
+from autostop.model import (
+    LISTS_LAG_FOR,
+    Checks,
+    InstanceState,
+    Jupyter,
+    Observation,
+    SnapshotId,
+    SnapshotState,
+    VolumeId,
+)
+from autostop.sleep.attempts import NO_ATTEMPTS, AskedStart
+from autostop.sleep.housekeeping import after_round, begin, next_chore
+from autostop.sleep.intent import Wanted
+from autostop.sleep.leftovers import Housekeeping
+from autostop.sleep.manifest import Manifest
+from autostop.sleep.steps import Call, Situation
+from tests.build import (
+    DATA,
+    NOW,
+    OURS,
+    ROOT,
+    detached,
+    instance,
+    intent,
+    manifest,
+    minutes,
+    record,
+    restored,
+    row,
+    seen,
+    snapshot,
+    snapshots,
+)
+from tests.sleep.expect import Does, delete_failed_snapshot, delete_snapshot, note_type
+
+HOUR = timedelta(hours=1)
+STARTED = NOW - minutes(3)
+SECOND_CYCLE = manifest(cycle=2)
+OLD = snapshot(DATA, of=manifest(cycle=1), id=SnapshotId("snap-old"), stored_bytes=80 * 2**30)
+FAILED = snapshot(DATA, id=SnapshotId("snap-failed"), state=SnapshotState.ERROR)
+PLACES = (restored(ROOT, of=SECOND_CYCLE), restored(DATA, of=SECOND_CYCLE))
+COPY = detached(replace(PLACES[1], id=VolumeId("vol-copy")))
+OURS_STARTED = tuple(volume.id for volume in PLACES)
+RETIRED = delete_snapshot("snap-old", 1)
+REFUSAL = "AWS refused DeleteSnapshot (InvalidSnapshot.InUse): it is in use by ami-1"
+
+
+def up(since_start: timedelta = NOW - STARTED, **other: Any) -> Observation:
+    """Running and ready, started from cycle 2, a snapshot of cycle 1 left."""
+    fields: dict[str, Any] = {
+        "instance": instance(InstanceState.RUNNING, launched_at=NOW - since_start),
+        "volumes": PLACES, "snapshots": (OLD, *snapshots(SECOND_CYCLE)), "jupyter": Jupyter.SERVES,
+    }  # fmt: skip
+    return seen(**{**fields, **other})
+
+
+def at(what: Observation, now: Any = NOW, known: Manifest | None = SECOND_CYCLE) -> Situation:
+    assert what.instance is not None
+    return Situation(what, what.instance, intent(Wanted.RUN), known, NO_ATTEMPTS, now)
+
+
+def house(**other: Any) -> Housekeeping:
+    return replace(Housekeeping(NOW, OURS_STARTED), **other)
+
+
+@pytest.mark.parametrize(("what", "expected"), [
+    row("an older cycle is retired", up(), RETIRED),
+    row("not ready: it is kept", up(checks=Checks.INITIALIZING), None),
+    row("checks impaired: it is kept", up(checks=Checks.IMPAIRED), None),
+    row("Jupyter silent: it is kept", up(jupyter=Jupyter.SILENT), None),
+    row("no Jupyter yet: it is kept", up(jupyter=Jupyter.NO_SERVER), None),
+    row("no Jupyter in time: it is retired", up(minutes(10), jupyter=Jupyter.NO_SERVER), RETIRED),
+    row("started from the volumes of before: it is kept", up(volumes=seen().volumes), None),
+    row("asleep: it is kept", up(instance=instance(), volumes=()), None),
+    row("a snapshot that failed goes whatever Jupyter says",
+        up(snapshots=(FAILED, *snapshots(SECOND_CYCLE)), jupyter=Jupyter.SILENT),
+        delete_failed_snapshot("snap-failed")),
+    row("and while it is asleep", up(instance=instance(), volumes=(), snapshots=(FAILED, *snapshots(SECOND_CYCLE))),
+        delete_failed_snapshot("snap-failed")),
+    row("a note on its type that holds no more is taken back", up(snapshots=(), instance=instance(
+        InstanceState.RUNNING, launched_at=STARTED, tags={**OURS, tags.INSTANCE_TYPE: "m7g.xlarge c7g.xlarge"})),
+        note_type("")),
+    row("one that holds stays", up(snapshots=(), instance=instance(
+        InstanceState.RUNNING, launched_at=STARTED, tags={**OURS, tags.INSTANCE_TYPE: "c7g.xlarge m7g.xlarge"})), None),
+    row("a second copy of a volume goes", up(snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY)),
+        Does(Call.DELETE_VOLUME, "vol-copy")),
+    row("later it may have been used",
+        up(minutes(31), snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY)), None),
+    row("the copy is what was started from, and another was put in its place",
+        up(snapshots=snapshots(SECOND_CYCLE), volumes=(PLACES[0], replace(PLACES[1], id=VolumeId("vol-other")),
+                                                       detached(PLACES[1]))), None),
+    row("without its snapshot it stays",
+        up(snapshots=snapshots(SECOND_CYCLE)[:1], volumes=(*PLACES, COPY)), None),
+])  # fmt: skip
+def test_what_is_tidied_up(what: Observation, expected: Does | None) -> None:
+    assert next_chore(at(what), house()) == expected
+
+
+def test_after_a_start_of_others_no_copy_goes() -> None:
+    what = up(snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY))
+    assert next_chore(at(what), house(started_with=())) is None
+
+
+def test_what_aws_refuses_is_left_over_with_its_cost_and_tried_again_at_leisure() -> None:
+    step = next_chore(at(up()), house())
+    assert step is not None
+    assert step.refused is not None
+    left = step.refused(REFUSAL).housekeeping
+    assert left is not None
+    assert next_chore(at(up()), left) is None
+    after = after_round(at(up()), left)
+    assert after is not None
+    [leftover] = after.leftovers
+    assert (leftover.id, leftover.since, round(leftover.usd_a_month or 0, 2)) == ("snap-old", NOW, 4.0)
+    assert leftover.in_words() == f"snap-old stays: {REFUSAL}. It costs at most $4.00 a month."
+    assert after.due_at == NOW + 6 * HOUR
+
+    # It stays one since the same moment, over nights too.
+    asleep = after_round(at(up(instance=instance(), volumes=()), NOW + 6 * HOUR), after)
+    assert asleep is not None
+    assert asleep.leftovers == after.leftovers
+    again = next_chore(at(up(), NOW + 12 * HOUR), asleep)
+    assert again is not None
+    assert again.refused is not None
+    later = again.refused(REFUSAL).housekeeping
+    assert later is not None
+    assert (later.leftovers[0].since, later.leftovers[0].tried_at) == (NOW, NOW + 12 * HOUR)
+
+
+def test_what_is_gone_is_left_over_no_more() -> None:
+    left = house().keeping("snap-old", REFUSAL, 4.0, NOW - 7 * HOUR)
+    after = after_round(at(up(snapshots=snapshots(SECOND_CYCLE))), left)
+    assert after is not None
+    assert after.leftovers == ()
+
+
+def test_what_waits_for_a_start_that_works_is_looked_at_again() -> None:
+    after = after_round(at(up(jupyter=Jupyter.SILENT)), house())
+    assert after is not None
+    assert [(each.id, round(each.usd_a_month or 0, 2)) for each in after.leftovers] == [("snap-old", 4.0)]
+    assert after.due_at == NOW + HOUR
+    assert next_chore(at(up(minutes(63)), NOW + HOUR), after) == delete_snapshot("snap-old", 1)
+
+
+def test_after_a_start_it_looks_twice_for_what_lists_show_late() -> None:
+    first = after_round(at(up(snapshots=snapshots(SECOND_CYCLE))), house())
+    assert first is not None
+    assert first.due_at == NOW + LISTS_LAG_FOR
+    assert after_round(at(up(snapshots=snapshots(SECOND_CYCLE))), first) is None
+
+
+def test_an_intent_that_settles_leaves_to_be_tidied_up_what_there_is() -> None:
+    asleep = seen(volumes=(), snapshots=snapshots(SECOND_CYCLE))
+    assert begin(at(asleep), None) is None
+    assert begin(at(replace(asleep, snapshots=(FAILED, *asleep.snapshots))), None) is not None
+
+    started = replace(NO_ATTEMPTS, start=AskedStart(NOW, NOW, volumes=OURS_STARTED))
+    before = house().keeping("snap-old", REFUSAL, 4.0, NOW)
+    new = begin(replace(at(up()), attempts=started), before)
+    assert new == Housekeeping(NOW, OURS_STARTED, before.leftovers)
+
+
+def test_no_record_but_the_manifests_makes_a_copy() -> None:
+    other = manifest(cycle=2, volumes=(record(ROOT),))
+    assert next_chore(at(up(snapshots=(), volumes=(*PLACES, COPY)), known=other), house()) is None
