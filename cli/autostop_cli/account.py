@@ -18,6 +18,7 @@ from autostop.aws.subscription import MailSubscription
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import SnsTopic
 from autostop.model import Instance
+from autostop.settings import policy_for
 from autostop_cli.rehearse.scratch import EbsScratch
 from autostop_cli.stack import Stack, find_stack
 
@@ -90,6 +91,11 @@ class Account:
     def workstations(self) -> Sequence[Instance]:
         """All that are adopted, by name. Raises TransientError, DeniedError."""
         return sorted(self.instances.tagged(), key=lambda instance: (instance.name, instance.id))
+
+    def now(self, instance: Instance | None = None) -> datetime:
+        """The present moment, by the clock of an instance's owner."""
+        policy, _ = policy_for(self.stack.policy, instance.tags if instance else {})
+        return self.clock().astimezone(policy.time_zone)
 
     @cached_property
     def owner(self) -> Owner:

@@ -23,7 +23,7 @@ def keep_awake(account: Account, workstation: WorkstationId, lasts: timedelta | 
         raise click.ClickException(f"{refusal} {refusal.remedy}") from refusal
     until = account.ledger.load(workstation).kept_awake_until
     if until is not None:
-        now = account.clock()
+        now = account.now(adopted(account, workstation))
         click.echo(f"Neither idleness nor a limit stops it before {written(until, now)}.")
         if lasts is not None and until < now + lasts - timedelta(minutes=1):
             click.echo("Its longest-promise does not allow more.")

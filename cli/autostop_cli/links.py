@@ -13,6 +13,7 @@ from autostop.model import Instance, WorkstationId, instance_of
 from autostop.spelling import why_not_adopted
 from autostop.tags import is_ours
 from autostop_cli.account import Account
+from autostop_cli.text import dated
 
 
 def adopted(account: Account, workstation: WorkstationId) -> Instance:
@@ -37,12 +38,13 @@ def make_link(
     account: Account, workstation: WorkstationId, label: str, scopes: Sequence[Scope], expires_after: timedelta | None
 ) -> None:
     """Store a new link, and print its address and QR code. Raises click.ClickException, TransientError, DeniedError."""
-    adopted(account, workstation)
+    instance = adopted(account, workstation)
     api_url, now = account.stack.api_url, account.clock()
     new = links.make_link(account.ledger, api_url, workstation, label, scopes, expires_after, now)
     code = StringIO()
     segno.make(new.url, micro=False).terminal(out=code, compact=True)
-    until = f"until {new.link.expires_at:%Y-%m-%d %H:%M} UTC" if new.link.expires_at else "and does not expire"
+    zone, ends_at = account.now(instance).tzinfo, new.link.expires_at
+    until = f"until {dated(ends_at, zone)}" if ends_at else "and does not expire"
     click.echo(code.getvalue())
     click.echo(new.url)
     click.echo()

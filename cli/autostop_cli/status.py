@@ -1,11 +1,13 @@
 """The command `status`: how the workstations stand."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
+from functools import partial
 
 import click
 
 from autostop.app.status import Status
+from autostop.clock import told
 from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
 from autostop.spelling import why_not_adopted
@@ -71,7 +73,7 @@ def _row(status: Status) -> Sequence[str]:
 
 
 def _detail(status: Status) -> list[str]:
-    state = status.state
+    state, at = status.state, partial(_at, zone=status.now.tzinfo)
     rows = [("phase", status.phase.value)]
     if state.waiting_for:
         rows.append(("waiting for", state.waiting_for))
@@ -79,24 +81,24 @@ def _detail(status: Status) -> list[str]:
         rows.append(("blocked", state.blocked))
     if state.intent:
         rows.append(
-            ("intent", f"{state.intent.wanted} by {state.intent.by}, {_at(state.intent.at)}: {state.intent.why}")
+            ("intent", f"{state.intent.wanted} by {state.intent.by}, {at(state.intent.at)}: {state.intent.why}")
         )
     if status.seen is not None:
         verdict, stop_at = status.seen.verdict, status.seen.stop_at
-        ahead = f", sleeps {_at(stop_at)} if nothing happens" if stop_at else ""
-        rows.append(("verdict", f"{verdict.kind}, {_at(verdict.at)}{ahead}"))
+        ahead = f", sleeps {at(stop_at)} if nothing happens" if stop_at else ""
+        rows.append(("verdict", f"{verdict.kind}, {at(verdict.at)}{ahead}"))
         rows += [("", reason) for reason in verdict.reasons]
     if state.kept_awake_until and state.kept_awake_until > status.now:
-        rows.append(("kept awake", f"until {_at(state.kept_awake_until)}"))
+        rows.append(("kept awake", f"until {at(state.kept_awake_until)}"))
     if status.jupyter_url:
         rows.append(("jupyter", status.jupyter_url))
     rows.append(("cost", f"{dollars(status.cost_now)} now, {dollars(status.cost_awake)} when awake"))
     if status.billed:
         rows.append(("billed", status.billed))
-    rows += [("step", f"{_at(step.at)}  {step.text}") for step in status.steps]
+    rows += [("step", f"{at(step.at)}  {step.text}") for step in status.steps]
     rows += [("problem", problem) for problem in status.problems]
     return [heading(state.workstation, status.name), harmless(status.headline), "", *table(rows)]
 
 
-def _at(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+def _at(moment: datetime, zone: tzinfo | None) -> str:
+    return told(moment, zone, moment, "%Y-%m-%d %H:%M:%S")

@@ -1,12 +1,14 @@
 """Text for a terminal: harmless, in columns, with moments as people type and read them.
 
-Moments are by the terminal's wall clock when typed, and told by UTC too.
+Moments are by the terminal's wall clock when typed, and told by the owner's `time-zone` and by the terminal's.
 """
 
 import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
+
+from autostop.clock import told
 
 _TIME_OF_DAY = re.compile(r"(\d{1,2}):(\d{2})", re.ASCII)
 _EXAMPLES = "write it like 14:05, or 2026-11-23T14:05, with Z or +01:00 behind it if it is not by this terminal's clock"
@@ -60,11 +62,19 @@ def parse_past(text: str, now: datetime) -> datetime:
 
 
 def written(moment: datetime, now: datetime) -> str:
-    """`14:05 UTC (15:05 CET)`, with the day unless it is the day of `now`; without brackets where clocks show UTC."""
-    local = moment.astimezone()
-    day = "" if moment.astimezone(UTC).date() == now.astimezone(UTC).date() else f"{moment.astimezone(UTC):%Y-%m-%d} "
-    beside = f" ({local:%H:%M %Z})" if local.utcoffset() else ""
-    return f"{day}{moment.astimezone(UTC):%H:%M} UTC{beside}"
+    """`14:05 CET (13:05 UTC)`: by the zone of `now`, with the day unless it is that of `now`.
+
+    In brackets by the terminal's clock, where that shows something else.
+    """
+    theirs, local = moment.astimezone(now.tzinfo), moment.astimezone()
+    day = "" if theirs.date() == now.date() else f"{theirs:%Y-%m-%d} "
+    beside = f" ({local:%H:%M %Z})" if local.utcoffset() != theirs.utcoffset() else ""
+    return f"{day}{told(theirs, now.tzinfo, theirs)}{beside}"
+
+
+def dated(moment: datetime, zone: tzinfo | None) -> str:
+    """`2026-11-23 14:05 CET`."""
+    return told(moment, zone, moment, "%Y-%m-%d %H:%M")
 
 
 def _last_time(clock: time, now: datetime) -> datetime:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import click
 
 from autostop.app.status import verdict_as_json
+from autostop.clock import told
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sign
 from autostop.idle.verdict import VerdictKind
@@ -55,7 +56,7 @@ class Explanation:
         return {
             "workstation": self.workstation,
             "name": self.name,
-            "at": self.at.isoformat(),
+            "at": self.at.astimezone(UTC).isoformat(),
             "sentence": self.sentence,
             "verdict": verdict_as_json(seen) if seen is not None else None,
             "warned_at": seen.warned.at.isoformat() if seen is not None and seen.warned is not None else None,
@@ -70,12 +71,14 @@ def explain(account: Account, workstation: WorkstationId, at: str | None, *, as_
     Raises click.ClickException, click.BadParameter, TransientError, DeniedError.
     """
     try:
-        moment = None if at is None else parse_past(at, account.clock())
+        moment = None if at is None else parse_past(at, account.now())
     except NotAMomentError as error:
         raise click.BadParameter(f"{at!r} {error}", param_hint="--at") from None
     refuse_unknown(account, workstation)
     explanation = why_now(account, workstation) if moment is None else why_at(account, workstation, moment)
-    click.echo(json_text(explanation.as_json()) if as_json else "\n".join(_shown(explanation, account.clock())))
+    click.echo(
+        json_text(explanation.as_json()) if as_json else "\n".join(_shown(explanation, now_of(account, workstation)))
+    )
 
 
 def refuse_unknown(account: Account, workstation: WorkstationId) -> None:
@@ -91,7 +94,7 @@ def refuse_unknown(account: Account, workstation: WorkstationId) -> None:
 def why_now(account: Account, workstation: WorkstationId) -> Explanation:
     """Why it is up, or why it is not. Raises TransientError, DeniedError."""
     state, instance = account.ledger.load(workstation), account.instances.find(instance_of(workstation))
-    now = account.clock()
+    now = account.now(instance)
     name, intent, seen = instance.name if instance is not None else workstation, state.intent, None
     if intent is not None and not intent.settled:
         sentence = _on_its_way(state, intent, now)
@@ -113,10 +116,15 @@ def why_now(account: Account, workstation: WorkstationId) -> Explanation:
 
 def why_at(account: Account, workstation: WorkstationId, moment: datetime) -> Explanation:
     """Why it was up then, by the record of the last sweep before. Raises TransientError, DeniedError."""
-    instance, now = account.instances.find(instance_of(workstation)), account.clock()
+    instance, now = account.instances.find(instance_of(workstation)), now_of(account, workstation)
     seen = _last(account, workstation, moment - _SPEAKS_FOR, moment)
     sentence = _without_record(account, workstation, moment) if seen is None else _up(seen, moment, now, was=True)
     return Explanation(workstation, instance.name if instance is not None else workstation, moment, sentence, seen)
+
+
+def now_of(account: Account, workstation: WorkstationId) -> datetime:
+    """The present moment, by its owner's clock."""
+    return account.now(account.instances.find(instance_of(workstation)))
 
 
 def _last(account: Account, workstation: WorkstationId, since: datetime, until: datetime) -> SweepRecord | None:
@@ -180,7 +188,7 @@ def _asleep(instance: Instance | None, intent: Intent | None, when: str) -> str:
 
 
 def _without_record(account: Account, workstation: WorkstationId, moment: datetime) -> str:
-    now = account.clock()
+    now = now_of(account, workstation)
     before = _last(account, workstation, moment - _LOOK_AROUND, moment)
     later = account.ledger.sweep_records(workstation, moment, min(moment + _LOOK_AROUND, now))
     near = [("before", before)] if before is not None else []
@@ -212,18 +220,18 @@ def _shown(explanation: Explanation, now: datetime) -> list[str]:
     if not seen.verdict.signs:
         return [*lines, "What was measured did not matter then."]
     head = ("SIGNAL", "EFFECT", "VALUE", "THRESHOLD", "LAST WORK")
-    lines += ["", *table([head, *(_row(sign, seen) for sign in seen.verdict.signs)])]
+    lines += ["", *table([head, *(_row(sign, seen, now) for sign in seen.verdict.signs)])]
     reasons = _why_unknown(seen)
     return [*lines, "", *map(harmless, reasons)] if reasons else lines
 
 
-def _row(sign: Sign, seen: SweepRecord) -> Sequence[str]:
+def _row(sign: Sign, seen: SweepRecord, now: datetime) -> Sequence[str]:
     if sign.effect is Effect.WORK:
         last_work = "now"
     elif sign.at is None:
         last_work = "-" if sign.effect in (Effect.UNKNOWN, Effect.WEAK) else "never since the start"
     else:
-        last_work = f"{words(seen.at - sign.at)} ago ({sign.at:%H:%M} UTC)"
+        last_work = f"{words(seen.at - sign.at)} ago ({told(sign.at, now.tzinfo, seen.at)})"
     return (sign.name, sign.effect.value, sign.value, sign.threshold, last_work)
 
 

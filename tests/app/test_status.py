@@ -80,6 +80,19 @@ def test_stopped_in_the_console_while_it_is_kept_awake_it_says_so(lab: AtWork) -
     assert "stopped outside Autostop and is kept awake until 11:05 UTC" in lab.owner.status(workstation).billed
 
 
+def test_it_is_told_by_the_owners_clock_and_in_json_by_utc(lab: AtWork) -> None:
+    workstation = lab.workstation(settings={"time-zone": "Asia/Tokyo"})
+    lab.pass_time(timedelta(minutes=5))
+    lab.owner.stop(workstation, "the phone")
+    lab.pass_time(timedelta(minutes=30))
+    status = lab.owner.status(workstation)
+    intent = status.state.intent
+    assert intent is not None
+    assert intent.settled_at is not None
+    assert f"Asleep since {intent.settled_at + timedelta(hours=9):%H:%M} JST" in status.headline
+    assert str(status.as_json()["now"]).endswith("+00:00")
+
+
 def test_while_it_is_blocked_its_volumes_are_billed(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.pass_time(timedelta(minutes=5))

@@ -187,6 +187,14 @@ def test_a_time_of_day_is_the_last_one_by_this_terminals_clock(at: Desk, lab: Wo
     assert "at 09:30 UTC (10:30 CET)" in why(at, lab, "--at", "2026-11-23T10:30")
 
 
+def test_times_are_told_by_the_owners_clock_and_by_this_terminals(at: Desk, lab: WorkstationId, berlin: None) -> None:
+    at.world.tag(lab, {"autostop:time-zone": "America/New_York"})
+    at.clock.advance(timedelta(hours=3))
+    assert "at 04:30 EST (10:30 CET)" in why(at, lab, "--at", "10:30")
+    assert "before 08:00 EST (14:00 CET)" in at.run("keep-awake", lab).output
+    assert "until 2026-11-23 08:00:00 EST" in at.run("status", lab).output
+
+
 @pytest.mark.parametrize(("typed", "words"), [
     ("noon", "'noon' is no moment; write it like 14:05, or 2026-11-23T14:05"),
     ("25:00", "'25:00' is no moment"),

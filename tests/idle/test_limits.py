@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -78,17 +79,19 @@ def test_max_run(kept_until: str | None, now: str, expected: str) -> None:
 
 
 def test_the_limit_that_comes_first_is_told_with_its_reason() -> None:
+    evening = replace(EVENING, time_zone=ZoneInfo("Europe/Berlin"))
     both = replace(EVENING, max_run=timedelta(hours=8))
     begins_at = utc("2026-01-05T08:00")
 
     assert next_limit(both, begins_at, None, begins_at) == Limit(
         utc("2026-01-05T16:00"), "max-run is 8 h, and it was started at 08:00 UTC"
     )
-    assert next_limit(EVENING, begins_at, None, begins_at) == Limit(
-        utc("2026-01-05T21:00"), "stop-at is 22:00 (Europe/Berlin)"
+    assert next_limit(evening, begins_at, None, begins_at) == Limit(utc("2026-01-05T21:00"), "stop-at is 22:00 CET")
+    assert next_limit(evening, begins_at, utc("2026-01-05T21:30"), begins_at) == Limit(
+        utc("2026-01-05T21:30"), "stop-at is 22:00 CET, put off until the end of keep awake"
     )
-    assert next_limit(EVENING, begins_at, utc("2026-01-05T21:30"), begins_at) == Limit(
-        utc("2026-01-05T21:30"), "stop-at is 22:00 (Europe/Berlin), put off until the end of keep awake"
+    assert next_limit(both, begins_at, None, utc("2026-01-06T08:00")) == Limit(
+        utc("2026-01-05T16:00"), "max-run is 8 h, and it was started at Mon 08:00 UTC"
     )
 
 

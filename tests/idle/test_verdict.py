@@ -7,6 +7,7 @@ is published every 5 minutes. A row differs from "quiet" in what it says, and on
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -208,6 +209,19 @@ def test_idle_says_since_when_and_what_was_seen() -> None:
         "idle for 40 min (since 11:20 UTC)", "processor: at most 0.25 cores since 08:00 UTC",
         "Jupyter: last used at 11:20 UTC", "files: nothing since the start", "terminals: nothing since the start",
     )  # fmt: skip
+
+
+def test_every_time_is_told_by_the_owners_clock() -> None:
+    look = QUIET.but(answer=reading(NOW, used(NOW - minutes(40)))).under(time_zone=ZoneInfo("Europe/Berlin"))
+
+    reasons = assess(look.activity, look.policy, look.now).reasons
+
+    assert reasons[:3] == (
+        "idle for 40 min (since 12:20 CET)",
+        "processor: at most 0.25 cores since 09:00 CET",
+        "Jupyter: last used at 12:20 CET",
+    )
+    assert "UTC" not in " ".join(reasons)
 
 
 def test_an_active_verdict_names_every_signal_once() -> None:

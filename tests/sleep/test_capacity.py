@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -83,6 +84,15 @@ def test_the_wait_says_which_types_in_which_zone_and_when_it_goes_on() -> None:
     assert isinstance(outcome, Wait)
     types = "m7g.xlarge, c7g.xlarge and r7g.xlarge"
     assert outcome.why == f"EC2 has no capacity in eu-west-1a for {types}. It is tried again at 18:41:00 UTC."
+
+
+def test_the_wait_is_told_by_the_owners_clock() -> None:
+    observed = seen(instance=workstation(), zone=ZoneInfo("Asia/Kolkata"))
+    outcome = next_start(Situation(observed, workstation(), intent(Wanted.RUN), None, lacked(own=1), NOW))
+
+    assert isinstance(outcome, Wait)
+    due = NOW + minutes(1) + timedelta(hours=5, minutes=30)
+    assert f"tried again at {due:%H:%M:%S} IST" in outcome.why
 
 
 def check(outcome: Outcome, expected: Outcome | Does | str) -> None:

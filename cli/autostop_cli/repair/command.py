@@ -1,6 +1,7 @@
 """The command `recover`: what is broken, what would be done about it, and doing it."""
 
 from collections.abc import Sequence
+from datetime import tzinfo
 
 import click
 
@@ -16,7 +17,7 @@ from autostop_cli.repair.leftovers import delete_leftovers, find_leftovers, show
 from autostop_cli.repair.rebuild import Rebuild
 from autostop_cli.repair.rebuild_plan import RebuildPlan
 from autostop_cli.repair.recover import Finding, Recovery
-from autostop_cli.text import harmless, heading, table
+from autostop_cli.text import dated, harmless, heading, table
 
 _DRY = "Nothing was changed. Run it at a terminal to be asked, or give --yes."
 
@@ -135,7 +136,7 @@ def _rebuild(account: Account, gone: WorkstationId, *, yes: bool, ask: Ask) -> N
         click.echo(f"{gone} is gone, and {begun} is being built in its place. That is to be finished.")
     else:
         try:
-            click.echo("\n".join(_shown_plan(rebuild.plan())))
+            click.echo("\n".join(_shown_plan(rebuild.plan(), account.now().tzinfo)))
         except UnreadableError as error:
             why = harmless(str(error))
             raise click.ClickException(f"{gone} is gone, and no new one is built: {why}.") from error
@@ -148,7 +149,7 @@ def _rebuild(account: Account, gone: WorkstationId, *, yes: bool, ask: Ask) -> N
     click.echo(f"Links of the old one do not open it. Make a new one: autostop link {new}")
 
 
-def _shown_plan(plan: RebuildPlan) -> list[str]:
+def _shown_plan(plan: RebuildPlan, zone: tzinfo | None) -> list[str]:
     manifest, facts, parameters = plan.manifest, plan.configuration.facts, plan.parameters
     interfaces = parameters.get("NetworkInterfaces") or [{}]
     groups = parameters.get("SecurityGroupIds") or interfaces[0].get("Groups", [])
@@ -164,7 +165,7 @@ def _shown_plan(plan: RebuildPlan) -> list[str]:
     ]
     return [
         f"{plan.workstation} is gone. A new instance can be built in its place, from its last shelving:",
-        f"cycle {manifest.cycle}, stopped {manifest.stopped_at:%Y-%m-%d %H:%M} UTC.",
+        f"cycle {manifest.cycle}, stopped {dated(manifest.stopped_at, zone)}.",
         "",
         *(f"  {line}" for line in table(rows)),
         "",

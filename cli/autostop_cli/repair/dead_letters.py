@@ -11,7 +11,7 @@ from autostop.messages import workstations_in
 from autostop.ports import DeniedError, TransientError
 from autostop_cli.account import Account
 from autostop_cli.errors import sentence
-from autostop_cli.text import harmless, table
+from autostop_cli.text import dated, harmless, table
 
 _OLDER_STACK = "The stack does not say where its dead letters are. Deploy the present version to see them."
 _MOST = 100
@@ -48,7 +48,7 @@ def show_letters(account: Account) -> Sequence[DeadLetter]:
     if not letters:
         return letters
     click.echo(f"\n{len(letters)} messages on which the reconciler failed five times:")
-    rows = [(f"{letter.sent_at:%Y-%m-%d %H:%M} UTC", _subject(account, letter)) for letter in letters]
+    rows = [(dated(letter.sent_at, account.now().tzinfo), _subject(account, letter)) for letter in letters]
     click.echo("\n".join(f"  {line}" for line in table(rows)))
     click.echo("The function's log says why. Once that is mended: autostop recover --retry-dead-letters")
     return letters

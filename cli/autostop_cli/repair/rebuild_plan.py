@@ -13,6 +13,7 @@ from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.from_tags import UnreadableError, made_by_autostop, manifest_from_tags
 from autostop.sleep.manifest import Manifest, VolumeRecord
 from autostop_cli.repair.configuration import configuration_from_tags, is_described, launch_parameters
+from autostop_cli.text import dated
 
 _LOST = (
     "the instance id: links, scripts and dashboards that name it must name the new one",
@@ -163,7 +164,7 @@ def _warnings(
 ) -> Iterator[str]:
     if seen.instance is not None and not manifest.holds_since(seen.instance):
         yield (
-            f"it was started again after its last shelving, at {seen.instance.launched_at:%Y-%m-%d %H:%M} UTC: "
+            f"it was started again after its last shelving, at {dated(seen.instance.launched_at, policy.time_zone)}: "
             "what was written since then is in no snapshot"
         )
     if configuration.left_out:

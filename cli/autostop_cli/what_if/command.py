@@ -13,7 +13,7 @@ from autostop.tags import PREFIX
 from autostop_cli.account import Account
 from autostop_cli.text import harmless, heading, json_text, table, written
 from autostop_cli.what_if.replay import AT_WORK_WITHIN, Replay, Stop, as_it_was, replay
-from autostop_cli.why import refuse_unknown
+from autostop_cli.why import now_of, refuse_unknown
 
 _HOUR: Final = timedelta(hours=1)
 # What a record cannot be judged by anew, and why.
@@ -66,7 +66,7 @@ def what_if(account: Account, workstation: WorkstationId, settings: Sequence[str
     given = _settings(settings)
     refuse_unknown(account, workstation)
     answer = replayed(account, workstation, given, days)
-    click.echo(json_text(answer.as_json()) if as_json else "\n".join(_compared(answer, account.clock())))
+    click.echo(json_text(answer.as_json()) if as_json else "\n".join(_compared(answer, now_of(account, workstation))))
 
 
 def replayed(account: Account, workstation: WorkstationId, settings: Mapping[str, str], days: int) -> WhatIf:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import NewType
 
@@ -218,6 +218,7 @@ class Observation:
     snapshots: those of this account whose tag names this workstation.
     checks, jupyter: looked at only while running.
     other_types: those that the owner names, in his order; looked at only when a start lacked capacity.
+    zone: by whose clock its owner is told times.
     """
 
     workstation: WorkstationId
@@ -227,6 +228,7 @@ class Observation:
     checks: Checks = Checks.UNKNOWN
     jupyter: Jupyter = Jupyter.SILENT
     other_types: tuple[OtherType, ...] = ()
+    zone: tzinfo = UTC
 
     def attached(self) -> tuple[Volume, ...]:
         """Volumes that are attached to the instance, or on their way to or from it, by device name."""

@@ -71,10 +71,6 @@ class Schedule:
                 return at
         return None
 
-    def in_words(self, at: datetime) -> str:
-        """What the wall clock shows at `at`: `22:00 (Europe/Berlin)`."""
-        return f"{self._wall(at):%H:%M} ({self._zone_name})"
-
     @property
     def _cron(self) -> str:
         return " ".join(self.text.split()[:-1])

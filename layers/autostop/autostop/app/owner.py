@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from autostop.app.status import Status, status_of
+from autostop.clock import told
 from autostop.link import Link, Scope, is_secret
 from autostop.model import WorkstationId, instance_of
 from autostop.ports import Happened, State
@@ -67,7 +68,8 @@ class Owner:
                 return state
             why = f"{asked_by} asked for it"
             if promised is not None and promised > now:
-                why = f"{why}, which ended the promise to keep it awake until {promised:%H:%M} UTC"
+                until = told(promised, self.defaults.time_zone, now)
+                why = f"{why}, which ended the promise to keep it awake until {until}"
             return state.wanting(following(state.intent, Wanted.STOP, By.OWNER, why, now))
 
         self._change(workstation, begin)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
+from autostop.clock import told
 from autostop.cost import cost_awake, cost_now
 from autostop.idle.reading import Reading
 from autostop.idle.record import SweepRecord
@@ -31,6 +32,8 @@ class Phase(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Status:
     """One workstation for a person. costs: USD a month for disks and snapshots, now and when awake.
+
+    now: by its owner's clock.
 
     billed: what is billed while it does not run, and why; empty while it runs.
     seen: what the newest sweep saw of it since its start; None when none did.
@@ -127,6 +130,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
     if seen is not None and (instance is None or seen.launched_at != instance.launched_at):
         seen = None
     policy, problems = policy_for(defaults, instance.tags if instance else {})
+    now = now.astimezone(policy.time_zone)
     phase = _phase(state, instance)
     return Status(
         state=state,
@@ -134,7 +138,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
         name=instance.name if instance else state.workstation,
         now=now,
         phase=phase,
-        headline=_headline(state, seen, instance, phase),
+        headline=_headline(state, seen, instance, phase, now),
         steps=happened,
         jupyter_url=_jupyter_url(state, seen, instance, policy),
         cost_now=cost_now(volumes, snapshots),
@@ -174,7 +178,7 @@ def _phase(state: State, instance: Instance | None) -> Phase:
             return Phase.BLOCKED
 
 
-def _headline(state: State, seen: SweepRecord | None, instance: Instance | None, phase: Phase) -> str:
+def _headline(state: State, seen: SweepRecord | None, instance: Instance | None, phase: Phase, now: datetime) -> str:
     intent = state.intent
     match phase:
         case Phase.BLOCKED:
@@ -188,7 +192,7 @@ def _headline(state: State, seen: SweepRecord | None, instance: Instance | None,
             why = intent.why if intent else "stopped outside Autostop"
             return f"Falling asleep ({why}): {state.waiting_for or 'it begins'}"
         case Phase.ASLEEP:
-            since = f" since {intent.settled_at:%H:%M} UTC" if intent and intent.settled_at else ""
+            since = f" since {told(intent.settled_at, now.tzinfo, now)}" if intent and intent.settled_at else ""
             return f"Asleep{since}: {intent.why if intent else 'stopped outside Autostop'}"
         case Phase.AWAKE:
             return f"Awake: {seen.verdict.headline}" if seen is not None and instance is not None else "Awake"
@@ -230,7 +234,7 @@ def _why_volumes_stay(state: State, instance: Instance | None, policy: Policy, n
     if policy.shelve_after is None:
         return "its shelve-after is off"
     if kept_until is not None and now < kept_until:
-        return f"it was stopped outside Autostop and is kept awake until {kept_until:%H:%M} UTC"
+        return f"it was stopped outside Autostop and is kept awake until {told(kept_until, now.tzinfo, now)}"
     if intent is not None and intent.wanted is Wanted.SHELVE:
         return "they came after it was shelved"
     return f"its shelve-after is {words(policy.shelve_after)}"
@@ -249,4 +253,4 @@ def _jupyter_url(state: State, seen: SweepRecord | None, instance: Instance | No
 
 
 def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+    return moment.astimezone(UTC).isoformat() if moment else None

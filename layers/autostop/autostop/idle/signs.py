@@ -4,12 +4,14 @@ Pure. A strong sign ends the quiet; a weak one (an open tab, a connection, an ed
 present too, and only lengthens the window. What was not seen is told as such, and never as quiet.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
+from autostop.clock import told
 from autostop.idle.history import CPU_SECONDS_A_MINUTE, History, follow, is_polled
 from autostop.idle.reading import GPU_UNREAD, Machine, Reading, Unknown
 from autostop.settings import Policy, words
@@ -145,6 +147,7 @@ class _Meter:
     decimals: int
 
     def read(self, points: Sequence[tuple[datetime, float]], activity: Activity, policy: Policy, now: datetime) -> Sign:
+        clock = partial(told, zone=policy.time_zone, now=now)
         # A period that is not over yet may still become anything, unless it shows work already.
         points = [
             (at, level)
@@ -157,14 +160,14 @@ class _Meter:
         seen_until = newest + policy.cpu_period
         value = f"{level:.{self.decimals}f} {self.unit}"
         if now - seen_until > policy.cpu_period + METRIC_DELAY:
-            return self._sign(Effect.UNKNOWN, f"CloudWatch has no data since {seen_until:%H:%M} UTC", "no data", now)
+            return self._sign(Effect.UNKNOWN, f"CloudWatch has no data since {clock(seen_until)}", "no data", now)
         if level > self.threshold:
             reason = f"{level:.{self.decimals}f} {self.doing}, more than {self.threshold:g}"
             return self._sign(Effect.WORK, reason, value, seen_until)
         quiet_since = newest
         for at, earlier in reversed(points[:-1]):
             if earlier > self.threshold:
-                reason = f"last above {self.threshold:g} {self.unit} at {quiet_since:%H:%M} UTC"
+                reason = f"last above {self.threshold:g} {self.unit} at {clock(quiet_since)}"
                 return self._sign(Effect.QUIET, reason, value, seen_until, quiet_since)
             if quiet_since - at > policy.cpu_period * _GAP_PERIODS:
                 break
@@ -174,8 +177,8 @@ class _Meter:
         window = policy.idle_after or timedelta(0)
         window_from = max(activity.begins_at + policy.grace, now - window)
         if quiet_since > window_from + policy.cpu_period and seen_until - quiet_since < window:
-            return self._sign(Effect.UNKNOWN, f"CloudWatch has a gap before {quiet_since:%H:%M} UTC", value, now)
-        reason = f"at most {self.threshold:g} {self.unit} since {quiet_since:%H:%M} UTC"
+            return self._sign(Effect.UNKNOWN, f"CloudWatch has a gap before {clock(quiet_since)}", value, now)
+        reason = f"at most {self.threshold:g} {self.unit} since {clock(quiet_since)}"
         return self._sign(Effect.QUIET, reason, value, seen_until, quiet_since)
 
     def _sign(self, effect: Effect, reason: str, value: str, seen_until: datetime, at: datetime | None = None) -> Sign:
@@ -187,13 +190,14 @@ class _Meter:
 
 
 def _answered(answer: Reading | Unknown, activity: Activity, policy: Policy, now: datetime) -> Iterator[Sign]:
+    clock = partial(told, zone=policy.time_zone, now=now)
     if isinstance(answer, Unknown):
         yield _unknown(f"asked: {answer.reason}", "no answer", now)
     elif answer.at < activity.launched_at or now - answer.at > ANSWER_VALID_FOR:
-        yield _unknown(f"asked: the last answer is from {answer.at:%H:%M} UTC", "too old", now)
+        yield _unknown(f"asked: the last answer is from {clock(answer.at)}", "too old", now)
     else:
         history = activity.history or follow(None, answer, policy)
-        yield from _Answer(answer, history, activity.launched_at, policy).signs()
+        yield from _Answer(answer, history, activity.launched_at, policy, clock).signs()
 
 
 def _unknown(reason: str, value: str, seen_until: datetime) -> Sign:
@@ -208,6 +212,7 @@ class _Answer:
     history: History | None
     launched_at: datetime
     policy: Policy
+    clock: Callable[[datetime], str]
 
     def signs(self) -> Iterator[Sign]:
         for what in self.reading.missing:
@@ -246,7 +251,7 @@ class _Answer:
         if last is None:
             return self._sign("kernels", Effect.QUIET, "Jupyter: no kernel was used", value, "none busy")
         at = max(last, self.launched_at)
-        return self._sign("kernels", Effect.QUIET, f"Jupyter: last used at {at:%H:%M} UTC", value, "none busy", at)
+        return self._sign("kernels", Effect.QUIET, f"Jupyter: last used at {self.clock(at)}", value, "none busy", at)
 
     def _forgotten(self, since: datetime | None) -> bool:
         """True for what the owner wants ignored after so long: it has said nothing since, and nothing computes."""
@@ -299,7 +304,7 @@ class _Answer:
         """A sign that tells when it was last used."""
         if at is None or at <= self.launched_at:
             return self._sign(name, Effect.QUIET, f"{name}: nothing since the start", "nothing", "")
-        return self._sign(name, Effect.QUIET, f"{name}: {what} at {at:%H:%M} UTC", f"at {at:%H:%M} UTC", "", at)
+        return self._sign(name, Effect.QUIET, f"{name}: {what} at {self.clock(at)}", f"at {self.clock(at)}", "", at)
 
     def _momentless(self, name: str, reason: str, value: str, limit: str, last: datetime | None) -> Sign:
         """A sign that leaves no moment behind: at work if the newest answer showed it, else quiet since it last did."""
@@ -308,7 +313,7 @@ class _Answer:
         if last >= self.reading.at:
             return self._sign(name, Effect.WORK, reason, value, limit)
         at = max(last, self.launched_at)
-        return self._sign(name, Effect.QUIET, f"{name}: last at {at:%H:%M} UTC", value, limit, at)
+        return self._sign(name, Effect.QUIET, f"{name}: last at {self.clock(at)}", value, limit, at)
 
     def _sign(self, name: str, effect: Effect, reason: str, value: str, limit: str, at: datetime | None = None) -> Sign:
         return Sign(name, effect, value, limit, at, reason, self.reading.at)

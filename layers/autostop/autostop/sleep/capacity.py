@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from autostop import tags
+from autostop.clock import told
 from autostop.model import LISTS_LAG_FOR, Instance
 from autostop.sleep.attempts import MOST_ATTEMPTS, AskedStart, Attempts
 from autostop.sleep.law import why_never_become
@@ -61,7 +62,7 @@ def next_start(it: Situation) -> Outcome:
     turn, due = _turn(order, it.attempts, now)
     if due is not None:
         why = (
-            f"EC2 has no capacity in {instance.zone} for {_listed(order)}. It is tried again at {due:%H:%M:%S} UTC. "
+            f"EC2 has no capacity in {instance.zone} for {_listed(order)}. It is tried again at {_clock(due, it)}. "
             f"{unusable_types(it)}"
         )
         return Wait(why.strip(), due - now)
@@ -151,7 +152,11 @@ def _fallen_back(it: Situation, start: AskedStart) -> Outcome | None:
             "then ask for a start."
         )
     due = start.at + _backoff(start.number)
-    return Wait(f"{fell}; it is tried again at {due:%H:%M:%S} UTC", due - now) if now < due else None
+    return Wait(f"{fell}; it is tried again at {_clock(due, it)}", due - now) if now < due else None
+
+
+def _clock(at: datetime, it: Situation) -> str:
+    return told(at, it.seen.zone, it.now, "%H:%M:%S")
 
 
 def _listed(names: Sequence[str]) -> str:
