@@ -6,7 +6,7 @@ import pytest
 
 from autostop import tags
 from autostop.model import Instance, WorkstationId, instance_of
-from autostop.sleep.capacity import own_type
+from autostop.sleep.fallback import own_type
 from tests.app.autostop_at_work import AtWork
 
 OWN, FIRST, SECOND = "t3.xlarge", "c6i.2xlarge", "m5.2xlarge"
@@ -17,6 +17,10 @@ def look_up(lab: AtWork, workstation: WorkstationId) -> Instance:
     instance = lab.instances.find(instance_of(workstation))
     assert instance is not None
     return instance
+
+
+def own(lab: AtWork, workstation: WorkstationId) -> str:
+    return own_type(look_up(lab, workstation), lab.state(workstation).fallback)
 
 
 def asleep(lab: AtWork, **settings: str) -> WorkstationId:
@@ -46,7 +50,7 @@ def test_without_room_it_starts_as_the_next_type_and_then_as_its_own_again(lab: 
     lab.world.lack_capacity({OWN, FIRST})
     tap(lab, workstation)
     assert look_up(lab, workstation).type == SECOND
-    assert own_type(look_up(lab, workstation)) == OWN
+    assert own(lab, workstation) == OWN
     assert set(lab.content(workstation).values()) == {"monday /dev/sda1", "monday /dev/sdf", "monday /dev/sdg"}
     told = f"It runs as {SECOND}: {OWN} had no capacity. The next start tries {OWN} first."
     assert told in lab.owner.status(workstation).problems
@@ -69,6 +73,33 @@ def test_a_persons_own_change_of_the_type_is_not_undone(lab: AtWork) -> None:
     lab.ec2.modify_instance_attribute(InstanceId=workstation, InstanceType={"Value": "r5.large"})
     tap(lab, workstation)
     assert look_up(lab, workstation).type == "r5.large"
+
+
+def test_who_may_only_tag_it_does_not_choose_as_what_it_starts(lab: AtWork) -> None:
+    workstation = asleep(lab)
+    hostile = [{"Key": tags.INSTANCE_TYPE, "Value": f"m5.4xlarge {OWN}"}]
+    lab.ec2.create_tags(Resources=[workstation], Tags=hostile)
+    tap(lab, workstation)
+    assert look_up(lab, workstation).type == OWN
+    assert lab.owner.status(workstation).problems == ()
+
+    lab.asleep(workstation)
+    lab.world.lack_capacity({OWN})
+    tap(lab, workstation)
+    lab.ec2.create_tags(Resources=[workstation], Tags=[{"Key": tags.INSTANCE_TYPE, "Value": f"m5.4xlarge {FIRST}"}])
+    lab.asleep(workstation)
+    lab.world.lack_capacity(set())
+    tap(lab, workstation)
+    assert look_up(lab, workstation).type == OWN
+
+
+def test_a_tag_that_may_not_be_written_holds_up_no_start(lab: AtWork) -> None:
+    workstation = asleep(lab)
+    lab.world.lack_capacity({OWN})
+    lab.owner.start(workstation, "the test")
+    lab.after("StartInstances", lambda: lab.world.fail_next("CreateTags", "UnauthorizedOperation", times=100))
+    lab.awake(workstation)
+    assert (look_up(lab, workstation).type, own(lab, workstation)) == (FIRST, OWN)
 
 
 def test_with_room_nowhere_the_page_says_so_and_it_starts_when_there_is_some(lab: AtWork) -> None:
@@ -107,8 +138,10 @@ def test_a_type_that_ec2_refuses_leaves_the_next(lab: AtWork) -> None:
     workstation = asleep(lab)
     lab.world.lack_capacity({OWN})
     lab.owner.start(workstation, "the test")
-    # Delete-on-termination is put back by the same call before: so it is refused only once the note is written.
-    lab.after("CreateTags", lambda: lab.world.fail_next("ModifyInstanceAttribute", "Unsupported", "no ENA", times=1))
+    # Delete-on-termination is put back by the same call before: so it is refused only after the first start.
+    lab.after(
+        "StartInstances", lambda: lab.world.fail_next("ModifyInstanceAttribute", "Unsupported", "no ENA", times=1)
+    )
     lab.awake(workstation)
     assert look_up(lab, workstation).type == SECOND
     assert f"{FIRST} is not tried: AWS refused ModifyInstanceAttribute (Unsupported): no ENA." in str(
@@ -127,7 +160,7 @@ def test_a_crash_on_the_way_to_another_type_forgets_nothing(lab: AtWork, operati
     lab.after(operation, lab.crash, nth=nth)
     lab.awake(workstation)
     assert lab.crashes == 1
-    assert own_type(look_up(lab, workstation)) == OWN
+    assert own(lab, workstation) == OWN
     lab.asleep(workstation)
     lab.world.lack_capacity(set())
     tap(lab, workstation)

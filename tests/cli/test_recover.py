@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from autostop import tags
 from autostop.model import InstanceState, Observation, WorkstationId, instance_of
-from autostop.sleep.intent import Wanted
+from autostop.ports import State
+from autostop.sleep.fallback import Fallback
+from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.manifest import write_manifest
 from autostop_cli.repair.command import recover_all, recover_one
-from tests.cli.desk import Desk
+from tests.cli.desk import START, Desk
 
 
 def shelved(at: Desk) -> WorkstationId:
@@ -74,6 +77,20 @@ def test_the_owner_says_no_or_yes(at: Desk) -> None:
     assert stored(at) == []
     recover_one(at.account, lab, ask=says("yes"))
     assert at.account.ledger.load(lab).version == 1
+
+
+def test_the_own_type_comes_from_the_tag_only_by_the_owners_word(at: Desk) -> None:
+    lab = at.adopted()
+    at.account.ledger.save(State(lab, intent=Intent(1, Wanted.RUN, By.FOUND, START, "it was started", START)))
+    present = at.account.ec2.describe_instances(InstanceIds=[lab])["Reservations"][0]["Instances"][0]["InstanceType"]
+    at.world.tag(lab, {tags.INSTANCE_TYPE: f"m5.4xlarge {present}"})
+    shown = at.run("recover", lab).output
+    assert f"the table does not know that it is {present} for want of capacity, as its tag says" in shown
+    assert "its next start changes its type to m5.4xlarge, which is its own by its tag autostop:instance-type" in shown
+    assert at.account.ledger.load(lab).fallback is None
+    recover_one(at.account, lab, ask=says("yes"))
+    assert at.account.ledger.load(lab).fallback == Fallback("m5.4xlarge", present)
+    assert "all is well" in at.run("recover", lab).output
 
 
 def test_what_cannot_be_recovered_says_why_and_what_to_do(at: Desk) -> None:

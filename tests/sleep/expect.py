@@ -52,8 +52,8 @@ def note_type(note: str) -> Does:
     return Does(Call.NOTE_TYPE, ID, note)
 
 
-def change_type(type_: str, note: str = "") -> Does:
-    return Does(Call.CHANGE_TYPE, ID, type_, note)
+def change_type(type_: str) -> Does:
+    return Does(Call.CHANGE_TYPE, ID, type_)
 
 
 def note_no_capacity(type_: str) -> Does:

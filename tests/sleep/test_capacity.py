@@ -10,12 +10,13 @@ import pytest
 from autostop import tags
 from autostop.model import LISTS_LAG_FOR, Instance, InstanceState, OtherType, SpotKind
 from autostop.sleep.attempts import NO_ATTEMPTS, Attempts, NoCapacity
-from autostop.sleep.capacity import fallback_in_words, next_start, own_type
+from autostop.sleep.capacity import next_start, note_of_own_type
+from autostop.sleep.fallback import Fallback, fallback_in_words, own_type
 from autostop.sleep.intent import Wanted
 from autostop.sleep.next_step import next_step
-from autostop.sleep.steps import Blocked, Outcome, Settled, Situation, Wait
+from autostop.sleep.steps import Blocked, Call, Note, Outcome, Settled, Situation, Wait
 from tests.build import NOW, instance, intent, minutes, row, seen
-from tests.sleep.expect import Does, change_type, note_no_capacity, note_type, start_instance
+from tests.sleep.expect import Does, change_type, makes, note_no_capacity, note_type, start_instance
 
 OWN, FIRST, SECOND = "m7g.xlarge", "c7g.xlarge", "r7g.xlarge"
 ARM = ("arm64",)
@@ -24,6 +25,7 @@ A_SECOND = timedelta(seconds=1)
 
 
 def workstation(type_: str = OWN, note: str | None = None, **other: Any) -> Instance:
+    """note: on its tag, which whoever may tag it can write."""
     noted = {} if note is None else {tags.INSTANCE_TYPE: note}
     return instance(type=type_, architecture="arm64", tags={tags.AUTOSTOP: tags.ON, **noted}, **other)
 
@@ -34,33 +36,55 @@ def lacked(at_ago: float = 0, **times: int) -> Attempts:
     return Attempts(tuple(NoCapacity(types[name], NOW - minutes(at_ago), count) for name, count in times.items()))
 
 
-def start(what: Instance, tried: Attempts, others: tuple[OtherType, ...] = OTHERS) -> Outcome:
+def start(
+    what: Instance, tried: Attempts, others: tuple[OtherType, ...] = OTHERS, known: Fallback | None = None
+) -> Outcome:
     observed = seen(instance=what, other_types=others)
-    return next_start(Situation(observed, what, intent(Wanted.RUN), None, tried, NOW))
+    return next_start(Situation(observed, what, intent(Wanted.RUN), None, tried, NOW, known))
 
 
-NOTED, AS_FIRST = f"{OWN} {FIRST}", workstation(FIRST, f"{OWN} {FIRST}")
+AS_FIRST, AS_SECOND = Fallback(OWN, FIRST), Fallback(OWN, SECOND)
 
 
-@pytest.mark.parametrize(("what", "tried", "expected"), [
-    row("nothing tried", workstation(), NO_ATTEMPTS, start_instance()),
-    row("a new start: its own type again first", AS_FIRST, NO_ATTEMPTS, change_type(OWN)),
-    row("its own type again, the note is left", workstation(OWN, NOTED), NO_ATTEMPTS, start_instance()),
-    row("a person changed the type", workstation(SECOND, NOTED), NO_ATTEMPTS, start_instance()),
-    row("no capacity: noted before it is changed", workstation(), lacked(own=1), note_type(NOTED)),
-    row("noted: changed", workstation(OWN, NOTED), lacked(own=1), change_type(FIRST, f"{OWN} {FIRST}")),
-    row("an older note: noted anew", workstation(OWN, f"{OWN} {SECOND}"), lacked(own=1), note_type(NOTED)),
-    row("changed: started", AS_FIRST, lacked(own=1), start_instance()),
-    row("to the second by way of its own", AS_FIRST, lacked(own=1, first=1), change_type(OWN)),
-    row("the second is noted", workstation(OWN, NOTED), lacked(own=1, first=1), note_type(f"{OWN} {SECOND}")),
-    row("the second is started", workstation(SECOND, f"{OWN} {SECOND}"), lacked(own=1, first=1), start_instance()),
-    row("the next round begins with its own, after a minute", workstation(SECOND, f"{OWN} {SECOND}"),
+@pytest.mark.parametrize(("type_", "known", "tried", "expected"), [
+    row("nothing tried", OWN, None, NO_ATTEMPTS, start_instance()),
+    row("a new start: its own type again first", FIRST, AS_FIRST, NO_ATTEMPTS, change_type(OWN)),
+    row("its own type again, what was known is left", OWN, AS_FIRST, NO_ATTEMPTS, start_instance()),
+    row("a person changed the type", SECOND, AS_FIRST, NO_ATTEMPTS, start_instance()),
+    row("no capacity: changed", OWN, None, lacked(own=1), change_type(FIRST)),
+    row("known from before a crash: changed", OWN, AS_FIRST, lacked(own=1), change_type(FIRST)),
+    row("another was known: changed", OWN, AS_SECOND, lacked(own=1), change_type(FIRST)),
+    row("changed: started", FIRST, AS_FIRST, lacked(own=1), start_instance()),
+    row("to the second by way of its own", FIRST, AS_FIRST, lacked(own=1, first=1), change_type(OWN)),
+    row("its own: changed to the second", OWN, AS_FIRST, lacked(own=1, first=1), change_type(SECOND)),
+    row("the second is started", SECOND, AS_SECOND, lacked(own=1, first=1), start_instance()),
+    row("the next round begins with its own, after a minute", SECOND, AS_SECOND,
         lacked(1, own=1, first=1, second=1), change_type(OWN)),
-    row("its own in the second round", workstation(), lacked(1, own=1, first=1, second=1), start_instance()),
-    row("then the others, without a wait", workstation(), lacked(own=2, first=1, second=1), note_type(NOTED)),
+    row("its own in the second round", OWN, None, lacked(1, own=1, first=1, second=1), start_instance()),
+    row("then the others, without a wait", OWN, None, lacked(own=2, first=1, second=1), change_type(FIRST)),
 ])  # fmt: skip
-def test_the_next_step_toward_a_start(what: Instance, tried: Attempts, expected: Outcome) -> None:
-    assert start(what, tried) == expected
+def test_the_next_step_toward_a_start(type_: str, known: Fallback | None, tried: Attempts, expected: Outcome) -> None:
+    assert start(workstation(type_), tried, known=known) == expected
+
+
+def test_its_own_type_is_known_before_it_is_changed_and_kept_while_it_is_changed_back() -> None:
+    to_first, back = start(workstation(), lacked(own=1)), start(workstation(FIRST), NO_ATTEMPTS, known=AS_FIRST)
+
+    assert makes(to_first, Call.CHANGE_TYPE).first == Note(fallback=AS_FIRST)
+    assert makes(back, Call.CHANGE_TYPE).first is None
+
+
+@pytest.mark.parametrize("note", [
+    row("as the product writes it", f"p5.48xlarge {OWN}"),
+    row("a type alone", "p5.48xlarge"),
+    row("more than two", f"p5.48xlarge {OWN} {OWN}"),
+    row("nothing", ""),
+])  # fmt: skip
+@pytest.mark.parametrize("tried", [NO_ATTEMPTS, lacked(own=1)], ids=["a start", "no capacity"])
+def test_who_may_only_tag_it_does_not_choose_its_type(note: str, tried: Attempts) -> None:
+    assert start(workstation(note=note), tried) == start(workstation(), tried)
+    known = start(workstation(FIRST, note=f"p5.48xlarge {FIRST}"), NO_ATTEMPTS, known=AS_FIRST)
+    assert known == change_type(OWN)
 
 
 @pytest.mark.parametrize(("rounds", "wait"), [(1, 1), (2, 2), (3, 4), (4, 8), (5, 15), (6, 15), (500, 15)], ids=str)
@@ -118,12 +142,12 @@ SCRATCH = replace(workstation(), tags={tags.INSTANCE_STORE_IS_SCRATCH: tags.YES}
     row("x86", workstation(), LACKED, only("c6i.large", "x86_64"), "it is for x86_64, and the workstation is arm64"),
     row("disks", workstation(), LACKED, only("c7gd.large", "arm64", instance_store_gb=118), "a stop empties them"),
     row("disks that hold nothing", SCRATCH, LACKED, only("c7gd.large", "arm64", instance_store_gb=118),
-        note_type(f"{OWN} c7gd.large")),
+        change_type("c7gd.large")),
     row("Spot", ON_SPOT, LACKED, only(FIRST, "arm64"), "Spot instance cannot be changed"),
     row("after one that does not fit comes the next", workstation(), LACKED, (*only("c7g.large"), OTHERS[1]),
-        note_type(f"{OWN} {SECOND}")),
+        change_type(SECOND)),
     row("one that EC2 refuses is left out", workstation(), LACKED.refusing(FIRST, "no ENA"), OTHERS,
-        note_type(f"{OWN} {SECOND}")),
+        change_type(SECOND)),
     row("and told", workstation(), lacked(own=1, second=1).refusing(FIRST, "no ENA"), OTHERS,
         "c7g.xlarge is not tried: no ENA."),
 ])  # fmt: skip
@@ -140,20 +164,39 @@ def test_what_is_refused_as_every_type_is_blocked() -> None:
     assert "m7g.xlarge is not tried: no." in outcome.reason
 
 
-@pytest.mark.parametrize(("what", "own", "words"), [
-    row("never", workstation(), OWN, None),
-    row("fall-back", AS_FIRST, OWN,
+@pytest.mark.parametrize(("type_", "known", "own", "words"), [
+    row("never", OWN, None, OWN, None),
+    row("fall-back", FIRST, AS_FIRST, OWN,
         "It runs as c7g.xlarge: m7g.xlarge had no capacity. The next start tries m7g.xlarge first."),
-    row("changed by a person", workstation(SECOND, NOTED), SECOND, None),
-    row("its own again", workstation(OWN, NOTED), OWN, None),
-    row("empty", workstation(OWN, ""), OWN, None),
-    row("one word", workstation(FIRST, FIRST), FIRST, None),
-    row("no own type", workstation(FIRST, f" {FIRST}"), FIRST, None),
-    row("nonsense", workstation(FIRST, f"{OWN} {FIRST} more"), FIRST, None),
+    row("changed by a person", SECOND, AS_FIRST, SECOND, None),
+    row("its own again", OWN, AS_FIRST, OWN, None),
 ])  # fmt: skip
-def test_its_own_type_is_told_by_the_note_as_long_as_it_holds(what: Instance, own: str, words: str | None) -> None:
-    assert own_type(what) == own
-    assert fallback_in_words(what) == words
+def test_its_own_type_is_known_as_long_as_it_is_what_it_became(
+    type_: str, known: Fallback | None, own: str, words: str | None
+) -> None:
+    assert own_type(workstation(type_), known) == own
+    assert fallback_in_words(workstation(type_), known) == words
+
+
+@pytest.mark.parametrize(("type_", "note", "known", "expected"), [
+    row("never", OWN, None, None, None),
+    row("not noted yet", FIRST, None, AS_FIRST, note_type(f"{OWN} {FIRST}")),
+    row("noted", FIRST, f"{OWN} {FIRST}", AS_FIRST, None),
+    row("noted by somebody else", FIRST, f"p5.48xlarge {FIRST}", AS_FIRST, note_type(f"{OWN} {FIRST}")),
+    row("its own again", OWN, f"{OWN} {FIRST}", None, note_type("")),
+    row("changed by a person", SECOND, f"{OWN} {FIRST}", AS_FIRST, note_type("")),
+    row("taken back", OWN, "", None, None),
+    row("the table knows nothing: it is left for a recovery", FIRST, f"{OWN} {FIRST}", None, None),
+    row("nonsense", FIRST, f"{OWN} {FIRST} more", None, note_type("")),
+])  # fmt: skip
+def test_the_hint_on_the_instance(
+    type_: str, note: str | None, known: Fallback | None, expected: Outcome | None
+) -> None:
+    what = workstation(type_, note, state=InstanceState.RUNNING)
+    assert (
+        note_of_own_type(Situation(seen(instance=what), what, intent(Wanted.RUN), None, NO_ATTEMPTS, NOW, known))
+        == expected
+    )
 
 
 BEFORE = instance().launched_at
@@ -190,7 +233,7 @@ def test_three_starts_that_fell_back_are_blocked_with_the_reason() -> None:
 
 
 def test_types_that_were_not_tried_are_told_when_it_runs() -> None:
-    running = replace(AS_FIRST, state=InstanceState.RUNNING)
+    running = workstation(FIRST, state=InstanceState.RUNNING)
     tried = lacked(own=1).refusing(SECOND, "no ENA")
 
     outcome = next_step(seen(instance=running), intent(Wanted.RUN), None, NOW, tried)

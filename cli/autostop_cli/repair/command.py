@@ -8,6 +8,7 @@ import click
 from autostop.model import WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError
 from autostop.sleep.from_tags import UnreadableError
+from autostop.tags import INSTANCE_TYPE
 from autostop_cli.account import Account
 from autostop_cli.consent import Ask, typed
 from autostop_cli.errors import sentence
@@ -110,6 +111,9 @@ def _shown(finding: Finding) -> list[str]:
         settled = "reached" if new.intent.settled else "it goes on"
         lines.append(f"  to be written: intent {new.intent.number}, {new.intent.wanted} ({settled})")
         lines.append(f"  {harmless(new.intent.why)}")
+        if new.fallback is not None:
+            own = f"its next start changes its type to {new.fallback.own}, which is its own by its tag {INSTANCE_TYPE}"
+            lines.append(f"  {harmless(own)}")
         if new.manifest is not None:
             lines += [
                 f"  {harmless(record.device)}: {record.volume}, {record.type}, {record.size_gib} GiB, {record.snapshot}"

@@ -21,6 +21,7 @@ from autostop.model import (
     instance_of,
 )
 from autostop.ports import ConflictError, DamagedError, Happened, State, TransientError
+from autostop.sleep.fallback import hinted
 from autostop.sleep.from_tags import UnreadableError, devices_only_in_snapshots, manifest_from_tags, place_of
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.manifest import Manifest
@@ -85,10 +86,16 @@ class Recovery:
             truth = truth_from_tags(seen, instance)
         except UnreadableError as error:
             why_not = str(error)
+        hint = hinted(instance.type, instance.tags) if state.fallback is None else None
         lost = "its item in the table is damaged" if damaged else _what_is_lost(state, truth, instance)
+        if lost is None and hint is not None:
+            # As when the table was lost once, or an older version wrote it.
+            lost = f"the table does not know that it is {instance.type} for want of capacity, as its tag says"
         if lost is None:
             return Finding(workstation, instance.name)
         new = _state(state, truth, latest_intent(seen), self.clock()) if truth is not None else None
+        if new is not None and hint is not None:
+            new = replace(new, fallback=hint)
         return Finding(workstation, instance.name, lost, new, why_not, damaged)
 
     def mend(self, finding: Finding) -> State:

@@ -14,6 +14,7 @@ from autostop.model import Instance, SnapshotId, WorkstationId
 from autostop.notice import Message, Told
 from autostop.settings import Policy
 from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
+from autostop.sleep.fallback import Fallback
 from autostop.sleep.intent import By, Intent
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
@@ -93,6 +94,7 @@ class State(Outline):
     look_at: when a delayed message will bring the reconciler back; None when none is under way.
     reading, unknown: the newest answer that the reconciler got; asked: its question that is under way.
     note: what the owner should know about the settled intent. attempts: for the present intent.
+    fallback: as what it was made to run for want of capacity; kept until it runs as something else.
     """
 
     manifest: Manifest | None = None
@@ -102,6 +104,7 @@ class State(Outline):
     note: str = ""
     look_at: datetime | None = None
     attempts: Attempts = field(default=NO_ATTEMPTS, metadata={"stored": "tried"})
+    fallback: Fallback | None = None
 
     @property
     def answer(self) -> Reading | Unknown | None:

@@ -30,7 +30,7 @@ ZONE: Final = "autostop:zone"
 # On a restored volume: which attempt at it this is.
 RESTORE: Final = "autostop:restore"
 
-# On an instance that runs as another type for want of capacity: its own type, and the present one.
+# On an instance that runs as another type for want of capacity: its own type, and the present one; only a hint.
 INSTANCE_TYPE: Final = "autostop:instance-type"
 
 # On all that a rehearsal makes, and on an instance that it stopped; never together with the tags of a cycle.

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from autostop.model import InstanceId
 from autostop.ports import BurnedTokenError, DeniedError, Happened, NoCapacityError, State
 from autostop.sleep.steps import Call, Note, Step
 
@@ -16,17 +15,11 @@ if TYPE_CHECKING:
 
 def table_of_calls(instances: "Ec2Instances", disks: "EbsDisks") -> Mapping[Call, Callable[..., Any]]:
     """What carries out each call; its arguments are the step's."""
-
-    def change_type(instance: InstanceId, type_: str, note: str) -> None:
-        if note:
-            instances.note_type(instance, note)
-        instances.change_type(instance, type_)
-
     return {
         Call.STOP: instances.stop,
         Call.START: instances.start,
         Call.NOTE_TYPE: instances.note_type,
-        Call.CHANGE_TYPE: change_type,
+        Call.CHANGE_TYPE: instances.change_type,
         Call.SET_DELETE_ON_TERMINATION: instances.set_delete_on_termination,
         Call.CREATE_SNAPSHOTS: disks.create_snapshots,
         Call.TAG_SNAPSHOT: disks.tag_snapshot,
@@ -89,6 +82,7 @@ def _holding(state: State, note: Note) -> State:
         state,
         manifest=note.manifest or state.manifest,
         attempts=note.attempts or state.attempts,
+        fallback=note.fallback or state.fallback,
         housekeeping=note.housekeeping or state.housekeeping,
         waiting_for=note.waiting_for or state.waiting_for,
     )

@@ -138,7 +138,7 @@ class Reconciler:
             state, seen = self._observe(state, intent, until)
             if intent.settled:
                 return self._tidy_up(state, intent, seen, last)
-            outcome = next_step(seen, intent, state.manifest, self.clock(), state.attempts)
+            outcome = next_step(seen, intent, state.manifest, self.clock(), state.attempts, state.fallback)
             if _stops(outcome) and seen.instance is not None and intent.by is By.IDLE:
                 state, outcome = self._look_once_more(state, seen.instance, intent, outcome)
             self._in_time(until)
@@ -206,7 +206,7 @@ class Reconciler:
         if house is None or seen.instance is None or seen.instance.is_gone:
             self.ledger.save(replace(state, housekeeping=None))
             return "nothing is left to be tidied up"
-        it = Situation(seen, seen.instance, intent, state.manifest, state.attempts, now)
+        it = Situation(seen, seen.instance, intent, state.manifest, state.attempts, now, state.fallback)
         step = next_chore(it, house)
         if step is None:
             self.ledger.save(replace(state, housekeeping=after_round(it, house)))
@@ -313,11 +313,16 @@ def _settled(state: State, intent: Intent, seen: Observation, note: str, now: da
     state = replace(state, waiting_for=None, blocked=None, hindered_since=None)
     if seen.instance is None:
         return state
-    house = begin(Situation(seen, seen.instance, intent, state.manifest, state.attempts, now), state.housekeeping)
+    instance, fallback = seen.instance, state.fallback
+    if instance.state is InstanceState.RUNNING and fallback is not None and not fallback.holds_of(instance):
+        # Later it would make a fall-back of a person's own change.
+        fallback = None
+    it = Situation(seen, instance, intent, state.manifest, state.attempts, now, fallback)
+    house = begin(it, state.housekeeping)
     asleep = intent.wanted is Wanted.SHELVE and state.manifest is not None and not seen.attached()
     records = state.manifest.volumes if asleep and state.manifest is not None else ()
     snapshots = tuple(record.snapshot for record in records if record.snapshot is not None)
-    return replace(state, housekeeping=house, restores_from=snapshots)
+    return replace(state, housekeeping=house, fallback=fallback, restores_from=snapshots)
 
 
 def jupyter_since(state: State, instance: Instance, policy: Policy) -> Jupyter:

@@ -13,7 +13,7 @@ from autostop.link import Scope
 from autostop.model import Instance, InstanceState, Snapshot, Volume
 from autostop.ports import Happened, State
 from autostop.settings import Policy, policy_for, words
-from autostop.sleep.capacity import fallback_in_words
+from autostop.sleep.fallback import fallback_in_words
 from autostop.sleep.intent import Wanted
 from autostop.tags import is_ours
 
@@ -151,7 +151,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
 
 def _notes(state: State, instance: Instance | None) -> Iterator[str]:
     awake = instance is not None and instance.state in (InstanceState.PENDING, InstanceState.RUNNING)
-    if instance is not None and awake and (fallback := fallback_in_words(instance)):
+    if instance is not None and awake and (fallback := fallback_in_words(instance, state.fallback)):
         yield fallback
     if state.note:
         yield state.note

@@ -7,6 +7,7 @@ from autostop import tags
 from autostop.clock import told
 from autostop.model import LISTS_LAG_FOR, Instance
 from autostop.sleep.attempts import MOST_ATTEMPTS, AskedStart, Attempts
+from autostop.sleep.fallback import Fallback, hinted, own_type
 from autostop.sleep.law import why_never_become
 from autostop.sleep.steps import SECONDS, Blocked, Call, Note, Outcome, Situation, Step, Wait
 
@@ -15,29 +16,16 @@ _LONGEST_WAIT = timedelta(minutes=15)
 _NO_CAPACITY = "InsufficientInstanceCapacity"
 
 
-def own_type(instance: Instance) -> str:
-    """The type that its owner gave it: another than the present one while it is a fall-back.
-
-    The note on the instance holds only while its second word is the present type: after a person's own change of the
-    type it says nothing any more.
-    """
-    own, _, fallback = instance.tags.get(tags.INSTANCE_TYPE, "").partition(" ")
-    return own if own and fallback == instance.type else instance.type
-
-
-def fallback_in_words(instance: Instance) -> str | None:
-    """As what it runs instead of its own type, and why; None when it is its own."""
-    own = own_type(instance)
-    if own == instance.type:
-        return None
-    return f"It runs as {instance.type}: {own} had no capacity. The next start tries {own} first."
-
-
 def note_of_own_type(it: Situation) -> Step | None:
-    """Take a note on the type back that holds no more: later it would make a fall-back of a person's own change."""
-    if own_type(it.instance) != it.instance.type or not it.instance.tags.get(tags.INSTANCE_TYPE):
+    """Write its own type on the instance while it runs as another, and take that back once it does not hold any more.
+
+    It is a hint for `autostop recover`, should the table be lost; nothing else believes it.
+    """
+    instance, own = it.instance, own_type(it.instance, it.fallback)
+    noted, hint = instance.tags.get(tags.INSTANCE_TYPE, ""), f"{own} {instance.type}" if own != instance.type else ""
+    if noted == hint or (not hint and hinted(instance.type, instance.tags) is not None):
         return None
-    return Step("noted that it is its own type", Call.NOTE_TYPE, (it.instance.id, ""))
+    return Step(f"noted that its own type is {own}", Call.NOTE_TYPE, (instance.id, hint))
 
 
 def unusable_types(it: Situation) -> str:
@@ -54,7 +42,7 @@ def next_start(it: Situation) -> Outcome:
     instance, now = it.instance, it.now
     if it.attempts.start is not None and (fallen := _fallen_back(it, it.attempts.start)) is not None:
         return fallen
-    own = own_type(instance)
+    own = own_type(instance, it.fallback)
     named = [other.name for other in it.seen.other_types if why_never_become(instance, other) is None]
     order = [type_ for type_ in dict.fromkeys([own, *named]) if it.attempts.why_refused(type_) is None]
     if not order:
@@ -100,24 +88,29 @@ def _start(it: Situation, own: str) -> Step:
 def _become(it: Situation, own: str, wanted: str) -> Step | None:
     """What makes the instance the wanted type; None when it is.
 
-    From one fall-back to the next it goes by way of its own type: so at every moment the note and the present type
+    From one fall-back to the next it goes by way of its own type: so at every moment the table and the present type
     together tell the own one, whatever call is the last before a crash.
     """
     instance = it.instance
     if instance.type == wanted:
         return None
     if wanted == own or instance.type != own:
-        return _step(it, f"changed its type to {own}", Call.CHANGE_TYPE, (instance.id, own, ""), about=own)
-    note = f"{own} {wanted}"
-    if instance.tags.get(tags.INSTANCE_TYPE) != note:
-        said = f"noted that {own} becomes {wanted} for now"
-        return _step(it, said, Call.NOTE_TYPE, (instance.id, note), about=wanted)
-    # The note goes with the change once more: the list that showed it may have been an old one.
-    return _step(it, f"changed its type to {wanted}", Call.CHANGE_TYPE, (instance.id, wanted, note), about=wanted)
+        return _step(it, f"changed its type to {own}", Call.CHANGE_TYPE, (instance.id, own), about=own)
+    known = Note(fallback=Fallback(own, wanted))
+    return _step(
+        it, f"changed its type to {wanted}", Call.CHANGE_TYPE, (instance.id, wanted), about=wanted, first=known
+    )
 
 
 def _step(
-    it: Situation, said: str, call: Call, args: tuple[str, ...], about: str | None, then: Note | None = None
+    it: Situation,
+    said: str,
+    call: Call,
+    args: tuple[str, ...],
+    *,
+    about: str | None,
+    first: Note | None = None,
+    then: Note | None = None,
 ) -> Step:
     """A step toward a start. about: the type that a refusal of it rules out; None where it blocks the workstation."""
     instance, attempts = it.instance, it.attempts
@@ -125,6 +118,7 @@ def _step(
         said,
         call,
         args,
+        first=first,
         then=None if then is None else lambda _: then,
         lacking=_lacks(instance, attempts, it.now, f"EC2 has no capacity for {instance.type} in {instance.zone}"),
         refused=None

@@ -24,6 +24,7 @@ from autostop.settings import words
 from autostop.sleep import law
 from autostop.sleep.attempts import MOST_ATTEMPTS, NO_ATTEMPTS, Attempts
 from autostop.sleep.capacity import next_start, unusable_types
+from autostop.sleep.fallback import Fallback
 from autostop.sleep.from_tags import found_again
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.manifest import Manifest, write_manifest
@@ -51,7 +52,12 @@ HANGS_AFTER = timedelta(minutes=30)
 
 
 def next_step(
-    seen: Observation, intent: Intent, manifest: Manifest | None, now: datetime, attempts: Attempts = NO_ATTEMPTS
+    seen: Observation,
+    intent: Intent,
+    manifest: Manifest | None,
+    now: datetime,
+    attempts: Attempts = NO_ATTEMPTS,
+    fallback: Fallback | None = None,
 ) -> Outcome:
     """The next step of a workstation toward its intent. Pure.
 
@@ -68,7 +74,7 @@ def next_step(
         )
     if not tags.is_ours(instance.tags):
         return Blocked(f"it does not carry the tag `autostop = on`. Run `autostop adopt {seen.workstation}` again.")
-    it = Situation(seen, instance, intent, manifest, attempts, now)
+    it = Situation(seen, instance, intent, manifest, attempts, now, fallback)
     match intent.wanted, instance.state:
         case Wanted.RUN, InstanceState.STOPPED:
             return whole(it) or lists_show_it(it) or law_allows_a_start(it) or next_start(it)

@@ -8,6 +8,7 @@ from typing import Any
 
 from autostop.model import Instance, Observation
 from autostop.sleep.attempts import Attempts
+from autostop.sleep.fallback import Fallback
 from autostop.sleep.intent import By, Intent, Wanted, following
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
@@ -41,6 +42,7 @@ class Note:
 
     manifest: Manifest | None = None
     attempts: Attempts | None = None
+    fallback: Fallback | None = None
     intent: Intent | None = None
     housekeeping: Housekeeping | None = None
     waiting_for: str | None = None
@@ -111,7 +113,7 @@ Outcome = Step | Wait | Settled | Blocked
 class Situation:
     """What is, what is wanted, and what was tried for it.
 
-    manifest: of the latest cycle, as it is kept in the table; None before the first.
+    manifest: of the latest cycle, as it is kept in the table; None before the first. fallback: likewise.
     """
 
     seen: Observation
@@ -120,6 +122,7 @@ class Situation:
     manifest: Manifest | None
     attempts: Attempts
     now: datetime
+    fallback: Fallback | None = None
 
     @property
     def cycle(self) -> Manifest | None:
