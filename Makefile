@@ -26,7 +26,7 @@ demo: setup ## run the whole product on this machine, with no AWS account
 	.venv/bin/python -m autostop_local.demo
 
 .PHONY: test
-test: setup $(PROGRAMS) test-runtime ## run every test, the end-to-end ones too
+test: setup $(PROGRAMS) test-runtime test-botocore ## run every test, the end-to-end ones too
 	.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/person tests/e2e tests
 
 # Twice as many as two cores: whoever waits for a real server or for a real window of idleness uses none.
@@ -46,6 +46,12 @@ else
 test-runtime:
 	@echo "NOT TESTED on Lambda's Python $(RUNTIME): there is none here; all else is, on $(PYTHON)"
 endif
+
+# Lambda's boto3 is the runtime's, and may be older than the one that is locked here: that one comes first on the path.
+.PHONY: test-botocore
+test-botocore: .venv/.synced .botocore/.synced ## run the tests of the adapters on the oldest botocore that Lambda may have
+	PYTHONPATH=.botocore:$(PYTHONPATH) .venv/bin/pytest --numprocesses 2 --dist loadfile \
+		$(addprefix tests/aws/test_,clients.py ebs.py ec2.py errors.py metrics.py queue.py sns.py ssm.py table.py)
 
 .PHONY: invoke
 invoke: .venv/.synced .venv-sam/.synced $(RUNTIME_VENV) ## let a built function answer an example event under Lambda's runtime: EVENT=api-page
@@ -136,6 +142,7 @@ lock: .tools/.synced ## write the lock files anew, keeping the pins that still f
 	$(call lock,layers/autostop/requirements)
 	$(call lock,requirements/uv)
 	$(call lock,requirements/dev)
+	$(call lock,requirements/botocore)
 	$(call lock,requirements/sam)
 	$(call lock,requirements/emulator)
 	$(call lock,requirements/custodian)
@@ -167,6 +174,11 @@ endef
 
 .venv-emulator/.synced: requirements/emulator.txt | .tools/.synced
 	$(call sync,.venv-emulator,$<)
+
+.botocore/.synced: requirements/botocore.txt | .tools/.synced
+	@echo "setting up .botocore from $<"
+	@.tools/bin/uv pip sync --quiet --require-hashes --python $(PYTHON) --target .botocore $<
+	@touch $@
 
 # Only for `make bench`: the tests do without it.
 .venv-custodian/.synced: requirements/custodian.txt | .tools/.synced

@@ -14,6 +14,8 @@ from botocore.model import ListShape, Shape, StructureShape
 
 # Everything but the characters of XML 1.0, section 2.2.
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# What is told of an instance type comes with moto, and may be more than an older botocore's model knows.
+_OF_INSTANCE_TYPES = frozenset({"EbsInfo", "GpuDeviceInfo", "InstanceTypeInfo", "NetworkCardInfo", "NetworkInfo"})
 
 
 def ec2_reply(operation: str, reply: Mapping[str, Any], shape: StructureShape | None, request_id: str) -> str:
@@ -40,7 +42,7 @@ def ec2_error(code: str, message: str, request_id: str) -> str:
 def _structure(parts: list[str], value: Mapping[str, Any], shape: StructureShape) -> None:
     members = shape.members
     for key, item in value.items():
-        if item is None:
+        if item is None or (key not in members and shape.name in _OF_INSTANCE_TYPES):
             continue
         member = members[key]
         name = member.serialization.get("name", key)
