@@ -1,11 +1,13 @@
 """How times are told."""
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from autostop.clock import told
+from autostop.clock import clock_time
 
 NOW = datetime(2026, 3, 4, 21, 10, tzinfo=UTC)  # a Wednesday
 
@@ -24,4 +26,15 @@ NOW = datetime(2026, 3, 4, 21, 10, tzinfo=UTC)  # a Wednesday
     ("2026-03-04T21:05", "Asia/Kathmandu", "02:50 UTC+0545"),
 ])  # fmt: skip
 def test_a_time_is_told_by_the_owners_clock_with_the_day_if_it_is_another(at: str, zone: str, text: str) -> None:
-    assert told(datetime.fromisoformat(at).replace(tzinfo=UTC), ZoneInfo(zone), NOW) == text
+    assert clock_time(datetime.fromisoformat(at).replace(tzinfo=UTC), ZoneInfo(zone), NOW) == text
+
+
+def test_no_text_for_people_writes_a_time_by_itself() -> None:
+    written = [
+        f"{module.name}: {line.strip()}"
+        for folder in ("layers/autostop/autostop", "cli/autostop_cli")
+        for module in sorted((Path(__file__).parents[1] / folder).rglob("*.py"))
+        for line in module.read_text(encoding="utf-8").splitlines()
+        if re.search(r"\{[^{}]*:[^{}]*%H", line)
+    ]
+    assert [line for line in written if not line.startswith(("table.py", "rehearsal.py", "text.py"))] == []

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -81,6 +82,11 @@ def test_the_sweeps_findings_become_notices() -> None:
     assert (soon.kind, soon.workstation, soon.stop_at) == (NoticeKind.STOPS_SOON, ID, STOP)
     assert soon.text.startswith("it stops every day at 22:00. ")
     assert f"{STOP:%H:%M} UTC" in soon.text
+    berlin = stops_soon(instance(), verdict, warned, NOW, ZoneInfo("Europe/Berlin"))
+    there = f"{STOP.astimezone(ZoneInfo('Europe/Berlin')):%H:%M} CET"
+    assert f"It stops at {there}" in berlin.text
+    assert berlin.title.startswith(f"Sleeping at {there}")
+    assert berlin.label.endswith("CET")
     assert (unknown.kind, unknown.stop_at) == (NoticeKind.UNKNOWN_FOR_LONG, None)
     assert "for 6 h it could not be told" in unknown.text
     assert "Jupyter: does not answer" in unknown.text

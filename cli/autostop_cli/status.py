@@ -7,7 +7,7 @@ from functools import partial
 import click
 
 from autostop.app.status import Status
-from autostop.clock import told
+from autostop.clock import clock_time
 from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
 from autostop.spelling import why_not_adopted
@@ -101,4 +101,4 @@ def _detail(status: Status) -> list[str]:
 
 
 def _at(moment: datetime, zone: tzinfo | None) -> str:
-    return told(moment, zone, moment, "%Y-%m-%d %H:%M:%S")
+    return clock_time(moment, zone, moment, "%Y-%m-%d %H:%M:%S")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
-from autostop.clock import told
+from autostop.clock import clock_time
 
 _TIME_OF_DAY = re.compile(r"(\d{1,2}):(\d{2})", re.ASCII)
 _EXAMPLES = "write it like 14:05, or 2026-11-23T14:05, with Z or +01:00 behind it if it is not by this terminal's clock"
@@ -69,12 +69,12 @@ def written(moment: datetime, now: datetime) -> str:
     theirs, local = moment.astimezone(now.tzinfo), moment.astimezone()
     day = "" if theirs.date() == now.date() else f"{theirs:%Y-%m-%d} "
     beside = f" ({local:%H:%M %Z})" if local.utcoffset() != theirs.utcoffset() else ""
-    return f"{day}{told(theirs, now.tzinfo, theirs)}{beside}"
+    return f"{day}{clock_time(theirs, now.tzinfo, theirs)}{beside}"
 
 
 def dated(moment: datetime, zone: tzinfo | None) -> str:
     """`2026-11-23 14:05 CET`."""
-    return told(moment, zone, moment, "%Y-%m-%d %H:%M")
+    return clock_time(moment, zone, moment, "%Y-%m-%d %H:%M")
 
 
 def _last_time(clock: time, now: datetime) -> datetime:

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from autostop.app.status import verdict_as_json
-from autostop.clock import told
+from autostop.clock import clock_time
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sign
 from autostop.idle.verdict import VerdictKind
@@ -231,7 +231,7 @@ def _row(sign: Sign, seen: SweepRecord, now: datetime) -> Sequence[str]:
     elif sign.at is None:
         last_work = "-" if sign.effect in (Effect.UNKNOWN, Effect.WEAK) else "never since the start"
     else:
-        last_work = f"{words(seen.at - sign.at)} ago ({told(sign.at, now.tzinfo, seen.at)})"
+        last_work = f"{words(seen.at - sign.at)} ago ({clock_time(sign.at, now.tzinfo, seen.at)})"
     return (sign.name, sign.effect.value, sign.value, sign.threshold, last_work)
 
 

@@ -46,7 +46,7 @@ def test_every_way_gets_the_same_link_which_may_look_and_keep_awake_for_a_day(la
     assert mail.got == phone.got
     link = lab.owner.link(ID, secret_in(mail.got[0]))
     assert link is not None
-    assert (link.label, link.scopes) == ("notice 08:00", (Scope.STATUS, Scope.KEEP_AWAKE))
+    assert (link.label, link.scopes) == ("notice 08:00 UTC", (Scope.STATUS, Scope.KEEP_AWAKE))
     assert link.expires_at == START + LINK_LASTS == START + timedelta(hours=24)
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta, tzinfo
 
 
-def told(at: datetime, zone: tzinfo | None, now: datetime, form: str = "%H:%M") -> str:
+def clock_time(at: datetime, zone: tzinfo | None, now: datetime, form: str = "%H:%M") -> str:
     """`22:10 CET`; with the day unless it is that of `now`: `Wed 22:10 CET`, or from a week's distance on the date.
 
     Where a zone has no letters of its own, its distance from UTC: `22:10 UTC-03`.

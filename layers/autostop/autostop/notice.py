@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, assert_never
+from zoneinfo import ZoneInfo
 
+from autostop.clock import clock_time
 from autostop.cost import cost_running
 from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict
@@ -18,6 +20,7 @@ _LONGEST_NAME: Final = 50
 _LONGEST_TEXT: Final = 500
 _LONGEST_REASON: Final = 160
 _MOST_REASONS: Final = 8
+_UTC: Final = ZoneInfo("UTC")
 
 
 class NoticeKind(StrEnum):
@@ -39,6 +42,7 @@ class Notice:
     name: the owner's name for the workstation, or its id. at: when it was noticed. text: why, in one sentence.
     stop_at: when the stop comes that it warns of; None when it warns of none. reasons: the verdict's.
     cause: what it is told of, once as long as it holds; two notices of one kind and cause are the same.
+    time_zone: by whose clock times are told, an IANA name.
     """
 
     kind: NoticeKind
@@ -49,6 +53,7 @@ class Notice:
     stop_at: datetime | None = None
     reasons: tuple[str, ...] = ()
     cause: str = ""
+    time_zone: str = "UTC"
 
     @property
     def title(self) -> str:
@@ -59,7 +64,7 @@ class Notice:
     def _headline(self) -> str:
         match self.kind:
             case NoticeKind.STOPS_SOON:
-                return f"Sleeping at {self.stop_at:%H:%M} UTC" if self.stop_at else "Sleeping soon"
+                return f"Sleeping at {self._clock(self.stop_at)}" if self.stop_at else "Sleeping soon"
             case NoticeKind.UNKNOWN_FOR_LONG:
                 return "Cannot tell whether it is in use"
             case NoticeKind.AWAKE_FOR_LONG:
@@ -74,6 +79,14 @@ class Notice:
                 return "A setting that is none"
             case _:
                 assert_never(self.kind)
+
+    def _clock(self, at: datetime) -> str:
+        return clock_time(at, ZoneInfo(self.time_zone), self.at)
+
+    @property
+    def label(self) -> str:
+        """Of the link that it offers, for who looks through his links."""
+        return f"notice {self._clock(self.at)}"
 
     def is_late(self, now: datetime) -> bool:
         """True when the stop it warns of was due already: the owner could do nothing with it any more."""
@@ -94,13 +107,13 @@ class Told:
         return (self.kind, self.cause) == (notice.kind, notice.cause)
 
 
-def stops_soon(instance: Instance, verdict: Verdict, warned: Warned, now: datetime) -> Notice:
+def stops_soon(instance: Instance, verdict: Verdict, warned: Warned, now: datetime, zone: ZoneInfo = _UTC) -> Notice:
     """The warning before a stop, for idleness or at a limit of the owner's."""
     helps = "somebody works on it or keeps it awake" if warned.cause is By.IDLE else "it is kept awake"
     whoever = "" if warned.cause is By.IDLE else ", whoever works on it,"
-    text = f"{warned.why}. It stops at {warned.stop_at:%H:%M} UTC{whoever} unless {helps}."
+    text = f"{warned.why}. It stops at {clock_time(warned.stop_at, zone, now)}{whoever} unless {helps}."
     kind, workstation, name = NoticeKind.STOPS_SOON, instance.workstation, instance.name
-    return Notice(kind, workstation, name, now, text, warned.stop_at, verdict.reasons)
+    return Notice(kind, workstation, name, now, text, warned.stop_at, verdict.reasons, time_zone=zone.key)
 
 
 def unknown_for_long(instance: Instance, verdict: Verdict, since: datetime, now: datetime) -> Notice:
@@ -109,11 +122,11 @@ def unknown_for_long(instance: Instance, verdict: Verdict, since: datetime, now:
     return _of_running(NoticeKind.UNKNOWN_FOR_LONG, instance, verdict, text, since, now)
 
 
-def awake_for_long(instance: Instance, verdict: Verdict, now: datetime) -> Notice:
+def awake_for_long(instance: Instance, verdict: Verdict, now: datetime, zone: ZoneInfo = _UTC) -> Notice:
     """That a workstation has run without a pause for long, why, and what it costs."""
     since = instance.launched_at
     text = (
-        f"it has been awake for {words(now - since)}, since {since:%a %H:%M} UTC: {verdict.headline}. "
+        f"it has been awake for {words(now - since)}, since {clock_time(since, zone, now)}: {verdict.headline}. "
         f"{cost_running(instance.vcpus)} If nobody needs it, let it sleep."
     )
     return _of_running(NoticeKind.AWAKE_FOR_LONG, instance, verdict, text, since, now)

@@ -6,7 +6,9 @@ Pure. What holds is found anew by each sweep; the state remembers what was told 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
+from autostop.clock import clock_time
 from autostop.cost import cost_running
 from autostop.idle.verdict import Verdict
 from autostop.model import Instance, InstanceState
@@ -23,7 +25,9 @@ _LEFT_OVER_FOR: Final = timedelta(days=1)
 _TOLD_FOR: Final = timedelta(hours=6)
 
 
-def standing(state: Outline, instance: Instance | None, problems: Sequence[str], now: datetime) -> Iterator[Notice]:
+def standing(
+    state: Outline, instance: Instance | None, problems: Sequence[str], now: datetime, zone: ZoneInfo
+) -> Iterator[Notice]:
     """What holds of a workstation now, whether it runs or not. instance: None once EC2 does not list it as ours."""
     name = instance.name if instance is not None else state.workstation
 
@@ -32,7 +36,7 @@ def standing(state: Outline, instance: Instance | None, problems: Sequence[str],
 
     if (found := _hindrance(state, instance, now)) is not None:
         cause, since, what = found
-        text = f"since {since:%a %H:%M} UTC, for {words(now - since)}: {what}"
+        text = f"since {clock_time(since, zone, now)}, for {words(now - since)}: {what}"
         yield notice(NoticeKind.BLOCKED, f"{text.rstrip('.')}. {_meanwhile(instance)}".strip(), cause)
     if state.lost:
         yield notice(NoticeKind.SNAPSHOT_LOST, state.lost, state.lost)

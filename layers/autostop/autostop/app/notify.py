@@ -47,8 +47,7 @@ def notify(
     """
     if notice.is_late(now):
         return Delivery(late=True)
-    label = f"notice {notice.at:%H:%M}"
-    new = make_link(ledger, api_url, notice.workstation, label, _SCOPES, LINK_LASTS, now)
+    new = make_link(ledger, api_url, notice.workstation, notice.label, _SCOPES, LINK_LASTS, now)
     message = message_of(notice, new.url)
     sent: list[str] = []
     failed: dict[str, str] = {}

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from autostop.app.status import Status, status_of
-from autostop.clock import told
+from autostop.clock import clock_time
 from autostop.link import Link, Scope, is_secret
 from autostop.model import WorkstationId, instance_of
 from autostop.ports import Happened, State
@@ -68,7 +68,7 @@ class Owner:
                 return state
             why = f"{asked_by} asked for it"
             if promised is not None and promised > now:
-                until = told(promised, self.defaults.time_zone, now)
+                until = clock_time(promised, self.defaults.time_zone, now)
                 why = f"{why}, which ended the promise to keep it awake until {until}"
             return state.wanting(following(state.intent, Wanted.STOP, By.OWNER, why, now))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from autostop.clock import told
+from autostop.clock import clock_time
 from autostop.cost import cost_awake, cost_now
 from autostop.idle.reading import Reading
 from autostop.idle.record import SweepRecord
@@ -192,7 +192,7 @@ def _headline(state: State, seen: SweepRecord | None, instance: Instance | None,
             why = intent.why if intent else "stopped outside Autostop"
             return f"Falling asleep ({why}): {state.waiting_for or 'it begins'}"
         case Phase.ASLEEP:
-            since = f" since {told(intent.settled_at, now.tzinfo, now)}" if intent and intent.settled_at else ""
+            since = f" since {clock_time(intent.settled_at, now.tzinfo, now)}" if intent and intent.settled_at else ""
             return f"Asleep{since}: {intent.why if intent else 'stopped outside Autostop'}"
         case Phase.AWAKE:
             return f"Awake: {seen.verdict.headline}" if seen is not None and instance is not None else "Awake"
@@ -234,7 +234,7 @@ def _why_volumes_stay(state: State, instance: Instance | None, policy: Policy, n
     if policy.shelve_after is None:
         return "its shelve-after is off"
     if kept_until is not None and now < kept_until:
-        return f"it was stopped outside Autostop and is kept awake until {told(kept_until, now.tzinfo, now)}"
+        return f"it was stopped outside Autostop and is kept awake until {clock_time(kept_until, now.tzinfo, now)}"
     if intent is not None and intent.wanted is Wanted.SHELVE:
         return "they came after it was shelved"
     return f"its shelve-after is {words(policy.shelve_after)}"

@@ -77,7 +77,10 @@ class Sweeper:
         watched, new, gone = self._watch_all(now)
         self._judge_all(watched, now)
         news = {each.id: _News(each.state, each.notices, each.policy) for each in watched.values()}
-        news |= {key: _News(state, tuple(standing(state, None, (), now)), self.defaults) for key, state in gone.items()}
+        news |= {
+            key: _News(state, tuple(standing(state, None, (), now, self.defaults.time_zone)), self.defaults)
+            for key, state in gone.items()
+        }
         told, refused = self._tell(news, now)
         watched |= {key: _unwarned(watched[key]) for key in refused if key in watched}
         records = [each.record for each in watched.values() if each.record is not None]
@@ -120,7 +123,7 @@ class Sweeper:
 
     def _watch(self, instance: Instance, state: Outline, before: SweepRecord | None, now: datetime) -> Watched:
         policy, problems = policy_for(self.defaults, instance.tags)
-        notices = tuple(standing(state, instance, problems, now))
+        notices = tuple(standing(state, instance, problems, now, policy.time_zone))
         return replace(watch(instance, policy, state, before), problems=problems, notices=notices)
 
     def _judge_all(self, watched: dict[WorkstationId, Watched], now: datetime) -> None:
@@ -225,7 +228,7 @@ def _judged(watched: Watched, now: datetime) -> Watched:
         plan = StopPlan(warned=warned)
     notices = list(watched.notices)
     if plan.is_new and plan.warned is not None:
-        notices.append(stops_soon(watched.instance, verdict, plan.warned, now))
+        notices.append(stops_soon(watched.instance, verdict, plan.warned, now, policy.time_zone))
     unknown_since = None
     if verdict.kind is VerdictKind.UNKNOWN:
         unknown_since = (before.unknown_since if before is not None else None) or now
@@ -233,7 +236,7 @@ def _judged(watched: Watched, now: datetime) -> Watched:
         if limit is not None and now - unknown_since >= limit:
             notices.append(unknown_for_long(watched.instance, verdict, unknown_since, now))
     elif _is_awake_for_long(watched, now):
-        notices.append(awake_for_long(watched.instance, verdict, now))
+        notices.append(awake_for_long(watched.instance, verdict, now, policy.time_zone))
     record = replace(_record(watched, verdict, plan, now), unknown_since=unknown_since)
     # What was measured and what was recorded before have done their part, and need not be held any longer.
     watched = replace(watched.knowing(processor=(), network=None), before=None)

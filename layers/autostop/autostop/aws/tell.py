@@ -17,6 +17,7 @@ from autostop.aws.errors import aws_errors
 from autostop.link import parse_workstation
 from autostop.notice import Message, Notice, NoticeKind
 from autostop.ports import DeniedError, TransientError
+from autostop.schedule import zone_named
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -66,6 +67,7 @@ def notice_in(event: Mapping[str, Any]) -> Notice:
         raise ValueError("an event about no workstation")
     if any(moment is not None and moment.tzinfo is None for moment in (notice.at, notice.stop_at)):
         raise ValueError("an event with a moment of no time zone")
+    zone_named(notice.time_zone)
     return notice
 
 

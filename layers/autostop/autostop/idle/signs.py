@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Final
 
-from autostop.clock import told
+from autostop.clock import clock_time
 from autostop.idle.history import CPU_SECONDS_A_MINUTE, History, follow, is_polled
 from autostop.idle.reading import GPU_UNREAD, Machine, Reading, Unknown
 from autostop.settings import Policy, words
@@ -147,7 +147,7 @@ class _Meter:
     decimals: int
 
     def read(self, points: Sequence[tuple[datetime, float]], activity: Activity, policy: Policy, now: datetime) -> Sign:
-        clock = partial(told, zone=policy.time_zone, now=now)
+        clock = partial(clock_time, zone=policy.time_zone, now=now)
         # A period that is not over yet may still become anything, unless it shows work already.
         points = [
             (at, level)
@@ -190,7 +190,7 @@ class _Meter:
 
 
 def _answered(answer: Reading | Unknown, activity: Activity, policy: Policy, now: datetime) -> Iterator[Sign]:
-    clock = partial(told, zone=policy.time_zone, now=now)
+    clock = partial(clock_time, zone=policy.time_zone, now=now)
     if isinstance(answer, Unknown):
         yield _unknown(f"asked: {answer.reason}", "no answer", now)
     elif answer.at < activity.launched_at or now - answer.at > ANSWER_VALID_FOR:

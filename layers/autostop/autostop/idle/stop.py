@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from autostop.clock import told
+from autostop.clock import clock_time
 from autostop.idle.reading import Reading, Unknown
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import Instance, InstanceState
@@ -169,9 +169,11 @@ def next_limit(
     limits = []
     since = max(begins_at, _forgotten_before(policy, kept_awake_from, kept_awake_until, now))
     if policy.stop_at is not None and (at := policy.stop_at.next_after(since)) is not None:
-        limits.append(Limit(at, f"stop-at is {told(at, policy.time_zone, now)}"))
+        limits.append(Limit(at, f"stop-at is {clock_time(at, policy.time_zone, now)}"))
     if policy.max_run is not None:
-        why = f"max-run is {words(policy.max_run)}, and it was started at {told(begins_at, policy.time_zone, now)}"
+        why = (
+            f"max-run is {words(policy.max_run)}, and it was started at {clock_time(begins_at, policy.time_zone, now)}"
+        )
         limits.append(Limit(begins_at + policy.max_run, why))
     first = min(limits, key=lambda limit: limit.at, default=None)
     if first is not None and kept_awake_until is not None and first.at < kept_awake_until:

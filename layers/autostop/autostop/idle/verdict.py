@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from autostop.clock import told
+from autostop.clock import clock_time
 from autostop.idle.reading import Reading
 from autostop.idle.signs import Activity, Effect, Sign, signs, window_of
 from autostop.settings import Policy, words
@@ -116,7 +116,7 @@ def assess(activity: Activity, policy: Policy, now: datetime) -> Verdict:
         reason = f"quiet, but {missing} more answer{'s' if missing > 1 else ''} of the workstation are needed first"
         due_at = now + policy.cpu_period * missing
         return judged(VerdictKind.ACTIVE, reason, since=since, due_at=due_at, stop_at=due_at)
-    headline = f"idle for {words(now - since)} (since {told(since, policy.time_zone, now)})"
+    headline = f"idle for {words(now - since)} (since {clock_time(since, policy.time_zone, now)})"
     return judged(VerdictKind.IDLE, headline, since=since, stop_at=now)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from autostop import tags
-from autostop.clock import told
+from autostop.clock import clock_time
 from autostop.model import LISTS_LAG_FOR, Instance
 from autostop.sleep.attempts import MOST_ATTEMPTS, AskedStart, Attempts
 from autostop.sleep.fallback import Fallback, hinted, own_type
@@ -150,7 +150,7 @@ def _fallen_back(it: Situation, start: AskedStart) -> Outcome | None:
 
 
 def _clock(at: datetime, it: Situation) -> str:
-    return told(at, it.seen.zone, it.now, "%H:%M:%S")
+    return clock_time(at, it.seen.zone, it.now, "%H:%M:%S")
 
 
 def _listed(names: Sequence[str]) -> str:
