@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from autostop import tags
-from autostop.aws.ec2 import Ec2Instances, _checks, _instance
+from autostop.aws.ec2 import Ec2Instances, _checks, _instance, _volume
 from autostop.model import Checks, InstanceState, OtherType, SpotKind, WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError
 from tests.app.autostop_at_work import AtWork
@@ -176,3 +176,15 @@ def test_the_moment_of_a_stop_by_others_is_read_too() -> None:
     stopped_at = _instance(shape).stopped_at
     assert stopped_at is not None
     assert stopped_at.isoformat() == "2026-11-23T18:30:05+00:00"
+
+
+@pytest.mark.parametrize(("operator", "told"), [
+    ({}, ""),
+    ({"Operator": {"Managed": False}}, ""),
+    ({"Operator": {"Managed": True, "Principal": "eks.amazonaws.com"}}, "eks.amazonaws.com"),
+    ({"Operator": {"Managed": True}}, "AWS"),
+])  # fmt: skip
+def test_who_manages_it_is_told(operator: Any, told: str) -> None:
+    instance: Any = {"InstanceId": "i-1", "State": {"Name": "running"}, **operator}
+    volume: Any = {"VolumeId": "vol-1", "State": "in-use", **operator}
+    assert (_instance(instance).operator, _volume(volume).operator) == (told, told)

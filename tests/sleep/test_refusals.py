@@ -15,6 +15,7 @@ from tests.build import DATA, ID, OURS, both, instance, row, volume
     row("instance-store root", {"root_is_ebs": False}, "instance store"),
     row("one-time Spot", {"spot": SpotKind.ONE_TIME}, "one-time Spot"),
     row("Auto Scaling", {"tags": {tags.AUTO_SCALING_GROUP: "fleet"}}, "Auto Scaling group fleet"),
+    row("managed by a service", {"operator": "eks.amazonaws.com"}, "managed by eks.amazonaws.com, which"),
     row("hibernation", {"hibernation": True}, "hibernation"),
     row("stop protection", {"stop_protected": True}, "disableApiStop"),
     row("instance-store disks", {"instance_store_gb": 250},
@@ -60,6 +61,8 @@ MOST, MOST_OF_ROOT = tags.MOST_OWN_TAGS, tags.MOST_OWN_TAGS_OF_ROOT
     row("as many devices as one tag can name", {}, disks(51), None),
     row("one more device", {}, disks(52), "52 devices do not fit"),
     row("a marketplace root", {"marketplace": True}, both(), "Marketplace"),
+    row("managed by a service", {}, [volume(), volume(DATA, operator="eks.amazonaws.com")],
+        "vol-data is managed by eks.amazonaws.com, which alone may delete it"),
     row("of several instances", {}, [volume(), volume(DATA, multi_attach=True)], "vol-data can be attached to several"),
 ])  # fmt: skip
 def test_what_is_never_shelved(fields: dict[str, Any], volumes: Sequence[Volume], why: str | None) -> None:

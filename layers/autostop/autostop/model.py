@@ -106,6 +106,7 @@ class Instance:
     address: where the workstation can be reached now; None while it has none.
     architecture: as EC2 names it, e.g. `x86_64`. state_reason: why it is in its state, in EC2's words.
     launch: what a new instance would need to be like it; None where nobody asked.
+    operator: the service of AWS that manages it, as EC2 names it, e.g. `eks.amazonaws.com`; empty for the owner's own.
     """
 
     id: InstanceId
@@ -127,6 +128,7 @@ class Instance:
     state_reason: str = ""
     architecture: str = ""
     launch: LaunchFacts | None = None
+    operator: str = ""
 
     @property
     def workstation(self) -> WorkstationId:
@@ -159,7 +161,7 @@ class Volume:
 
     size_gib: GiB. iops, throughput (MiB/s): as EBS reports them; None when the type has none.
     attached_to, device, attachment: None together while it is attached to nothing.
-    delete_on_termination: None while it is attached to nothing.
+    delete_on_termination: None while it is attached to nothing. operator: as of an instance.
     """
 
     id: VolumeId
@@ -178,6 +180,7 @@ class Volume:
     device: str | None = None
     attachment: AttachmentState | None = None
     delete_on_termination: bool | None = None
+    operator: str = ""
 
     @property
     def exists(self) -> bool:

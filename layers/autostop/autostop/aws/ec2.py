@@ -181,7 +181,14 @@ def _instance(shape: "InstanceTypeDef") -> Instance:
         address=shape.get("PublicIpAddress") or shape.get("PrivateIpAddress"),
         architecture=shape.get("Architecture", ""),
         state_reason=shape.get("StateReason", {}).get("Message", ""),
+        operator=_operator(shape),
     )
+
+
+def _operator(shape: "InstanceTypeDef | VolumeTypeDef") -> str:
+    """Who manages it; empty when its owner does."""
+    operator = shape.get("Operator", {})
+    return (operator.get("Principal") or "AWS") if operator.get("Managed") else ""
 
 
 def _other_type(shape: "InstanceTypeInfoTypeDef") -> OtherType:
@@ -380,6 +387,7 @@ def _volume(shape: "VolumeTypeDef") -> Volume:
         device=attachment.get("Device") if attachment else None,
         attachment=AttachmentState(attachment.get("State", "")) if attachment else None,
         delete_on_termination=attachment.get("DeleteOnTermination") if attachment else None,
+        operator=_operator(shape),
     )
 
 

@@ -204,6 +204,8 @@ def why_never_stop(instance: Instance) -> str | None:
         return "it is a one-time Spot instance, which EC2 cannot stop. Use On-Demand or a persistent Spot request."
     if group := instance.tags.get(tags.AUTO_SCALING_GROUP):
         return f"it belongs to the Auto Scaling group {group}, which would replace it. Take it out of the group."
+    if instance.operator:
+        return f"it is managed by {instance.operator}, which alone may stop it. Take the tag `autostop` from it."
     if instance.hibernation:
         return "it is enabled for hibernation, and snapshots of such volumes may not start. Launch it without."
     if instance.stop_protected:
@@ -221,6 +223,8 @@ def why_never_shelve(instance: Instance, volumes: Sequence[Volume]) -> str | Non
     if instance.marketplace:
         return "its root volume has a Marketplace product code, and such volumes may not come back."
     for volume in volumes:
+        if volume.operator:
+            return f"volume {volume.id} is managed by {volume.operator}, which alone may delete it. Remove it there."
         if volume.multi_attach:
             return f"volume {volume.id} can be attached to several instances. Turn multi-attach off or remove it."
         most = tags.MOST_OWN_TAGS_OF_ROOT if volume.device == instance.root_device else tags.MOST_OWN_TAGS
