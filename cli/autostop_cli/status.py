@@ -97,6 +97,7 @@ def _detail(status: Status) -> list[str]:
         rows.append(("billed", status.billed))
     rows += [("step", f"{at(step.at)}  {step.text}") for step in status.steps]
     rows += [("problem", problem) for problem in status.problems]
+    rows += [("told you", f"{at(each.at)}  {each.kind}: {each.text}") for each in state.told]
     return [heading(state.workstation, status.name), harmless(status.headline), "", *table(rows)]
 
 

@@ -11,7 +11,7 @@ from tests.app.autostop_at_work import AtWork
 
 FIELDS = {
     "workstation", "name", "now", "phase", "headline", "intent", "waiting_for", "blocked", "verdict",
-    "warned_at", "keep_awake_until", "steps", "jupyter_url", "cost", "billed", "problems", "scopes",
+    "warned_at", "keep_awake_until", "steps", "jupyter_url", "cost", "billed", "problems", "told", "scopes",
 }  # fmt: skip
 
 
@@ -111,6 +111,18 @@ def test_blocked_says_what_to_do(lab: AtWork) -> None:
     assert status.phase is Phase.BLOCKED
     assert "Turn off `disableApiStop`" in status.headline
     assert "StopInstances" not in lab.calls()
+
+
+def test_what_the_owner_was_told_is_listed_as_long_as_it_holds(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.ec2.modify_instance_attribute(InstanceId=workstation, DisableApiStop={"Value": True})
+    lab.pass_time(timedelta(hours=3), lambda: lab.state(workstation).told != ())
+    told: Any = lab.owner.status(workstation).as_json()["told"]
+    assert [each["kind"] for each in told] == ["blocked"]
+    assert "Turn off `disableApiStop`" in told[0]["text"]
+    lab.ec2.modify_instance_attribute(InstanceId=workstation, DisableApiStop={"Value": False})
+    lab.pass_time(timedelta(hours=9))
+    assert lab.owner.status(workstation).as_json()["told"] == []
 
 
 def test_what_nobody_knows_is_unknown(lab: AtWork) -> None:

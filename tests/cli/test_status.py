@@ -11,6 +11,7 @@ from pathlib import Path
 from autostop.idle.record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import WorkstationId, instance_of
+from autostop.notice import NoticeKind, Told
 from autostop.ports import Happened, State
 from autostop.sleep.intent import By, Intent, Wanted
 from tests.cli.desk import START, Desk, desk
@@ -100,6 +101,15 @@ def test_a_mail_address_that_nobody_confirmed_is_a_problem(tmp_path: Path) -> No
 
 def test_without_a_mail_address_nobody_asks(at: Desk) -> None:
     assert "NoticeEmail" not in at.run("status", at.adopted()).output
+
+
+def test_what_the_owner_was_told(at: Desk) -> None:
+    lab = at.adopted()
+    told = Told(NoticeKind.SNAPSHOT_LOST, "snap-1", START, "snap-1 of /dev/sdf is gone \x1b")
+    at.account.ledger.save(State(lab, told=(told,), lost="snap-1 is gone"))
+    output = at.run("status", lab).output
+    assert "told you  2026-11-23 09:00:00 UTC  snapshot-lost: snap-1 of /dev/sdf is gone \\x1b" in output
+    assert "problem   snap-1 is gone" in output
 
 
 def test_json_is_the_body_of_the_api(at: Desk) -> None:

@@ -35,6 +35,7 @@ def status(phase: str, **changes: Any) -> Status:
         "cost": {"now": 3.2, "awake": 14.1},
         "billed": "",
         "problems": [],
+        "told": [],
         "scopes": EVERYTHING,
         **changes,
     }

@@ -144,6 +144,15 @@ def test_a_promise_that_is_over_is_not_shown(phone: Phone, api: ScriptedApi) -> 
     expect(page.locator("#plan")).not_to_contain_text("Kept")
 
 
+def test_what_the_owner_was_told_and_still_holds_is_listed(phone: Phone, api: ScriptedApi) -> None:
+    at, text = instant(-90), "snap-1 stays: AWS refused DeleteSnapshot. It costs at most $4.00 a month. <b>"
+    page = phone.look(api, awake(told=[{"kind": "housekeeping", "at": at, "text": text}]))
+    expect(page.get_by_role("heading", name="You were told")).to_be_visible()
+    expect(page.locator("#told li span")).to_contain_text([berlin(at), text])
+    phone.look_again(page, api, awake())
+    expect(page.locator("#told-card")).to_be_hidden()
+
+
 def test_what_is_billed_while_it_sleeps_is_said(phone: Phone, api: ScriptedApi) -> None:
     billed = "Billed now: at most $4.10 a month for its snapshots."
     page = phone.look(api, asleep(billed=billed))

@@ -82,6 +82,7 @@ class Status:
             "cost": {"now": round(self.cost_now, 2), "awake": round(self.cost_awake, 2)},
             "billed": self.billed,
             "problems": list(self.problems),
+            "told": [{"kind": each.kind.value, "at": _iso(each.at), "text": each.text} for each in self.state.told],
             "scopes": [scope.value for scope in self.scopes],
         }
 
@@ -155,6 +156,8 @@ def _notes(state: State, instance: Instance | None) -> Iterator[str]:
         yield fallback
     if state.note:
         yield state.note
+    if state.lost:
+        yield state.lost
 
 
 def _phase(state: State, instance: Instance | None) -> Phase:
