@@ -114,6 +114,18 @@ def test_however_often_what_was_asked_for_vanished_and_was_forgotten_the_next_ta
     assert lab.shape(workstation) == before
 
 
+def test_at_the_rate_of_its_owner_or_without_it_gets_up(lab: AtWork) -> None:
+    workstation = lab.workstation(settings={"initialization-rate": "300"})
+    before = lab.shape(workstation)
+    lab.asleep(workstation)
+    lab.world.journal.clear()
+    lab.world.fail_next("CreateVolume", "VolumeInitializationRateExceeded", times=1)
+    tap(lab, workstation)
+    rates = [call.parameters.get("VolumeInitializationRate") for call in lab.world.journal.calls("CreateVolume")]
+    assert rates == [300, None, 300, 300]
+    assert lab.shape(workstation) == before
+
+
 # -- snapshots that come to nothing
 
 

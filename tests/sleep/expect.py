@@ -80,8 +80,8 @@ def delete_failed_volume(volume: str, why: str) -> Does:
     return Does(Call.DELETE_VOLUME, volume, said=f"which holds nothing: {why}")
 
 
-def create_volume(manifest: Manifest, record: VolumeRecord) -> Does:
-    return Does(Call.CREATE_VOLUME, manifest, record)
+def create_volume(manifest: Manifest, record: VolumeRecord, rate: int | None = None) -> Does:
+    return Does(Call.CREATE_VOLUME, manifest, record, rate)
 
 
 def attach_volume(volume: str, device: str) -> Does:

@@ -221,7 +221,8 @@ class Observation:
     snapshots: those of this account whose tag names this workstation.
     checks, jupyter: looked at only while running.
     other_types: those that the owner names, in his order; looked at only when a start lacked capacity.
-    zone: by whose clock its owner is told times.
+    zone: by whose clock its owner is told times. initialization_rate: MiB a second, at which its owner has EBS fill
+    restored volumes; None: as they are read.
     """
 
     workstation: WorkstationId
@@ -232,6 +233,7 @@ class Observation:
     jupyter: Jupyter = Jupyter.SILENT
     other_types: tuple[OtherType, ...] = ()
     zone: tzinfo = UTC
+    initialization_rate: int | None = None
 
     def attached(self) -> tuple[Volume, ...]:
         """Volumes that are attached to the instance, or on their way to or from it, by device name."""

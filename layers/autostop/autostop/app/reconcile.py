@@ -160,7 +160,7 @@ class Reconciler:
         # Who took the tag away does not want it to be asked either.
         if instance is not None and is_ours(instance.tags) and intent.wanted is Wanted.RUN:
             policy, _ = policy_for(self.defaults, instance.tags)
-            seen = replace(seen, zone=policy.time_zone)
+            seen = replace(seen, zone=policy.time_zone, initialization_rate=policy.initialization_rate)
             if instance.state is InstanceState.RUNNING:
                 checks = self.instances.checks(instance_of(workstation))
                 self._in_time(until)

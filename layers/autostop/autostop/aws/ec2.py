@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from autostop.model import (
     WorkstationId,
     instance_of,
 )
+from autostop.ports import DeniedError
 from autostop.sleep.manifest import Manifest, VolumeRecord
 
 if TYPE_CHECKING:
@@ -298,14 +300,23 @@ class EbsDisks:
         with aws_errors(), AlreadySo("VolumeInUse"):
             self.client.attach_volume(VolumeId=volume, InstanceId=instance, Device=device)
 
-    def create(self, manifest: Manifest, record: VolumeRecord) -> VolumeId:
+    def create(self, manifest: Manifest, record: VolumeRecord, rate: int | None = None) -> VolumeId:
         """As `create_from`, for a restore."""
-        return self.create_from(record, _token(manifest, record), manifest.volume_tags(record))
+        carried = manifest.volume_tags(record)
+        if rate is not None:
+            # EBS refuses a rate that it cannot give, or of which the Region's quota has none left, by which code it
+            # does not say. The wake goes on without; it is another request, for what was refused may be remembered.
+            with suppress(DeniedError):
+                return self.create_from(record, _token(manifest, record, rate), carried, rate)
+        return self.create_from(record, _token(manifest, record), carried)
 
-    def create_from(self, record: VolumeRecord, token: str, carried: Mapping[str, str]) -> VolumeId:
+    def create_from(
+        self, record: VolumeRecord, token: str, carried: Mapping[str, str], rate: int | None = None
+    ) -> VolumeId:
         """CreateVolume with the recorded settings: its own default type would be gp2.
 
         token: the same for the same volume, at most 64 ASCII characters. carried: the tags of the volume.
+        rate: MiB a second at which EBS fills it from its snapshot; None: as it is read.
         """
         wanted: dict[str, Any] = {
             "AvailabilityZone": record.zone,
@@ -319,6 +330,8 @@ class EbsDisks:
             wanted["Iops"] = record.iops
         if record.throughput is not None and record.type in TAKES_THROUGHPUT:
             wanted["Throughput"] = record.throughput
+        if rate is not None:
+            wanted["VolumeInitializationRate"] = rate
         if record.encrypted:
             wanted["Encrypted"] = True
             if record.kms_key:
@@ -354,11 +367,13 @@ class EbsDisks:
             self.client.delete_snapshot(SnapshotId=snapshot)
 
 
-def _token(manifest: Manifest, record: VolumeRecord) -> str:
-    """The same for the same restore."""
+def _token(manifest: Manifest, record: VolumeRecord, rate: int | None = None) -> str:
+    """The same for the same restore at the same rate."""
     text = f"{manifest.workstation} {manifest.cycle} {record.device} {record.snapshot}"
     if record.restore > 1:
         text += f" {record.restore}"
+    if rate is not None:
+        text += f" {rate} MiB/s"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

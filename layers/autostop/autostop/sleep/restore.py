@@ -101,7 +101,7 @@ def _restore(it: Situation, manifest: Manifest, record: VolumeRecord) -> Outcome
         return Step(
             said,
             Call.CREATE_VOLUME,
-            (manifest, record),
+            (manifest, record, it.seen.initialization_rate),
             then=lambda volume: Note(
                 attempts=it.attempts.restoring(record.device, volume, it.now), said=f"{said} as {volume}"
             ),
