@@ -6,6 +6,7 @@ from typing import Any
 
 from autostop.app.owner import Owner
 from autostop.app.reconcile import Reconciler
+from autostop.app.sleepers import Sleepers
 from autostop.app.sweep import Sweeper
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.metrics import CloudWatchMetrics
@@ -35,4 +36,7 @@ class Product:
         self.owner = Owner(self.instances, self.disks, self.ledger, self.queue, self.defaults, clock)
         seen, kept = (self.metrics, self.asker), (self.ledger, self.queue)
         self.reconciler = Reconciler(self.instances, self.disks, *seen, *kept, self.defaults, clock, sleep, chance)
-        self.sweeper = Sweeper(self.instances, *seen, *kept, EventBridgeAnnouncer(clients.events), self.defaults)
+        sleepers = Sleepers(self.disks, self.ledger)
+        self.sweeper = Sweeper(
+            self.instances, sleepers, *seen, *kept, EventBridgeAnnouncer(clients.events), self.defaults
+        )

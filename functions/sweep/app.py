@@ -5,9 +5,10 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from autostop.app.sleepers import Sleepers
 from autostop.app.sweep import Sweeper
 from autostop.aws import clients
-from autostop.aws.ec2 import Ec2Instances
+from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.metrics import CloudWatchMetrics
 from autostop.aws.probes import Askers, HttpsJupyter
@@ -20,12 +21,14 @@ logger = Logger(use_rfc3339=True)
 
 def wire() -> Sweeper:
     """The use case with its clients, which reach out to nothing until they are asked."""
-    environment = read_environment(os.environ)
+    environment, ec2 = read_environment(os.environ), clients.ec2()
+    ledger = DynamoLedger(clients.dynamodb(), environment.table)
     return Sweeper(
-        Ec2Instances(clients.ec2()),
+        Ec2Instances(ec2),
+        Sleepers(EbsDisks(ec2), ledger),
         CloudWatchMetrics(clients.cloudwatch()),
         Askers(clients.ssm(), HttpsJupyter(utc_now)),
-        DynamoLedger(clients.dynamodb(), environment.table),
+        ledger,
         SqsQueue(clients.sqs(), environment.queue_url),
         EventBridgeAnnouncer(clients.events()),
         environment.policy,

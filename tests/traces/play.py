@@ -6,13 +6,14 @@ in memory, a bus that counts. The last look before a stop for idleness is the re
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, cast
 
 from autostop import tags
 from autostop.app.measure import look_before_stop
+from autostop.app.sleepers import Sleepers
 from autostop.app.sweep import Sweeper
 from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.queue import SqsQueue
@@ -22,7 +23,7 @@ from autostop.idle.reading import Reading, Unknown, parse_reading, read_document
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Sample, Traffic
 from autostop.idle.stop import LastLook
-from autostop.model import Instance, InstanceState, WorkstationId, instance_of
+from autostop.model import Instance, InstanceId, InstanceState, WorkstationId, instance_of
 from autostop.notice import Notice
 from autostop.ports import Asked, Happened, Outline, State
 from autostop.settings import Policy, Probe
@@ -68,7 +69,7 @@ class _Night:
         off_until: int | None = None
         instances, ledger, queue = cast("Ec2Instances", self), cast("DynamoLedger", self), cast("SqsQueue", self)
         announcer = cast("EventBridgeAnnouncer", self)
-        sweeper = Sweeper(instances, self, self, ledger, queue, announcer, Policy())
+        sweeper = Sweeper(instances, cast("Sleepers", self), self, self, ledger, queue, announcer, Policy())
         step, first = self.trace.sweep_every / 60, self.trace.sweep_first / 60
         for index in range(int((self.trace.minutes - first) / step) + 1):
             self.minute = first + index * step
@@ -157,6 +158,12 @@ class _Night:
             )
         ]
 
+    def find(self, instance: InstanceId) -> Instance | None:
+        return self.tagged()[0]
+
+    def look(self, states: Mapping[WorkstationId, Outline], now: datetime) -> Mapping[WorkstationId, str]:
+        return {}
+
     # --- metrics -----------------------------------------------------------------------------------------------------
 
     def processor(
@@ -213,6 +220,10 @@ class _Night:
     def save(self, state: State) -> State:
         self.state = replace(state, version=state.version + 1)
         return self.state
+
+    def change(self, workstation: WorkstationId, decide: Callable[[State], State]) -> tuple[State, State]:
+        before = self.state
+        return before, self.save(decide(before))
 
     def record(self, workstation: WorkstationId, happened: Happened) -> None:
         pass

@@ -192,8 +192,8 @@ class Volume:
 class Snapshot:
     """An EBS snapshot of this account.
 
-    progress: percent, 0 to 100. size_gib: of its volume. stored_bytes: the full size of its data, not what
-    is billed (snapshots share blocks); None when EBS does not say.
+    progress: percent, 0 to 100. archived: nothing can be restored from it for days. size_gib: of its volume.
+    stored_bytes: the full size of its data, not what is billed (snapshots share blocks); None when EBS does not say.
     """
 
     id: SnapshotId
@@ -203,6 +203,7 @@ class Snapshot:
     size_gib: int
     tags: Mapping[str, str]
     progress: int = 0
+    archived: bool = False
     stored_bytes: int | None = None
     message: str = ""
 

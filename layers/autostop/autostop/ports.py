@@ -67,6 +67,7 @@ class Outline:
     waiting_for, blocked: what the reconciler last found, in words. hindered_since: since when each of its tries for the
     present intent was refused or failed; None while it gets on.
     restores_from: the snapshots that it sleeps in; none while it does not. lost: what is wrong with them, in words.
+    binned: what the Recycle Bin kept of its volumes at the last look.
     told: what the owner was told, as long as it holds.
     """
 
@@ -83,6 +84,7 @@ class Outline:
     housekeeping: Housekeeping | None = None
     restores_from: tuple[SnapshotId, ...] = ()
     lost: str = ""
+    binned: str = ""
     told: tuple[Told, ...] = ()
 
 

@@ -5,7 +5,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from autostop_local.world.clocks import Clock
@@ -46,6 +46,8 @@ class Cloud:
     deregistered: set[str] = field(default_factory=set)  # ids of images that were
     lacking: frozenset[str] = frozenset()  # the instance types of which there are none
     forbidden_keys: set[str] = field(default_factory=set)  # KMS keys that may not be used
+    keeps_deleted_for: timedelta | None = None  # a retention rule of the Recycle Bin for volumes
+    recycle_bin: dict[str, datetime] = field(default_factory=dict)  # until when it keeps each
     member_events: bool = False  # CreateSnapshots also sends an event per snapshot: nobody knows whether AWS does
     _numbers: int = 0
 

@@ -29,6 +29,7 @@ class Volumes:
             "AttachVolume": self.attach_volume,
             "DetachVolume": self.detach_volume,
             "DeleteVolume": self.delete_volume,
+            "ListVolumesInRecycleBin": self.list_volumes_in_recycle_bin,
             "ModifyVolume": self.modify_volume,
         }
 
@@ -222,11 +223,17 @@ class Volumes:
         self.delete(volume)
         return {}
 
+    def list_volumes_in_recycle_bin(self, _params: Params) -> Reply:
+        kept = self._cloud.recycle_bin
+        return {"Volumes": [{"VolumeId": id_, "RecycleBinExitTime": until} for id_, until in kept.items()]}
+
     def delete(self, volume: Volume) -> None:
         """Delete without asking the rules; the content is gone at once."""
         cloud = self._cloud
         volume.state = "deleting"
         cloud.content.delete_volume(volume.id)
+        if cloud.keeps_deleted_for is not None:
+            cloud.recycle_bin[volume.id] = cloud.now() + cloud.keeps_deleted_for
 
         def deleted(at: datetime) -> None:
             cloud.volumes.pop(volume.id, None)

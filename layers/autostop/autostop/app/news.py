@@ -45,6 +45,8 @@ def standing(
     if old:
         text = " ".join(each.in_words() for each in old)
         yield notice(NoticeKind.HOUSEKEEPING, text, " ".join(sorted(each.id for each in old)))
+    if state.binned:
+        yield notice(NoticeKind.HOUSEKEEPING, state.binned, "recycle bin")
     if problems:
         yield notice(NoticeKind.BAD_SETTING, " ".join(problems), " ".join(problems))
 

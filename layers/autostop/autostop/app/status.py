@@ -158,6 +158,10 @@ def _notes(state: State, instance: Instance | None) -> Iterator[str]:
         yield state.note
     if state.lost:
         yield state.lost
+    if state.binned:
+        yield state.binned
+    for leftover in state.housekeeping.leftovers if state.housekeeping is not None else ():
+        yield leftover.in_words()
 
 
 def _phase(state: State, instance: Instance | None) -> Phase:

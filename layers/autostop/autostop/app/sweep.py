@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from autostop.app.measure import Watched, measure, verdict_on, watch
 from autostop.app.news import refused_stop, standing, told_after, untold
+from autostop.app.sleepers import Sleepers
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import METRIC_DELAY
 from autostop.idle.stop import StopPlan, order_stop, plan_stop
@@ -61,6 +62,7 @@ class Sweeper:
     """A sweep, with its ports."""
 
     instances: "Ec2Instances"
+    sleepers: Sleepers
     metrics: Metrics
     asker: Asker
     ledger: "DynamoLedger"
@@ -74,7 +76,9 @@ class Sweeper:
         What is known of all is read in a few calls. If the owner taps while the sweep judges, what it wants is given up
         and the next sweep judges anew.
         """
-        watched, new, gone = self._watch_all(now)
+        states = self.ledger.states()
+        unseen = self.sleepers.look(states, now)
+        watched, new, gone = self._watch_all(states, now)
         self._judge_all(watched, now)
         news = {each.id: _News(each.state, each.notices, each.policy) for each in watched.values()}
         news |= {
@@ -86,7 +90,10 @@ class Sweeper:
         records = [each.record for each in watched.values() if each.record is not None]
         if records:
             self.ledger.write_journal(records, now)
-        intents, skipped = {}, {key: f"its owner could not be told: {why}" for key, why in refused.items()}
+        intents, skipped = (
+            {},
+            {**unseen, **{key: f"its owner could not be told: {why}" for key, why in refused.items()}},
+        )
         for key, each in news.items():
             holds = told_after(each.state, each.notices, told.get(key, ()), now)
             try:
@@ -106,13 +113,13 @@ class Sweeper:
         )
 
     def _watch_all(
-        self, now: datetime
+        self, states: Mapping[WorkstationId, Outline], now: datetime
     ) -> tuple[dict[WorkstationId, Watched], frozenset[WorkstationId], Mapping[WorkstationId, Outline]]:
         """All workstations as they are known; those whose first state, or an older one, is to be written now.
 
         With them what is stored of those that EC2 does not list as ours, and that wait for something.
         """
-        states, before = self.ledger.states(), self.ledger.latest_sweep(now)
+        before = self.ledger.latest_sweep(now)
         instances = {each.workstation: each for each in self.instances.tagged()}
         new = [each for each in instances if each not in states]
         older = self.ledger.older_states(new) if new else {}

@@ -253,7 +253,9 @@ class EbsDisks:
     def find_snapshots(self, filters: list["FilterTypeDef"]) -> Sequence[Snapshot]:
         """All that match; only of this account, for a shared snapshot can carry any tags."""
         with aws_errors():
-            pages = self.client.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=filters)
+            pages = self.client.get_paginator("describe_snapshots").paginate(
+                OwnerIds=["self"], Filters=filters, PaginationConfig={"PageSize": 1000}
+            )
             return [_snapshot(shape) for page in pages for shape in page["Snapshots"]]
 
     def workstations_of(self, ids: Sequence[str]) -> set[WorkstationId]:
@@ -416,6 +418,7 @@ def _snapshot(shape: "SnapshotTypeDef") -> Snapshot:
         size_gib=shape.get("VolumeSize", 0),
         tags=tags_of(shape.get("Tags")),
         progress=int(progress) if progress.isdigit() else 0,
+        archived=shape.get("StorageTier") == "archive",
         stored_bytes=shape.get("FullSnapshotSizeInBytes"),
         message=shape.get("StateMessage", ""),
     )

@@ -3,7 +3,7 @@
 Each question is answered with the reason for "no", or None for "yes". Pure.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from autostop import tags
 from autostop.model import (
@@ -12,6 +12,7 @@ from autostop.model import (
     Observation,
     OtherType,
     Snapshot,
+    SnapshotId,
     SnapshotState,
     SpotKind,
     Volume,
@@ -53,6 +54,8 @@ def why_not_restorable(record: VolumeRecord, seen: Observation, manifest: Manife
         return f"{snapshot.id} is not a snapshot of {record.volume}"
     if snapshot.state is not SnapshotState.COMPLETED:
         return f"{snapshot.id} is {snapshot.state}, not completed"
+    if snapshot.archived:
+        return f"{snapshot.id} is archived"
     # Both moments are by AWS's clock. That the set was asked for only after the stop was *seen* is told by the
     # cycle and attempt in its tags: their manifest is written only for a stopped instance with this launch time.
     if snapshot.started_at < manifest.stopped_at:
@@ -163,7 +166,33 @@ def why_not_create_volume(record: VolumeRecord, seen: Observation, manifest: Man
         return f"{snapshot.id} is not the snapshot of {record.device} in cycle {manifest.cycle}"
     if snapshot.state is not SnapshotState.COMPLETED:
         return f"the snapshot {snapshot.id} of {record.device} is {snapshot.state}"
+    if snapshot.archived:
+        return (
+            f"the snapshot {snapshot.id} of {record.device} is archived. Restore it from the archive in the console, "
+            "which takes up to three days, then ask for a start."
+        )
     return None
+
+
+def what_is_lost(restores_from: Collection[SnapshotId], listed: Mapping[SnapshotId, Snapshot]) -> str:
+    """What is wrong with the snapshots that a workstation sleeps in, in words; "" when nothing is.
+
+    listed: those that EC2 lists, the archived and the unfinished among them.
+    """
+    gone = [each for each in restores_from if each not in listed]
+    archived = [each for each in restores_from if each in listed and listed[each].archived]
+    parts = []
+    if gone:
+        parts.append(
+            f"{', '.join(gone)}, which it sleeps in, was deleted. Restore it from the Recycle Bin of EBS today: it "
+            "keeps snapshots only where a rule says so, and only for its days."
+        )
+    if archived:
+        parts.append(
+            f"{', '.join(archived)}, which it sleeps in, was archived: no start can use it. Restore it from the "
+            "archive, which takes up to three days."
+        )
+    return " ".join(parts)
 
 
 def why_not_attach(volume: Volume, seen: Observation) -> str | None:
