@@ -1,19 +1,22 @@
 """The metrics, in the world."""
 
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
 from autostop.aws.metrics import CloudWatchMetrics
-from autostop.idle.signs import Sample, Traffic
+from autostop.idle.signs import Activity, Sample, Traffic
+from autostop.idle.verdict import assess
 from autostop.model import Instance, InstanceId, InstanceState, WorkstationId, instance_of
 from autostop.ports import TransientError
+from autostop.settings import Policy, Probe
 from tests.app.autostop_at_work import START, AtWork
 
 PERIOD = timedelta(minutes=5)
+MINUTE = timedelta(minutes=1)
 
 
 def instance(lab: AtWork, workstation: WorkstationId) -> Instance:
@@ -155,6 +158,87 @@ def test_answers_are_read_from_every_page_and_only_with_a_readable_status() -> N
     ]
     traffic = metrics.network(both, {each.workstation: START for each in both}, PERIOD, START + timedelta(hours=1))
     assert traffic == {"i-1": [Traffic(START, 3.0), Traffic(START + PERIOD, 5.0)], "i-2": []}
+
+
+@dataclass(frozen=True)
+class Nitro:
+    """A client whose GetMetricData answers as AWS does for a Nitro instance with basic monitoring.
+
+    A sample a minute goes into the point of its five minutes, which is there after the first and grows in place
+    (CloudWatch User Guide, EC2 metrics of C5 and M5). Periods are counted from StartTime, rounded down to the minute
+    (API Reference, GetMetricData). rate: bytes a second each way; cores: in use at a moment, of four.
+    """
+
+    now: datetime
+    rate: float = 0.0
+    cores: Callable[[datetime], float] = lambda _: 0.0
+
+    def get_paginator(self, _operation: str) -> "Nitro":
+        return self
+
+    def paginate(self, **asked: Any) -> Iterator[dict[str, Any]]:
+        start, results = asked["StartTime"].replace(second=0, microsecond=0), []
+        for query in asked["MetricDataQueries"]:
+            stat, buckets = query["MetricStat"], dict[datetime, list[float]]()
+            minute = LAUNCHED.replace(second=0)
+            while minute + MINUTE <= self.now:
+                point = minute - timedelta(minutes=minute.minute % 5)
+                if start <= point < asked["EndTime"]:
+                    begins = start + (point - start) // PERIOD * PERIOD
+                    network = stat["Metric"]["MetricName"] != "CPUUtilization"
+                    sample = self.rate * 60 if network else self.cores(minute) * 25
+                    buckets.setdefault(begins, []).append(sample)
+                minute += MINUTE
+            sums = stat["Stat"] == "Sum"
+            values = [sum(samples) if sums else sum(samples) / len(samples) for samples in buckets.values()]
+            results.append({"Id": query["Id"], "Timestamps": [*buckets], "Values": values, "StatusCode": "Complete"})
+        yield {"MetricDataResults": results}
+
+
+LAUNCHED = START - timedelta(hours=2, minutes=2, seconds=30)
+NITRO = Instance(InstanceId("i-1"), InstanceState.RUNNING, LAUNCHED, "m7i.xlarge", 4, "us-east-1a", "/dev/sda1", {})
+# By how far a sweep, and so the time it looks back to, is off the beginning of a period.
+PHASES = pytest.mark.parametrize("phase", [timedelta(minutes=each, seconds=30) for each in range(5)], ids=str)
+
+
+@PHASES
+def test_a_steady_rate_is_read_as_it_is_whenever_the_sweep_comes(phase: timedelta) -> None:
+    now = START + phase
+    metrics = CloudWatchMetrics(cast("Any", Nitro(now, rate=125_000)))
+
+    traffic = metrics.network([NITRO], {NITRO.workstation: now - timedelta(hours=1)}, PERIOD, now)[NITRO.workstation]
+
+    assert {each.bytes_per_second for each in traffic} == {250_000}
+    assert len(traffic) == 12
+    assert traffic[-1].at + PERIOD <= now
+
+
+@PHASES
+def test_since_when_it_is_quiet_is_never_told_too_early(phase: timedelta) -> None:
+    now, worked_until = START + phase, START - timedelta(minutes=42)
+    nitro = Nitro(now, cores=lambda minute: 3.0 if minute < worked_until else 0.01)
+    metrics = CloudWatchMetrics(cast("Any", nitro))
+    policy = Policy(idle_after=timedelta(minutes=30), probe=Probe.NONE)
+
+    samples = metrics.processor([NITRO], {NITRO.workstation: now - timedelta(hours=1)}, PERIOD, now)
+    verdict = assess(Activity(LAUNCHED, samples[NITRO.workstation], None), policy, now)
+
+    assert verdict.since is not None
+    assert worked_until <= verdict.since < worked_until + PERIOD
+
+
+@PHASES
+def test_work_in_a_point_that_still_grows_is_seen_at_once(phase: timedelta) -> None:
+    now = START + phase + MINUTE
+    metrics = CloudWatchMetrics(
+        cast("Any", Nitro(now, cores=lambda minute: 3.0 if minute >= now - 2 * MINUTE else 0.0))
+    )
+
+    samples = metrics.processor([NITRO], {NITRO.workstation: now - timedelta(hours=1)}, PERIOD, now)
+    verdict = assess(Activity(LAUNCHED, samples[NITRO.workstation], None), Policy(probe=Probe.NONE), now)
+
+    assert verdict.headline.startswith("processor: ")
+    assert "cores in use" in verdict.headline
 
 
 class Pages:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # GetMetricData takes 500 queries a call (botocore, `GetMetricData`).
 _MOST_QUERIES = 500
 _READABLE = frozenset({"Complete", "PartialData"})
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _Since = Mapping[WorkstationId, datetime]
 
 
@@ -32,7 +33,7 @@ class CloudWatchMetrics:
         samples: dict[WorkstationId, Sequence[Sample]] = {}
         for chunk in _chunks(instances, _MOST_QUERIES):
             queries = [_query(f"m{index}", each.id, "CPUUtilization", period) for index, each in enumerate(chunk)]
-            points = self._points(queries, min(since[each.workstation] for each in chunk), now)
+            points = self._points(queries, min(since[each.workstation] for each in chunk), period, now)
             for index, instance in enumerate(chunk):
                 # Of an unknown number of cores a percentage says nothing: no data, which is never idle.
                 values = sorted(points.get(f"m{index}", {}).items()) if instance.vcpus else []
@@ -50,19 +51,25 @@ class CloudWatchMetrics:
                 for index, each in enumerate(chunk)
                 for way, metric in (("in", "NetworkIn"), ("out", "NetworkOut"))
             ]
-            points = self._points(queries, min(since[each.workstation] for each in chunk), now)
+            points = self._points(queries, min(since[each.workstation] for each in chunk), period, now)
             for index, instance in enumerate(chunk):
                 received, sent = points.get(f"in{index}", {}), points.get(f"out{index}", {})
-                # With detailed monitoring the sum of a period grows while it lasts: too early it would look quiet.
+                # The sum of a period grows while it lasts, a minute at a time: too early it would look quiet.
                 over = sorted(at for at in received.keys() & sent.keys() if at + period <= now)
                 rates = [Traffic(at, (received[at] + sent[at]) / period.total_seconds()) for at in over]
                 traffic[instance.workstation] = rates
         return traffic
 
     def _points(
-        self, queries: Sequence["MetricDataQueryTypeDef"], since: datetime, now: datetime
+        self, queries: Sequence["MetricDataQueryTypeDef"], since: datetime, period: timedelta, now: datetime
     ) -> dict[str, dict[datetime, float]]:
-        """Values by moment, by query id; queries that CloudWatch could not answer are left out."""
+        """Values by moment, by query id; queries that CloudWatch could not answer are left out.
+
+        CloudWatch counts periods from StartTime, which it rounds down to the minute only (API Reference,
+        GetMetricData). From a StartTime between two periods each point would carry a moment up to a period too early,
+        and the newest would be taken for whole while it still grows.
+        """
+        since -= (since - _EPOCH) % period
         points: dict[str, dict[datetime, float]] = {}
         moments: dict[float, datetime] = {}
         pages = self.client.get_paginator("get_metric_data")
