@@ -13,6 +13,7 @@ from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.aws.probes import token_name
 from autostop.cost import cost_now
 from autostop.model import AttachmentState, Instance, Snapshot, Volume, WorkstationId
+from autostop.ports import DeniedError
 from autostop.settings import Policy, Probe, policy_for, words
 from autostop.sleep.law import why_never_shelve, why_never_stop
 from autostop_cli.account import Account
@@ -128,10 +129,12 @@ def plan_adoption(
     defaults: Policy,
     *,
     has_token: bool,
+    encrypts: bool = False,
 ) -> Adoption:
     """What adopting an instance means. Pure.
 
     instance: in full, whatever its state. settings: valid ones, by tag. has_token: Jupyter's is stored or at hand.
+    encrypts: the account encrypts every new volume.
     """
     attached = sorted((each for each in volumes if each.attached_to == instance.id), key=lambda each: each.device or "")
     after = {**instance.tags, **settings, tags.AUTOSTOP: tags.ON}
@@ -153,7 +156,7 @@ def plan_adoption(
         policy,
         cost_now(volumes, snapshots),
         tuple(refusals),
-        (*problems, *_warnings(replace(instance, tags=after), policy)),
+        (*problems, *_warnings(replace(instance, tags=after), attached, policy, encrypts=encrypts)),
     )
 
 
@@ -165,7 +168,18 @@ def _plan(account: Account, workstation: WorkstationId, settings: Mapping[str, s
     # Whether a token is needed at all is known only from the settings as they will be.
     has_token = has_token or policy.probe is not Probe.HTTPS or _is_token_stored(account, workstation)
     volumes, snapshots = account.disks.volumes(workstation), account.disks.snapshots(workstation)
-    return plan_adoption(instance, volumes, snapshots, settings, account.stack.policy, has_token=has_token)
+    encrypts = _encrypts_by_default(account)
+    known = (instance, volumes, snapshots, settings, account.stack.policy)
+    return plan_adoption(*known, has_token=has_token, encrypts=encrypts)
+
+
+def _encrypts_by_default(account: Account) -> bool:
+    try:
+        with aws_errors():
+            return account.ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"]
+    except DeniedError:
+        # Only for a note: nobody needs the permission to adopt.
+        return False
 
 
 def _is_token_stored(account: Account, workstation: WorkstationId) -> bool:
@@ -287,7 +301,7 @@ def _refusals_of_room(
             yield f"{plan.resource} has no room for Autostop's tags: EC2 allows {tags.MOST_TAGS}. Remove some of yours."
 
 
-def _warnings(instance: Instance, policy: Policy) -> Iterator[str]:
+def _warnings(instance: Instance, attached: Sequence[Volume], policy: Policy, *, encrypts: bool) -> Iterator[str]:
     if instance.spot is not None:
         yield "It is a Spot instance: it is only stopped, never shelved."
     if instance.instance_store_gb:
@@ -295,6 +309,11 @@ def _warnings(instance: Instance, policy: Policy) -> Iterator[str]:
             f"Its instance-store disks ({instance.instance_store_gb} GB) are scratch by your word: each stop empties "
             "them, and no snapshot holds them. They come back without a file system; what /etc/fstab mounts of them "
             "needs `nofail`, or the next start stays in emergency mode."
+        )
+    if encrypts and policy.shelve_after is not None and not all(volume.encrypted for volume in attached):
+        yield (
+            "This account encrypts every new volume: its disks come back encrypted with the account's default key. If "
+            "that is a key of your own, its policy must let the role of Autostop's reconciler use it."
         )
     if policy.idle_after is None:
         yield "Its idle-after is off: idleness never stops it."

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from autostop import tags
+from autostop.aws.configuration import launch_facts
 from autostop.aws.ec2 import Ec2Instances, _checks, _instance, _volume
 from autostop.model import Checks, InstanceState, OtherType, SpotKind, WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError
@@ -188,3 +189,9 @@ def test_who_manages_it_is_told(operator: Any, told: str) -> None:
     instance: Any = {"InstanceId": "i-1", "State": {"Name": "running"}, **operator}
     volume: Any = {"VolumeId": "vol-1", "State": "in-use", **operator}
     assert (_instance(instance).operator, _volume(volume).operator) == (told, told)
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_a_profile_is_known_by_its_name_in_every_partition(partition: str) -> None:
+    arn = f"arn:{partition}:iam::123456789012:instance-profile/lab/role"
+    assert launch_facts({"IamInstanceProfile": {"Arn": arn}}).profile == "role"

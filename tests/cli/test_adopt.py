@@ -226,6 +226,26 @@ def test_a_machine_with_a_gpu_is_refused_with_the_word_to_give_and_sleeps_and_wa
     assert [volume.device for volume in at.account.disks.volumes(lab)] == ["/dev/sda1"]
 
 
+def test_where_every_new_volume_is_encrypted_the_key_is_named_before(at: Desk) -> None:
+    at.account.session.client("ec2").enable_ebs_encryption_by_default()
+    result = at.run("adopt", at.launch(), "--yes")
+    assert result.exit_code == 0, result.output
+    assert "Note: This account encrypts every new volume: its disks come back encrypted" in result.output
+    only_stopped = at.run("adopt", at.launch(), "--yes", "--shelve-after", "off")
+    assert "encrypts" not in only_stopped.output
+
+
+def test_nobody_needs_to_know_how_the_account_encrypts(at: Desk) -> None:
+    at.world.fail_next("GetEbsEncryptionByDefault", "UnauthorizedOperation", times=9)
+    assert at.run("adopt", at.launch(), "--yes").exit_code == 0
+
+
+def test_a_disk_that_is_encrypted_already_needs_no_note() -> None:
+    encrypted = [replace(each, encrypted=True) for each in build.both()]
+    instance = build.instance(tags={"Name": "lab"})
+    assert plan_adoption(instance, encrypted, (), {}, Policy(), has_token=True, encrypts=True).warnings == ()
+
+
 def test_nobody_to_ask_changes_nothing(at: Desk) -> None:
     result = at.run("adopt", at.launch())
     assert result.exit_code == 1

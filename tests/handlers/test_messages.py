@@ -53,6 +53,12 @@ def test_events_of_ebs_are_resolved_by_the_tags_of_their_things(name: str, ids: 
     assert found == {WorkstationId("i-00000000000000001")}
 
 
+@pytest.mark.parametrize("partition", ["aws-cn", "aws-us-gov"])
+@pytest.mark.parametrize("name", ["reconcile-snapshot", "reconcile-snapshots-set", "reconcile-volume"])
+def test_events_of_other_partitions_are_resolved_alike(name: str, partition: str) -> None:
+    assert asked_for(body(name).replace("arn:aws:", f"arn:{partition}:")) == asked_for(body(name))
+
+
 @pytest.mark.parametrize("text", [
     "", "{", "[]", "null", '"i-0123456789abcdef0"', "{}", '{"workstation": 1}',
     '{"workstation": "i-0123456789abcdef0 "}', '{"workstation": "i-XYZ"}',
