@@ -202,6 +202,29 @@ def test_orphans_go_only_by_the_word_delete(at: Desk, capsys: pytest.CaptureFixt
     assert len(at.calls("DeregisterImage")) == 1
 
 
+def test_a_volume_that_another_snapshotted_and_deleted_is_found_by_its_id(at: Desk) -> None:
+    lab, account = at.adopted(), at.account
+    account.instances.stop(instance_of(lab))
+    at.clock.advance(timedelta(minutes=5))
+    instance = account.instances.find(instance_of(lab))
+    assert instance is not None
+    manifest = write_manifest(Observation(lab, instance, tuple(account.disks.volumes(lab))), instance, 1, at.clock())
+    settled = Intent(1, Wanted.STOP, By.OWNER, at.clock(), "so it is", settled_at=at.clock())
+    account.ledger.save(State(lab, intent=settled, manifest=manifest))
+    assert "all is well" in at.run("recover", lab).output
+
+    record = next(each for each in manifest.volumes if each.device == "/dev/sdf")
+    copy = account.ec2.create_snapshot(VolumeId=record.volume)["SnapshotId"]
+    account.disks.detach(record.volume, instance_of(lab), record.device)
+    at.clock.advance(timedelta(hours=1))
+    account.disks.delete(record.volume)
+    at.clock.advance(timedelta(minutes=10))
+
+    said = at.run("recover", lab).output
+    assert f"the volume of /dev/sdf is gone, and Autostop has no snapshot of it, but {copy} is one" in said
+    assert "all is well" not in said
+
+
 def dead_letter_url(at: Desk) -> str:
     return at.account.stack.dead_letter_url or ""
 

@@ -101,9 +101,10 @@ def _write(account: Account, lost: Sequence[Finding], failed: list[str]) -> None
 
 def _shown(finding: Finding) -> list[str]:
     title = heading(finding.workstation, finding.name)
+    copies = [f"  {harmless(each)}" for each in finding.copies]
     if finding.lost is None:
-        return [title, "  all is well: the table and the tags agree"]
-    lines = [title, f"  {harmless(finding.lost)}"]
+        return [title, *(copies or ["  all is well: the table and the tags agree"])]
+    lines = [title, f"  {harmless(finding.lost)}", *copies]
     new = finding.new
     if finding.damaged:
         lines.append("  the damaged item is kept in the table, under the kind `damaged#…`, for a person to read")

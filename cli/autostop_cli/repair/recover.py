@@ -24,7 +24,7 @@ from autostop.ports import ConflictError, DamagedError, Happened, State, Transie
 from autostop.sleep.fallback import hinted
 from autostop.sleep.from_tags import UnreadableError, devices_only_in_snapshots, manifest_from_tags, place_of
 from autostop.sleep.intent import By, Intent, Wanted
-from autostop.sleep.manifest import Manifest
+from autostop.sleep.manifest import Manifest, VolumeRecord
 from autostop_cli.repair.configuration import configuration_from_tags
 
 
@@ -47,6 +47,7 @@ class Finding:
 
     lost: what the table does not know, in words; None when all is well. new: the state to write; None when nothing is
     to be written. why_not: why it cannot be recovered. damaged: a document is in the way, which is kept aside.
+    copies: what others snapshotted of volumes that are gone, and what to do with it, in words.
     """
 
     workstation: WorkstationId
@@ -55,6 +56,7 @@ class Finding:
     new: State | None = None
     why_not: str | None = None
     damaged: bool = False
+    copies: tuple[str, ...] = ()
 
     @property
     def links_lost(self) -> bool:
@@ -91,12 +93,26 @@ class Recovery:
         if lost is None and hint is not None:
             # As when the table was lost once, or an older version wrote it.
             lost = f"the table does not know that it is {instance.type} for want of capacity, as its tag says"
+        copies = self._copies(state.manifest, seen) if state.manifest is not None else ()
         if lost is None:
-            return Finding(workstation, instance.name)
+            return Finding(workstation, instance.name, copies=copies)
         new = _state(state, truth, latest_intent(seen), self.clock()) if truth is not None else None
         if new is not None and hint is not None:
             new = replace(new, fallback=hint)
-        return Finding(workstation, instance.name, lost, new, why_not, damaged)
+        return Finding(workstation, instance.name, lost, new, why_not, damaged, copies)
+
+    def _copies(self, manifest: Manifest, seen: Observation) -> tuple[str, ...]:
+        """What others made of its volumes: Compute Optimizer may snapshot and delete one that is long detached."""
+        gone = {record.volume: record for record in manifest.volumes if _is_gone(record, manifest, seen)}
+        if not gone:
+            return ()
+        found = self.disks.find_snapshots([{"Name": "volume-id", "Values": list(gone)}])
+        return tuple(
+            f"the volume of {record.device} is gone, and Autostop has no snapshot of it, but {snapshot.id} is one, of "
+            f"{snapshot.started_at:%Y-%m-%d}: make a volume of it in {record.zone}, attach it there, and adopt it"
+            for snapshot in sorted(found, key=lambda each: each.started_at)
+            for record in [gone[snapshot.volume]]
+        )
 
     def mend(self, finding: Finding) -> State:
         """Write what was found, and let the reconciler go on. Raises TransientError, DeniedError."""
@@ -186,6 +202,13 @@ def _of_stopped(seen: Observation, instance: Instance) -> Truth:
     if originals or any(snapshot.state is not SnapshotState.COMPLETED for snapshot in snapshots):
         return Truth(manifest, Wanted.SHELVE, settled=False, why=f"it was being shelved in {cycle}")
     return Truth(manifest, Wanted.SHELVE, settled=True, why=f"it is shelved: its disks are in {cycle}")
+
+
+def _is_gone(record: VolumeRecord, manifest: Manifest, seen: Observation) -> bool:
+    """True when neither its volume, nor one restored from it, nor its snapshot is there."""
+    alive = [volume for volume in seen.volumes if volume.exists]
+    there = any(volume.id == record.volume or manifest.is_restored(volume, record) for volume in alive)
+    return not there and seen.snapshot(record.snapshot) is None
 
 
 def _what_is_lost(state: State, truth: Truth | None, instance: Instance) -> str | None:
