@@ -328,6 +328,43 @@ def test_a_table_that_fails_in_a_wake_is_tried_again_within_seconds(lab: AtWork,
     assert not [step for step in lab.steps(workstation) if "blocked" in step]
 
 
+@pytest.mark.parametrize("operation", ["PutItem", "TransactWriteItems", "DeleteItem"])
+def test_a_table_that_fails_twice_in_a_wake_costs_a_minute_or_two(lab: AtWork, operation: str) -> None:
+    workstation = lab.workstation()
+    lab.asleep(workstation)
+
+    def fail() -> None:
+        lab.after(f"before {operation}", refuse)
+        refuse()
+
+    def refuse() -> None:
+        raise client_error(AwsError("InternalServerError", "try again", 500), operation)
+
+    lab.losses.events = True
+    lab.owner.start(workstation, "the test")
+    lab.after(f"before {operation}", fail)
+    began = lab.clock()
+    lab.awake(workstation)
+    assert not lab._acts
+    assert lab.clock() - began < timedelta(minutes=5)
+
+
+def test_a_state_that_cannot_be_read_is_asked_for_again_within_seconds(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=1))
+    lab.owner.stop(workstation, "the test")
+
+    def refuse() -> None:
+        raise client_error(AwsError("InternalServerError", "try again", 500), "TransactGetItems")
+
+    lab._messages.clear()
+    lab.after("before TransactGetItems", refuse)
+    said = lab.reconciler.reconcile(workstation, "one", lab.clock() + FUNCTION_RUNS_FOR)
+    assert said.startswith("it is looked at again: AWS refused TransactGetItems")
+    [(due, _, _)] = lab._messages
+    assert due - lab.clock() < timedelta(seconds=30)
+
+
 def test_nobody_else_acts_while_the_function_still_may(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.pass_time(timedelta(minutes=1))

@@ -30,6 +30,7 @@ KEPT_BACK = timedelta(seconds=12)
 _BRIEF = timedelta(seconds=5)
 _NAP = timedelta(seconds=1)
 _LEASE_BUSY_RETRY = timedelta(seconds=2)
+_TABLE_RETRY = timedelta(seconds=20)
 # Whoever asked for it may be waiting for so long.
 _PATIENCE = timedelta(minutes=30)
 # An error that goes on is waited for twice as long each time, up to this.
@@ -76,9 +77,16 @@ class Reconciler:
         """Work on one workstation until it must wait or `until` is near; what it came to, in words.
 
         until: KEPT_BACK before the function is ended. Only one holder at a time acts on a workstation. Raises
-        TransientError and DeniedError only when even the state could not be read or written; the queue then delivers
-        again.
+        DeniedError only when even the state could not be read or written; the queue then delivers again.
         """
+        try:
+            return self._reconcile(workstation, holder, until)
+        except TransientError as error:
+            # Not even the state could be read or written. A person may wait: the queue itself delivers after minutes.
+            self.queue.wake(workstation, _TABLE_RETRY)
+            return f"it is looked at again: {error}"
+
+    def _reconcile(self, workstation: WorkstationId, holder: str, until: datetime) -> str:
         # Events of all the account's instances come by; most are not ours, and cost one read.
         if not _wants(self.ledger.load(workstation), self.clock()):
             return "nothing is wanted"
