@@ -79,6 +79,10 @@ tell: .venv/.synced ## tell one simulated history line by line: FIRST=its seed
 crash-matrix: .venv/.synced ## let the function die at every call of whole nights, and twice
 	.venv/bin/python -m tests.simulation.crash_matrix --jobs $(JOBS)
 
+.PHONY: denied
+denied: .venv/.synced ## refuse one call after another for good, over nights and days: is all safe, judged, told?
+	.venv/bin/python -m tests.simulation.lasting --jobs $(JOBS)
+
 .PHONY: sabotage
 sabotage: .venv/.synced ## take out each guard of the law in turn, and see who notices
 	.venv/bin/python -m tests.simulation.sabotage --jobs $(JOBS)

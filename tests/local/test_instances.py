@@ -370,3 +370,33 @@ def test_instance_types_are_known_without_a_network(desk: Desk, refused: Refused
         "m6g.xlarge"
     }
     assert refused(desk.ec2.describe_instance_types, InstanceTypes=["t3.huge"])[0] == "InvalidInstanceType"
+
+
+@pytest.mark.parametrize("status", ["impaired", "insufficient-data"])
+def test_status_checks_may_come_to_something_else(desk: Desk, status: str) -> None:
+    desk.world.timings.checks = timedelta(minutes=1)
+    instance_id = desk.world.launch()
+    desk.world.fail_checks(instance_id, status)
+
+    def told() -> tuple[str, str]:
+        [one] = desk.ec2.describe_instance_status(InstanceIds=[instance_id])["InstanceStatuses"]
+        return one["InstanceStatus"]["Status"], one["SystemStatus"]["Status"]
+
+    desk.wait(30)
+    assert told() == ("initializing", "initializing")
+    desk.wait(3600)
+    assert told() == (status, status)
+    desk.world.fail_checks(instance_id, "ok")
+    assert told() == ("ok", "ok")
+
+
+def test_a_stop_may_hang(desk: Desk) -> None:
+    instance_id = desk.launch()
+    desk.world.hang_stops(instance_id)
+    desk.ec2.stop_instances(InstanceIds=[instance_id])
+
+    desk.wait(24 * 3600)
+    assert desk.state(instance_id) == "stopping"
+    desk.world.hang_stops(instance_id, hang=False)
+    desk.wait(60)
+    assert desk.state(instance_id) == "stopped"

@@ -5,6 +5,7 @@ microseconds and time stands still but for what the simulation lets pass. What t
 answer (standard mode: other attempts after a random wait) is done here too, on the virtual clock.
 """
 
+import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -74,6 +75,8 @@ class Watch(Protocol):
 
     def after(self, call: Call, error: str | None) -> None: ...
 
+    def announced(self, detail_type: str, detail: Mapping[str, Any]) -> None: ...
+
 
 @dataclass
 class Account:
@@ -138,6 +141,8 @@ class Account:
         if call.service == "sqs":
             return self.send_message(call.parameters)
         if call.service == "events":
+            for each in call.parameters["Entries"]:
+                self.watch.announced(each["DetailType"], json.loads(each["Detail"]))
             return {"FailedEntryCount": 0, "Entries": [{"EventId": "e"} for _ in call.parameters["Entries"]]}
         self._allowed(call)
         reply = self.world.call(Asked(call.service, call.operation, call.parameters))

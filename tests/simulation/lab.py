@@ -28,6 +28,7 @@ from tests.simulation.hub import Hub, Task
 from tests.simulation.messages import Disorder, Message, Messages
 from tests.simulation.oracle import Activity, Oracle
 from tests.simulation.table import Table
+from tests.simulation.vigil import Vigil
 from tests.simulation.weather import Planned, Weather
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -128,6 +129,7 @@ class Lab(Product):
             lambda: set(self.running),
         )
         self.oracle.adopt()
+        self.vigil = Vigil(self.world, self.workstation, self.state, self.clock, forgiven=self._left_to_a_person)
         self.shape_at_first = self.shape()
         self._sweep_at(self.clock() + timedelta(seconds=30))
 
@@ -167,9 +169,22 @@ class Lab(Product):
         if self.tell is not None and call.changes:
             self._tell_of(call, error)
         self.oracle.after(call, error)
+        if error is not None and self.world.refuses(Asked(call.service, call.operation, call.parameters)):
+            self.vigil.refused(call.operation)
+        if error is None and call.operation == "PutItem":
+            self.vigil.written(call.parameters["Item"])
         if error is None:
             for act in list(self.on_call):
                 act(call)
+
+    def announced(self, detail_type: str, detail: Mapping[str, Any]) -> None:
+        self.say(f"    TOLD {detail_type}: {detail.get('text')}")
+        self.vigil.heard(detail_type, detail)
+
+    def _left_to_a_person(self, volume: str) -> bool:
+        """A volume that a person took out, or whose tags a person has changed, is that person's to put back."""
+        line = self.oracle.line.get(self.content.of_volume(volume) or 0, "")
+        return volume in self.edited_by_hand or line in self.detached_by_hand | self.oracle.displaced
 
     def _tell_of(self, call: Call, error: str | None) -> None:
         """What changed in EC2, and what Autostop wrote down about it."""
@@ -187,13 +202,22 @@ class Lab(Product):
 
     # -- functions
 
-    def _run(self, name: str, work: Callable[[], object], done: Callable[[], object] = lambda: None) -> Task:
+    def _run(
+        self,
+        name: str,
+        work: Callable[[], object],
+        done: Callable[[], object] = lambda: None,
+        denied: Callable[[], object] = lambda: None,
+    ) -> Task:
         """One invocation: it may fail, be killed at its time-out, or do what it should."""
 
         def body() -> None:
             task = self.hub.current
             try:
                 work()
+            except DeniedError:
+                denied()
+                return
             except _EXPECTED:
                 return
             except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
@@ -232,7 +256,8 @@ class Lab(Product):
     def _sweep_at(self, due: datetime) -> None:
         def begin() -> None:
             self._sweep_at(due + EVERY)
-            self._run("sweep", lambda: self.sweeper.sweep(self.function_clock()))
+            swept = self.vigil.swept
+            self._run("sweep", lambda: self.sweeper.sweep(self.function_clock()), swept, swept)
 
         self.hub.at(due, begin)
 
@@ -288,6 +313,16 @@ class Lab(Product):
             self.person("DeleteTags", Resources=[resource], Tags=[{"Key": key}])
         else:
             self.person("CreateTags", Resources=[resource], Tags=[{"Key": key, "Value": value}])
+
+    def register_image(self) -> None:
+        """The owner makes an image of the root's newest complete snapshot."""
+        snapshots = self.world.cloud.snapshots.values()
+        whole = [each for each in snapshots if each.state == "completed" and each.tags.get(tags.DEVICE) == "/dev/sda1"]
+        if whole:
+            newest = max(whole, key=lambda each: each.number)
+            disk = {"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": newest.id}}
+            own = {"Name": f"of {newest.id}", "RootDeviceName": "/dev/sda1", "BlockDeviceMappings": [disk]}
+            self.person("RegisterImage", **own)
 
     def _launch(self, disks: Disks) -> str:
         return self.world.launch(

@@ -119,12 +119,14 @@ class InstanceViews:
         return list(self._cloud.instances.values())
 
     def _status(self, instance: Instance) -> dict[str, Any]:
-        if instance.state != "running" or instance.running_at is None:
-            check: dict[str, Any] = {"Status": "not-applicable"}
-        elif self._cloud.now() < instance.running_at + self._cloud.timings.checks:
-            check = {"Status": "initializing", "Details": [{"Name": "reachability", "Status": "initializing"}]}
-        else:
-            check = {"Status": "ok", "Details": [{"Name": "reachability", "Status": "passed"}]}
+        passed = {"ok": "passed", "impaired": "failed"}
+        status = "initializing"
+        if instance.running_at is not None and self._cloud.now() >= instance.running_at + self._cloud.timings.checks:
+            status = instance.checks
+        check: dict[str, Any] = {"Status": "not-applicable"}
+        if instance.state == "running" and instance.running_at is not None:
+            reachable = passed.get(status, status)
+            check = {"Status": status, "Details": [{"Name": "reachability", "Status": reachable}]}
         return {
             "InstanceId": instance.id,
             "AvailabilityZone": instance.zone,

@@ -15,6 +15,7 @@ from autostop_local.world.volumes import Volumes
 _log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = timedelta(milliseconds=100)  # at a machine that is still shutting down
+_LOOK_AT_HANGING = timedelta(minutes=1)
 _USER_STOP = ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown")
 
 
@@ -213,8 +214,9 @@ class Instances:
         cloud = self._cloud
         if instance.state not in were:
             return
-        if not cloud.machines.is_down(instance.id):  # the disks may still be written to
-            cloud.timeline.at(max(at, cloud.clock.now()) + _LOOK_AGAIN, lambda later: self._stopped(instance, later))
+        if instance.stop_hangs or not cloud.machines.is_down(instance.id):  # the disks may still be written to
+            again = max(at, cloud.clock.now()) + (_LOOK_AT_HANGING if instance.stop_hangs else _LOOK_AGAIN)
+            cloud.timeline.at(again, lambda later: self._stopped(instance, later))
             return
         instance.public_ip, instance.running_at = None, None
         instance.state_reason = instance.stop_reason

@@ -34,11 +34,18 @@ class Refusals:
         for each in lifted:
             del self._lasting[each]
 
-    def check(self, asked: Asked) -> AwsError | None:
-        """Raise what is refused, or give what is to be raised once the call has had its effect."""
+    def lasting(self, asked: Asked) -> AwsError | None:
+        """What this call is refused with until that is lifted."""
         for (operation, resource), error in self._lasting.items():
             if operation == asked.operation and (resource is None or _names(asked.parameters, resource)):
-                raise error
+                return error
+        return None
+
+    def check(self, asked: Asked) -> AwsError | None:
+        """Raise what is refused, or give what is to be raised once the call has had its effect."""
+        lasting = self.lasting(asked)
+        if lasting is not None:
+            raise lasting
         ordered = self._next.get(asked.operation)
         if not ordered:
             return None

@@ -312,6 +312,10 @@ class World:
         with self._lock:
             self._refusals.check(asked)
 
+    def refuses(self, asked: wire.Asked) -> bool:
+        """Whether a call is refused until that is lifted."""
+        return self._refusals.lasting(asked) is not None
+
     def forbid_key(self, key: str | None = None) -> None:
         """From now on a KMS key may not be used; None: the account's own.
 
@@ -355,6 +359,18 @@ class World:
     def break_agent(self, instance_id: str, *, broken: bool = True) -> None:
         """Let the SSM agent of an instance be lost, or come back."""
         self.instance(instance_id).agent_broken = broken
+
+    def fail_checks(self, instance_id: str, status: str = "impaired") -> None:
+        """Let the status checks of an instance come to this from now on: `insufficient-data` too, or `ok` again."""
+        with self._lock:
+            self._about_to_change()
+            self.cloud.instance(instance_id).checks = status
+
+    def hang_stops(self, instance_id: str, *, hang: bool = True) -> None:
+        """Let an instance stay in `stopping` for as long as this holds."""
+        with self._lock:
+            self._about_to_change()
+            self.cloud.instance(instance_id).stop_hangs = hang
 
     def lose_metrics(self, instance_id: str, *, lost: bool = True) -> None:
         """Let CloudWatch have no data of an instance, old or new; or have them again."""

@@ -1,0 +1,244 @@
+"""`make denied`: what AWS refuses for good, one thing at a time, over two nights, their mornings and the days after.
+
+Of each it is asked, while it still holds: is everything safe, was the machine judged and did it stop where it could,
+did it wake where it could, and was somebody told of what could not be done.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from tests.simulation import rest
+from tests.simulation.account import Call
+from tests.simulation.lab import Lab
+from tests.simulation.oracle import LawBrokenError
+from tests.simulation.weather import Planned
+
+_DISKS = {
+    "/dev/sda1": {"VolumeType": "gp3", "VolumeSize": 50, "DeleteOnTermination": True},
+    "/dev/sdf": {"VolumeType": "gp3", "VolumeSize": 200, "Iops": 4000, "DeleteOnTermination": True, "Encrypted": True},
+}
+_WORKS_FOR = timedelta(minutes=15)
+_ASLEEP_WITHIN, _AWAKE_WITHIN = timedelta(hours=6), timedelta(hours=1)
+_DAYS_AFTER = timedelta(days=2, hours=12)
+_NIGHTS = 2
+# A calm story of two nights takes 4,000.
+_MOST_CALLS = 25_000
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that AWS refuses from now on. stays_awake, stays_asleep: it cannot stop, or cannot wake, meanwhile."""
+
+    begin: Callable[[Lab], object]
+    stays_awake: bool = False
+    stays_asleep: bool = False
+
+
+def _refused(operation: str, code: str, message: str = "") -> Callable[[Lab], object]:
+    return lambda lab: lab.world.refuse(operation, code, message)
+
+
+def _register_image(lab: Lab) -> None:
+    """The owner makes an image of the newest night, and of each that follows."""
+
+    def register(call: Call) -> None:
+        if call.operation == "StartInstances":
+            lab.hub.at(lab.clock() + timedelta(minutes=5), lab.register_image)
+
+    lab.on_call.append(register)
+
+
+def _protect(lab: Lab) -> None:
+    lab.person("ModifyInstanceAttribute", InstanceId=lab.workstation, DisableApiStop={"Value": True})
+
+
+def _many_tags(lab: Lab) -> None:
+    """As many tags on the root as a volume can have: ours do not fit onto its snapshot beside them."""
+    root = lab.world.cloud.instances[lab.workstation].volumes["/dev/sda1"]
+    have = len(lab.world.cloud.volumes[root].tags)
+    lab.person("CreateTags", Resources=[root], Tags=[{"Key": f"own{each}", "Value": "x"} for each in range(50 - have)])
+
+
+_NOT_SEEN = frozenset({"DescribeInstances", "DescribeVolumes", "DescribeSnapshots"})
+_UNKNOWN = frozenset({"SendCommand", "ListCommandInvocations", "GetMetricData"})
+_CANNOT_STOP = _UNKNOWN | {"DescribeInstances", "StopInstances", "SendMessage"}
+_CANNOT_WAKE = _NOT_SEEN | {"StartInstances", "CreateVolume", "AttachVolume", "SendMessage"}
+
+CONDITIONS: Mapping[str, Condition] = {
+    "DeleteSnapshot locked": Condition(_refused("DeleteSnapshot", "OperationNotPermitted", "The snapshot is locked")),
+    "images of the nights": Condition(_register_image),
+    "SnapshotLimitExceeded": Condition(_refused("CreateSnapshots", "SnapshotLimitExceeded")),
+    "PendingSnapshotLimitExceeded": Condition(_refused("CreateSnapshots", "PendingSnapshotLimitExceeded")),
+    "VolumeLimitExceeded": Condition(_refused("CreateVolume", "VolumeLimitExceeded"), stays_asleep=True),
+    "MaxIOPSLimitExceeded": Condition(_refused("CreateVolume", "MaxIOPSLimitExceeded"), stays_asleep=True),
+    "VcpuLimitExceeded": Condition(_refused("StartInstances", "VcpuLimitExceeded"), stays_asleep=True),
+    "no capacity": Condition(lambda lab: lab.world.lack_capacity(("m5.xlarge",)), stays_asleep=True),
+    "AttachmentLimitExceeded": Condition(_refused("AttachVolume", "AttachmentLimitExceeded"), stays_asleep=True),
+    "a forbidden key": Condition(lambda lab: lab.world.forbid_key(), stays_asleep=True),
+    "snapshots end in error": Condition(lambda lab: lab.world.fail_next_snapshots(10_000)),
+    "volumes end in error": Condition(lambda lab: lab.world.fail_next_volumes(10_000), stays_asleep=True),
+    "starts fall back": Condition(lambda lab: lab.world.fail_next_boots(10_000), stays_asleep=True),
+    "impaired checks": Condition(lambda lab: lab.world.fail_checks(lab.workstation)),
+    "insufficient data": Condition(lambda lab: lab.world.fail_checks(lab.workstation, "insufficient-data")),
+    "a stop that hangs": Condition(
+        lambda lab: lab.world.hang_stops(lab.workstation), stays_awake=True, stays_asleep=True
+    ),
+    "the agent is lost": Condition(lambda lab: lab.world.break_agent(lab.workstation), stays_awake=True),
+    "metrics are lost": Condition(lambda lab: lab.world.lose_metrics(lab.workstation), stays_awake=True),
+    "the probe fails": Condition(lambda lab: setattr(lab.answers, "fails", True), stays_awake=True),
+    "stop protection": Condition(_protect, stays_awake=True),
+    "a Marketplace code": Condition(lambda lab: lab.world.mark_marketplace(lab.workstation, "abc")),
+    "too many tags": Condition(_many_tags),
+}
+
+
+@dataclass
+class Night:
+    """How it went. wrong: in words; each begins with its kind."""
+
+    name: str
+    stopped: int = 0
+    woken: int = 0
+    notices: Mapping[str, str] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    calls: int = 0
+
+
+def denials() -> dict[str, Condition]:
+    """Each call of the product that comes up in two calm nights, denied by a policy."""
+    lab = _lab()
+    seen: dict[str, str] = {}
+
+    def note(call: Call) -> None:
+        seen.setdefault(call.operation, call.service)
+
+    lab.on_call.append(note)
+    try:
+        _live(lab, Night(""))
+    finally:
+        lab.close()
+    return {_denied(operation, service): denial(operation, service) for operation, service in sorted(seen.items())}
+
+
+def denial(operation: str, service: str) -> Condition:
+    """One call denied by a policy."""
+    none = service == "dynamodb"  # without its table Autostop knows nothing
+    awake, asleep = none or operation in _CANNOT_STOP, none or operation in _CANNOT_WAKE
+    return Condition(lambda lab: lab.world.forbid(operation, service=service), awake, asleep)
+
+
+def _denied(operation: str, service: str) -> str:
+    return f"{service}:{operation} denied"
+
+
+def endure(name: str, condition: Condition) -> Night:
+    """Two nights and the days after, with a condition that holds all the time."""
+    lab, night = _lab(), Night(name)
+    try:
+        lab.pass_time(timedelta(minutes=2))
+        condition.begin(lab)
+        _live(lab, night)
+    except LawBrokenError as error:
+        night.wrong.append(f"law: {error}")
+    except rest.StuckError as error:
+        night.wrong.append(str(error))
+    finally:
+        lab.close()
+    night.wrong += [f"error: {each}" for each in dict.fromkeys(lab.unexpected)]
+    night.wrong += lab.vigil.problems.values()
+    if night.stopped < _NIGHTS and not condition.stays_awake:
+        night.wrong.append(f"awake: it stopped in {night.stopped} of {_NIGHTS} nights")
+    if night.woken < _NIGHTS and not condition.stays_asleep:
+        night.wrong.append(f"asleep: it woke on {night.woken} of {_NIGHTS} mornings")
+    told = [each for each in lab.vigil.told if each.kind != "stops-soon"]
+    night.notices = {each.kind: each.text for each in told}
+    if min(night.stopped, night.woken) < _NIGHTS and not told:
+        night.wrong.append("untold: nobody was told that it cannot stop, or cannot wake")
+    night.calls = lab.account.calls
+    return night
+
+
+def _lab() -> Lab:
+    settings = {"idle-after": "20m", "grace": "5m", "shelve-after": "0"}
+    lab = Lab(1, disks=_DISKS, weather=Planned(), settings=settings)
+    lab.oracle.activity.idle_after, lab.oracle.activity.grace = timedelta(minutes=20), timedelta(minutes=5)
+
+    def write() -> None:
+        if lab.account.calls > _MOST_CALLS:
+            raise rest.StuckError(f"hot: {lab.account.calls} calls by {lab.clock():%d %H:%M}: {rest.told_state(lab)}")
+        lab.oracle.write()
+        lab.hub.at(lab.clock() + timedelta(minutes=3), write)
+
+    write()
+    return lab
+
+
+def _live(lab: Lab, night: Night) -> None:
+    for _ in range(_NIGHTS):
+        _work(lab)
+        night.stopped += lab.pass_time(_ASLEEP_WITHIN, lambda: lab.ec2_state() == "stopped")
+        lab.pass_time(_ASLEEP_WITHIN)
+        lab.tap("start")
+        lab.pass_time(timedelta(minutes=1))
+        night.woken += lab.pass_time(_AWAKE_WITHIN, lambda: lab.ec2_state() == "running")
+    _work(lab)
+    lab.pass_time(_DAYS_AFTER)
+
+
+def _work(lab: Lab) -> None:
+    until = lab.clock() + _WORKS_FOR
+    while lab.clock() < until:
+        if lab.ec2_state() == "running":
+            lab.answers.used_at = lab.oracle.activity.last_work = lab.clock()
+        lab.pass_time(timedelta(minutes=1))
+
+
+def rows(nights: Sequence[Night]) -> list[str]:
+    """One line for each condition."""
+    head = f"{'refused for good':<36}{'safe':<6}{'stopped':<9}{'woken':<7}{'judged':<8}{'told':<8}{'calls':<8}"
+    lines = [head]
+    for each in nights:
+        kinds = {wrong.partition(":")[0] for wrong in each.wrong}
+        told = "NO" if kinds & {"untold", "left untold"} else "yes" if each.notices else "-"
+        cells = (
+            ("NO" if kinds & {"law", "error"} else "yes", 6),
+            (f"{each.stopped}/{_NIGHTS}{'!' if 'awake' in kinds else ''}", 9),
+            (f"{each.woken}/{_NIGHTS}{'!' if 'asleep' in kinds else ''}", 7),
+            ("NO" if "unjudged" in kinds else "yes", 8),
+            (told, 8),
+            (str(each.calls), 8),
+        )
+        lines.append(f"{each.name:<36}" + "".join(f"{text:<{width}}" for text, width in cells))
+    return [line.rstrip() for line in lines]
+
+
+def main() -> int:
+    """Exit code 1 when any night went wrong."""
+    parser = argparse.ArgumentParser(prog="make denied", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", default="", help="those whose name contains this")
+    asked = parser.parse_args()
+    names = [each for each in (*CONDITIONS, *denials()) if asked.only in each]
+    nights = []
+    with ProcessPoolExecutor(asked.jobs) as pool:
+        for each in pool.map(_endure, names):
+            nights.append(each)
+            sys.stdout.writelines(f"{each.name}: {wrong}\n" for wrong in each.wrong)
+            sys.stdout.flush()
+    sys.stdout.write("\n".join(rows(nights)) + "\n")
+    return 1 if any(each.wrong for each in nights) else 0
+
+
+def _endure(name: str) -> Night:
+    if name in CONDITIONS:
+        return endure(name, CONDITIONS[name])
+    service, _, operation = name.removesuffix(" denied").partition(":")
+    return endure(name, denial(operation, service))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Whether a machine that ran was judged, and its owner told what had to be known: seen from outside.
+
+What is looked at is the world, what was announced on the bus, and what stands in the table. Each look is after a sweep,
+for only sweeps judge and tell.
+"""
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from autostop.ports import DeniedError, State
+from autostop_local.world import World
+
+# After its boot a machine may be looked at in peace; and so long a sweep may be busy with others.
+UNJUDGED_FOR = timedelta(minutes=30)
+UNTOLD_FOR = timedelta(hours=2)
+LEFT_OVER_FOR = timedelta(days=2)
+_SWEEPS = 6
+_WARNING = "stops-soon"
+_COST = "housekeeping"
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """One notice as it came onto the bus."""
+
+    at: datetime
+    kind: str
+    text: str
+
+
+@dataclass
+class Vigil:
+    """Watches one workstation. problems: the first of each kind, as a history tells them."""
+
+    world: World
+    workstation: str
+    state: Callable[[], State]
+    clock: Callable[[], datetime]
+    told: list[Announced] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+    forgiven: Callable[[str], bool] = lambda _volume: False
+    _judged_at: datetime | None = None
+    _refused: list[tuple[datetime, str]] = field(default_factory=list)
+    _unheard: list[datetime] = field(default_factory=list)
+    _sweeps: list[datetime] = field(default_factory=list)
+    _blocked_since: datetime | None = None
+    _left: dict[str, datetime] = field(default_factory=dict)
+
+    # -- what is heard
+
+    def heard(self, detail_type: str, detail: Mapping[str, Any]) -> None:
+        """An event that the bus took."""
+        if detail.get("workstation") == self.workstation:
+            self.told.append(Announced(self.clock(), detail_type, str(detail.get("text"))))
+
+    def refused(self, operation: str) -> None:
+        """A call that was refused, and will be until somebody lifts that."""
+        self._refused.append((self.clock(), operation))
+        if operation == "PutEvents":
+            self._unheard.append(self.clock())
+
+    def written(self, item: Mapping[str, Any]) -> None:
+        """An item of the table: a sweep's records hold a line of each workstation that was judged."""
+        document = item.get("document", {}).get("B")
+        if document is not None and f"{self.workstation} ".encode() in zlib.decompress(document):
+            self._judged_at = self.clock()
+
+    # -- what is looked at after each sweep
+
+    def swept(self) -> None:
+        """A sweep has ended by itself: it was neither killed nor kept from its work by a passing fault."""
+        self._sweeps = [*self._sweeps[1 - _SWEEPS :], self.clock()]
+        self._judges()
+        self._tells()
+        self._keeps_house()
+
+    def _judges(self) -> None:
+        instance, now = self.world.cloud.instances.get(self.workstation), self.clock()
+        if instance is None or instance.state != "running" or instance.tags.get("autostop") != "on":
+            self._sweeps.clear()
+            return
+        since = max(filter(None, (instance.running_at, self._judged_at)))
+        if len(self._sweeps) == _SWEEPS and self._sweeps[0] > since and now - since > UNJUDGED_FOR:
+            self._wrong(
+                "unjudged", f"it runs since {instance.running_at:%d %H:%M} and is not judged since {since:%H:%M}"
+            )
+
+    def _tells(self) -> None:
+        now = self.clock()
+        try:
+            state = self.state()
+        except DeniedError as error:
+            blocked, begun, unreached = str(error), None, False
+        else:
+            blocked, begun = state.blocked or "", state.intent.at if state.intent else None
+            unreached = state.intent is not None and not state.intent.settled
+        self._blocked_since = (self._blocked_since or now) if blocked else None
+        since = self._blocked_since or now
+        if now - since > UNTOLD_FOR and not self._was_told(begun or since, blocked[:40]):
+            self._wrong("untold", f"blocked since {since:%d %H:%M}: {blocked}")
+        lately = [operation for at, operation in self._refused if begun and at >= begun and now - at < UNTOLD_FOR]
+        slow = unreached and begun is not None and now - begun > UNTOLD_FOR and len(lately) > 1
+        if slow and begun is not None and not self._was_told(begun, lately[-1]):
+            self._wrong("untold", f"unreached since {begun:%d %H:%M}, and {lately[-1]} is refused")
+
+    def _was_told(self, since: datetime, words: str) -> bool:
+        """By any notice since then, or by an earlier one of the same; or nobody could be told."""
+        if any(at >= since for at in self._unheard):
+            return True
+        notices = [each for each in self.told if each.kind != _WARNING]
+        return any(each.at >= since or words in each.text for each in notices)
+
+    def _keeps_house(self) -> None:
+        now, left = self.clock(), self._left_over()
+        instance = self.world.cloud.instances.get(self.workstation)
+        # The snapshots of the night before are needed until a start from the newer ones was seen to work.
+        runs = instance is not None and instance.state == "running"
+        self._left = {each: self._left.get(each, now) for each in left if runs or each in self._left}
+        for each, since in self._left.items():
+            costs = [one for one in self.told if one.kind == _COST and one.at >= since and "$" in one.text]
+            if now - since > LEFT_OVER_FOR and not costs and not self._unheard:
+                self._wrong("left untold", f"{each} is left over since {since:%d %H:%M}, and its cost was not told")
+
+    def _left_over(self) -> list[str]:
+        """What is billed and not needed: beside the newest cycle's snapshots, and volumes that stand alone."""
+        try:
+            manifest = self.state().manifest
+        except DeniedError:
+            return []
+        if manifest is None:
+            return []
+        needed = {each.snapshot for each in manifest.volumes} | {each.volume for each in manifest.volumes}
+        ours = {"autostop": "on", "autostop:workstation": self.workstation}
+        cloud = self.world.cloud
+        alone = [
+            each
+            for each in cloud.volumes.values()
+            if each.state in ("available", "error") and not self.forgiven(each.id)
+        ]
+        return [
+            each.id
+            for each in (*cloud.snapshots.values(), *alone)
+            if each.id not in needed and all(each.tags.get(key) == value for key, value in ours.items())
+        ]
+
+    def _wrong(self, kind: str, what: str) -> None:
+        self.problems.setdefault(kind, f"{kind}: {self.clock():%d %H:%M} {what}")
