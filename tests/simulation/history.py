@@ -12,6 +12,7 @@ from autostop_cli.repair.recover import Recovery
 from tests.simulation import rest
 from tests.simulation.account import Call
 from tests.simulation.lab import START, Disks, Lab, Usual
+from tests.simulation.lasting import FOR_GOOD
 from tests.simulation.messages import Disorder
 from tests.simulation.oracle import LawBrokenError
 from tests.simulation.weather import Weather
@@ -48,7 +49,7 @@ _FOR_GOOD = timedelta(days=3)
 
 @dataclass
 class Told:
-    """How a history ended. problems: each begins with its kind: `lost`, `law`, `stuck`, `left over` or `error`."""
+    """How a history ended. problems: each begins with its kind, one of KINDS in `__main__`."""
 
     seed: int
     calls: int = 0
@@ -65,9 +66,9 @@ class Told:
     problems: list[str] = field(default_factory=list)
 
 
-def run(seed: int, tell: Callable[[str], None] | None = None) -> Told:
-    """The history of a seed; the same each time. tell: takes it line by line."""
-    history = History(seed)
+def run(seed: int, tell: Callable[[str], None] | None = None, *, hard: bool = False) -> Told:
+    """The history of a seed; the same each time. tell: takes it line by line. hard: as `History` has it."""
+    history = History(seed, hard=hard)
     history.lab.tell = tell
     try:
         return history.tell()
@@ -76,9 +77,12 @@ def run(seed: int, tell: Callable[[str], None] | None = None) -> Told:
 
 
 class History:
-    """A seed's plan, and how it goes."""
+    """A seed's plan, and how it goes.
 
-    def __init__(self, seed: int) -> None:
+    hard: with what AWS refuses for good, lists that lag for minutes, and devices that stay taken.
+    """
+
+    def __init__(self, seed: int, *, hard: bool = False) -> None:
         chance = self.chance = random.Random(seed)  # noqa: S311 - a history, not a secret
         rough = self.rough = chance.choice((0.0, 0.3, 0.6, 1.0))
         self.told = Told(seed)
@@ -111,7 +115,10 @@ class History:
         self.works_until = START + timedelta(minutes=chance.uniform(5, 40))
         self.ends_at = START + timedelta(hours=chance.choice((3, 4, 6)))
         self.undo: list[Callable[[], object]] = []
+        self.lasting: list[str] = []
         self._plan()
+        if hard:
+            self._harden(random.Random(f"{seed} hard"))  # noqa: S311 - as above
 
     # -- what is planned
 
@@ -171,12 +178,46 @@ class History:
                 lab.oracle.activity.last_work = lab.clock()
         lab.hub.at(lab.clock() + timedelta(seconds=self.chance.uniform(20, 240)), self._work)
 
+    def _harden(self, chance: random.Random) -> None:
+        """Its own chance: what else happens in this seed stays the same."""
+        lab, timings = self.lab, self.lab.world.timings
+        timings.device_freed = timedelta(seconds=chance.choice((0, 0, 5, 30, 120)))
+        timings.mapping = timedelta(seconds=chance.choice((0, 0, 5, 30)))
+        timings.metric_delay = timedelta(minutes=chance.choice((1, 2, 4)))
+        if chance.random() < 0.3:
+            most = chance.choice((130, 300))
+            own = random.Random(chance.getrandbits(64))  # noqa: S311 - as above
+            self.lagged = True
+            lab.oracle.lists_lag_for = timedelta(minutes=5)
+            lab.world.lag = lambda: timedelta(seconds=own.uniform(0, most))
+        for _ in range(chance.choice((0, 1, 1, 2))):
+            name = chance.choice(list(FOR_GOOD))
+            due = START + chance.choice((0, 0, 0.5, 1)) * chance.random() * (self.ends_at - START)
+            lab.hub.at(due, self._from_now_on(name))
+        self.days_after = chance.choice((0, 0, 3))
+
+    def _from_now_on(self, name: str) -> Callable[[], object]:
+        def begin() -> None:
+            if self.lab.ec2_state() in ("gone", "terminated", "shutting-down"):
+                return
+            self.lasting.append(name)
+            self.told.actions.append(f"{self.lab.clock():%H:%M:%S} for good: {name}")
+            self.lab.say(f"-- for good: {name}")
+            FOR_GOOD[name].begin(self.lab)
+            self.undo.append(lambda: FOR_GOOD[name].end(self.lab) if self.lab.ec2_state() != "gone" else None)
+            if FOR_GOOD[name].blinds:
+                self.lab.oracle.activity.blind_since = self.lab.clock()
+
+        return begin
+
     # -- how it goes
 
     def tell(self) -> Told:
         told, lab = self.told, self.lab
         try:
             lab.pass_time(self.ends_at - lab.clock())
+            if self.lasting:
+                self._ask()
             self._tidy_up()
             told.ended = self._come_to_rest()
         except LawBrokenError as error:
@@ -187,6 +228,7 @@ class History:
         except DeniedError as error:
             told.problems.append(f"stuck: {error}")
         told.problems += [f"error: {each}" for each in lab.unexpected]
+        told.problems += lab.vigil.problems.values()
         account = lab.account
         told.calls, told.crashes, told.faults = account.calls, account.crashes, account.faults
         told.taps, told.console, told.checks = lab.taps, lab.console, lab.oracle.checks
@@ -194,12 +236,35 @@ class History:
         told.hours = (lab.clock() - START).total_seconds() / 3600
         return told
 
+    def _ask(self) -> None:
+        """In calm weather, with what is refused still refused: does it wake and stop, or is somebody told?
+
+        What is not judged and not told, the vigil tells.
+        """
+        lab = self.lab
+        self._clear_up()
+        lab.tap("start")
+        self.works_until = lab.clock() + timedelta(minutes=30)
+        lab.pass_time(timedelta(hours=9))
+        told = [each for each in lab.vigil.told if each.kind != "stops-soon"]
+        if lab.ec2_state() == "running" and lab.tagged() and not told:
+            since = lab.oracle.activity.last_work
+            raise rest.StuckError(f"untold: it is awake, and idle since {since:%d %H:%M}: {rest.told_state(lab)}")
+        lab.pass_time(timedelta(days=self.days_after))
+
+    def _clear_up(self) -> None:
+        self.lab.weather.clear_up()
+        self.lab.messages.disorder = Disorder()
+        self.lab.world.lag = None
+
     def _tidy_up(self) -> None:
         """The weather clears up, and the person takes back what only a person can."""
         lab, world = self.lab, self.lab.world
-        lab.weather.clear_up()
-        lab.messages.disorder = Disorder()
-        lab.world.lag = None
+        self._clear_up()
+        world.allow()
+        world.allow_keys()
+        for image in list(world.cloud.images):
+            lab.person("DeregisterImage", ImageId=image)
         world.fail_next_snapshots(0)
         world.fail_next_volumes(0)
         world.fail_next_boots(0)
@@ -208,6 +273,8 @@ class History:
         if lab.ec2_state() != "gone":
             world.break_agent(lab.workstation, broken=False)
             world.lose_metrics(lab.workstation, lost=False)
+            world.fail_checks(lab.workstation, "ok")
+            world.hang_stops(lab.workstation, hang=False)
         lab.oracle.activity.blind_since = None
         for undo in reversed(self.undo):
             undo()

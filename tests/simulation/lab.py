@@ -297,7 +297,7 @@ class Lab(Product):
         if operation == "DeleteSnapshot":
             self.oracle.person_deletes(asked["SnapshotId"])
         try:
-            self.world.call(Asked("ec2", operation, asked))
+            self.world.call(Asked("ec2", operation, asked), refusable=False)
         except AwsError:
             return False
         finally:
@@ -360,6 +360,11 @@ class Lab(Product):
         instance = self.world.cloud.instances.get(self.workstation)
         return instance.state if instance else "gone"
 
+    def tagged(self) -> bool:
+        """Whether the workstation still says that it is one."""
+        instance = self.world.cloud.instances.get(self.workstation)
+        return instance is not None and instance.tags.get(tags.AUTOSTOP) == tags.ON
+
     def disks_there(self) -> list[Volume]:
         """The volumes of the workstation, attached or only tagged."""
         mine = self.workstation
@@ -377,6 +382,14 @@ class Lab(Product):
         if line in self.shape_at_first:
             before = self.shape_at_first[line]
             self.shape_at_first[line] = (volume.type, volume.size, volume.iops, volume.throughput, *before[4:])
+
+    def retagged(self, device: str) -> None:
+        """A person changed the tags of the volume at a device: it is wanted back with these."""
+        instance = self.world.cloud.instances.get(self.workstation)
+        volume = self.world.cloud.volumes.get(instance.volumes.get(device, "")) if instance else None
+        if volume is not None and device in self.shape_at_first:
+            own = tuple(sorted(tags.own(volume.tags).items()))
+            self.shape_at_first[device] = (*self.shape_at_first[device][:-1], own)
 
     def shape(self) -> dict[str, tuple[object, ...]]:
         """By device, everything of a volume that its owner could miss."""

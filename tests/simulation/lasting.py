@@ -17,8 +17,9 @@ from tests.simulation.lab import Lab
 from tests.simulation.oracle import LawBrokenError
 from tests.simulation.weather import Planned
 
+_ROOT = "/dev/sda1"
 _DISKS = {
-    "/dev/sda1": {"VolumeType": "gp3", "VolumeSize": 50, "DeleteOnTermination": True},
+    _ROOT: {"VolumeType": "gp3", "VolumeSize": 50, "DeleteOnTermination": True},
     "/dev/sdf": {"VolumeType": "gp3", "VolumeSize": 200, "Iops": 4000, "DeleteOnTermination": True, "Encrypted": True},
 }
 _WORKS_FOR = timedelta(minutes=15)
@@ -31,19 +32,25 @@ _MOST_CALLS = 25_000
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that AWS refuses from now on. stays_awake, stays_asleep: it cannot stop, or cannot wake, meanwhile."""
+    """Something that AWS refuses from now on.
+
+    stays_awake, stays_asleep: it cannot stop, or cannot wake, meanwhile. blinds: nobody can tell whether it is at work.
+    end: takes back what `History` does not take back after every night.
+    """
 
     begin: Callable[[Lab], object]
     stays_awake: bool = False
     stays_asleep: bool = False
+    blinds: bool = False
+    end: Callable[[Lab], object] = lambda _lab: None
 
 
 def _refused(operation: str, code: str, message: str = "") -> Callable[[Lab], object]:
     return lambda lab: lab.world.refuse(operation, code, message)
 
 
-def _register_image(lab: Lab) -> None:
-    """The owner makes an image of the newest night, and of each that follows."""
+def _register_images(lab: Lab) -> None:
+    """The owner makes an image of each night's snapshot, in the morning."""
 
     def register(call: Call) -> None:
         if call.operation == "StartInstances":
@@ -52,15 +59,25 @@ def _register_image(lab: Lab) -> None:
     lab.on_call.append(register)
 
 
-def _protect(lab: Lab) -> None:
-    lab.person("ModifyInstanceAttribute", InstanceId=lab.workstation, DisableApiStop={"Value": True})
+def _protect(lab: Lab, *, protected: bool = True) -> None:
+    lab.person("ModifyInstanceAttribute", InstanceId=lab.workstation, DisableApiStop={"Value": protected})
 
 
 def _many_tags(lab: Lab) -> None:
     """As many tags on the root as a volume can have: ours do not fit onto its snapshot beside them."""
-    root = lab.world.cloud.instances[lab.workstation].volumes["/dev/sda1"]
-    have = len(lab.world.cloud.volumes[root].tags)
-    lab.person("CreateTags", Resources=[root], Tags=[{"Key": f"own{each}", "Value": "x"} for each in range(50 - have)])
+    root = lab.world.cloud.instances[lab.workstation].volumes.get(_ROOT)
+    if root is not None:
+        have = len(lab.world.cloud.volumes[root].tags)
+        lab.person("CreateTags", Resources=[root], Tags=[{"Key": f"own{n}", "Value": "x"} for n in range(50 - have)])
+        lab.retagged(_ROOT)
+
+
+def _few_tags(lab: Lab) -> None:
+    for volume in lab.disks_there():
+        many = [{"Key": key} for key in volume.tags if key.startswith("own")]
+        if many:
+            lab.person("DeleteTags", Resources=[volume.id], Tags=many)
+    lab.retagged(_ROOT)
 
 
 _NOT_SEEN = frozenset({"DescribeInstances", "DescribeVolumes", "DescribeSnapshots"})
@@ -68,9 +85,28 @@ _UNKNOWN = frozenset({"SendCommand", "ListCommandInvocations", "GetMetricData"})
 _CANNOT_STOP = _UNKNOWN | {"DescribeInstances", "StopInstances", "SendMessage"}
 _CANNOT_WAKE = _NOT_SEEN | {"StartInstances", "CreateVolume", "AttachVolume", "SendMessage"}
 
+_SEEDS_DENY = {
+    "ec2": (
+        "AttachVolume",
+        "CreateSnapshots",
+        "CreateTags",
+        "CreateVolume",
+        "DeleteSnapshot",
+        "DeleteVolume",
+        "DescribeInstanceStatus",
+        "DetachVolume",
+        "ModifyInstanceAttribute",
+        "StartInstances",
+        "StopInstances",
+    ),
+    "ssm": ("ListCommandInvocations", "SendCommand"),
+    "cloudwatch": ("GetMetricData",),
+    "events": ("PutEvents",),
+}
+
 CONDITIONS: Mapping[str, Condition] = {
     "DeleteSnapshot locked": Condition(_refused("DeleteSnapshot", "OperationNotPermitted", "The snapshot is locked")),
-    "images of the nights": Condition(_register_image),
+    "images of the nights": Condition(_register_images, end=lambda lab: lab.on_call.clear()),
     "SnapshotLimitExceeded": Condition(_refused("CreateSnapshots", "SnapshotLimitExceeded")),
     "PendingSnapshotLimitExceeded": Condition(_refused("CreateSnapshots", "PendingSnapshotLimitExceeded")),
     "VolumeLimitExceeded": Condition(_refused("CreateVolume", "VolumeLimitExceeded"), stays_asleep=True),
@@ -87,12 +123,15 @@ CONDITIONS: Mapping[str, Condition] = {
     "a stop that hangs": Condition(
         lambda lab: lab.world.hang_stops(lab.workstation), stays_awake=True, stays_asleep=True
     ),
-    "the agent is lost": Condition(lambda lab: lab.world.break_agent(lab.workstation), stays_awake=True),
-    "metrics are lost": Condition(lambda lab: lab.world.lose_metrics(lab.workstation), stays_awake=True),
-    "the probe fails": Condition(lambda lab: setattr(lab.answers, "fails", True), stays_awake=True),
-    "stop protection": Condition(_protect, stays_awake=True),
-    "a Marketplace code": Condition(lambda lab: lab.world.mark_marketplace(lab.workstation, "abc")),
-    "too many tags": Condition(_many_tags),
+    "the agent is lost": Condition(lambda lab: lab.world.break_agent(lab.workstation), stays_awake=True, blinds=True),
+    "metrics are lost": Condition(lambda lab: lab.world.lose_metrics(lab.workstation), stays_awake=True, blinds=True),
+    "the probe fails": Condition(lambda lab: setattr(lab.answers, "fails", True), stays_awake=True, blinds=True),
+    "stop protection": Condition(_protect, stays_awake=True, end=lambda lab: _protect(lab, protected=False)),
+    "a Marketplace code": Condition(
+        lambda lab: lab.world.mark_marketplace(lab.workstation, "abc"),
+        end=lambda lab: lab.world.mark_marketplace(lab.workstation, None),
+    ),
+    "too many tags": Condition(_many_tags, end=_few_tags),
 }
 
 
@@ -128,11 +167,22 @@ def denial(operation: str, service: str) -> Condition:
     """One call denied by a policy."""
     none = service == "dynamodb"  # without its table Autostop knows nothing
     awake, asleep = none or operation in _CANNOT_STOP, none or operation in _CANNOT_WAKE
-    return Condition(lambda lab: lab.world.forbid(operation, service=service), awake, asleep)
+    return Condition(lambda lab: lab.world.forbid(operation, service=service), awake, asleep, operation in _UNKNOWN)
 
 
 def _denied(operation: str, service: str) -> str:
     return f"{service}:{operation} denied"
+
+
+# For the seeds of the simulation: those with which Autostop can still do something.
+FOR_GOOD: Mapping[str, Condition] = {
+    **CONDITIONS,
+    **{
+        _denied(operation, service): denial(operation, service)
+        for service, operations in _SEEDS_DENY.items()
+        for operation in operations
+    },
+}
 
 
 def endure(name: str, condition: Condition) -> Night:
@@ -199,7 +249,7 @@ def _work(lab: Lab) -> None:
 
 def rows(nights: Sequence[Night]) -> list[str]:
     """One line for each condition."""
-    head = f"{'refused for good':<36}{'safe':<6}{'stopped':<9}{'woken':<7}{'judged':<8}{'told':<8}{'calls':<8}"
+    head = f"{'refused for good':<40}{'safe':<6}{'stopped':<9}{'woken':<7}{'judged':<8}{'told':<8}{'calls':<8}"
     lines = [head]
     for each in nights:
         kinds = {wrong.partition(":")[0] for wrong in each.wrong}
@@ -212,7 +262,7 @@ def rows(nights: Sequence[Night]) -> list[str]:
             (told, 8),
             (str(each.calls), 8),
         )
-        lines.append(f"{each.name:<36}" + "".join(f"{text:<{width}}" for text, width in cells))
+        lines.append(f"{each.name:<40}" + "".join(f"{text:<{width}}" for text, width in cells))
     return [line.rstrip() for line in lines]
 
 

@@ -19,8 +19,6 @@ from tests.simulation.table import Table
 # In what a look may be out of date when a stop for idleness is asked for: an answer holds 5 minutes, a metric comes
 # with its period's end and EC2 need not hurry.
 LOOK_HOLDS_FOR = timedelta(minutes=8)
-# The longest that lists lag behind in a history.
-_LISTS_LAG_FOR = timedelta(minutes=1)
 _PUTTING_TO_SLEEP = {"StopInstances", "DetachVolume", "DeleteVolume", "CreateSnapshots"}
 _KEPT_IN_TAGS = ("device", "volume", "type", "size", "delete-on-termination", "zone", "launched-at", "cycle", "attempt")
 
@@ -52,7 +50,10 @@ class Activity:
 
 @dataclass
 class Oracle:
-    """Watches one workstation. newest: by device, the stamp of its latest content that can still be had."""
+    """Watches one workstation.
+
+    newest: by device, the stamp of its latest content that can still be had. lists_lag_for: at most, in this history.
+    """
 
     world: World
     content: MemoryContent
@@ -73,6 +74,7 @@ class Oracle:
     shape_unknown: set[str] = field(default_factory=set)
     detached_by_hand_at: dict[str, datetime] = field(default_factory=dict)
     checks: int = 0
+    lists_lag_for: timedelta = timedelta(minutes=1)
     _stamp: int = 0
     _not_stopped_until: datetime | None = None
     _ran_at: datetime | None = None
@@ -141,7 +143,7 @@ class Oracle:
     def _just_deleted_by_hand(self, what: str) -> bool:
         """Whether a person deleted a snapshot, or one of a line, so lately that EC2's lists need not tell."""
         at = self.deleted_by_hand.get(what)
-        return at is not None and self.hub.clock.now() - at < _LISTS_LAG_FOR
+        return at is not None and self.hub.clock.now() - at < self.lists_lag_for
 
     def _held(self) -> dict[str, int]:
         """By line, the newest stamp on any volume that is there or in any complete snapshot."""
@@ -180,10 +182,10 @@ class Oracle:
         cloud, now = self.world.cloud, self.hub.clock.now()
         volume, instance = cloud.volumes.get(call.parameters["VolumeId"]), cloud.instances.get(self.workstation)
         attached = volume.attachment if volume is not None and call.operation == "DeleteVolume" else None
-        if attached is not None and attached.state != "detaching" and now - attached.at > _LISTS_LAG_FOR:
+        if attached is not None and attached.state != "detaching" and now - attached.at > self.lists_lag_for:
             raise LawBrokenError(f"law 1c: {call.parameters['VolumeId']} is to be deleted, and is in use")
         pulled = call.operation == "DetachVolume" and instance is not None and instance.state == "running"
-        if pulled and instance is not None and now - instance.launched_at > _LISTS_LAG_FOR:
+        if pulled and instance is not None and now - instance.launched_at > self.lists_lag_for:
             raise LawBrokenError(f"law 1c: {call.parameters['VolumeId']} is pulled out of a running instance")
 
     def _would_be_refused(self, call: Call) -> bool:
@@ -215,7 +217,7 @@ class Oracle:
             if found is None or found.tags.get("autostop") == "on":
                 continue
             lost = self.untagged.get(one)
-            known = task is not None and lost is not None and task.began < lost + _LISTS_LAG_FOR
+            known = task is not None and lost is not None and task.began < lost + self.lists_lag_for
             if not known:
                 raise LawBrokenError(f"law 7: {call.operation} of {one}, which does not carry our tag")
 
@@ -262,7 +264,7 @@ class Oracle:
             raise LawBrokenError(f"law 1b: {snapshot.id} was begun before the instance last stopped")
         missing = [key for key in _KEPT_IN_TAGS if f"autostop:{key}" not in snapshot.tags]
         at = self.reshaped_at.get(volume.id)
-        if at is not None and self.hub.clock.now() - at < _LISTS_LAG_FOR:
+        if at is not None and self.hub.clock.now() - at < self.lists_lag_for:
             # Changed in the seconds before its deletion: its content is safe, the change is lost.
             self.shape_unknown.add(self.line.get(self.content.of_volume(volume.id) or 0, ""))
             return
@@ -275,7 +277,7 @@ class Oracle:
         if snapshot.state == "error":
             return
         instance = self.world.cloud.instances.get(self.workstation)
-        lately = self._ran_at is not None and self.hub.clock.now() - self._ran_at < _LISTS_LAG_FOR
+        lately = self._ran_at is not None and self.hub.clock.now() - self._ran_at < self.lists_lag_for
         if instance is None or not lately:
             raise LawBrokenError(f"law 2: {snapshot.id} is deleted while nothing runs")
         for device, volume_id in instance.volumes.items():
@@ -307,7 +309,7 @@ class Oracle:
         for line, stamp in self.newest.items():
             at = self.detached_by_hand_at.get(line)
             # Somebody who pulls a disk in the seconds before a start cannot be seen in time.
-            just_now = at is not None and now - at < _LISTS_LAG_FOR
+            just_now = at is not None and now - at < self.lists_lag_for
             if stamp not in here and line not in self.displaced and not just_now and not self._taken_away(stamp):
                 raise LawBrokenError(f"law 3: it is started without the latest content of {line} ({stamp})")
 

@@ -134,8 +134,11 @@ class World:
             self.cloud.timeline.run(self.cloud.now())
         self.cloud.events.deliver()
 
-    def call(self, asked: wire.Asked) -> Mapping[str, Any] | None:
-        """Answer a call; None when the world does not have the operation. Raises AwsError."""
+    def call(self, asked: wire.Asked, *, refusable: bool = True) -> Mapping[str, Any] | None:
+        """Answer a call; None when the world does not have the operation. Raises AwsError.
+
+        refusable: whether it is of those who are refused what the world was told to refuse.
+        """
         operation = self._operations[asked.service].get(asked.operation)
         error: str | None = None
         reply: Reply | None = None
@@ -143,7 +146,7 @@ class World:
             with self._lock:
                 self.cloud.timeline.run(self.cloud.now())
                 try:
-                    after = self._refusals.check(asked)
+                    after = self._refusals.check(asked) if refusable else None
                     reply = self._answer(asked, operation)
                     if after is not None:
                         raise after
@@ -258,11 +261,11 @@ class World:
             self._about_to_change()
             self.cloud.resource(resource_id).tags.update(tags)
 
-    def mark_marketplace(self, instance_id: str, code: str) -> None:
-        """Let an instance carry a Marketplace product code."""
+    def mark_marketplace(self, instance_id: str, code: str | None) -> None:
+        """Let an instance carry a Marketplace product code; None: none any more."""
         with self._lock:
             self._about_to_change()
-            self.cloud.instance(instance_id).product_codes.append(code)
+            self.cloud.instance(instance_id).product_codes = [code] if code else []
 
     # -- what goes wrong
 
