@@ -42,6 +42,10 @@ SPELLINGS = [
     told("autostop:idle-afer", "4h", {"autostop:idle-after": "4h"}, "autostop:idle-after"),
     told("autostp:idle-after", "4h", {"autostop:idle-after": "4h"}, "autostop:idle-after"),
     told("autostop:idle", "4h", {"autostop:idle-after": "4h"}, "autostop:idle-after"),
+    told("my-autostop:idle-after", "4h", {"autostop:idle-after": "4h"}, "autostop:idle-after"),
+    told("autostop:grace-period", "2h", {"autostop:grace": "2h"}, "autostop:grace?"),
+    told("autostop:warn", "1h", {"autostop:warn-before": "1h"}, "autostop:warn-before?"),
+    told("autostop:timezone", "Europe/Berlin", {"autostop:time-zone": "UTC"}, "autostop:time-zone?"),
     told("autostop:stop-after", "4h", {"autostop:idle-after": "4h"}, "autostop:"),
     told("autostop:Protected-Hours", "* 9-17 * * mon-fri Europe/Berlin",
          {"autostop:protected-hours": "* 9-17 * * mon-fri Europe/Berlin"}, "autostop:protected-hours"),
@@ -133,12 +137,28 @@ def test_a_spelling_is_understood_or_told_and_is_never_harsher_than_the_right_on
         assert repr(value) in problem
         assert remedy in problem
     harsher = {name for name, soon in harshness(policy).items() if soon > harshness(right)[name]}
-    # Whoever is never stopped for idleness is not stopped by what counts as work either.
+    # Whoever is never stopped for idleness is not stopped by what counts as work either, nor warned of it.
     assert harsher <= (set() if policy.idle_after is not None else OF_IDLENESS)
 
 
 # What only makes idleness stop it sooner or later.
-OF_IDLENESS: Final = {"grace", "cpu-cores", "gpu-percent", "network-rate", "weak-signals", "protected-hours", "probe"}
+OF_IDLENESS: Final = {
+    "grace", "cpu-cores", "gpu-percent", "network-rate", "weak-signals", "protected-hours", "probe", "warn-before",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["autostop\uff1aidle-after", "\u0430utostop:idle-after", "autostop:idle\u2013after"])
+def test_a_letter_that_only_looks_right_is_seen_through_and_shown(key: str) -> None:
+    policy, [problem] = policy_for(HARSH, {**ON, key: "4h"})
+
+    assert policy.idle_after == timedelta(hours=4)
+    assert problem.isascii()
+    assert "did you mean autostop:idle-after?" in problem
+
+
+def test_tags_of_others_are_left_alone() -> None:
+    others = ["aws:autostop:idle-after", "autoshutdown", "AutoStopTime", "team:stop", "Grace", "stop", "autostart"]
+    assert policy_for(HARSH, {**ON, **dict.fromkeys(others, "4h")}) == (HARSH, ())
 
 
 def test_there_are_spellings_enough() -> None:

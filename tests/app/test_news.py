@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from autostop.app.status import Phase
 from autostop.aws.ec2 import Ec2Instances
 from autostop.model import Checks, WorkstationId
 from autostop.notice import NoticeKind
@@ -150,3 +151,15 @@ def test_a_workstation_that_is_gone_while_something_is_wanted_is_told(lab: AtWor
     lab.owner.start(workstation, "the phone")
     assert lab.pass_time(HOUR, lambda: bool(told(lab, NoticeKind.BLOCKED)))
     assert "autostop recover" in told(lab, NoticeKind.BLOCKED)[0]
+
+
+def test_a_misspelt_tag_costs_no_disk_and_is_told_once(lab: AtWork) -> None:
+    workstation = lab.workstation(settings={"shelve_after": "never", "idle-after": "1 Hour"})
+    lab.pass_time(12 * HOUR)
+    [text] = told(lab, NoticeKind.BAD_SETTING)
+    assert "did you mean autostop:shelve-after?" in text
+    status = lab.owner.status(workstation)
+    assert status.phase is Phase.ASLEEP
+    assert text in status.problems
+    assert len(lab.disks.volumes(workstation)) == 3
+    assert lab.disks.snapshots(workstation) == []

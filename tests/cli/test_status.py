@@ -35,7 +35,7 @@ def test_a_tag_that_only_looks_like_ours_is_told(at: Desk) -> None:
         f"problem: {upper}: tag 'autostop'",
         f"problem: {camel}: tag 'AutoStop'",
     ]
-    assert "only autostop = on, in small letters, does" in at.run("status", upper).output
+    assert "heed only autostop = on, in small letters" in at.run("status", upper).output
     assert f"Run `autostop adopt {upper}`" in at.run("link", upper).output
 
 

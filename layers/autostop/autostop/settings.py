@@ -354,7 +354,7 @@ def policy_for(defaults: Policy, tags: Mapping[str, str]) -> tuple[Policy, tuple
     for key, value in tags.items():
         if key not in _KNOWN and (meant := meant_by(key, _NAMES)) is not None:
             setting = _BY_NAME.get(meant.name) if meant.certain else None
-            said = f"tag {key!r} = {value!r} is no setting"
+            said = f"tag {key!a} = {value!r} is no setting"
             asked = f"; did you mean {PREFIX}{meant.name}? Rename or remove it" if meant.name else ". Remove it"
             if setting is None:
                 policy = replace(policy, **_LEFT_ALONE)
@@ -363,7 +363,8 @@ def policy_for(defaults: Policy, tags: Mapping[str, str]) -> tuple[Policy, tuple
                 now = getattr(policy, setting.field)
                 held = setting.gentler_of(now, setting.read(value, now)[0])
                 policy = replace(policy, **{setting.field: held})
-                problems.append(f"{said}{asked}: until then what stops and deletes less holds.")
+                meanwhile = "what stops and deletes less holds" if setting.gentler else "it does nothing"
+                problems.append(f"{said}{asked}: until then {meanwhile}.")
     if (problem := why_not_adopted(tags)) is not None:
         policy = replace(policy, **_LEFT_ALONE)
         problems.append(problem)

@@ -32,22 +32,23 @@ def meant_by(key: str, names: tuple[str, ...]) -> Meant | None:
     Case, blanks, punctuation, a mistyped or missing prefix and mistyped letters are seen through.
     """
     by_letters = {_letters(name): name for name in names}
-    prefix, colon, _ = key.partition(":")
+    prefix = _letters(key.rpartition(":")[0])
     asked, speaks_to_us = _letters(key), bool(_SPEAKS_TO_US.match(key))
     if asked.startswith(AUTOSTOP):
         asked = re.sub(f"^({AUTOSTOP})+", "", asked)
         if not asked:
             return None
-    elif colon and _alike(_letters(prefix), AUTOSTOP) >= _CERTAIN:
-        asked, speaks_to_us = asked.removeprefix(_letters(prefix)), True
+    elif not key.startswith("aws:") and (prefix.endswith(AUTOSTOP) or _alike(prefix, AUTOSTOP) >= _CERTAIN):
+        asked, speaks_to_us = asked.removeprefix(prefix), True
     else:
         # Without a prefix it may be another's: only a name of several words, letter by letter, is taken for ours.
         name = by_letters.get(asked, "")
         return Meant(name, certain=True) if "-" in name else None
-    [near] = get_close_matches(asked, by_letters, 1, _LIKELY) or [""]
-    if near and _alike(asked, near) >= _CERTAIN:
-        return Meant(by_letters[near], certain=True)
-    return Meant(by_letters.get(near, ""), certain=False) if speaks_to_us else None
+    close = get_close_matches(asked, by_letters, 1, _LIKELY)
+    if close and _alike(asked, close[0]) >= _CERTAIN:
+        return Meant(by_letters[close[0]], certain=True)
+    begun = [letters for letters in by_letters if letters.startswith(asked) or asked.startswith(letters)]
+    return Meant(by_letters[(begun or close)[0]] if begun or close else "", certain=False) if speaks_to_us else None
 
 
 def why_not_adopted(tags: Mapping[str, str]) -> str | None:
@@ -59,8 +60,10 @@ def why_not_adopted(tags: Mapping[str, str]) -> str | None:
     for key, value in tags.items():
         says_on = value.strip().casefold() in _ON
         if _letters(key) == AUTOSTOP and says_on is not is_ours:
-            meant = "makes it no workstation" if says_on else "contradicts autostop = on"
-            return f"tag {key!r} = {value!r} {meant}: for EC2 and IAM only autostop = on, in small letters, does."
+            tag = f"tag {key!a} = {value!r}"
+            if says_on:
+                return f"{tag} makes it no workstation: EC2 and IAM heed only autostop = on, in small letters."
+            return f"{tag} contradicts autostop = on. Remove one of them: until then nothing is stopped or shelved."
     return None
 
 
