@@ -13,80 +13,34 @@ from botocore.retries.standard import RetryContext, ThrottledRetryableChecker
 from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
 
 # Not there yet, not any more, or another's call is in the way: EC2's lists lag behind its writes, and the next
-# observation tells which. The code alone says it: the status of each is 400.
-_LATER = frozenset(
-    {
-        "ConcurrentAccess",
-        "ConcurrentModificationException",
-        "ConcurrentSnapshotLimitExceeded",
-        "ConcurrentTagAccess",
-        "IncorrectInstanceState",
-        "IncorrectModificationState",
-        "IncorrectState",
-        "InvalidAMIID.Unavailable",
-        "InvalidAttachment.NotFound",
-        "InvalidInstanceID.NotFound",
-        "InvalidInstanceState",
-        "InvalidNextToken",
-        "InvalidPaginationToken",
-        # What was signed long ago: Lambda had frozen the function in between, and another try is signed anew.
-        "InvalidSecurity.RequestHasExpired",
-        "RequestExpired",
-        "InvalidSnapshot.NotFound",
-        "InvalidState",
-        "InvalidVolume.NotFound",
-        "InvocationDoesNotExist",
-        "OverLimit",
-        "PendingSnapshotLimitExceeded",
-        "ProvisionedThroughputExceeded",
-        "ReplicatedWriteConflictException",
-        "RequestResourceCountExceeded",
-        "RetryableError",
-        "SnapshotCreationPerVolumeRateExceeded",
-        "StaleTag",
-        "TooManyUpdates",
-        "TransactionConflict",
-        "TransactionConflictException",
-        "VolumeInUse",
-    }
-)
+# observation tells which. The code alone says it: the status of each is 400. What was signed long ago is among them:
+# Lambda had frozen the function in between, and another try is signed anew.
+_LATER = frozenset({
+    "ConcurrentAccess", "ConcurrentModificationException", "ConcurrentSnapshotLimitExceeded", "ConcurrentTagAccess",
+    "IncorrectInstanceState", "IncorrectModificationState", "IncorrectState", "InvalidAMIID.Unavailable",
+    "InvalidAttachment.NotFound", "InvalidInstanceID.NotFound", "InvalidInstanceState", "InvalidNextToken",
+    "InvalidPaginationToken", "InvalidSecurity.RequestHasExpired", "InvalidSnapshot.NotFound", "InvalidState",
+    "InvalidVolume.NotFound", "InvocationDoesNotExist", "OverLimit", "PendingSnapshotLimitExceeded",
+    "ProvisionedThroughputExceeded", "ReplicatedWriteConflictException", "RequestExpired",
+    "RequestResourceCountExceeded", "RetryableError", "SnapshotCreationPerVolumeRateExceeded", "StaleTag",
+    "TooManyUpdates", "TransactionConflict", "TransactionConflictException", "VolumeInUse",
+})  # fmt: skip
 # The same of EC2's codes that mean other things too, by their texts: right after a detach, and right after an attach.
 _LATER_BY_TEXT = re.compile("Attachment point .* is already in use|No device is currently mapped")
 # Only time helps, or a larger quota, and not seconds of it.
-_MUCH_LATER = frozenset(
-    {
-        "CreditSpecificationUpdateInProgress",
-        "IncorrectSpotRequestState",
-        "InstanceLimitExceeded",
-        "InsufficientAddressCapacity",
-        "InsufficientFreeAddressesInSubnet",
-        "InsufficientVolumeCapacity",
-        "MaxIOPSLimitExceeded",
-        "MaxSpotInstanceCountExceeded",
-        "PendingVerification",
-        "ResourceLimitExceeded",
-        "SnapshotLimitExceeded",
-        "SpotMaxPriceTooLow",
-        "VcpuLimitExceeded",
-        "VolumeLimitExceeded",
-        "VolumeModificationSizeLimitExceeded",
-    }
-)
+_MUCH_LATER = frozenset({
+    "CreditSpecificationUpdateInProgress", "IncorrectSpotRequestState", "InstanceLimitExceeded",
+    "InsufficientAddressCapacity", "InsufficientFreeAddressesInSubnet", "InsufficientVolumeCapacity",
+    "MaxIOPSLimitExceeded", "MaxSpotInstanceCountExceeded", "PendingVerification", "ResourceLimitExceeded",
+    "SnapshotLimitExceeded", "SpotMaxPriceTooLow", "VcpuLimitExceeded", "VolumeLimitExceeded",
+    "VolumeModificationSizeLimitExceeded",
+})  # fmt: skip
 # Of the Region, of a Dedicated Host, of a Capacity Reservation: for the instance's type all of them mean "not now".
-_NO_CAPACITY = frozenset(
-    {
-        "IncompatibleHostRequirements",
-        "InsufficientCapacity",
-        "InsufficientCapacityOnHost",
-        "InsufficientHostCapacity",
-        "InsufficientInstanceCapacity",
-        "InsufficientReservedInstanceCapacity",
-        "InsufficientReservedInstancesCapacity",
-        "ReservationCapacityExceeded",
-        "UnavailableHostRequirements",
-        "UnfulfillableCapacity",
-    }
-)
+_NO_CAPACITY = frozenset({
+    "IncompatibleHostRequirements", "InsufficientCapacity", "InsufficientCapacityOnHost", "InsufficientHostCapacity",
+    "InsufficientInstanceCapacity", "InsufficientReservedInstanceCapacity", "InsufficientReservedInstancesCapacity",
+    "ReservationCapacityExceeded", "UnavailableHostRequirements", "UnfulfillableCapacity",
+})  # fmt: skip
 _BURNED = frozenset({"IdempotentInstanceTerminated", "IdempotentParameterMismatch"})
 _SOME_MINUTES = timedelta(minutes=2)
 
