@@ -94,6 +94,10 @@ def test_nothing_is_built_without_all_of_it(what: Observation, why: str) -> None
     row("asked by https",
         lost(snapshots=snapshots(replace(KNOWN, launch=replace(LAUNCH, tags={"autostop:probe": "https"})))),
         "Jupyter's token"),
+    row("another type for want of capacity",
+        lost(snapshots=snapshots(
+            replace(KNOWN, launch=replace(LAUNCH, tags={tags.INSTANCE_TYPE: "p5.4xlarge m7g.xlarge"})))),
+        "its own type is p5.4xlarge: its next start after this one changes it to that"),
     row("a newer backup",
         lost(snapshots=(*snapshots(KNOWN), snapshot(id=SnapshotId("snap-b"), tags=OURS, started_at=NOW))),
         "snap-b is newer"),

@@ -15,7 +15,6 @@ from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.model import LISTS_LAG_FOR, InstanceId, Observation, Volume, WorkstationId, instance_of, workstation_of
 from autostop.ports import BurnedTokenError, ConflictError, DamagedError, DeniedError, Happened, State, TransientError
-from autostop.sleep.fallback import hinted
 from autostop.sleep.from_tags import UnreadableError
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop_cli.account import Account
@@ -186,9 +185,7 @@ class Rebuild:
             number = max(plan.manifest.intent, state.intent.number if state.intent else 0) + 1
             why = f"it was built in the place of {self.gone}"
             intent = Intent(number, Wanted.RUN, By.OWNER, self.account.clock(), why)
-            # The owner has seen the tags of the plan, and said yes to it.
-            fallback = hinted(plan.parameters["InstanceType"], plan.configuration.tags)
-            return replace(state.wanting(intent), manifest=plan.manifest_for(new), fallback=fallback)
+            return replace(state.wanting(intent), manifest=plan.manifest_for(new), fallback=plan.fallback)
 
         before, after = self.account.ledger.change(new, decide)
         if after.intent is not None and after != before:

@@ -10,6 +10,7 @@ from autostop.aws.ec2 import TAKES_IOPS, TAKES_THROUGHPUT, shapes_of
 from autostop.configuration import LaunchRecord
 from autostop.model import InstanceState, Observation, SnapshotState, WorkstationId
 from autostop.settings import Policy, Probe, policy_for
+from autostop.sleep.fallback import Fallback, hinted
 from autostop.sleep.from_tags import UnreadableError, made_by_autostop, manifest_from_tags
 from autostop.sleep.manifest import Manifest, VolumeRecord
 from autostop_cli.repair.configuration import configuration_from_tags, is_described, launch_parameters
@@ -53,6 +54,11 @@ class RebuildPlan:
     def root(self) -> VolumeRecord:
         """The record of the root volume."""
         return next(each for each in self.manifest.volumes if each.device == self.configuration.root_device)
+
+    @property
+    def fallback(self) -> Fallback | None:
+        """Its own type, by its tag, if it is launched as another."""
+        return hinted(self.parameters["InstanceType"], self.configuration.tags)
 
     @property
     def image_name(self) -> str:
@@ -150,13 +156,17 @@ def plan_rebuild(seen: Observation, told: Mapping[str, Any], defaults: Policy) -
         )
     manifest = replace(manifest, launch=configuration)
     policy, _ = policy_for(defaults, configuration.tags)
-    return RebuildPlan(
+    plan = RebuildPlan(
         manifest,
         configuration,
         launch_parameters(configuration.facts, told),
         _LOST if told else (*_LOST, _TOLD_NO_MORE),
         tuple(_warnings(seen, manifest, configuration, told, policy)),
     )
+    if plan.fallback is None:
+        return plan
+    own = f"by its tag its own type is {plan.fallback.own}: its next start after this one changes it to that"
+    return replace(plan, warnings=(*plan.warnings, own))
 
 
 def _warnings(
