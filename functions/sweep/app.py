@@ -16,6 +16,11 @@ from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import EventBridgeAnnouncer
 
+
+class UnheardError(Exception):
+    """All else of the sweep is done, but owners could not be told."""
+
+
 logger = Logger(use_rfc3339=True)
 
 
@@ -42,8 +47,11 @@ sweeper = wire()  # while Lambda starts it, a function has a whole processor
 def handler(_event: dict[str, Any], _context: object) -> dict[str, dict[str, str]]:
     """One sweep; the next one, some minutes later, is the retry."""
     swept = sweeper.sweep(utc_now()).as_log()
-    if swept["intents"] or swept["skipped"] or swept["told"]:
+    if any(swept[name] for name in ("intents", "skipped", "told", "unheard")):
         logger.info("swept", extra=swept)
     else:
         logger.debug("swept", extra=swept)
+    if swept["unheard"]:
+        # An error of the function is what its alarm counts: there may be no other way to tell.
+        raise UnheardError(swept["unheard"])
     return swept

@@ -78,7 +78,7 @@ def test_a_notice_that_is_refused_is_nobody_elses_matter(lab: AtWork) -> None:
     assert [notice.workstation for notice in lab.told.notices] == [other]
     assert wanted_asleep(lab, other)
     assert lab.state(deaf).intent is None
-    assert "EventBridge refused it" in lab.swept[-1].skipped[deaf]
+    assert "EventBridge refused it" in lab.swept[-1].unheard[deaf]
 
 
 def test_what_cannot_be_saved_of_one_keeps_no_other_from_its_stop(lab: AtWork) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from autostop.app.status import Phase
 from autostop.aws.ec2 import Ec2Instances
+from autostop.idle.verdict import VerdictKind
 from autostop.model import Checks, WorkstationId
 from autostop.notice import NoticeKind
 from autostop.sleep.intent import Wanted
@@ -68,11 +69,9 @@ def test_a_wake_whose_checks_stay_impaired_is_up_and_judged(lab: AtWork, monkeyp
 
 def test_a_limit_holds_while_a_wake_is_not_reached(lab: AtWork) -> None:
     workstation = lab.workstation(settings={"max-run": "3h", "idle-after": "off"})
-    lab.asleep(workstation, within=4 * HOUR)
+    lab.refusals["DescribeInstanceAttribute"] = DENIED
+    lab.pass_time(timedelta(minutes=10))
     lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
-    lab.refusals["DescribeSnapshots"] = DENIED
-    lab.owner.start(workstation, "again")
     lab.pass_time(timedelta(minutes=20))
     assert not lab.reached(workstation, Wanted.RUN)
     assert lab.is_blocked(workstation)
@@ -163,3 +162,23 @@ def test_a_misspelt_tag_costs_no_disk_and_is_told_once(lab: AtWork) -> None:
     assert text in status.problems
     assert len(lab.disks.volumes(workstation)) == 3
     assert lab.disks.snapshots(workstation) == []
+
+
+def test_a_state_that_is_damaged_is_told_once_a_day(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=10))
+    key = ("states", workstation)
+    lab.table.items[key] = {**lab.table.items[key], "document": {"S": "{"}}
+    lab.pass_time(30 * HOUR)
+    assert [text for text in told(lab, NoticeKind.BLOCKED) if "autostop recover" in text] != []
+    assert len(told(lab, NoticeKind.BLOCKED)) <= 2
+
+
+def test_what_cannot_be_measured_is_unknown_and_says_why(lab: AtWork) -> None:
+    lab.refusals["GetMetricData"] = DENIED
+    workstation = lab.workstation()
+    lab.pass_time(HOUR)
+    assert lab.verdict(workstation).kind is VerdictKind.UNKNOWN
+    lab.pass_time(7 * HOUR)
+    [notice] = [each for each in lab.told.notices if each.kind is NoticeKind.UNKNOWN_FOR_LONG]
+    assert "GetMetricData" in str(notice.reasons)

@@ -21,11 +21,14 @@ from autostop.sleep.manifest import Manifest
 
 
 class TransientError(Exception):
-    """It may work later: throttling, a state that has not arrived yet, no capacity. The text is for the owner."""
+    """It may work later: throttling, a state that has not arrived yet, no capacity. The text is for the owner.
 
-    def __init__(self, text: str, retry_after: timedelta = timedelta(seconds=10)) -> None:
+    refused: AWS said that it did nothing; otherwise that is not known.
+    """
+
+    def __init__(self, text: str, retry_after: timedelta = timedelta(seconds=10), *, refused: bool = False) -> None:
         super().__init__(text)
-        self.retry_after = retry_after
+        self.retry_after, self.refused = retry_after, refused
 
 
 class NoCapacityError(TransientError):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from autostop.ports import BurnedTokenError, DeniedError, Happened, NoCapacityError, State
+from autostop.ports import BurnedTokenError, DeniedError, Happened, NoCapacityError, State, TransientError
 from autostop.sleep.steps import Call, Note, Step
 
 if TYPE_CHECKING:
@@ -58,16 +58,19 @@ class Executor:
             if step.burned is None:
                 raise
             note = step.burned
-        except DeniedError as error:
-            if step.refused is None:
-                raise
-            note = step.refused(str(error))
+        except (TransientError, DeniedError) as error:
+            done_nothing = isinstance(error, DeniedError) or error.refused
+            note = step.refused(str(error)) if step.refused is not None and done_nothing else Note()
             if not note.said:
-                self.ledger.save(_holding(state, note))
+                # What was noted before the call holds no more.
+                self._save(state, _holding(state, note))
+            if not note.said or isinstance(error, TransientError):
                 raise
         self._record(state, intent, note.said or step.said)
-        after = _progressed(_holding(state, note))
-        if after != state:
+        self._save(state, _progressed(_holding(state, note)))
+
+    def _save(self, before: State, after: State) -> None:
+        if after != before:
             self.ledger.save(after)
 
     def _record(self, state: State, intent: int, said: str) -> None:

@@ -9,7 +9,7 @@ from autostop.app.execute import Executor, table_of_calls
 from autostop.app.measure import ask, at_hand, look_before_stop
 from autostop.idle.reading import Reading
 from autostop.idle.stop import LastLook
-from autostop.model import Instance, InstanceState, Jupyter, Observation, WorkstationId, instance_of
+from autostop.model import Checks, Instance, InstanceState, Jupyter, Observation, WorkstationId, instance_of
 from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, State, TransientError
 from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.housekeeping import after_round, begin, next_chore
@@ -170,17 +170,27 @@ class Reconciler:
             policy, _ = policy_for(self.defaults, instance.tags)
             seen = replace(seen, zone=policy.time_zone, initialization_rate=policy.initialization_rate)
             if instance.state is InstanceState.RUNNING:
-                checks = self.instances.checks(instance_of(workstation))
+                checks = self._checks(instance)
                 self._in_time(until)
                 state = self._listen(state, instance, policy)
                 seen = replace(seen, checks=checks, jupyter=jupyter_since(state, instance, policy))
             if state.attempts.no_capacity:
                 seen = replace(seen, other_types=tuple(self.instances.types(policy.instance_types)))
             self._in_time(until)
+        # What runs, starts or stops needs no look at its disks, until something is to be tidied up.
+        if instance is not None and instance.state is not InstanceState.STOPPED and not intent.settled:
+            return state, seen
         volumes = self.disks.volumes(workstation)
         self._in_time(until)
         snapshots = self.disks.snapshots(workstation)
         return state, replace(seen, volumes=tuple(volumes), snapshots=tuple(snapshots))
+
+    def _checks(self, instance: Instance) -> Checks:
+        try:
+            return self.instances.checks(instance.id)
+        except DeniedError:
+            # It is up all the same, and settles without them.
+            return Checks.UNKNOWN
 
     def _listen(self, state: State, instance: Instance, policy: Policy) -> State:
         """Ask whether Jupyter answers, until it did once since the launch."""

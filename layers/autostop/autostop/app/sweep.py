@@ -2,19 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from autostop.app.measure import Watched, measure, verdict_on, watch
 from autostop.app.news import refused_stop, standing, told_after, untold
 from autostop.app.sleepers import Sleepers
+from autostop.idle.reading import Unknown
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import METRIC_DELAY
 from autostop.idle.stop import StopPlan, order_stop, plan_stop
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import Instance, WorkstationId
 from autostop.notice import Notice, NoticeKind, Told, awake_for_long, stops_soon, unknown_for_long
-from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, Outline, State, TransientError
+from autostop.ports import (
+    Asker,
+    ConflictError,
+    DamagedError,
+    DeniedError,
+    Happened,
+    Metrics,
+    Outline,
+    State,
+    TransientError,
+)
 from autostop.settings import Policy, policy_for
 from autostop.sleep import law
 from autostop.sleep.intent import Intent, reconsider
@@ -36,12 +47,16 @@ _MOST_SAMPLES = 500
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep saw and changed, in words, by workstation. told: what owners were told of."""
+    """What a sweep saw and changed, in words, by workstation.
+
+    told: what owners were told of; unheard: whose owners could not be told, and why.
+    """
 
     verdicts: Mapping[WorkstationId, str]
     intents: Mapping[WorkstationId, str]
     skipped: Mapping[WorkstationId, str]
     told: Mapping[WorkstationId, str]
+    unheard: Mapping[WorkstationId, str]
 
     def as_log(self) -> dict[str, dict[str, str]]:
         """The same as plain data."""
@@ -77,23 +92,17 @@ class Sweeper:
         and the next sweep judges anew.
         """
         states = self.ledger.states()
-        unseen = self.sleepers.look(states, now)
+        skipped = dict(self.sleepers.look(states, now))
         watched, new, gone = self._watch_all(states, now)
         self._judge_all(watched, now)
         news = {each.id: _News(each.state, each.notices, each.policy) for each in watched.values()}
-        news |= {
-            key: _News(state, tuple(standing(state, None, (), now, self.defaults.time_zone)), self.defaults)
-            for key, state in gone.items()
-        }
-        told, refused = self._tell(news, now)
-        watched |= {key: _unwarned(watched[key]) for key in refused if key in watched}
+        news |= {each.workstation: self._news_of_gone(each, now) for each in gone}
+        told, unheard = self._tell(news, now)
+        watched |= {key: _unwarned(watched[key]) for key in unheard if key in watched}
         records = [each.record for each in watched.values() if each.record is not None]
         if records:
             self.ledger.write_journal(records, now)
-        intents, skipped = (
-            {},
-            {**unseen, **{key: f"its owner could not be told: {why}" for key, why in refused.items()}},
-        )
+        intents = {}
         for key, each in news.items():
             holds = told_after(each.state, each.notices, told.get(key, ()), now)
             try:
@@ -102,19 +111,21 @@ class Sweeper:
                 skipped[key] = "its state was changed meanwhile"
             except (TransientError, DeniedError) as error:
                 skipped[key] = str(error)
+                if isinstance(error, DamagedError):
+                    self._tell_of_damage(key, str(error), now)
             else:
                 if wanted:
                     intents[key] = wanted
-        return Swept(
-            {each.workstation: f"{each.verdict.kind}: {each.verdict.headline}" for each in records},
-            intents,
-            skipped,
-            {key: "; ".join(notice.text for notice in notices) for key, notices in told.items()},
-        )
+        verdicts = {each.workstation: f"{each.verdict.kind}: {each.verdict.headline}" for each in records}
+        texts = {key: "; ".join(notice.text for notice in notices) for key, notices in told.items()}
+        return Swept(verdicts, intents, skipped, texts, unheard)
+
+    def _news_of_gone(self, state: Outline, now: datetime) -> _News:
+        return _News(state, tuple(standing(state, None, (), now, self.defaults.time_zone)), self.defaults)
 
     def _watch_all(
         self, states: Mapping[WorkstationId, Outline], now: datetime
-    ) -> tuple[dict[WorkstationId, Watched], frozenset[WorkstationId], Mapping[WorkstationId, Outline]]:
+    ) -> tuple[dict[WorkstationId, Watched], frozenset[WorkstationId], Sequence[Outline]]:
         """All workstations as they are known; those whose first state, or an older one, is to be written now.
 
         With them what is stored of those that EC2 does not list as ours, and that wait for something.
@@ -125,7 +136,7 @@ class Sweeper:
         older = self.ledger.older_states(new) if new else {}
         known = {each: states.get(each) or older.get(each) or Outline(each) for each in instances}
         watched = {each: self._watch(one, known[each], before.get(each), now) for each, one in instances.items()}
-        gone = {key: state for key, state in states.items() if key not in instances and (state.told or _is_open(state))}
+        gone = [state for key, state in states.items() if key not in instances and (state.told or _is_open(state))]
         return watched, frozenset(new[:_MOST_NEW]), gone
 
     def _watch(self, instance: Instance, state: Outline, before: SweepRecord | None, now: datetime) -> Watched:
@@ -135,7 +146,12 @@ class Sweeper:
 
     def _judge_all(self, watched: dict[WorkstationId, Watched], now: datetime) -> None:
         """Measure and judge those that run, in their places."""
-        measured = measure([each for each in watched.values() if each.is_judged], self.metrics, self.asker, now)
+        running = [each for each in watched.values() if each.is_judged]
+        try:
+            measured = measure(running, self.metrics, self.asker, now)
+        except (TransientError, DeniedError) as error:
+            # Nobody is stopped by what is not known; and why it is not known is told where that goes on.
+            measured = [each.knowing(answer=Unknown(now, str(error))) for each in running]
         measured.reverse()
         # Each is let go as soon as it is judged: the samples of 10,000 workstations are 40 MB.
         for _ in range(len(measured)):
@@ -177,6 +193,12 @@ class Sweeper:
             if notice not in refused:
                 told.setdefault(notice.workstation, []).append(notice)
         return told, {notice.workstation: why for notice, why in refused.items()}
+
+    def _tell_of_damage(self, workstation: WorkstationId, why: str, now: datetime) -> None:
+        """Once a day: a damaged state cannot remember that it was told."""
+        until = now + timedelta(days=1)
+        if self.ledger.take_lease(WorkstationId(f"damage of {workstation}"), now.isoformat(), now, until):
+            self.announcer.announce([Notice(NoticeKind.BLOCKED, workstation, workstation, now, why, cause=why)])
 
     def _conclude(
         self, watched: Watched | None, known: Outline, told: tuple[Told, ...], now: datetime, *, is_written: bool

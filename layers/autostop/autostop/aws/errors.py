@@ -57,16 +57,18 @@ def aws_errors() -> Generator[None, None, None]:
 
 
 def _ours(error: ClientError) -> TransientError | DeniedError:
-    code, said = _code(error), error.response.get("Error", {}).get("Message", "")
+    # What follows is another each time, so that one cause would look like many, and says nothing to its owner.
+    code, said = _code(error), error.response.get("Error", {}).get("Message", "").partition(" Encoded authorization")[0]
+    refused = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500) < 500
     text = f"AWS refused {error.operation_name} ({code}): {said}"
     if code in _NO_CAPACITY:
-        return NoCapacityError(text, _SOME_MINUTES)
+        return NoCapacityError(text, _SOME_MINUTES, refused=refused)
     if code in _MUCH_LATER:
-        return TransientError(text, _SOME_MINUTES)
+        return TransientError(text, _SOME_MINUTES, refused=refused)
     if code in _BURNED:
         return BurnedTokenError(text)
     if code in _LATER or _LATER_BY_TEXT.search(said) or _is_overloaded(error, code):
-        return TransientError(text)
+        return TransientError(text, refused=refused)
     return DeniedError(text)
 
 

@@ -47,7 +47,7 @@ def begin(it: Situation, house: Housekeeping | None) -> Housekeeping | None:
 
 def next_chore(it: Situation, house: Housekeeping) -> Step | None:
     """The next step of this round; None when the round is over. Pure."""
-    tried = {each.id for each in house.leftovers if it.now - each.tried_at < _ROUND}
+    tried = {each.id for each in house.leftovers if each.tried_at is not None and it.now - each.tried_at < _ROUND}
     for chore in _chores(it, house):
         if chore.id not in tried and chore.waits is None:
             return replace(chore.step, refused=partial(_refused, chore, house, it.now))
@@ -65,16 +65,15 @@ def after_round(it: Situation, house: Housekeeping) -> Housekeeping | None:
     )
     waiting = [chore for chore in chores.values() if chore.waits is not None]
     for chore in waiting:
-        house = house.keeping(chore.id, chore.waits or "", chore.usd_a_month, it.now)
-    if house.leftovers:
-        return replace(house, due_at=it.now + (_ROUND if waiting else _REFUSED_AGAIN))
-    # What EC2's lists show only later is looked for once more.
-    runs = it.instance.state is InstanceState.RUNNING
-    return replace(house, due_at=it.now + LISTS_LAG_FOR) if runs and house.rounds == 1 else None
+        house = house.keeping(chore.id, chore.waits or "", chore.usd_a_month, it.now, tried=False)
+    if it.instance.state is InstanceState.RUNNING and house.rounds == 1:
+        # What EC2's lists show only later is looked for once more.
+        return replace(house, due_at=it.now + LISTS_LAG_FOR)
+    return replace(house, due_at=it.now + (_ROUND if waiting else _REFUSED_AGAIN)) if house.leftovers else None
 
 
 def _refused(chore: _Chore, house: Housekeeping, now: datetime, why: str) -> Note:
-    kept = house.keeping(chore.id, why, chore.usd_a_month, now)
+    kept = house.keeping(chore.id, why, chore.usd_a_month, now, tried=True)
     return Note(housekeeping=kept, said=f"{chore.id} stays: {why}")
 
 
@@ -89,10 +88,11 @@ def _chores(it: Situation, house: Housekeeping) -> Iterator[_Chore]:
         if law.why_not_delete_failed_snapshot(snapshot, seen, manifest) is None:
             said = f"deleted {snapshot.id}, which failed and holds nothing"
             yield _Chore(Step(said, Call.DELETE_SNAPSHOT, (snapshot.id,)), snapshot.id)
-        elif manifest is not None and law.why_not_delete_snapshot(snapshot, seen, manifest) is None:
+        elif runs and manifest is not None and law.is_replaceable(snapshot, seen, manifest):
+            why = law.why_not_delete_snapshot(snapshot, seen, manifest) or (None if ready else _NOT_READY)
             said = f"deleted {snapshot.id} of cycle {snapshot.cycle}, replaced by another"
             step, cost = Step(said, Call.DELETE_SNAPSHOT, (snapshot.id,)), cost_now((), (snapshot,))
-            yield _Chore(step, snapshot.id, cost, None if ready else _NOT_READY)
+            yield _Chore(step, snapshot.id, cost, why)
     for volume in seen.volumes:
         if manifest is not None and law.why_not_delete_double(volume, seen, manifest, house.started_with) is None:
             fresh = ready and it.now - it.instance.launched_at < _FRESH

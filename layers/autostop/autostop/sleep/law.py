@@ -288,6 +288,13 @@ def why_never_become(instance: Instance, other: OtherType) -> str | None:
     return None
 
 
+def is_replaceable(snapshot: Snapshot, seen: Observation, manifest: Manifest) -> bool:
+    """True for a snapshot of an older cycle, and for a double: a start that works makes it needless."""
+    if not _was_made_by_a_cycle(snapshot, seen) or snapshot.cycle is None:
+        return False
+    return snapshot.cycle < manifest.cycle or _is_a_double(snapshot, manifest)
+
+
 def _was_made_by_a_cycle(snapshot: Snapshot, seen: Observation) -> bool:
     """True for our own snapshots. A backup that copies a volume's tags copies ours too, but no volume has these."""
     return _is_of_this_workstation(snapshot, seen) and tags.LAUNCHED_AT in snapshot.tags

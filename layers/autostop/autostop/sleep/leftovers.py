@@ -8,12 +8,15 @@ from autostop.model import VolumeId
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """What stays though nothing needs it, and why. since, tried_at: UTC. usd_a_month: at most; None: free."""
+    """What stays though nothing needs it, and why.
+
+    since, tried_at: UTC; None: nobody tried yet. usd_a_month: at most; None: it is free.
+    """
 
     id: str
     why: str
     since: datetime
-    tried_at: datetime
+    tried_at: datetime | None = None
     usd_a_month: float | None = None
 
     def in_words(self) -> str:
@@ -34,8 +37,8 @@ class Housekeeping:
     leftovers: tuple[Leftover, ...] = ()
     rounds: int = 0
 
-    def keeping(self, id_: str, why: str, usd_a_month: float | None, now: datetime) -> "Housekeeping":
+    def keeping(self, id_: str, why: str, usd_a_month: float | None, now: datetime, *, tried: bool) -> "Housekeeping":
         """The same with a leftover; one that is known stays one since the same moment."""
         since = next((each.since for each in self.leftovers if each.id == id_), now)
         others = tuple(each for each in self.leftovers if each.id != id_)
-        return replace(self, leftovers=(*others, Leftover(id_, why, since, now, usd_a_month)))
+        return replace(self, leftovers=(*others, Leftover(id_, why, since, now if tried else None, usd_a_month)))

@@ -1,5 +1,8 @@
 """Bring every volume of a stopped workstation back into its place."""
 
+from dataclasses import replace
+from functools import partial
+
 from autostop import tags
 from autostop.model import LISTS_LAG_FOR, AttachmentState, Volume, VolumeId, VolumeState
 from autostop.sleep import law
@@ -77,11 +80,18 @@ def _settle_in(it: Situation, occupant: Volume, manifest: Manifest, record: Volu
         return Wait(f"EBS is {occupant.attachment or 'attaching'} {occupant.id}", A_MOMENT)
     # Attaching has reset it. It is put back before the start and before the next manifest: later nobody could
     # tell it from an owner's change.
-    if occupant.delete_on_termination is not record.delete_on_termination:
+    given_up = record.device in it.attempts.flags_refused
+    if occupant.delete_on_termination is not record.delete_on_termination and not given_up:
         said = f"{record.device} is {'deleted' if record.delete_on_termination else 'kept'} on termination again"
         args = (it.instance.id, record.device, occupant.id, record.delete_on_termination)
-        return Step(said, Call.SET_DELETE_ON_TERMINATION, args)
+        return Step(said, Call.SET_DELETE_ON_TERMINATION, args, refused=partial(_without_flag, it, record.device))
     return None
+
+
+def _without_flag(it: Situation, device: str, why: str) -> Note:
+    """No start waits for it: without the flag a volume is kept, which is the safe side."""
+    attempts = replace(it.attempts, flags_refused=(*it.attempts.flags_refused, device))
+    return Note(attempts=attempts, said=f"{device} is kept on termination from now on: {why}")
 
 
 def _restore(it: Situation, manifest: Manifest, record: VolumeRecord) -> Outcome:
