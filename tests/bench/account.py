@@ -82,7 +82,7 @@ def account_of(workstations: int, begins_at: datetime) -> Iterator[Account]:
     """So many workstations, adopted long ago and launched at `begins_at`, in each of them a kernel that is busy."""
     clock, machines = VirtualClock(begins_at), VirtualMachines()
     machines.respond = lambda _instance, _script: _answer(clock(), begins_at)
-    timings = Timings(metric_period=_PERIOD, metric_delay=_METRICS_COME_LATE)
+    timings = Timings(metric_period=_PERIOD, metric_sample=_PERIOD, metric_delay=_METRICS_COME_LATE)
     world = World(clock=clock, content=MemoryContent(), machines=machines, timings=timings, in_process=False)
     table = Table(clock)
     with world, serve(world) as url, serve_table(table) as table_url:

@@ -49,15 +49,15 @@ def test_a_command_is_pending_in_progress_and_then_a_success_with_its_output(des
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status", "details", "code"),
+    ("outcome", "status", "details", "code", "errors"),
     [
-        (Outcome(0, "fine"), "Success", "Success", 0),
-        (Outcome(3, "out", "err"), "Failed", "Failed", 3),
-        (Outcome(-9, timed_out=True), "TimedOut", "Execution Timed Out", -9),
+        (Outcome(0, "fine"), "Success", "Success", 0, ""),
+        (Outcome(3, "out", "err"), "Failed", "Failed", 3, "errfailed to run commands: exit status 3"),
+        (Outcome(-9, timed_out=True), "TimedOut", "Execution Timed Out", -9, ""),
     ],
     ids=["success", "failure", "time out"],
 )
-def test_ends(desk: Desk, outcome: Outcome, status: str, details: str, code: int) -> None:
+def test_ends(desk: Desk, outcome: Outcome, status: str, details: str, code: int, errors: str) -> None:
     desk.machines.respond = lambda _instance_id, _script: outcome
     instance_id = desk.launch()
     command_id = send(desk, [instance_id])
@@ -66,7 +66,7 @@ def test_ends(desk: Desk, outcome: Outcome, status: str, details: str, code: int
     told = desk.ssm.get_command_invocation(CommandId=command_id, InstanceId=instance_id)
 
     assert (told["Status"], told["StatusDetails"], told["ResponseCode"]) == (status, details, code)
-    assert (told["StandardOutputContent"], told["StandardErrorContent"]) == (outcome.stdout, outcome.stderr)
+    assert (told["StandardOutputContent"], told["StandardErrorContent"]) == (outcome.stdout, errors)
     assert listed(desk, command_id)[0]["Status"] == status
 
 
@@ -134,3 +134,24 @@ def test_parameters_are_kept(desk: Desk, refused: Refused) -> None:
 
     assert (told["Value"], told["Type"]) == ("secret", "SecureString")
     assert refused(desk.ssm.get_parameter, Name="/none")[0] == "ParameterNotFound"
+
+
+def test_what_is_not_delivered_ends_after_its_time(desk: Desk) -> None:
+    late, never, well = desk.launch(), desk.launch(), desk.launch()
+    desk.world.lose_commands(late, "DeliveryTimedOut")
+    desk.world.lose_commands(never, "Undeliverable")
+    asked = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": ["true"]}, "TimeoutSeconds": 60}
+    command_id = desk.ssm.send_command(InstanceIds=[late, never, well], **asked)["Command"]["CommandId"]  # type: ignore[arg-type]  # a plain dict
+
+    def ends() -> list[tuple[str, str]]:
+        told = desk.ssm.list_command_invocations(CommandId=command_id, Details=True)["CommandInvocations"]
+        return [(one["Status"], one["StatusDetails"]) for one in told]
+
+    desk.wait(59)
+    assert ends() == [("Pending", "Delayed"), ("Failed", "Undeliverable"), ("Success", "Success")]
+    desk.wait(1)
+    assert ends()[0] == ("TimedOut", "DeliveryTimedOut")
+    desk.world.lose_commands(late, None)
+    command_id = desk.ssm.send_command(InstanceIds=[late], **asked)["Command"]["CommandId"]  # type: ignore[arg-type]  # a plain dict
+    desk.wait(10)
+    assert ends() == [("Success", "Success")]

@@ -144,7 +144,11 @@ def test_a_workstation_works_sleeps_and_wakes(lab: Lab) -> None:
 
     # Run Command is in the workstation's environment, and its exit and its time limit are told.
     told = lab.run("echo $HOME; pwd; python3 -c 'import jupyterlab'; echo oops >&2; exit 3")
-    assert (told["Status"], told["ResponseCode"], told["StandardErrorContent"]) == ("Failed", 3, "oops\n")
+    assert (told["Status"], told["ResponseCode"], told["StandardErrorContent"]) == (
+        "Failed",
+        3,
+        "oops\nfailed to run commands: exit status 3",
+    )
     home = lab.world.disk_path(lab.id, "/dev/sda1") / "home"
     assert told["StandardOutputContent"].splitlines() == [str(home), str(home.resolve())]
     assert lab.run("sleep 60", timeout="1")["StatusDetails"] == "Execution Timed Out"

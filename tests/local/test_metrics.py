@@ -46,6 +46,18 @@ def test_the_newest_comes_first_unless_asked_otherwise(desk: Desk) -> None:
     assert read(desk, instance_id, START, end, order="TimestampAscending") == points
 
 
+def test_periods_are_counted_from_the_start_which_is_rounded_down_to_the_minute(desk: Desk) -> None:
+    instance_id = desk.launch()
+    desk.machines.use_cores(instance_id, None)
+    for minute in (0, 5, 10):
+        desk.world.put_cpu(instance_id, START + minute * MINUTES, float(minute))
+    desk.wait(3600)
+
+    points = read(desk, instance_id, START + timedelta(minutes=3, seconds=59), START + 60 * MINUTES)
+
+    assert points == [(START + 8 * MINUTES, 10.0), (START + 3 * MINUTES, 5.0)]
+
+
 def test_start_is_inclusive_and_aligned_and_end_is_exclusive(desk: Desk) -> None:
     instance_id = desk.launch()
     for minute in (0, 5, 10):
@@ -56,8 +68,8 @@ def test_start_is_inclusive_and_aligned_and_end_is_exclusive(desk: Desk) -> None
         return [value for _, value in read(desk, instance_id, start, end)]
 
     assert values(START + 5 * MINUTES, START + 10 * MINUTES) == [5.0]
-    assert values(START + 7 * MINUTES, START + 11 * MINUTES) == [10.0, 5.0]
-    assert values(START + 11 * MINUTES, START + 60 * MINUTES) == [10.0]
+    assert values(START + 7 * MINUTES, START + 11 * MINUTES) == [10.0]
+    assert values(START + 11 * MINUTES, START + 60 * MINUTES) == []
     assert values(START + 15 * MINUTES, START + 60 * MINUTES) == []
 
 
@@ -102,13 +114,13 @@ def test_bytes_are_published_of_each_period_while_it_runs(desk: Desk) -> None:
         how: dict[str, Any] = {"stat": "Sum", "name": name}
         return read(desk, instance_id, START, desk.clock.now(), order="TimestampAscending", **how)
 
-    # It was pending for two seconds, and is stopped after 14 minutes; what it used is measured at the end of a period.
-    assert of("NetworkIn") == [(START, 298_000.0), (START + 5 * MINUTES, 0.0), (START + 10 * MINUTES, 0.0)]
-    assert of("NetworkOut") == [(START, 2_980.0), (START + 5 * MINUTES, 0.0), (START + 10 * MINUTES, 0.0)]
+    # Nothing in the first minute and from the tenth on; it is stopped after 14 minutes.
+    assert of("NetworkIn") == [(START, 240_000.0), (START + 5 * MINUTES, 240_000.0), (START + 10 * MINUTES, 0.0)]
+    assert of("NetworkOut") == [(START, 2_400.0), (START + 5 * MINUTES, 2_400.0), (START + 10 * MINUTES, 0.0)]
 
 
 def test_a_machine_that_does_not_measure_its_network_publishes_none(desk: Desk) -> None:
-    instance_id = desk.launch()
+    instance_id = desk.world.launch()
     desk.machines.use_network(instance_id, None)
     desk.wait(3600)
 
@@ -116,7 +128,7 @@ def test_a_machine_that_does_not_measure_its_network_publishes_none(desk: Desk) 
 
 
 def test_bytes_put_by_hand_add_up_over_a_longer_period(desk: Desk) -> None:
-    instance_id = desk.launch()
+    instance_id = desk.world.launch()
     desk.machines.use_network(instance_id, None)
     desk.world.put_network(instance_id, START, 10.0, None)
     desk.world.put_network(instance_id, START + 5 * MINUTES, 32.0, 1.0)
@@ -138,15 +150,29 @@ def test_data_survive_a_stop_and_a_start(desk: Desk) -> None:
     assert read(desk, instance_id, START, desk.clock.now()) == [(START, 1.5)]
 
 
-def test_a_point_is_readable_only_when_it_is_published(desk: Desk) -> None:
+@pytest.mark.parametrize(("kind", "grows"), [("m5.xlarge", True), ("m4.xlarge", False)])
+def test_a_point_of_nitro_grows_with_its_samples_and_one_of_xen_comes_whole(desk: Desk, kind: str, grows: bool) -> None:
     desk.world.timings.metric_delay = 2 * MINUTES
-    instance_id = desk.world.launch()
-    desk.machines.use_cores(instance_id, 2.0)
+    instance_id = desk.world.launch(type=kind)
+    desk.machines.use_cores(instance_id, 0.0)
+    desk.machines.use_network(instance_id, 1000.0)
 
-    desk.wait(6 * 60 + 59)
-    assert read(desk, instance_id, START, desk.clock.now()) == []
-    desk.wait(1)
-    assert read(desk, instance_id, START, desk.clock.now()) == [(START, 100.0)]
+    def seen() -> tuple[list[float], list[float]]:
+        now = desk.clock.now()
+        how: dict[str, Any] = {"stat": "Sum", "name": "NetworkIn"}
+        return [value for _, value in read(desk, instance_id, START, now)], [
+            value for _, value in read(desk, instance_id, START, now, **how)
+        ]
+
+    desk.wait(2 * 60 + 59)
+    assert seen() == ([], [])
+    desk.machines.use_cores(instance_id, 4.0)
+    desk.wait(1)  # the sample of the first minute, in which it was pending for two seconds
+    assert seen() == (([0.0], [58_000.0]) if grows else ([], []))
+    desk.wait(3 * 60)
+    assert seen() == (([50.0], [238_000.0]) if grows else ([], []))
+    desk.wait(60)
+    assert seen() == ([60.0], [298_000.0])
 
 
 def test_lost_metrics_are_an_empty_list(desk: Desk) -> None:

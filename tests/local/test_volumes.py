@@ -193,6 +193,9 @@ def test_types_have_their_performance(
         ({"Size": 10, "VolumeType": "io2"}, "MissingParameter"),
         ({"Size": 10, "VolumeType": "io2", "Iops": 500, "Throughput": 125}, "InvalidParameterCombination"),
         ({"Size": 10, "VolumeType": "gp3", "Iops": 2999}, "InvalidParameterValue"),
+        ({"Size": 20, "VolumeType": "gp3", "Iops": 15000}, "InvalidParameterValue"),
+        ({"Size": 10, "VolumeType": "io1", "Iops": 501}, "InvalidParameterValue"),
+        ({"Size": 100, "VolumeType": "gp3", "Iops": 3000, "Throughput": 751}, "InvalidParameterValue"),
         ({"Size": 124, "VolumeType": "st1"}, "InvalidParameterValue"),
         ({"Size": 16385, "VolumeType": "gp2"}, "InvalidParameterValue"),
         ({"VolumeType": "gp3"}, "MissingParameter"),
@@ -204,6 +207,41 @@ def test_types_have_their_performance(
 def test_what_does_not_fit_the_type_is_refused(desk: Desk, refused: Refused, wishes: dict[str, Any], code: str) -> None:
     assert refused(desk.ec2.create_volume, AvailabilityZone="us-east-1a", **wishes)[0] == code
     assert desk.ec2.describe_volumes()["Volumes"] == []
+
+
+def test_ratios_are_refused_in_their_words_and_the_least_goes_with_any_size(desk: Desk, refused: Refused) -> None:
+    create(desk, Size=1, VolumeType="gp3", Iops=3000, Throughput=125)
+    create(desk, Size=30, VolumeType="gp3", Iops=15000, Throughput=750)
+    create(desk, Size=4, VolumeType="io2", Iops=4000)
+
+    assert refused(create, desk=desk, Size=20, VolumeType="gp3", Iops=15000)[1] == (
+        "Iops to volume size ratio of 750.000000 is too high; maximum is 500"
+    )
+    assert refused(create, desk=desk, Size=20, VolumeType="gp3", Throughput=1000)[1] == (
+        "Throughput (MiBps) to iops ratio of 0.333333 is too high; maximum is 0.250000 MiBps per iops"
+    )
+
+
+def test_an_account_may_encrypt_whatever_is_new(desk: Desk) -> None:
+    plain = desk.snapshot(desk.volume())
+    own = "arn:aws:kms:us-east-1:123456789012:key/own"
+    desk.world.encrypt_by_default()
+
+    keys = [
+        desk.volume_told(desk.volume(**asked)).get("KmsKeyId")
+        for asked in ({"SnapshotId": plain}, {"Encrypted": False}, {"Encrypted": True, "KmsKeyId": own})
+    ]
+    assert keys == [desk.world.cloud.default_key(), desk.world.cloud.default_key(), own]
+    desk.world.encrypt_by_default(on=False)
+    assert desk.volume_told(desk.volume())["Encrypted"] is False
+
+
+def test_a_device_without_its_directory_is_told_as_it_was_given(desk: Desk) -> None:
+    instance_id, volume_id = desk.launch(), desk.volume()
+    attach(desk, volume_id, instance_id, "xvdh")
+
+    assert desk.volume_told(volume_id)["Attachments"][0]["Device"] == "xvdh"
+    assert "xvdh" in [one["DeviceName"] for one in desk.instance(instance_id)["BlockDeviceMappings"]]
 
 
 def test_a_client_token_makes_one_volume(desk: Desk, refused: Refused) -> None:

@@ -45,6 +45,7 @@ class Cloud:
     images: dict[str, Image] = field(default_factory=dict)
     deregistered: set[str] = field(default_factory=set)  # ids of images that were
     lacking: frozenset[str] = frozenset()  # the instance types of which there are none
+    encrypted_by_default: bool = False  # new volumes are, whatever was asked for
     forbidden_keys: set[str] = field(default_factory=set)  # KMS keys that may not be used
     keeps_deleted_for: timedelta | None = None  # a retention rule of the Recycle Bin for volumes
     recycle_bin: dict[str, datetime] = field(default_factory=dict)  # until when it keeps each

@@ -25,7 +25,9 @@ class _Invocation:
     comment: str
     asked_at: datetime
     timeout: timedelta
-    execution: Execution
+    delivery: timedelta
+    execution: Execution | None  # None: it never arrives, and ends as `lost`
+    lost: str = ""
     outcome: Outcome | None = None
     ended_at: datetime | None = None
 
@@ -58,9 +60,11 @@ class Commands:
             raise AwsError("InvalidInstanceId", f"Instances not in a valid state for account {cloud.account}")
         script, timeout = _script(params.get("Parameters") or {})
         command_id, comment = cloud.new_uuid(), params.get("Comment") or ""
+        delivery = timedelta(seconds=params.get("TimeoutSeconds") or 3600)
         for one in instance_ids:
-            execution = cloud.machines.run(one, script, timeout)
-            self._invocations.append(_Invocation(command_id, one, comment, now, timeout, execution))
+            lost = cloud.instances[one].commands_end or ""
+            execution = None if lost else cloud.machines.run(one, script, timeout)
+            self._invocations.append(_Invocation(command_id, one, comment, now, timeout, delivery, execution, lost))
         return {
             "Command": {
                 "CommandId": command_id,
@@ -112,7 +116,7 @@ class Commands:
                     "Status": status,
                     "StatusDetails": details,
                     "StandardOutputContent": outcome.stdout[:24_000],
-                    "StandardErrorContent": outcome.stderr[:8_000],
+                    "StandardErrorContent": _errors(outcome)[:8_000],
                 }
         raise AwsError("InvocationDoesNotExist", "")
 
@@ -145,6 +149,10 @@ class Commands:
     def _status(self, one: _Invocation) -> tuple[str, str]:
         """AWS's Status and StatusDetails."""
         now = self._cloud.now()
+        if one.execution is None:
+            if one.lost != "DeliveryTimedOut":
+                return "Failed", one.lost
+            return ("TimedOut", one.lost) if now >= one.asked_at + one.delivery else ("Pending", "Delayed")
         if one.outcome is None and now >= one.asked_at + self._cloud.timings.command:
             one.outcome = one.execution.poll()
             if one.outcome is None and now >= one.asked_at + one.timeout:
@@ -159,7 +167,7 @@ class Commands:
     def _told(self, one: _Invocation, *, details: bool) -> dict[str, Any]:
         status, status_details = self._status(one)
         outcome = one.outcome or Outcome(-1)
-        errors = f"\n----------ERROR-------\n{outcome.stderr}" if outcome.stderr else ""
+        errors = f"\n----------ERROR-------\n{_errors(outcome)}" if _errors(outcome) else ""
         plugin = {
             "Name": "aws:runShellScript",
             "Status": status,
@@ -180,6 +188,12 @@ class Commands:
             "StatusDetails": status_details,
             "CommandPlugins": [plugin] if details else [],
         }
+
+
+def _errors(outcome: Outcome) -> str:
+    """Standard error, with what the agent says below it of a shell that failed (aws/amazon-ssm-agent)."""
+    failed = f"failed to run commands: exit status {outcome.code}" if outcome.code > 0 else ""
+    return outcome.stderr + failed
 
 
 def _script(parameters: dict[str, list[str]]) -> tuple[str, timedelta]:

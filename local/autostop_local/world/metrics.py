@@ -11,14 +11,14 @@ from typing import Any
 
 from autostop_local.world.cloud import Cloud, Params, Reply
 from autostop_local.world.errors import AwsError
-from autostop_local.world.instance_types import vcpus
+from autostop_local.world.instance_types import INSTANCE_TYPES, vcpus
 from autostop_local.world.resources import Instance
 
 _Key = tuple[str, str, frozenset[tuple[str, str]]]  # namespace, name, dimensions
 _Point = tuple[datetime, float, datetime]  # of when, value, readable from
 
 _UNITS = {"CPUUtilization": "Percent", "NetworkIn": "Bytes", "NetworkOut": "Bytes"}
-_MOMENT = timedelta(microseconds=1)
+_MOMENT, _MINUTE = timedelta(microseconds=1), timedelta(minutes=1)
 _ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
 _STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
     "Average": lambda values: sum(values) / len(values),
@@ -41,7 +41,11 @@ class Metrics:
             "ListMetrics": self.list_metrics,
             "PutMetricData": self.put_metric_data,
         }
-        self._measure_at(floor(cloud.now(), cloud.timings.metric_period) + cloud.timings.metric_period)
+        self._measure_at(floor(cloud.now(), self._sample) + self._sample)
+
+    @property
+    def _sample(self) -> timedelta:
+        return min(self._cloud.timings.metric_sample, self._cloud.timings.metric_period)
 
     def put(
         self, namespace: str, name: str, dimensions: Mapping[str, str], at: datetime, value: float, readable: datetime
@@ -53,16 +57,19 @@ class Metrics:
         """Publish what a running instance used of its processor and its network since it was last measured.
 
         NetworkIn and NetworkOut are the bytes of the period, to be read as a Sum; of the processor it is a mean share.
+        A point of basic monitoring is of five samples. On Nitro it is there with its first, and grows; on Xen it comes
+        when all are in.
         """
         machines, timings = self._cloud.machines, self._cloud.timings
-        begun = floor(at - _MOMENT, timings.metric_period)
-        readable = begun + timings.metric_period + timings.metric_delay
+        begun, sampled = floor(at - _MOMENT, timings.metric_period), floor(at - _MOMENT, self._sample)
+        nitro = INSTANCE_TYPES[instance.type].get("Hypervisor") == "nitro"
+        readable = (at if nitro else begun + timings.metric_period) + timings.metric_delay
         cores, traffic = machines.cores_in_use(instance.id), machines.traffic(instance.id)
         measured: dict[str, float] = {}
         if cores is not None:
             measured["CPUUtilization"] = min(100.0, 100 * cores / vcpus(instance.type))
         if traffic is not None:
-            ran_for = (at - max(begun, instance.running_at or begun)).total_seconds()
+            ran_for = (at - max(sampled, instance.running_at or sampled)).total_seconds()
             measured["NetworkIn"], measured["NetworkOut"] = (rate * ran_for for rate in traffic)
         for name, value in measured.items():
             self.put("AWS/EC2", name, {"InstanceId": instance.id}, begun, value, readable)
@@ -70,7 +77,7 @@ class Metrics:
     def get_metric_data(self, params: Params) -> Reply:
         """Newest first unless asked otherwise; no data is an empty list.
 
-        The points of a period carry its beginning, a multiple of the period; StartTime is rounded down to it.
+        A period is counted from StartTime, which is rounded down to the minute: its points carry its beginning.
         """
         queries, start, end = params["MetricDataQueries"], _aware(params["StartTime"]), _aware(params["EndTime"])
         _check_queries(queries, start, end)
@@ -119,7 +126,7 @@ class Metrics:
             for instance in self._cloud.instances.values():
                 if instance.state == "running":
                     self.measure(instance, at)
-            self._measure_at(at + self._cloud.timings.metric_period)
+            self._measure_at(at + self._sample)
 
         self._cloud.timeline.at(due, measured)
 
@@ -134,13 +141,14 @@ class Metrics:
             return []
         points = self._points.get(key, ())
         period, now = timedelta(seconds=period_seconds), self._cloud.now()
-        first = bisect.bisect_left(points, floor(start, period), key=lambda point: point[0])
+        begin = floor(start, min(period, _MINUTE))
+        first = bisect.bisect_left(points, begin, key=lambda point: point[0])
         buckets: dict[datetime, list[float]] = {}
         for at, value, readable in points[first:]:
             if at >= end:
                 break
             if readable <= now:
-                buckets.setdefault(floor(at, period), []).append(value)
+                buckets.setdefault(at - (at - begin) % period, []).append(value)
         return [(at, float(_STATISTICS[statistic](values))) for at, values in buckets.items()]
 
 

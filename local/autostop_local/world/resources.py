@@ -146,6 +146,7 @@ class Instance(Resource):
     cpu_credits: str | None = None
     jupyter_port: int | None = None
     agent_broken: bool = False
+    commands_end: str | None = None  # how Run Command ends what it cannot deliver; None where it can
     checks: str = "ok"  # what the status checks come to after their time: ok, impaired or insufficient-data
     stop_hangs: bool = False
     metrics_lost: bool = False

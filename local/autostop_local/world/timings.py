@@ -29,11 +29,12 @@ class Timings:
     command: timedelta = timedelta(seconds=1)  # a Run Command, at least
     command_listed: timedelta = timedelta(seconds=0)  # SendCommand until ListCommandInvocations knows of it
     metric_period: timedelta = timedelta(seconds=300)  # basic monitoring
-    metric_delay: timedelta = timedelta(seconds=0)  # end of a metric's period until it can be read
+    metric_sample: timedelta = timedelta(seconds=60)  # a point is of so many samples, and on Nitro grows with each
+    metric_delay: timedelta = timedelta(seconds=60)  # end of a sample until it can be read
     terminated: timedelta = timedelta(hours=1)  # how long a terminated instance is still described
 
     @classmethod
     def none(cls) -> Self:
-        """Everything at once, but for the monitoring period and how long a terminated instance is described."""
-        kept = ("metric_period", "terminated")
+        """Everything at once, but for what is measured and how long a terminated instance is described."""
+        kept = ("metric_period", "metric_sample", "terminated")
         return cls(**{field.name: timedelta(0) for field in fields(cls) if field.name not in kept})

@@ -12,8 +12,9 @@ from autostop_local.world.lists import Facts, filtered, page, specified_tags, ta
 from autostop_local.world.resources import Attachment, Instance, Volume
 from autostop_local.world.volume_types import performance
 
-# EC2 User Guide, device_naming: no trailing digit, but for the two names that a root device has.
-_DEVICE = re.compile(r"/dev/(sd[a-z]|sda[12]|xvd[a-c][a-z]|xvdd[a-x]|xvd[a-z])")
+# EC2 User Guide, device_naming: no trailing digit, but for the two names that a root device has. An `xvdh` without
+# /dev/ is taken too, and told as it was given.
+_DEVICE = re.compile(r"/dev/(sd[a-z]|sda[12])|(/dev/)?(xvd[a-c][a-z]|xvdd[a-x]|xvd[a-z])")
 
 
 class Volumes:
@@ -89,6 +90,7 @@ class Volumes:
                     f"expect size >= {snapshot.volume_size}GiB",
                 )
             key = key or snapshot.kms_key_id
+        encrypted = encrypted or cloud.encrypted_by_default
         if size is None:
             raise AwsError("MissingParameter", "The request must contain the parameter size/snapshot")
         kind = params.get("VolumeType") or "gp2"

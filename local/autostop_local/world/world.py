@@ -319,6 +319,11 @@ class World:
         """Whether a call is refused until that is lifted."""
         return self._refusals.lasting(asked) is not None
 
+    def encrypt_by_default(self, *, on: bool = True) -> None:
+        """From now on every new volume is encrypted, with the account's own key where none is asked for."""
+        with self._lock:
+            self.cloud.encrypted_by_default = on
+
     def forbid_key(self, key: str | None = None) -> None:
         """From now on a KMS key may not be used; None: the account's own.
 
@@ -358,6 +363,13 @@ class World:
         """
         with self._lock:
             self.cloud.lacking = frozenset(types)
+
+    def lose_commands(self, instance_id: str, ended: str | None) -> None:
+        """Let Run Command take every command for an instance, and end it so: `DeliveryTimedOut` or `Undeliverable`.
+
+        None: from now on they arrive again.
+        """
+        self.instance(instance_id).commands_end = ended
 
     def break_agent(self, instance_id: str, *, broken: bool = True) -> None:
         """Let the SSM agent of an instance be lost, or come back."""
