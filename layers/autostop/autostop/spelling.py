@@ -67,6 +67,7 @@ def why_not_adopted(tags: Mapping[str, str]) -> str | None:
     return None
 
 
+@lru_cache(4096)  # the keys of a thousand workstations are few
 def _letters(text: str) -> str:
     return "".join(each for each in unicodedata.normalize("NFKC", text).casefold() if each.isalnum())
 
