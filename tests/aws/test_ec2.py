@@ -7,9 +7,10 @@ import pytest
 
 from autostop import tags
 from autostop.aws.configuration import launch_facts
-from autostop.aws.ec2 import Ec2Instances, _checks, _instance, _volume
+from autostop.aws.ec2 import Ec2Instances, _checks, _instance, _other_type, _volume
 from autostop.model import Checks, InstanceState, OtherType, SpotKind, WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError
+from autostop_local.world.instance_types import INSTANCE_TYPES
 from tests.app.autostop_at_work import AtWork
 
 
@@ -195,3 +196,11 @@ def test_who_manages_it_is_told(operator: Any, told: str) -> None:
 def test_a_profile_is_known_by_its_name_in_every_partition(partition: str) -> None:
     arn = f"arn:{partition}:iam::123456789012:instance-profile/lab/role"
     assert launch_facts({"IamInstanceProfile": {"Arn": arn}}).profile == "role"
+
+
+def test_every_type_with_disks_that_a_stop_empties_is_known_by_their_size() -> None:
+    known = {name: _other_type(shape).instance_store_gb for name, shape in INSTANCE_TYPES.items()}  # type: ignore[arg-type]  # as EC2 tells them
+    assert {name for name, size in known.items() if size} == {
+        name for name, shape in INSTANCE_TYPES.items() if shape["InstanceStorageSupported"]
+    }
+    assert (known["g5.xlarge"], known["g5g.xlarge"]) == (250, 0)

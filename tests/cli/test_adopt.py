@@ -235,6 +235,14 @@ def test_where_every_new_volume_is_encrypted_the_key_is_named_before(at: Desk) -
     assert "encrypts" not in only_stopped.output
 
 
+def test_an_account_without_a_default_vpc_is_as_good(at: Desk) -> None:
+    for subnet in at.account.ec2.describe_subnets()["Subnets"]:
+        at.account.ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    for vpc in at.account.ec2.describe_vpcs()["Vpcs"]:
+        at.account.ec2.delete_vpc(VpcId=vpc["VpcId"])
+    assert at.run("adopt", at.launch(), "--yes").exit_code == 0
+
+
 def test_nobody_needs_to_know_how_the_account_encrypts(at: Desk) -> None:
     at.world.fail_next("GetEbsEncryptionByDefault", "UnauthorizedOperation", times=9)
     assert at.run("adopt", at.launch(), "--yes").exit_code == 0
