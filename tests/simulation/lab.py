@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from autostop import tags
 from autostop.app.owner import RefusedError
-from autostop.aws.table import DynamoLedger
+from autostop.aws.table import DynamoLedger, read_outline
 from autostop.messages import workstations_in
 from autostop.model import WorkstationId
 from autostop.ports import ConflictError, DeniedError, State, TransientError
@@ -130,8 +130,14 @@ class Lab(Product):
         )
         self.oracle.adopt()
         self.vigil = Vigil(self.world, self.workstation, self.state, self.clock, forgiven=self._left_to_a_person)
+        self.vigil.has_outline = self._has_outline
         self.shape_at_first = self.shape()
         self._sweep_at(self.clock() + timedelta(seconds=30))
+
+    def _has_outline(self) -> bool:
+        """Whether a sweep can read what it needs of it."""
+        item = self.table.items.get(("states", self.workstation))
+        return item is not None and read_outline(item) is not None
 
     def _own_chance(self) -> random.Random:
         return random.Random(self.chance.getrandbits(64))  # noqa: S311 - as above

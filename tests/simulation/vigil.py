@@ -42,6 +42,7 @@ class Vigil:
     told: list[Announced] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     forgiven: Callable[[str], bool] = lambda _volume: False
+    has_outline: Callable[[], bool] = lambda: False
     _judged_at: datetime | None = None
     _refused: list[tuple[datetime, str]] = field(default_factory=list)
     _unheard: list[datetime] = field(default_factory=list)
@@ -93,7 +94,8 @@ class Vigil:
         try:
             state = self.state()
         except DeniedError as error:
-            blocked, begun, unreached = str(error), None, False
+            # With a whole outline a sweep cannot know; the reconciler does, and its errors ring the alarm.
+            blocked, begun, unreached = "" if self.has_outline() else str(error), None, False
         else:
             blocked, begun = state.blocked or "", state.intent.at if state.intent else None
             unreached = state.intent is not None and not state.intent.settled

@@ -69,6 +69,7 @@ class Outline:
     worked_at: the last work that a look right before a stop saw, which no sweep may have seen.
     waiting_for, blocked: what the reconciler last found, in words. hindered_since: since when each of its tries for the
     present intent was refused or failed; None while it gets on.
+    look_at: when the reconciler is to look again, by a delayed message or a sweep; None: as soon as anything comes.
     restores_from: the snapshots that it sleeps in; none while it does not. lost: what is wrong with them, in words.
     binned: what the Recycle Bin kept of its volumes at the last look.
     told: what the owner was told, as long as it holds.
@@ -84,6 +85,7 @@ class Outline:
     waiting_for: str | None = None
     blocked: str | None = None
     hindered_since: datetime | None = None
+    look_at: datetime | None = None
     housekeeping: Housekeeping | None = None
     restores_from: tuple[SnapshotId, ...] = ()
     lost: str = ""
@@ -96,7 +98,6 @@ class State(Outline):
     """All that Autostop keeps of one workstation; only this can be saved, so that no half is lost.
 
     manifest: of the latest cycle.
-    look_at: when a delayed message will bring the reconciler back; None when none is under way.
     reading, unknown: the newest answer that the reconciler got; asked: its question that is under way.
     note: what the owner should know about the settled intent. attempts: for the present intent.
     fallback: as what it was made to run for want of capacity; kept until it runs as something else.
@@ -107,7 +108,6 @@ class State(Outline):
     unknown: Unknown | None = field(default=None, metadata={"stored": "unread"})
     asked: Asked | None = None
     note: str = ""
-    look_at: datetime | None = None
     attempts: Attempts = field(default=NO_ATTEMPTS, metadata={"stored": "tried"})
     fallback: Fallback | None = None
 
@@ -128,7 +128,7 @@ class State(Outline):
         An intent by idleness forgets the answers too: before the stop, the workstation is asked once more.
         """
         state = replace(self, intent=intent, note="", attempts=NO_ATTEMPTS, restores_from=(), lost="")
-        state = replace(state, waiting_for=None, blocked=None, hindered_since=None)
+        state = replace(state, waiting_for=None, blocked=None, hindered_since=None, look_at=None)
         if intent.by is By.IDLE:
             return replace(state, reading=None, unknown=None, asked=None)
         return state

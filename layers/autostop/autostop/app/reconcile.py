@@ -35,6 +35,8 @@ _TABLE_RETRY = timedelta(seconds=20)
 _PATIENCE = timedelta(minutes=30)
 # An error that goes on is waited for twice as long each time, up to this.
 _LONGEST_RETRY = timedelta(minutes=15)
+# What waits for a person is tried again all the same: what held it up may be gone.
+_LONGEST_BLOCK = timedelta(hours=1)
 
 _REACHED = {
     Wanted.RUN: "the workstation is ready",
@@ -289,9 +291,12 @@ class Reconciler:
         return f"tidied up later: {why}"
 
     def _block(self, state: State, intent: Intent, reason: str) -> str:
+        """A sweep comes back to it: by the next one at first, then ever more seldom."""
+        now = self.clock()
+        since = state.hindered_since or now
+        blocked = replace(state, blocked=reason, waiting_for=None, hindered_since=since)
+        self.ledger.save(replace(blocked, look_at=now + min(_LONGEST_BLOCK, (now - since) / 2)))
         if state.blocked != reason:
-            since = state.hindered_since or self.clock()
-            self.ledger.save(replace(state, blocked=reason, waiting_for=None, hindered_since=since))
             self._record(state, intent, f"blocked: {reason}")
         return f"blocked: {reason}"
 

@@ -217,8 +217,9 @@ class Sweeper:
             return self._want(replace(state, problems=problems, told=told), intent, now)
         if is_written or (problems, told) != (known.problems, known.told):
             self._note(known.workstation, problems, told, is_written=is_written)
+        due = known.look_at is None or known.look_at <= now
         house = known.housekeeping
-        if _is_open(known) or (house is not None and house.due_at <= now):
+        if (_is_open(known) and due) or (house is not None and house.due_at <= now):
             # Should every event and message have been lost, the sweep brings the reconciler back.
             self.queue.wake(known.workstation)
         return None

@@ -66,7 +66,7 @@ class DynamoLedger:
             ExpressionAttributeValues={":workstation": {"S": _STATES}},
             ConsistentRead=True,
         )
-        outlines = [_outline(item) for item in pages]
+        outlines = [read_outline(item) for item in pages]
         return {outline.workstation: outline for outline in outlines if outline is not None}
 
     def older_states(self, workstations: Sequence[WorkstationId]) -> Mapping[WorkstationId, Outline]:
@@ -326,7 +326,7 @@ def _older_state(item: Item) -> State | None:
         return None
 
 
-def _outline(item: Item) -> Outline | None:
+def read_outline(item: Item) -> Outline | None:
     """None when it is damaged."""
     try:
         outline = from_plain(Outline, json.loads(item["document"]["S"]))
