@@ -39,6 +39,7 @@ from tests.build import (
     seen,
     snapshot,
     snapshots,
+    volume,
 )
 from tests.sleep.expect import Does, delete_failed_snapshot, delete_snapshot, note_type
 
@@ -94,10 +95,12 @@ def house(**other: Any) -> Housekeeping:
     row("a second copy of a volume goes", up(snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY)),
         Does(Call.DELETE_VOLUME, "vol-copy")),
     row("later it may have been used",
-        up(minutes(31), snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY)), None),
+        up(minutes(21), snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY)), None),
     row("the copy is what was started from, and another was put in its place",
         up(snapshots=snapshots(SECOND_CYCLE), volumes=(PLACES[0], replace(PLACES[1], id=VolumeId("vol-other")),
                                                        detached(PLACES[1]))), None),
+    row("a new volume was put into its place: what it was started from before holds what was written since",
+        up(snapshots=snapshots(SECOND_CYCLE), volumes=(PLACES[0], volume(DATA, id=OURS_STARTED[1]), COPY)), None),
     row("without its snapshot it stays",
         up(snapshots=snapshots(SECOND_CYCLE)[:1], volumes=(*PLACES, COPY)), None),
 ])  # fmt: skip
@@ -177,10 +180,14 @@ def test_an_intent_that_settles_leaves_to_be_tidied_up_what_there_is() -> None:
     assert begin(at(asleep), None) is None
     assert begin(at(replace(asleep, snapshots=(FAILED, *asleep.snapshots))), None) is not None
 
-    started = replace(NO_ATTEMPTS, start=AskedStart(NOW, NOW, volumes=OURS_STARTED))
+    started = replace(NO_ATTEMPTS, start=AskedStart(NOW, SECOND_CYCLE.launched_at, volumes=OURS_STARTED))
     before = house().keeping("snap-old", REFUSAL, 4.0, NOW, tried=True)
     new = begin(replace(at(up()), attempts=started), before)
     assert new == Housekeeping(NOW, OURS_STARTED, before.leftovers)
+
+    # A later start of the same volumes proves nothing: what stands detached may have been written to before it.
+    later = replace(NO_ATTEMPTS, start=AskedStart(NOW, STARTED, volumes=OURS_STARTED))
+    assert begin(replace(at(up()), attempts=later), before) == Housekeeping(NOW, (), before.leftovers)
 
 
 def test_no_record_but_the_manifests_makes_a_copy() -> None:

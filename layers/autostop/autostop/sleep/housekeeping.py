@@ -22,7 +22,7 @@ from autostop.sleep.steps import Call, Note, Situation, Step
 _REFUSED_AGAIN: Final = timedelta(hours=6)
 _ROUND: Final = timedelta(hours=1)
 # Until when after a start a second copy of a volume is taken away: later a person may have made use of it.
-_FRESH: Final = timedelta(minutes=30)
+_FRESH: Final = timedelta(minutes=20)
 _NOT_READY: Final = "a start from a later cycle was not seen to work yet"
 _USED: Final = "it is a second copy of a volume, and may have been used by now. Delete it if it was not"
 
@@ -39,8 +39,10 @@ class _Chore:
 
 def begin(it: Situation, house: Housekeeping | None) -> Housekeeping | None:
     """What an intent that settles now leaves to be tidied up; None when nothing is. house: what was left before."""
-    runs = it.instance.state is InstanceState.RUNNING
-    started_with = it.attempts.start.volumes if it.attempts.start is not None and runs else ()
+    runs, start = it.instance.state is InstanceState.RUNNING, it.attempts.start
+    # After any other start, what stands detached may have been written to in the one before.
+    first = start is not None and it.manifest is not None and start.launched_at == it.manifest.launched_at
+    started_with = start.volumes if runs and start is not None and first else ()
     new = Housekeeping(it.now, started_with, house.leftovers if house is not None else ())
     return new if runs or new.leftovers or any(_chores(it, new)) else None
 

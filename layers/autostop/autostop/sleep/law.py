@@ -130,10 +130,11 @@ def why_not_delete_failed_volume(volume: Volume, seen: Observation, manifest: Ma
 def why_not_delete_double(
     volume: Volume, seen: Observation, manifest: Manifest, started_with: Collection[VolumeId]
 ) -> str | None:
-    """Why this volume must stay: only a second copy goes, beside which the first is in its place since our own start.
+    """Why this volume must stay: only a second copy goes, while the first is in its place since our own start.
 
-    started_with: the volumes that were in their places when the start was asked for; none after any other start. The
-    caller bounds the time: whether a person attached the copy elsewhere meanwhile, EBS does not tell.
+    started_with: the volumes that were in their places when the first start since the manifest was asked for, by
+    Autostop; none after any other start. The caller bounds the time: EBS does not tell whether a person has attached
+    the copy elsewhere meanwhile.
     """
     if not _is_of_this_workstation(volume, seen):
         return f"{volume.id} does not carry this workstation's tags"
@@ -145,8 +146,10 @@ def why_not_delete_double(
     if seen.instance is None or seen.instance.state is not InstanceState.RUNNING:
         return "the instance is not running"
     first = seen.at_device(record.device)
-    if volume.id in started_with or first is None or first.id not in started_with:
-        return f"it is not known that {record.device} was started from another volume"
+    if first is None or not manifest.is_restored(first, record) or first.id not in started_with:
+        return f"{record.device} was not started from another copy"
+    if volume.id in started_with:
+        return f"{volume.id} was in its place at the start, and holds what was written since"
     snapshot = seen.snapshot(record.snapshot)
     if snapshot is None or snapshot.state is not SnapshotState.COMPLETED:
         return f"the snapshot of {record.device} is not there"
