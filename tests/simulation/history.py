@@ -84,11 +84,13 @@ class History:
 
     def __init__(self, seed: int, *, hard: bool = False) -> None:
         chance = self.chance = random.Random(seed)  # noqa: S311 - a history, not a secret
+        # Its own chance: what else happens in this seed stays the same.
+        harder = random.Random(f"{seed} hard") if hard else None  # noqa: S311 - as above
         rough = self.rough = chance.choice((0.0, 0.3, 0.6, 1.0))
         self.told = Told(seed)
         self.lab = Lab(
             seed,
-            disks=_disks(chance),
+            disks=_disks(chance, harder),
             usual=_usual(chance),
             weather=lambda own, clock: _weather(own, clock, rough),
             disorder=Disorder(
@@ -117,8 +119,8 @@ class History:
         self.undo: list[Callable[[], object]] = []
         self.lasting: list[str] = []
         self._plan()
-        if hard:
-            self._harden(random.Random(f"{seed} hard"))  # noqa: S311 - as above
+        if harder is not None:
+            self._harden(harder)
 
     # -- what is planned
 
@@ -179,7 +181,7 @@ class History:
         lab.hub.at(lab.clock() + timedelta(seconds=self.chance.uniform(20, 240)), self._work)
 
     def _harden(self, chance: random.Random) -> None:
-        """Its own chance: what else happens in this seed stays the same."""
+        """What AWS does now and then, and what it refuses for good."""
         lab, timings = self.lab, self.lab.world.timings
         timings.device_freed = timedelta(seconds=chance.choice((0, 0, 5, 30, 120)))
         timings.mapping = timedelta(seconds=chance.choice((0, 0, 5, 30)))
@@ -190,6 +192,8 @@ class History:
             self.lagged = True
             lab.oracle.lists_lag_for = timedelta(minutes=5)
             lab.world.lag = lambda: timedelta(seconds=own.uniform(0, most))
+        if chance.random() < 0.15:
+            lab.hub.at(START + chance.choice((0, 0.5)) * (self.ends_at - START), lab.world.encrypt_by_default)
         for _ in range(chance.choice((0, 1, 1, 2))):
             name = chance.choice(list(FOR_GOOD))
             due = START + chance.choice((0, 0, 0.5, 1)) * chance.random() * (self.ends_at - START)
@@ -568,9 +572,12 @@ _NATURE: Mapping[str, Callable[[History], object]] = {
 }
 
 
-def _disks(chance: random.Random) -> Disks:
+def _disks(chance: random.Random, harder: random.Random | None) -> Disks:
+    """harder: some devices are named without their directory."""
     count = chance.choice((0, 1, 1, 2, 2, 3, 5))
     names = [f"/dev/sd{letter}" for letter in "fghij"]
+    if harder is not None and harder.random() < 0.2:
+        names[0] = "xvdf"
     data = chance.sample(_DATA, count)
     return {"/dev/sda1": _ROOT, **dict(zip(names, data, strict=False))}
 

@@ -213,7 +213,7 @@ class Lab(Product):
         name: str,
         work: Callable[[], object],
         done: Callable[[], object] = lambda: None,
-        denied: Callable[[], object] = lambda: None,
+        failed: Callable[[Exception], object] = lambda _error: None,
     ) -> Task:
         """One invocation: it may fail, be killed at its time-out, or do what it should."""
 
@@ -221,10 +221,8 @@ class Lab(Product):
             task = self.hub.current
             try:
                 work()
-            except DeniedError:
-                denied()
-                return
-            except _EXPECTED:
+            except _EXPECTED as error:
+                failed(error)
                 return
             except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
                 self.unexpected.append(f"{name}: {error!r}")
@@ -262,10 +260,14 @@ class Lab(Product):
     def _sweep_at(self, due: datetime) -> None:
         def begin() -> None:
             self._sweep_at(due + EVERY)
-            swept = self.vigil.swept
-            self._run("sweep", lambda: self.sweeper.sweep(self.function_clock()), swept, swept)
+            self._run("sweep", self._sweep, self.vigil.swept, self.vigil.swept)
 
         self.hub.at(due, begin)
+
+    def _sweep(self) -> None:
+        """As the function's handler has it: one that cannot tell owners has failed when all else is done."""
+        if unheard := self.sweeper.sweep(self.function_clock()).unheard:
+            raise DeniedError(str(unheard))
 
     def tap(self, wish: str) -> None:
         """The owner taps, and again every 15 seconds until it is accepted or refused for good."""

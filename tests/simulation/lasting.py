@@ -26,8 +26,8 @@ _WORKS_FOR = timedelta(minutes=15)
 _ASLEEP_WITHIN, _AWAKE_WITHIN = timedelta(hours=6), timedelta(hours=1)
 _DAYS_AFTER = timedelta(days=2, hours=12)
 _NIGHTS = 2
-# A calm story of two nights takes 4,000.
-_MOST_CALLS = 25_000
+# A calm story of two nights takes 4,700; one that looks again with each sweep, 25,000.
+_MOST_CALLS = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,10 @@ def _protect(lab: Lab, *, protected: bool = True) -> None:
     lab.person("ModifyInstanceAttribute", InstanceId=lab.workstation, DisableApiStop={"Value": protected})
 
 
+def _lost_commands(ended: str | None) -> Callable[[Lab], object]:
+    return lambda lab: lab.world.lose_commands(lab.workstation, ended)
+
+
 def _many_tags(lab: Lab) -> None:
     """As many tags on the root as a volume can have: ours do not fit onto its snapshot beside them."""
     root = lab.world.cloud.instances[lab.workstation].volumes.get(_ROOT)
@@ -82,7 +86,15 @@ def _few_tags(lab: Lab) -> None:
 
 _NOT_SEEN = frozenset({"DescribeInstances", "DescribeVolumes", "DescribeSnapshots"})
 _UNKNOWN = frozenset({"SendCommand", "ListCommandInvocations", "GetMetricData"})
-_CANNOT_STOP = _UNKNOWN | {"DescribeInstances", "StopInstances", "SendMessage"}
+# What forbids a stop must be known before, and who is not warned is not stopped.
+_CANNOT_STOP = _UNKNOWN | {
+    "DescribeInstanceAttribute",
+    "DescribeInstanceTypes",
+    "DescribeInstances",
+    "PutEvents",
+    "SendMessage",
+    "StopInstances",
+}
 _CANNOT_WAKE = _NOT_SEEN | {"StartInstances", "CreateVolume", "AttachVolume", "SendMessage"}
 
 _SEEDS_DENY = {
@@ -104,16 +116,63 @@ _SEEDS_DENY = {
     "events": ("PutEvents",),
 }
 
+# What public issues, logs and AWS's pages have of each call, in AWS's words where they are known: it is said for good.
+_AWAKE, _ASLEEP = "stays awake", "stays asleep"
+_TEXTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "StopInstances": (
+        ("IncorrectInstanceState", "This instance is not in a state from which it can be stopped.", _AWAKE),
+        ("UnsupportedOperation", "You can't stop the Spot Instance, which is of a one-time request", _AWAKE),
+    ),
+    "StartInstances": (
+        ("VcpuLimitExceeded", "You have requested more vCPU capacity than your current limit allows", _ASLEEP),
+        ("Unsupported", "The requested configuration is currently not supported.", _ASLEEP),
+        ("IncorrectSpotRequestState", "The Spot request is cancelled.", _ASLEEP),
+    ),
+    "CreateSnapshots": (
+        ("SnapshotLimitExceeded", "", ""),
+        ("PendingSnapshotLimitExceeded", "", ""),
+        ("ConcurrentSnapshotLimitExceeded", "Maximum allowed in-progress snapshots exceeded.", ""),
+        ("SnapshotCreationPerVolumeRateExceeded", "The maximum per volume CreateSnapshot request rate", ""),
+    ),
+    "DetachVolume": (
+        ("IncorrectState", "Unable to detach root volume", ""),
+        ("UnsupportedOperationException", "The volume is managed by another service", ""),
+    ),
+    "DeleteVolume": (("VolumeInUse", "Volume is currently attached", ""),),
+    "CreateVolume": (
+        ("VolumeLimitExceeded", "", _ASLEEP),
+        ("MaxIOPSLimitExceeded", "", _ASLEEP),
+        ("InsufficientVolumeCapacity", "", _ASLEEP),
+        ("VolumeTypeNotAvailableInZone", "", _ASLEEP),
+        ("CustomerKeyHasBeenRevoked", "", _ASLEEP),
+        ("InvalidParameterValue", "Iops to volume size ratio of 750.000000 is too high; maximum is 500", _ASLEEP),
+    ),
+    "AttachVolume": (
+        ("AttachmentLimitExceeded", "", _ASLEEP),
+        ("InvalidParameterValue", "Attachment point /dev/sdf is already in use", _ASLEEP),
+        ("IncorrectState", "Instance is not 'running'.", _ASLEEP),
+    ),
+    "ModifyInstanceAttribute": (("InvalidInstanceAttributeValue", "No device is currently mapped at /dev/sdf", ""),),
+    "CreateTags": (("TagLimitExceeded", "You have reached the maximum number of tags", ""),),
+    "DeleteSnapshot": (
+        ("InvalidParameterValue", "This snapshot is managed by the AWS Backup service", ""),
+        ("InvalidSnapshot.InUse", "The snapshot is currently enabled for fast restores", ""),
+        ("OperationNotPermitted", "The snapshot is locked", ""),
+    ),
+    "SendCommand": (("ThrottlingException", "Rate exceeded", _AWAKE), ("InvalidInstanceId", "", _AWAKE)),
+    "GetMetricData": (("Throttling", "Rate exceeded", _AWAKE),),
+}
+
 CONDITIONS: Mapping[str, Condition] = {
-    "DeleteSnapshot locked": Condition(_refused("DeleteSnapshot", "OperationNotPermitted", "The snapshot is locked")),
+    **{
+        f"{operation} {code}": Condition(
+            _refused(operation, code, message), how == _AWAKE, how == _ASLEEP, operation in _UNKNOWN
+        )
+        for operation, texts in _TEXTS.items()
+        for code, message, how in texts
+    },
     "images of the nights": Condition(_register_images, end=lambda lab: lab.on_call.clear()),
-    "SnapshotLimitExceeded": Condition(_refused("CreateSnapshots", "SnapshotLimitExceeded")),
-    "PendingSnapshotLimitExceeded": Condition(_refused("CreateSnapshots", "PendingSnapshotLimitExceeded")),
-    "VolumeLimitExceeded": Condition(_refused("CreateVolume", "VolumeLimitExceeded"), stays_asleep=True),
-    "MaxIOPSLimitExceeded": Condition(_refused("CreateVolume", "MaxIOPSLimitExceeded"), stays_asleep=True),
-    "VcpuLimitExceeded": Condition(_refused("StartInstances", "VcpuLimitExceeded"), stays_asleep=True),
     "no capacity": Condition(lambda lab: lab.world.lack_capacity(("m5.xlarge",)), stays_asleep=True),
-    "AttachmentLimitExceeded": Condition(_refused("AttachVolume", "AttachmentLimitExceeded"), stays_asleep=True),
     "a forbidden key": Condition(lambda lab: lab.world.forbid_key(), stays_asleep=True),
     "snapshots end in error": Condition(lambda lab: lab.world.fail_next_snapshots(10_000)),
     "volumes end in error": Condition(lambda lab: lab.world.fail_next_volumes(10_000), stays_asleep=True),
@@ -124,6 +183,8 @@ CONDITIONS: Mapping[str, Condition] = {
         lambda lab: lab.world.hang_stops(lab.workstation), stays_awake=True, stays_asleep=True
     ),
     "the agent is lost": Condition(lambda lab: lab.world.break_agent(lab.workstation), stays_awake=True, blinds=True),
+    "Undeliverable": Condition(_lost_commands("Undeliverable"), True, blinds=True, end=_lost_commands(None)),
+    "DeliveryTimedOut": Condition(_lost_commands("DeliveryTimedOut"), True, blinds=True, end=_lost_commands(None)),
     "metrics are lost": Condition(lambda lab: lab.world.lose_metrics(lab.workstation), stays_awake=True, blinds=True),
     "the probe fails": Condition(lambda lab: setattr(lab.answers, "fails", True), stays_awake=True, blinds=True),
     "stop protection": Condition(_protect, stays_awake=True, end=lambda lab: _protect(lab, protected=False)),

@@ -8,7 +8,7 @@ from tests.simulation.lasting import CONDITIONS, FOR_GOOD, Night, denials, endur
 @pytest.mark.parametrize(
     "name",
     [
-        "DeleteSnapshot locked",
+        "DeleteSnapshot OperationNotPermitted",
         "images of the nights",
         "a forbidden key",
         "snapshots end in error",

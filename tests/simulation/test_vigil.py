@@ -30,7 +30,10 @@ def silence(lab: Lab) -> None:
 
 
 class _Idle:
-    def sweep(self, _now: object) -> None: ...
+    unheard = ()
+
+    def sweep(self, _now: object) -> "_Idle":
+        return self
 
 
 def kinds(lab: Lab) -> set[str]:
@@ -51,6 +54,19 @@ def test_a_machine_that_runs_unjudged_is_noticed_once_sweeps_had_their_chance(la
     lab.pass_time(29 * MINUTES)
     assert kinds(lab) == set()
     lab.pass_time(12 * MINUTES)
+    assert kinds(lab) == {"unjudged"}
+
+
+def test_sweeps_that_fail_for_an_hour_are_told_by_the_alarm(lab: Lab) -> None:
+    lab.pass_time(6 * MINUTES)
+    lab.world.forbid("DescribeInstances")
+    lab.pass_time(50 * MINUTES)
+    assert [each.kind for each in lab.vigil.told] == []
+    lab.pass_time(15 * MINUTES)
+    assert [each.kind for each in lab.vigil.told] == ["alarm"]
+    lab.world.allow()
+    silence(lab)
+    lab.pass_time(45 * MINUTES)
     assert kinds(lab) == {"unjudged"}
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from autostop.ports import DeniedError, State
+from autostop.ports import DeniedError, State, TransientError
 from autostop_local.world import World
 
 # After its boot a machine may be looked at in peace; and so long a sweep may be busy with others.
@@ -20,6 +20,8 @@ LEFT_OVER_FOR = timedelta(days=2)
 _SWEEPS = 6
 _WARNING = "stops-soon"
 _COST = "housekeeping"
+# As in template.yaml: all of an hour.
+_ALARMING = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,10 @@ class Vigil:
     has_outline: Callable[[], bool] = lambda: False
     _judged_at: datetime | None = None
     _refused: list[tuple[datetime, str]] = field(default_factory=list)
-    _unheard: list[datetime] = field(default_factory=list)
     _sweeps: list[datetime] = field(default_factory=list)
     _blocked_since: datetime | None = None
     _left: dict[str, datetime] = field(default_factory=dict)
+    _failures: int = 0
 
     # -- what is heard
 
@@ -60,8 +62,6 @@ class Vigil:
     def refused(self, operation: str) -> None:
         """A call that was refused, and will be until somebody lifts that."""
         self._refused.append((self.clock(), operation))
-        if operation == "PutEvents":
-            self._unheard.append(self.clock())
 
     def written(self, item: Mapping[str, Any]) -> None:
         """An item of the table: a sweep's records hold a line of each workstation that was judged."""
@@ -71,8 +71,13 @@ class Vigil:
 
     # -- what is looked at after each sweep
 
-    def swept(self) -> None:
-        """A sweep has ended by itself: it was neither killed nor kept from its work by a passing fault."""
+    def swept(self, error: Exception | None = None) -> None:
+        """A sweep has ended, as it should or by an error. A passing one excuses it; the alarm counts them all."""
+        self._failures = self._failures + 1 if error is not None else 0
+        if self._failures == _ALARMING:
+            self.told.append(Announced(self.clock(), "alarm", f"sweeps fail: {error}"))
+        if isinstance(error, TransientError):
+            return
         self._sweeps = [*self._sweeps[1 - _SWEEPS :], self.clock()]
         self._judges()
         self._tells()
@@ -84,10 +89,16 @@ class Vigil:
             self._sweeps.clear()
             return
         since = max(filter(None, (instance.running_at, self._judged_at)))
+        if 0 < self._failures < _ALARMING + _SWEEPS or self._alarmed(since):
+            return
         if len(self._sweeps) == _SWEEPS and self._sweeps[0] > since and now - since > UNJUDGED_FOR:
             self._wrong(
                 "unjudged", f"it runs since {instance.running_at:%d %H:%M} and is not judged since {since:%H:%M}"
             )
+
+    def _alarmed(self, since: datetime) -> bool:
+        """Where sweeps fail nobody can be judged, and the alarm says so."""
+        return self._failures > 0 and any(each.kind == "alarm" and each.at >= since for each in self.told)
 
     def _tells(self) -> None:
         now = self.clock()
@@ -109,9 +120,7 @@ class Vigil:
             self._wrong("untold", f"unreached since {begun:%d %H:%M}, and {lately[-1]} is refused")
 
     def _was_told(self, since: datetime, words: str) -> bool:
-        """By any notice since then, or by an earlier one of the same; or nobody could be told."""
-        if any(at >= since for at in self._unheard):
-            return True
+        """By any notice or alarm since then, or by an earlier one of the same."""
         notices = [each for each in self.told if each.kind != _WARNING]
         return any(each.at >= since or words in each.text for each in notices)
 
@@ -123,7 +132,7 @@ class Vigil:
         self._left = {each: self._left.get(each, now) for each in left if runs or each in self._left}
         for each, since in self._left.items():
             costs = [one for one in self.told if one.kind == _COST and one.at >= since and "$" in one.text]
-            if now - since > LEFT_OVER_FOR and not costs and not self._unheard:
+            if now - since > LEFT_OVER_FOR and not costs:
                 self._wrong("left untold", f"{each} is left over since {since:%d %H:%M}, and its cost was not told")
 
     def _left_over(self) -> list[str]:
