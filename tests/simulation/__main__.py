@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from tests.simulation.history import Told, run
@@ -31,21 +30,18 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--until-first", action="store_true", help="stop at the first history that goes wrong")
-    parser.add_argument("--hard", action="store_true", help="with everything that AWS refuses for good")
     parser.add_argument("--tell", action="store_true", help="tell the first history line by line, and no other")
     parser.add_argument("--report", type=Path, default=Path("build/simulate.json"))
     asked = parser.parse_args()
     if asked.tell:
-        told = run(asked.first, print, hard=asked.hard)
+        told = run(asked.first, print)
         print("\n".join(told.problems) or told.ended)
         return 1 if told.problems else 0
     began = time.monotonic()
     seeds = range(asked.first, asked.first + asked.seeds)
     with ProcessPoolExecutor(asked.jobs) as pool:
         all_told = []
-        for each in _with_progress(
-            pool.map(partial(run, hard=asked.hard), seeds, chunksize=1 if asked.until_first else 5), asked.seeds
-        ):
+        for each in _with_progress(pool.map(run, seeds, chunksize=1 if asked.until_first else 5), asked.seeds):
             all_told.append(each)
             if asked.until_first and each.problems:
                 pool.shutdown(cancel_futures=True)

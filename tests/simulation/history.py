@@ -66,9 +66,9 @@ class Told:
     problems: list[str] = field(default_factory=list)
 
 
-def run(seed: int, tell: Callable[[str], None] | None = None, *, hard: bool = False) -> Told:
-    """The history of a seed; the same each time. tell: takes it line by line. hard: as `History` has it."""
-    history = History(seed, hard=hard)
+def run(seed: int, tell: Callable[[str], None] | None = None) -> Told:
+    """The history of a seed; the same each time. tell: takes it line by line."""
+    history = History(seed)
     history.lab.tell = tell
     try:
         return history.tell()
@@ -77,15 +77,11 @@ def run(seed: int, tell: Callable[[str], None] | None = None, *, hard: bool = Fa
 
 
 class History:
-    """A seed's plan, and how it goes.
+    """A seed's plan, and how it goes."""
 
-    hard: with what AWS refuses for good, lists that lag for minutes, and devices that stay taken.
-    """
-
-    def __init__(self, seed: int, *, hard: bool = False) -> None:
+    def __init__(self, seed: int) -> None:
         chance = self.chance = random.Random(seed)  # noqa: S311 - a history, not a secret
-        # Its own chance: what else happens in this seed stays the same.
-        harder = random.Random(f"{seed} hard") if hard else None  # noqa: S311 - as above
+        harder = random.Random(f"{seed} hard")  # noqa: S311 - as above
         rough = self.rough = chance.choice((0.0, 0.3, 0.6, 1.0))
         self.told = Told(seed)
         self.lab = Lab(
@@ -119,8 +115,7 @@ class History:
         self.undo: list[Callable[[], object]] = []
         self.lasting: list[str] = []
         self._plan()
-        if harder is not None:
-            self._harden(harder)
+        self._harden(harder)
 
     # -- what is planned
 
@@ -194,8 +189,9 @@ class History:
             lab.world.lag = lambda: timedelta(seconds=own.uniform(0, most))
         if chance.random() < 0.15:
             lab.hub.at(START + chance.choice((0, 0.5)) * (self.ends_at - START), lab.world.encrypt_by_default)
-        for _ in range(chance.choice((0, 1, 1, 2))):
-            name = chance.choice(list(FOR_GOOD))
+        names = list(FOR_GOOD)
+        first = names[self.told.seed % len(names)]  # each in its turn
+        for name in (first, chance.choice(names))[: chance.choice((0, 1, 1, 2))]:
             due = START + chance.choice((0, 0, 0.5, 1)) * chance.random() * (self.ends_at - START)
             lab.hub.at(due, self._from_now_on(name))
         self.days_after = chance.choice((0, 0, 3))
@@ -572,11 +568,11 @@ _NATURE: Mapping[str, Callable[[History], object]] = {
 }
 
 
-def _disks(chance: random.Random, harder: random.Random | None) -> Disks:
+def _disks(chance: random.Random, harder: random.Random) -> Disks:
     """harder: some devices are named without their directory."""
     count = chance.choice((0, 1, 1, 2, 2, 3, 5))
     names = [f"/dev/sd{letter}" for letter in "fghij"]
-    if harder is not None and harder.random() < 0.2:
+    if harder.random() < 0.2:
         names[0] = "xvdf"
     data = chance.sample(_DATA, count)
     return {"/dev/sda1": _ROOT, **dict(zip(names, data, strict=False))}

@@ -26,8 +26,8 @@ _WORKS_FOR = timedelta(minutes=15)
 _ASLEEP_WITHIN, _AWAKE_WITHIN = timedelta(hours=6), timedelta(hours=1)
 _DAYS_AFTER = timedelta(days=2, hours=12)
 _NIGHTS = 2
-# A calm story of two nights takes 4,700; one that looks again with each sweep, 25,000.
-_MOST_CALLS = 40_000
+# A calm story of two nights takes 4,700; one that looks again with each sweep, ten times as many.
+_MOST_CALLS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +310,7 @@ def _work(lab: Lab) -> None:
 
 def rows(nights: Sequence[Night]) -> list[str]:
     """One line for each condition."""
-    head = f"{'refused for good':<40}{'safe':<6}{'stopped':<9}{'woken':<7}{'judged':<8}{'told':<8}{'calls':<8}"
+    head = f"{'refused for good':<56}{'safe':<6}{'stopped':<9}{'woken':<7}{'judged':<8}{'told':<8}{'calls':<8}"
     lines = [head]
     for each in nights:
         kinds = {wrong.partition(":")[0] for wrong in each.wrong}
@@ -323,7 +323,7 @@ def rows(nights: Sequence[Night]) -> list[str]:
             (told, 8),
             (str(each.calls), 8),
         )
-        lines.append(f"{each.name:<40}" + "".join(f"{text:<{width}}" for text, width in cells))
+        lines.append(f"{each.name:<56}" + "".join(f"{text:<{width}}" for text, width in cells))
     return [line.rstrip() for line in lines]
 
 
