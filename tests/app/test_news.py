@@ -1,10 +1,12 @@
 """What costs money or stops working is told once; and nothing that AWS refuses leaves a machine unjudged."""
 
+import json
 from datetime import timedelta
 
 import pytest
 
 from autostop.app.status import Phase
+from autostop.aws.codec import to_plain
 from autostop.aws.ec2 import Ec2Instances
 from autostop.idle.verdict import VerdictKind
 from autostop.model import Checks, WorkstationId
@@ -43,8 +45,8 @@ def test_a_snapshot_that_may_not_be_deleted_keeps_nothing_awake_and_is_told_afte
     assert lab.pass_time(30 * HOUR, lambda: bool(told(lab, NoticeKind.HOUSEKEEPING)))
     [text] = told(lab, NoticeKind.HOUSEKEEPING)
     assert refusal.code in text
-    assert "stays" in text
-    assert "It costs at most $" in text
+    assert " stay: " in text
+    assert "They cost at most $" in text
     lab.pass_time(30 * HOUR)
     assert len(told(lab, NoticeKind.HOUSEKEEPING)) == 1
 
@@ -182,3 +184,60 @@ def test_what_cannot_be_measured_is_unknown_and_says_why(lab: AtWork) -> None:
     lab.pass_time(7 * HOUR)
     [notice] = [each for each in lab.told.notices if each.kind is NoticeKind.UNKNOWN_FOR_LONG]
     assert "GetMetricData" in str(notice.reasons)
+
+
+def test_a_machine_that_is_unknown_for_a_while_is_not_told_again_to_be_awake(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.answers[workstation].busy = True
+    lab.pass_time(25 * HOUR)
+    for _ in range(3):
+        lab.answers[workstation].fails = True
+        lab.pass_time(timedelta(minutes=90))
+        lab.answers[workstation].fails = False
+        lab.pass_time(6 * HOUR)
+    assert len(told(lab, NoticeKind.AWAKE_FOR_LONG)) == 1
+
+
+def test_of_a_state_that_is_damaged_nothing_is_told_again_and_again(lab: AtWork) -> None:
+    workstation = lab.workstation(settings={"idle-aftr": "2h"})
+    lab.pass_time(timedelta(minutes=10))
+    key = ("states", workstation)
+    lab.table.items[key] = {**lab.table.items[key], "document": {"S": "{"}}
+    lab.told.notices.clear()
+    lab.pass_time(3 * HOUR)
+    assert told(lab, NoticeKind.BAD_SETTING) == []
+    assert len(told(lab, NoticeKind.BLOCKED)) == 1
+
+
+def test_a_tag_that_is_another_every_few_minutes_is_not_told_each_time(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    for number in range(72):
+        lab.world.tag(workstation, {"autostop:last-seen": str(number)})
+        lab.pass_time(timedelta(minutes=5))
+    assert len(told(lab, NoticeKind.BAD_SETTING)) == 3
+    assert len(lab.state(workstation).told) <= 4
+
+
+def test_what_may_never_be_deleted_is_told_once_for_its_reason(lab: AtWork) -> None:
+    lab.refusals["DeleteSnapshot"] = DENIED
+    workstation = lab.workstation()
+    for _ in range(8):
+        lab.asleep(workstation)
+        lab.pass_time(16 * HOUR)
+        lab.owner.start(workstation, "the test")
+        lab.awake(workstation)
+        lab.pass_time(timedelta(minutes=20))
+    [text] = told(lab, NoticeKind.HOUSEKEEPING)
+    assert text.count(DENIED.code) == 1
+    problems = [each for each in lab.owner.status(workstation).problems if "stay" in each]
+    assert len(problems) == 1
+    assert " more stay: " in problems[0]
+
+
+def test_tags_that_fill_an_event_keep_nobody_elses_warning_from_being_sent(lab: AtWork) -> None:
+    lab.workstation(settings={f"{number}" + "\U0001f634" * 100: "\U0001f634" * 256 for number in range(40)})
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=10))
+    [notice] = [each for each in lab.told.notices if each.kind is NoticeKind.BAD_SETTING]
+    assert len(json.dumps(to_plain(notice))) < 20_000
+    lab.asleep(workstation)

@@ -1,5 +1,6 @@
 """Each row: what is left, and what becomes of it once the intent has settled."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from autostop import tags
+from autostop.aws.codec import to_plain
 from autostop.model import (
     LISTS_LAG_FOR,
     Checks,
@@ -20,7 +22,7 @@ from autostop.model import (
 from autostop.sleep.attempts import NO_ATTEMPTS, AskedStart
 from autostop.sleep.housekeeping import after_round, begin, next_chore
 from autostop.sleep.intent import Wanted
-from autostop.sleep.leftovers import Housekeeping
+from autostop.sleep.leftovers import MOST_LEFT, Housekeeping, in_words
 from autostop.sleep.manifest import Manifest
 from autostop.sleep.steps import Call, Situation
 from tests.build import (
@@ -124,7 +126,7 @@ def test_what_aws_refuses_is_left_over_with_its_cost_and_tried_again_at_leisure(
     assert after is not None
     [leftover] = after.leftovers
     assert (leftover.id, leftover.since, round(leftover.usd_a_month or 0, 2)) == ("snap-old", NOW, 4.0)
-    assert leftover.in_words() == f"snap-old stays: {REFUSAL}. It costs at most $4.00 a month."
+    assert in_words([leftover]) == f"snap-old stays: {REFUSAL}. It costs at most $4.00 a month."
     after = after_round(at(up()), replace(after, due_at=NOW))
     assert after is not None
     assert after.due_at == NOW + 6 * HOUR
@@ -193,3 +195,16 @@ def test_an_intent_that_settles_leaves_to_be_tidied_up_what_there_is() -> None:
 def test_no_record_but_the_manifests_makes_a_copy() -> None:
     other = manifest(cycle=2, volumes=(record(ROOT),))
     assert next_chore(at(up(snapshots=(), volumes=(*PLACES, COPY)), known=other), house()) is None
+
+
+def test_what_may_never_be_deleted_outgrows_no_item_of_the_table() -> None:
+    many = [replace(OLD, id=SnapshotId(f"snap-{number:017x}")) for number in range(200)]
+    what, left, tries = up(snapshots=(*many, *snapshots(SECOND_CYCLE))), house(), 0
+    while (step := next_chore(at(what), left)) is not None:
+        assert step.refused is not None
+        left = step.refused("AWS refused it: " + "because " * 200).housekeeping or left
+        tries += 1
+    assert tries == len(left.leftovers) == MOST_LEFT
+    assert len(json.dumps(to_plain(left))) < 40_000
+    # The next round tries those again, and no others.
+    assert next_chore(at(what, NOW + 6 * HOUR), left) is not None

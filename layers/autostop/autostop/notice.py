@@ -1,5 +1,6 @@
 """What the owner must be told: the facts of it, and the words that reach a phone."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +17,9 @@ from autostop.sleep.intent import By
 
 # SNS takes less than 100 characters as a mail's subject (botocore, `Publish`), and a phone shows fewer.
 _LONGEST_NAME: Final = 50
+# EventBridge takes 256 KB of ten notices together, and a state remembers what was told: tags could fill both.
+_LONGEST: Final = 1000
+_LONGEST_CAUSE: Final = 200
 # ntfy makes a file of a message that is longer than 4,096 bytes; the link has to fit too.
 _LONGEST_TEXT: Final = 500
 _LONGEST_REASON: Final = 160
@@ -54,6 +58,13 @@ class Notice:
     reasons: tuple[str, ...] = ()
     cause: str = ""
     time_zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        """Cut what others may have written into it; a long cause stays another than one that begins alike."""
+        object.__setattr__(self, "text", _cut(self.text, _LONGEST))
+        if len(self.cause) > _LONGEST_CAUSE:
+            digest = hashlib.sha256(self.cause.encode()).hexdigest()[:16]
+            object.__setattr__(self, "cause", f"{self.cause[: _LONGEST_CAUSE - 17]} {digest}")
 
     @property
     def title(self) -> str:
@@ -169,4 +180,8 @@ def _offer(kind: NoticeKind) -> str:
 def _one_line(text: str, longest: int) -> str:
     """Without line breaks and control characters: a tag may hold anything, and this stands in headers and subjects."""
     line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return _cut(line, longest)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

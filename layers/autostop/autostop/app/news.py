@@ -3,6 +3,7 @@
 Pure. What holds is found anew by each sweep; the state remembers what was told of it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,13 +17,16 @@ from autostop.notice import Notice, NoticeKind, Told
 from autostop.ports import Outline
 from autostop.settings import Policy, words
 from autostop.sleep.intent import Intent, Wanted
+from autostop.sleep.leftovers import alike, in_words, usd_a_month
 
 # A refusal that is over sooner than this is no news, nor is a failure that goes on for less than the other.
 _BLOCKED_FOR: Final = timedelta(minutes=10)
 _FAILS_FOR: Final = timedelta(hours=1)
 _LEFT_OVER_FOR: Final = timedelta(days=1)
-# What comes and goes is told once in this time.
+# What comes and goes is told once in this time, and of one kind no more than so many things: tags, and AWS's words for
+# a refusal, may be others each time.
 _TOLD_FOR: Final = timedelta(hours=6)
+_MOST_OF_A_KIND: Final = 3
 
 
 def standing(
@@ -41,10 +45,9 @@ def standing(
     if state.lost:
         yield notice(NoticeKind.SNAPSHOT_LOST, state.lost, state.lost)
     leftovers = state.housekeeping.leftovers if state.housekeeping is not None else ()
-    old = [each for each in leftovers if now - each.since >= _LEFT_OVER_FOR]
-    if old:
-        text = " ".join(each.in_words() for each in old)
-        yield notice(NoticeKind.HOUSEKEEPING, text, " ".join(sorted(each.id for each in old)))
+    for why, some in alike(each for each in leftovers if now - each.since >= _LEFT_OVER_FOR).items():
+        # Every night may leave more for one reason: that is told again whenever its cost has doubled.
+        yield notice(NoticeKind.HOUSEKEEPING, in_words(some), f"{int(usd_a_month(some) or 0).bit_length()} {why}")
     if state.binned:
         yield notice(NoticeKind.HOUSEKEEPING, state.binned, "recycle bin")
     if problems:
@@ -91,8 +94,13 @@ def _wish(intent: Intent) -> str:
 def untold(notices: Iterable[Notice], state: Outline, policy: Policy, now: datetime) -> list[Notice]:
     """Those that are to be told now: not again, and not in the owner's quiet hours. A warning does not wait."""
     quiet = policy.quiet_hours is not None and policy.quiet_hours.covers(now)
+    lately = Counter(each.kind for each in state.told if now - each.at < _TOLD_FOR)
     new = [notice for notice in notices if not any(each.is_of(notice) for each in state.told)]
-    return [notice for notice in new if notice.kind is NoticeKind.STOPS_SOON or not quiet]
+    return [
+        notice
+        for notice in new
+        if notice.kind is NoticeKind.STOPS_SOON or (not quiet and lately[notice.kind] < _MOST_OF_A_KIND)
+    ]
 
 
 def told_after(state: Outline, notices: Iterable[Notice], told: Iterable[Notice], now: datetime) -> tuple[Told, ...]:

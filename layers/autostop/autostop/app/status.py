@@ -15,6 +15,7 @@ from autostop.ports import Happened, State
 from autostop.settings import Policy, policy_for, words
 from autostop.sleep.fallback import fallback_in_words
 from autostop.sleep.intent import Wanted
+from autostop.sleep.leftovers import alike, in_words
 from autostop.tags import is_ours
 
 
@@ -160,8 +161,8 @@ def _notes(state: State, instance: Instance | None) -> Iterator[str]:
         yield state.lost
     if state.binned:
         yield state.binned
-    for leftover in state.housekeeping.leftovers if state.housekeeping is not None else ():
-        yield leftover.in_words()
+    for some in alike(state.housekeeping.leftovers if state.housekeeping is not None else ()).values():
+        yield in_words(some)
 
 
 def _phase(state: State, instance: Instance | None) -> Phase:

@@ -183,7 +183,7 @@ class Sweeper:
         self, news: Mapping[WorkstationId, _News], now: datetime
     ) -> tuple[Mapping[WorkstationId, Sequence[Notice]], Mapping[WorkstationId, str]]:
         """Announce at once what is to be told; what was told of whom, and whose owner could not be told, and why."""
-        due = [notice for each in news.values() for notice in untold(each.notices, each.state, each.policy, now)]
+        due = [notice for each in news.values() for notice in self._untold(each, now)]
         # Warnings first: what is not told now is told by the next sweep, and a state is written for each.
         due.sort(key=lambda notice: notice.kind is not NoticeKind.STOPS_SOON)
         due = due[: _MOST_TOLD + sum(notice.kind is NoticeKind.STOPS_SOON for notice in due)]
@@ -193,6 +193,17 @@ class Sweeper:
             if notice not in refused:
                 told.setdefault(notice.workstation, []).append(notice)
         return told, {notice.workstation: why for notice, why in refused.items()}
+
+    def _untold(self, news: _News, now: datetime) -> list[Notice]:
+        """What is to be told of one now: of a state that cannot be read only warnings, which the journal remembers."""
+        due = untold(news.notices, news.state, news.policy, now)
+        if any(notice.kind is not NoticeKind.STOPS_SOON for notice in due):
+            try:
+                self.ledger.load(news.state.workstation)
+            except (TransientError, DeniedError):
+                # It could not be remembered that it was told, and so would be told by each sweep.
+                return [notice for notice in due if notice.kind is NoticeKind.STOPS_SOON]
+        return due
 
     def _tell_of_damage(self, workstation: WorkstationId, why: str, now: datetime) -> None:
         """Once a day: a damaged state cannot remember that it was told."""
@@ -265,7 +276,7 @@ def _judged(watched: Watched, now: datetime) -> Watched:
         limit = policy.report_unknown_after
         if limit is not None and now - unknown_since >= limit:
             notices.append(unknown_for_long(watched.instance, verdict, unknown_since, now))
-    elif _is_awake_for_long(watched, now):
+    if _is_awake_for_long(watched, now):
         notices.append(awake_for_long(watched.instance, verdict, now, policy.time_zone))
     record = replace(_record(watched, verdict, plan, now), unknown_since=unknown_since)
     # What was measured and what was recorded before have done their part, and need not be held any longer.

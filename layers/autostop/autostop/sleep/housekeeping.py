@@ -51,7 +51,7 @@ def next_chore(it: Situation, house: Housekeeping) -> Step | None:
     """The next step of this round; None when the round is over. Pure."""
     tried = {each.id for each in house.leftovers if each.tried_at is not None and it.now - each.tried_at < _ROUND}
     for chore in _chores(it, house):
-        if chore.id not in tried and chore.waits is None:
+        if chore.id not in tried and chore.waits is None and house.has_room_for(chore.id):
             return replace(chore.step, refused=partial(_refused, chore, house, it.now))
     return None
 
