@@ -1,9 +1,9 @@
 # Needs Python 3.11 or later with pip, and make. Every target sets up what it needs, once; a lock file that changes sets it up anew.
 
 PYTHON ?= python3
-SOURCES := $(patsubst %/__init__.py,%,$(wildcard layers/*/*/__init__.py cli/*/__init__.py local/*/__init__.py)) functions tests
+SOURCES := $(patsubst %/__init__.py,%,$(wildcard layers/*/*/__init__.py cli/*/__init__.py local/*/__init__.py)) functions workstation tests
 # What real people use, and the package of each: the tests drive it.
-PROGRAMS := /usr/bin/chromium /usr/bin/ssh /usr/bin/tmux /usr/bin/top /usr/sbin/sshd
+PROGRAMS := /usr/bin/chromium /usr/bin/ssh /usr/bin/tmux /usr/bin/top /usr/sbin/mkfs.xfs /usr/sbin/sshd
 
 export PYTHONPATH := layers/autostop:local:cli:.
 export PYTHONDONTWRITEBYTECODE := 1
@@ -201,6 +201,7 @@ endef
 /usr/bin/ssh: package := openssh-client
 /usr/bin/tmux: package := tmux
 /usr/bin/top: package := procps
+/usr/sbin/mkfs.xfs: package := xfsprogs
 /usr/sbin/sshd: package := openssh-server
 
 $(PROGRAMS):

@@ -12,6 +12,7 @@ ROOMS = {
     "rehearse": ("cli/autostop_cli/rehearse/", None),
     "cli": ("cli/", 3_100),
     "local": ("local/", None),
+    "workstation": ("workstation/", None),
     "tests": ("tests/", 26_000),
 }
 

@@ -1,0 +1,30 @@
+"""What the machine does at each boot, part by part; a part that fails is told and stops no other."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from workstation.boot import mount_data
+from workstation.boot.programs import FailedError
+from workstation.boot.settings import Settings
+
+
+def main() -> None:
+    """Prints a line for each thing done, and nothing when there was nothing to do."""
+    settings = Settings.read()
+    parts: list[Callable[[], Iterable[str]]] = [
+        mount_data.write_fstab,
+        mount_data.guard_mount_point,
+        partial(mount_data.mount_data, settings.data_device, settings.wait_for_disk),
+        mount_data.grow_data,
+        lambda: mount_data.give_data(settings.owner()),
+    ]
+    for part in parts:
+        try:
+            for line in part():
+                print(line, flush=True)
+        except (FailedError, OSError) as error:
+            print(f"NOT DONE: {error}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

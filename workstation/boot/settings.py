@@ -1,0 +1,30 @@
+"""What the user data wrote down for this machine."""
+
+import json
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE = Path("/etc/autostop/workstation.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """user: owns the data and runs JupyterLab. data_device: what EC2 calls the data volume.
+
+    wait_for_disk: seconds that it may take to appear.
+    """
+
+    user: str = "ubuntu"
+    data_device: str = "/dev/sdf"
+    wait_for_disk: float = 20
+
+    @classmethod
+    def read(cls) -> "Settings":
+        """Raises OSError, ValueError and TypeError (for a name that is unknown)."""
+        return cls(**json.loads(FILE.read_text(encoding="utf-8")))
+
+    def owner(self) -> tuple[int, int]:
+        """Their uid and gid. Raises KeyError when nobody has that name."""
+        entry = pwd.getpwnam(self.user)
+        return entry.pw_uid, entry.pw_gid
