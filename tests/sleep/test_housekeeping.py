@@ -72,7 +72,7 @@ def at(what: Observation, now: Any = NOW, known: Manifest | None = SECOND_CYCLE)
 
 
 def house(**other: Any) -> Housekeeping:
-    return replace(Housekeeping(NOW, OURS_STARTED), **other)
+    return replace(Housekeeping(NOW, OURS_STARTED, launched_at=STARTED), **other)
 
 
 @pytest.mark.parametrize(("what", "expected"), [
@@ -185,11 +185,11 @@ def test_an_intent_that_settles_leaves_to_be_tidied_up_what_there_is() -> None:
     started = replace(NO_ATTEMPTS, start=AskedStart(NOW, SECOND_CYCLE.launched_at, volumes=OURS_STARTED))
     before = house().keeping("snap-old", REFUSAL, 4.0, NOW, tried=True)
     new = begin(replace(at(up()), attempts=started), before)
-    assert new == Housekeeping(NOW, OURS_STARTED, before.leftovers)
+    assert new == Housekeeping(NOW, OURS_STARTED, before.leftovers, launched_at=STARTED)
 
     # A later start of the same volumes proves nothing: what stands detached may have been written to before it.
     later = replace(NO_ATTEMPTS, start=AskedStart(NOW, STARTED, volumes=OURS_STARTED))
-    assert begin(replace(at(up()), attempts=later), before) == Housekeeping(NOW, (), before.leftovers)
+    assert begin(replace(at(up()), attempts=later), before) == replace(new, started_with=())
 
 
 def test_no_record_but_the_manifests_makes_a_copy() -> None:
@@ -208,3 +208,21 @@ def test_what_may_never_be_deleted_outgrows_no_item_of_the_table() -> None:
     assert len(json.dumps(to_plain(left))) < 40_000
     # The next round tries those again, and no others.
     assert next_chore(at(what, NOW + 6 * HOUR), left) is not None
+
+
+def test_after_a_start_in_the_console_no_copy_goes() -> None:
+    """Between two starts of its owner's the copy may have been in use, and may hold what nothing else does."""
+    what = up(snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY))
+    assert next_chore(at(what), house(launched_at=STARTED - minutes(20))) is None
+
+
+def test_what_is_done_is_not_done_again_in_the_same_round() -> None:
+    step = next_chore(at(up()), house())
+    assert step is not None
+    assert step.then is not None
+    done = step.then(None).housekeeping
+    assert done is not None
+    assert next_chore(at(up()), done) is None
+    after = after_round(at(up()), done)
+    assert after is not None
+    assert next_chore(at(up(), NOW + LISTS_LAG_FOR), after) == RETIRED

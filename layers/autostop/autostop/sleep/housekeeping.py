@@ -43,16 +43,20 @@ def begin(it: Situation, house: Housekeeping | None) -> Housekeeping | None:
     # After any other start, what stands detached may have been written to in the one before.
     first = start is not None and it.manifest is not None and start.launched_at == it.manifest.launched_at
     started_with = start.volumes if runs and start is not None and first else ()
-    new = Housekeeping(it.now, started_with, house.leftovers if house is not None else ())
+    left = house.leftovers if house is not None else ()
+    new = Housekeeping(it.now, started_with, left, launched_at=it.instance.launched_at)
     return new if runs or new.leftovers or any(_chores(it, new)) else None
 
 
 def next_chore(it: Situation, house: Housekeeping) -> Step | None:
     """The next step of this round; None when the round is over. Pure."""
     tried = {each.id for each in house.leftovers if each.tried_at is not None and it.now - each.tried_at < _ROUND}
+    tried |= {*house.done}
     for chore in _chores(it, house):
         if chore.id not in tried and chore.waits is None and house.has_room_for(chore.id):
-            return replace(chore.step, refused=partial(_refused, chore, house, it.now))
+            done = replace(house, done=(*house.done, chore.id))
+            refused = partial(_refused, chore, house, it.now)
+            return replace(chore.step, then=partial(_done, done), refused=refused)
     return None
 
 
@@ -62,9 +66,8 @@ def after_round(it: Situation, house: Housekeeping) -> Housekeeping | None:
     there = {*(each.id for each in it.seen.snapshots), *(each.id for each in it.seen.volumes)}
     if it.instance.state is InstanceState.RUNNING:
         there &= chores.keys()
-    house = replace(
-        house, leftovers=tuple(each for each in house.leftovers if each.id in there), rounds=house.rounds + 1
-    )
+    left = tuple(each for each in house.leftovers if each.id in there)
+    house = replace(house, leftovers=left, rounds=house.rounds + 1, done=())
     waiting = [chore for chore in chores.values() if chore.waits is not None]
     for chore in waiting:
         house = house.keeping(chore.id, chore.waits or "", chore.usd_a_month, it.now, tried=False)
@@ -72,6 +75,10 @@ def after_round(it: Situation, house: Housekeeping) -> Housekeeping | None:
         # What EC2's lists show only later is looked for once more.
         return replace(house, due_at=it.now + LISTS_LAG_FOR)
     return replace(house, due_at=it.now + (_ROUND if waiting else _REFUSED_AGAIN)) if house.leftovers else None
+
+
+def _done(house: Housekeeping, _answer: object) -> Note:
+    return Note(housekeeping=house)
 
 
 def _refused(chore: _Chore, house: Housekeeping, now: datetime, why: str) -> Note:
@@ -82,6 +89,8 @@ def _refused(chore: _Chore, house: Housekeeping, now: datetime, why: str) -> Not
 def _chores(it: Situation, house: Housekeeping) -> Iterator[_Chore]:
     """All that nothing needs any more, as far as the law allows its deletion now."""
     seen, manifest = it.seen, it.manifest
+    # After a start in the console, who started it may have put other volumes in their places for a while.
+    started_with = house.started_with if house.launched_at == it.instance.launched_at else ()
     runs = it.instance.state is InstanceState.RUNNING
     ready = runs and is_ready(it)
     if runs and (noted := note_of_own_type(it)) is not None:
@@ -96,7 +105,7 @@ def _chores(it: Situation, house: Housekeeping) -> Iterator[_Chore]:
             step, cost = Step(said, Call.DELETE_SNAPSHOT, (snapshot.id,)), cost_now((), (snapshot,))
             yield _Chore(step, snapshot.id, cost, why)
     for volume in seen.volumes:
-        if manifest is not None and law.why_not_delete_double(volume, seen, manifest, house.started_with) is None:
+        if manifest is not None and law.why_not_delete_double(volume, seen, manifest, started_with) is None:
             fresh = ready and it.now - it.instance.launched_at < _FRESH
             step = Step(f"deleted {volume.id}, a second copy that was never used", Call.DELETE_VOLUME, (volume.id,))
             yield _Chore(step, volume.id, cost_now((volume,), ()), None if fresh else _USED)

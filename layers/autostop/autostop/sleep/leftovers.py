@@ -58,13 +58,16 @@ def in_words(some: Sequence[Leftover]) -> str:
 class Housekeeping:
     """What is yet to be tidied up.
 
-    due_at: when it is looked at next, UTC. started_with: the volumes of our own start. rounds: how many are over.
+    due_at: when it is looked at next, UTC. started_with: the volumes of our own start, and launched_at: the launch that
+    came of it. rounds: how many are over. done: what went in this one, and is listed for some minutes all the same.
     """
 
     due_at: datetime
     started_with: tuple[VolumeId, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     rounds: int = 0
+    launched_at: datetime | None = None
+    done: tuple[str, ...] = ()
 
     def has_room_for(self, id_: str) -> bool:
         """False for one that could not be remembered, should AWS refuse it: it would be tried again at once."""
