@@ -241,3 +241,58 @@ def test_tags_that_fill_an_event_keep_nobody_elses_warning_from_being_sent(lab: 
     [notice] = [each for each in lab.told.notices if each.kind is NoticeKind.BAD_SETTING]
     assert len(json.dumps(to_plain(notice))) < 20_000
     lab.asleep(workstation)
+
+
+def test_who_works_in_the_morning_is_not_stopped_for_a_stop_at_that_was_refused_all_night(lab: AtWork) -> None:
+    workstation = lab.workstation(settings={"stop-at": "0 22 * * * UTC"})
+    lab.answers[workstation].busy = True
+    lab.refusals["StopInstances"] = DENIED
+    lab.pass_time(25 * HOUR)
+    lab.refusals = {}
+    assert not lab.pass_time(12 * HOUR, lambda: "StopInstances" in lab.calls()[-1:])
+    assert lab.pass_time(2 * HOUR, lambda: lab.reached(workstation, Wanted.SHELVE))
+    assert len([each for each in lab.told.notices if each.kind is NoticeKind.STOPS_SOON]) == 2
+
+
+def test_a_refusal_that_cannot_be_asked_about_takes_no_warning_back(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    assert lab.pass_time(HOUR, lambda: bool(lab.told.notices))
+    lab.refusals["DescribeInstanceAttribute"] = AwsError("RequestLimitExceeded", "slow down", 503)
+    lab.pass_time(timedelta(minutes=20))
+    lab.refusals = {}
+    lab.asleep(workstation)
+    assert [each.kind for each in lab.told.notices] == [NoticeKind.STOPS_SOON]
+
+
+def test_at_one_moment_for_all_only_so_many_are_asked_whether_they_may_be_stopped(
+    lab: AtWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autostop.app.sweep._MOST_LOOKED_AT", 1)
+    several = [lab.workstation() for _ in range(3)]
+    assert lab.pass_time(HOUR, lambda: len(lab.told.notices) == 3)
+    assert len(lab.calls("DescribeInstanceAttribute")) == 1
+    for each in several:
+        lab.asleep(each)
+
+
+def test_what_is_deleted_and_still_listed_is_not_deleted_again_and_again(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.asleep(workstation)
+    lab.owner.start(workstation, "the test")
+    lab.awake(workstation)
+    lab.pass_time(timedelta(minutes=20))
+    lab.asleep(workstation)
+    lab.after("StartInstances", lambda: setattr(lab.world, "lag", lambda: timedelta(minutes=4)))
+    lab.world.journal.clear()
+    lab.owner.start(workstation, "the test")
+    lab.awake(workstation)
+    lab.pass_time(timedelta(minutes=20))
+    assert len(lab.calls("DeleteSnapshot")) == 3
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "DeleteItem", "DescribeSnapshots"])
+def test_a_look_at_sleepers_that_is_denied_ends_no_sweep(lab: AtWork, operation: str) -> None:
+    sleeper = lab.workstation()
+    lab.asleep(sleeper)
+    lab.refusals |= {"DescribeSnapshots": DENIED, operation: DENIED}
+    assert "could not be looked at" in str(lab.sweeper.sleepers.look(lab.ledger.states(), lab.clock()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autostop.app.execute import Executor, table_of_calls
 from autostop.app.measure import ask, at_hand, look_before_stop
 from autostop.idle.reading import Reading
-from autostop.idle.stop import LastLook
+from autostop.idle.stop import LastLook, is_forgotten, next_limit
 from autostop.model import Checks, Instance, InstanceState, Jupyter, Observation, WorkstationId, instance_of
 from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, State, TransientError
 from autostop.settings import Policy, Probe, policy_for
@@ -149,7 +149,7 @@ class Reconciler:
             if intent.settled:
                 return self._tidy_up(state, intent, seen, last)
             outcome = next_step(seen, intent, state.manifest, self.clock(), state.attempts, state.fallback)
-            if _stops(outcome) and seen.instance is not None and intent.by is By.IDLE:
+            if _stops(outcome) and seen.instance is not None:
                 state, outcome = self._look_once_more(state, seen.instance, intent, outcome)
             self._in_time(until)
             return self._carry_out(state, intent, seen, outcome, last, until)
@@ -205,8 +205,16 @@ class Reconciler:
         return state if state == before else self.ledger.save(state)
 
     def _look_once_more(self, state: State, instance: Instance, intent: Intent, stop: Outcome) -> tuple[State, Outcome]:
-        """Before a stop for idleness: minutes may have passed since the verdict, so measure and ask again."""
+        """Before a stop for idleness: minutes may have passed since the verdict, so measure and ask again.
+
+        Before one at a limit, which may have been refused for hours: whether it still holds.
+        """
         policy, _ = policy_for(self.defaults, instance.tags)
+        kept_from, kept_until, now = state.kept_awake_from, state.kept_awake_until, self.clock()
+        if is_forgotten(intent, next_limit(policy, instance.launched_at, kept_until, now, kept_from), now):
+            return state, want(intent, Wanted.RUN, By.FOUND, f"it could not be stopped in time: {intent.why}", now)
+        if intent.by is not By.IDLE:
+            return state, stop
         look, heard, verdict = look_before_stop(
             state, instance, policy, intent.at, self.ledger, self.metrics, self.asker, self.clock()
         )

@@ -35,16 +35,23 @@ class Sleepers:
         It takes a page of DescribeSnapshots for a thousand snapshots, and one call for each 200 that it lacks.
         """
         asleep = {key: state for key, state in states.items() if state.restores_from}
+        try:
+            return self._look(asleep, now) if asleep else {}
+        except (TransientError, DeniedError) as error:
+            # Nobody is judged the less for it.
+            return {_LOOK: f"what sleeps could not be looked at: {error}"}
+
+    def _look(self, asleep: Mapping[WorkstationId, Outline], now: datetime) -> Mapping[WorkstationId, str]:
         holder = now.isoformat()
-        if not asleep or not self.ledger.take_lease(_LOOK, holder, now, now + _EVERY):
+        if not self.ledger.take_lease(_LOOK, holder, now, now + _EVERY):
             return {}
         try:
             listed = self._listed(asleep)
             binned = self._binned()
-        except (TransientError, DeniedError) as error:
+        except (TransientError, DeniedError):
             # The next sweep tries it again.
             self.ledger.give_lease_back(_LOOK, holder)
-            return {_LOOK: f"what sleeps could not be looked at: {error}"}
+            raise
         failed: dict[WorkstationId, str] = {}
         for key, state in asleep.items():
             lost, kept = what_is_lost(state.restores_from, listed), _in_bin(state, listed, binned)

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _MOST_NEW = 50
 # So many things are told a sweep beside the warnings: a state is written for each.
 _MOST_TOLD = 100
+# Of so many a sweep asks whether their stop would be refused, which takes two calls each.
+_MOST_LOOKED_AT = 100
 # Of the first record of a run: as many as fit into an item of the table, whatever the window.
 _MOST_SAMPLES = 500
 
@@ -154,28 +156,28 @@ class Sweeper:
             measured = [each.knowing(answer=Unknown(now, str(error))) for each in running]
         measured.reverse()
         # Each is let go as soon as it is judged: the samples of 10,000 workstations are 40 MB.
+        looked_at = 0
         for _ in range(len(measured)):
             judged = _judged(measured.pop(), now)
-            watched[judged.id] = self._unless_refused(judged, now)
+            # Of more the reconciler finds out: at a stop-at of all of them there is no time to look at each.
+            if (judged.plan.is_new or judged.plan.due) and looked_at < _MOST_LOOKED_AT:
+                looked_at += 1
+                judged = self._unless_refused(judged, now)
+            watched[judged.id] = judged
 
     def _unless_refused(self, watched: Watched, now: datetime) -> Watched:
         """A stop that is known to be refused is told instead of announced, and is not asked for."""
         record = watched.record
-        if record is None or not (watched.plan.is_new or watched.plan.due):
-            return watched
         try:
             instance = self.instances.find(watched.instance.id)
-            why = law.why_never_stop(instance) if instance is not None else None
-        except TransientError as error:
-            why, instance = str(error), None
-        except DeniedError:
+        except (TransientError, DeniedError):
             # The reconciler meets the same, and says so.
             return watched
-        if why is None:
+        why = law.why_never_stop(instance) if instance is not None else None
+        if record is None or instance is None or why is None:
             return watched
-        notices = tuple(each for each in watched.notices if each.kind is not NoticeKind.STOPS_SOON)
-        if instance is not None:
-            notices = (*notices, refused_stop(instance, record.verdict, why, now))
+        others = (each for each in watched.notices if each.kind is not NoticeKind.STOPS_SOON)
+        notices = (*others, refused_stop(instance, record.verdict, why, now))
         record = replace(record, warned=None, stop_at=None, stop_cause=None)
         return replace(watched, plan=StopPlan(), notices=notices, record=record)
 
@@ -183,10 +185,11 @@ class Sweeper:
         self, news: Mapping[WorkstationId, _News], now: datetime
     ) -> tuple[Mapping[WorkstationId, Sequence[Notice]], Mapping[WorkstationId, str]]:
         """Announce at once what is to be told; what was told of whom, and whose owner could not be told, and why."""
-        due = [notice for each in news.values() for notice in self._untold(each, now)]
+        due = [notice for each in news.values() for notice in untold(each.notices, each.state, each.policy, now)]
         # Warnings first: what is not told now is told by the next sweep, and a state is written for each.
         due.sort(key=lambda notice: notice.kind is not NoticeKind.STOPS_SOON)
         due = due[: _MOST_TOLD + sum(notice.kind is NoticeKind.STOPS_SOON for notice in due)]
+        due = [notice for notice in due if notice.kind is NoticeKind.STOPS_SOON or self._remembers(notice.workstation)]
         refused = self.announcer.announce(due) if due else {}
         told: dict[WorkstationId, list[Notice]] = {}
         for notice in due:
@@ -194,16 +197,13 @@ class Sweeper:
                 told.setdefault(notice.workstation, []).append(notice)
         return told, {notice.workstation: why for notice, why in refused.items()}
 
-    def _untold(self, news: _News, now: datetime) -> list[Notice]:
-        """What is to be told of one now: of a state that cannot be read only warnings, which the journal remembers."""
-        due = untold(news.notices, news.state, news.policy, now)
-        if any(notice.kind is not NoticeKind.STOPS_SOON for notice in due):
-            try:
-                self.ledger.load(news.state.workstation)
-            except (TransientError, DeniedError):
-                # It could not be remembered that it was told, and so would be told by each sweep.
-                return [notice for notice in due if notice.kind is NoticeKind.STOPS_SOON]
-        return due
+    def _remembers(self, workstation: WorkstationId) -> bool:
+        """False for a state that cannot be read: what is told of it would be told by each sweep."""
+        try:
+            self.ledger.load(workstation)
+        except (TransientError, DeniedError):
+            return False
+        return True
 
     def _tell_of_damage(self, workstation: WorkstationId, why: str, now: datetime) -> None:
         """Once a day: a damaged state cannot remember that it was told."""

@@ -181,6 +181,11 @@ def next_limit(
     return first
 
 
+def is_forgotten(intent: Intent, limit: Limit | None, now: datetime) -> bool:
+    """A stop at a limit that nothing came of for so long that it does not hold any more. limit: the first one now."""
+    return intent.by is By.LIMIT and (limit is None or now < limit.at)
+
+
 def _forgotten_before(
     policy: Policy, kept_awake_from: datetime | None, kept_awake_until: datetime | None, now: datetime
 ) -> datetime:
