@@ -136,7 +136,10 @@ class Vigil:
                 self._wrong("left untold", f"{each} is left over since {since:%d %H:%M}, and its cost was not told")
 
     def _left_over(self) -> list[str]:
-        """What is billed and not needed: beside the newest cycle's snapshots, and volumes that stand alone."""
+        """What is billed and not needed: beside the newest cycle's snapshots, and volumes that stand alone.
+
+        A snapshot that failed is billed by nobody.
+        """
         try:
             manifest = self.state().manifest
         except DeniedError:
@@ -146,6 +149,7 @@ class Vigil:
         needed = {each.snapshot for each in manifest.volumes} | {each.volume for each in manifest.volumes}
         ours = {"autostop": "on", "autostop:workstation": self.workstation}
         cloud = self.world.cloud
+        whole = [each for each in cloud.snapshots.values() if each.state == "completed"]
         alone = [
             each
             for each in cloud.volumes.values()
@@ -153,7 +157,7 @@ class Vigil:
         ]
         return [
             each.id
-            for each in (*cloud.snapshots.values(), *alone)
+            for each in (*whole, *alone)
             if each.id not in needed and all(each.tags.get(key) == value for key, value in ours.items())
         ]
 
