@@ -82,8 +82,9 @@ def test_what_is_not_ours_and_what_does_not_run_need_not_be_judged(lab: Lab) -> 
 
 @pytest.mark.parametrize(("told", "wrong"), [
     (None, {"untold"}),
-    (("stops-soon", "blocked: no"), {"untold"}),
-    (("blocked", "any words"), set()),
+    (("stops-soon", "its key is lost"), {"untold"}),
+    (("blocked", "its disk is lost"), {"untold"}),
+    (("blocked", "since 8:05: its key is lost"), set()),
 ])  # fmt: skip
 def test_a_blocked_workstation_whose_owner_is_not_told_is_noticed(
     lab: Lab, told: tuple[str, str] | None, wrong: set[str]
@@ -91,7 +92,7 @@ def test_a_blocked_workstation_whose_owner_is_not_told_is_noticed(
     silence(lab)
     lab.tap("stop")
     lab.pass_time(5 * MINUTES)
-    lab.ledger.save(replace(lab.state(), blocked="no"))
+    lab.ledger.save(replace(lab.state(), blocked="its key is lost"))
     if told is not None:
         lab.announced(told[0], {"workstation": lab.workstation, "text": told[1]})
     lab.pass_time(110 * MINUTES)

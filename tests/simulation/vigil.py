@@ -48,6 +48,7 @@ class Vigil:
     _judged_at: datetime | None = None
     _refused: list[tuple[datetime, str]] = field(default_factory=list)
     _sweeps: list[datetime] = field(default_factory=list)
+    _blocked: str = ""
     _blocked_since: datetime | None = None
     _left: dict[str, datetime] = field(default_factory=dict)
     _failures: int = 0
@@ -110,14 +111,21 @@ class Vigil:
         else:
             blocked, begun = state.blocked or "", state.intent.at if state.intent else None
             unreached = state.intent is not None and not state.intent.settled
-        self._blocked_since = (self._blocked_since or now) if blocked else None
+        # A second cause during the first is to be told too.
+        if not blocked or blocked != self._blocked:
+            self._blocked, self._blocked_since = blocked, now
         since = self._blocked_since or now
-        if now - since > UNTOLD_FOR and not self._was_told(begun or since, blocked[:40]):
+        if now - since > UNTOLD_FOR and blocked and not self._was_told_of(blocked[:40], since):
             self._wrong("untold", f"blocked since {since:%d %H:%M}: {blocked}")
         lately = [operation for at, operation in self._refused if begun and at >= begun and now - at < UNTOLD_FOR]
         slow = unreached and begun is not None and now - begun > UNTOLD_FOR and len(lately) > 1
         if slow and begun is not None and not self._was_told(begun, lately[-1]):
             self._wrong("untold", f"unreached since {begun:%d %H:%M}, and {lately[-1]} is refused")
+
+    def _was_told_of(self, words: str, since: datetime) -> bool:
+        """By a notice of just this, whenever it came; or by an alarm since then."""
+        notices = [each for each in self.told if each.kind != _WARNING]
+        return any(words in each.text or (each.kind == "alarm" and each.at >= since) for each in notices)
 
     def _was_told(self, since: datetime, words: str) -> bool:
         """By any notice or alarm since then, or by an earlier one of the same."""
