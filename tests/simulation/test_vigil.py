@@ -113,7 +113,7 @@ def test_a_wish_that_is_refused_for_hours_is_noticed_until_it_is_told(lab: Lab) 
         lab.vigil.refused("StopInstances")
         lab.pass_time(5 * MINUTES)
         lab.ledger.save(replace(lab.state(), blocked=None))
-    assert "unreached since 23 08:00, and StopInstances is refused" in lab.vigil.problems["untold"]
+    assert "unreached, and StopInstances is refused since 23 08:" in lab.vigil.problems["untold"]
 
 
 @pytest.mark.parametrize(("told", "wrong"), [

@@ -117,10 +117,11 @@ class Vigil:
         since = self._blocked_since or now
         if now - since > UNTOLD_FOR and blocked and not self._was_told_of(blocked[:40], since):
             self._wrong("untold", f"blocked since {since:%d %H:%M}: {blocked}")
-        lately = [operation for at, operation in self._refused if begun and at >= begun and now - at < UNTOLD_FOR]
-        slow = unreached and begun is not None and now - begun > UNTOLD_FOR and len(lately) > 1
-        if slow and begun is not None and not self._was_told(begun, lately[-1]):
-            self._wrong("untold", f"unreached since {begun:%d %H:%M}, and {lately[-1]} is refused")
+        refused = [each for each in self._refused if begun is not None and each[0] >= begun]
+        if not unreached or not refused or not refused[-1][0] > now - UNTOLD_FOR > refused[0][0]:
+            return
+        if not self._was_told(refused[0][0], refused[-1][1]):
+            self._wrong("untold", f"unreached, and {refused[-1][1]} is refused since {refused[0][0]:%d %H:%M}")
 
     def _was_told_of(self, words: str, since: datetime) -> bool:
         """By a notice of just this, whenever it came; or by an alarm since then."""
