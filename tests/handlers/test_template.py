@@ -402,3 +402,16 @@ def test_every_statement_has_a_reason() -> None:
     without = [lines[number].strip() for number in sids if not lines[number - 1].lstrip().startswith("#")]
     # The second half of a permission that takes two statements, and one that says all by its name.
     assert set(without) <= {"- Sid: ProbeWorkstations", "- Sid: WriteOwnLog"}
+
+
+@pytest.mark.parametrize(("schedule", "has"), [
+    ("rate(5 minutes)", True), ("rate(1 minute)", True), ("rate(1 hour)", False), ("rate(2 hours)", False),
+    ("cron(0/5 7-20 ? * MON-FRI *)", False),
+])  # fmt: skip
+def test_hours_that_have_no_sweep_ring_no_alarm(schedule: str, has: bool) -> None:
+    alarm = TEMPLATE.resources["SweepAlarm"]["Properties"]
+    assert alarm["TreatMissingData"] == {"Fn::If": ["EachHourHasSweeps", "breaching", "ignore"]}
+    second = {"Fn::Select": [1, {"Fn::Split": [" ", {"Ref": "SweepEvery"}]}]}
+    terms = [each["Fn::Equals"] for each in TEMPLATE.body["Conditions"]["EachHourHasSweeps"]["Fn::Or"]]
+    assert all(asked == second for asked, _ in terms)
+    assert (schedule.split(" ")[1] in [word for _, word in terms]) is has
