@@ -91,7 +91,10 @@ GOOD: dict[str, dict[str, object]] = {
     "warn-before": {"5m": timedelta(minutes=5), "0": timedelta(0), "off": timedelta(0)},
     "report-unknown-after": {"1d": timedelta(days=1), "off": None},
     "report-awake-after": {"12h": timedelta(hours=12), "off": None},
-    "quiet-hours": {"* 0-6,22-23 * * * UTC": Schedule("* 0-6,22-23 * * * UTC"), "off": None},
+    "quiet-hours": {
+        **{text: Schedule(text) for text in ("* 0-6,22-23 * * * UTC", "* * * * sat,sun UTC")},
+        "off": None,
+    },
     "time-zone": {" Europe/Berlin ": ZoneInfo("Europe/Berlin"), "utc": ZoneInfo("UTC")},
     "longest-promise": {"1d": timedelta(days=1), "off": None},
     "initialization-rate": {"100": 100, " 300 ": 300, "off": None},
@@ -129,7 +132,10 @@ BAD: dict[str, dict[str, list[str]]] = {
     "warn-before": {"is not a duration": ["never"]},
     "report-unknown-after": {"must be longer than 0": ["0"]},
     "report-awake-after": {"must be longer than 0": ["0"]},
-    "quiet-hours": {"is no schedule; write five cron fields and a time zone": ["22-6"]},
+    "quiet-hours": {
+        "is no schedule; write five cron fields and a time zone": ["22-6"],
+        "has no end within a week": ["* * * * * UTC", "* * * 6 * Europe/Berlin"],
+    },
     "time-zone": {
         "is no time zone; write an IANA name, like Europe/Berlin": ["", "CEST", "localtime", "../etc/passwd", "Europe"]
     },

@@ -1,6 +1,7 @@
 """What costs money or stops working is told once; and nothing that AWS refuses leaves a machine unjudged."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -296,3 +297,25 @@ def test_a_look_at_sleepers_that_is_denied_ends_no_sweep(lab: AtWork, operation:
     lab.asleep(sleeper)
     lab.refusals |= {"DescribeSnapshots": DENIED, operation: DENIED}
     assert "could not be looked at" in str(lab.sweeper.sleepers.look(lab.ledger.states(), lab.clock()))
+
+
+def test_a_damaged_state_of_which_nobody_could_be_told_is_told_later(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=10))
+    key = ("states", workstation)
+    lab.table.items[key] = {**lab.table.items[key], "document": {"S": "{"}}
+    lab.told.fails = True
+    lab.pass_time(HOUR)
+    lab.told.fails = False
+    assert lab.pass_time(timedelta(minutes=10), lambda: bool(told(lab, NoticeKind.BLOCKED)))
+
+
+def test_snapshots_that_do_not_end_are_told_after_a_day(lab: AtWork) -> None:
+    lab.world.cloud.timings = replace(lab.world.cloud.timings, snapshot=timedelta(days=9))
+    workstation = lab.workstation()
+    lab.pass_time(24 * HOUR)
+    assert told(lab, NoticeKind.BLOCKED) == []
+    lab.pass_time(24 * HOUR)
+    [text] = told(lab, NoticeKind.BLOCKED)
+    assert "it is to sleep, and it does not get there: snapshots" in text
+    assert len(lab.disks.volumes(workstation)) == 3

@@ -252,3 +252,8 @@ def test_a_volume_under_deletion_is_gone() -> None:
     what = seen(volumes=(replace(detached(volume(ROOT)), state=volume(ROOT).state.DELETING),))
 
     assert what.volume(VolumeId("vol-root")) is None
+
+
+def test_a_number_that_is_none_of_ours_makes_no_cycle_that_a_tag_cannot_hold() -> None:
+    forged = replace(snapshot(DATA), tags={**snapshot(DATA).tags, tags.CYCLE: "9" * 256})
+    assert write_manifest(seen(snapshots=(forged,)), instance(), 7, NOW).cycle == 1

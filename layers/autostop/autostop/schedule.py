@@ -71,6 +71,12 @@ class Schedule:
                 return at
         return None
 
+    def lasts_for(self, duration: timedelta) -> bool:
+        """Whether all minutes match for so long from the first that does."""
+        minutes = CronSim(self._cron, _SOME_MOMENT)
+        first = next(minutes)
+        return all(next(minutes, None) == first + n * _MINUTE for n in range(1, duration // _MINUTE))
+
     @property
     def _cron(self) -> str:
         return " ".join(self.text.split()[:-1])

@@ -134,6 +134,14 @@ def _schedule(text: str) -> Schedule:
         raise InvalidSettingError(str(error)) from None
 
 
+def _hours(text: str) -> Schedule:
+    """A schedule that ends within a week: nobody would ever be told what waits for its end."""
+    hours = _schedule(text)
+    if hours.lasts_for(timedelta(days=7)):
+        raise InvalidSettingError("has no end within a week, so that you would never be told")
+    return hours
+
+
 def _zone(text: str) -> ZoneInfo:
     try:
         return zone_named(text.strip())
@@ -249,7 +257,7 @@ class Policy:
         "How long it may be unknown whether a workstation is idle before you are told; off: you are not")
     report_awake_after: timedelta | None = _setting(_or_never(_positive_duration, None), "1d", None,
         "How long a workstation may be up without a pause before you are told, and why; off: you are not")
-    quiet_hours: Schedule | None = _setting(_or_never(_schedule, None), "off", None,
+    quiet_hours: Schedule | None = _setting(_or_never(_hours, None), "off", None,
         "When notices wait until the hours are over, all but the warning before a stop: five cron fields and an IANA "
         "time zone, such as '* 0-6,22-23 * * * Europe/Berlin'; off: never")
     time_zone: ZoneInfo = _setting(_zone, "UTC", None,

@@ -94,9 +94,9 @@ def own(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def number(tags: Mapping[str, str], key: str) -> int | None:
-    """The whole number in a tag; None when the tag is missing or holds something else."""
+    """The whole number in a tag; None when the tag is missing or holds something else, or too much to be ours."""
     value = tags.get(key, "")
-    return int(value) if value.isascii() and value.isdigit() else None
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
 
 
 def device_names(devices: Iterable[str]) -> str:

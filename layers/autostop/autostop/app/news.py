@@ -22,6 +22,7 @@ from autostop.sleep.leftovers import alike, in_words, usd_a_month
 # A refusal that is over sooner than this is no news, nor is a failure that goes on for less than the other.
 _BLOCKED_FOR: Final = timedelta(minutes=10)
 _FAILS_FOR: Final = timedelta(hours=1)
+_SHELVES_FOR: Final = timedelta(days=1)
 _LEFT_OVER_FOR: Final = timedelta(days=1)
 # What comes and goes is told once in this time, and of one kind no more than so many things: tags, and AWS's words for
 # a refusal, may be others each time.
@@ -77,12 +78,11 @@ def _hindrance(state: Outline, instance: Instance | None, now: datetime) -> tupl
     if state.blocked is not None:
         since = since or intent.at
         return (state.blocked, since, state.blocked) if now - since >= _BLOCKED_FOR else None
-    if since is None:
-        # Snapshots of a first night take their time; whoever waits for a start or a stop waits for too long.
-        if intent.wanted is Wanted.SHELVE and instance is not None and instance.state is InstanceState.STOPPED:
-            return None
-        since = intent.at
-    if now - since < _FAILS_FOR:
+    # Snapshots of a first night take their time; whoever waits for a start or a stop waits for too long.
+    shelves = intent.wanted is Wanted.SHELVE and instance is not None and instance.state is InstanceState.STOPPED
+    patience = _SHELVES_FOR if shelves and since is None else _FAILS_FOR
+    since = since or intent.at
+    if now - since < patience:
         return None
     return f"{intent.wanted} {intent.number}", since, f"{_wish(intent)}, and it does not get there: {state.waiting_for}"
 

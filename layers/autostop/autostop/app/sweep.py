@@ -207,9 +207,10 @@ class Sweeper:
 
     def _tell_of_damage(self, workstation: WorkstationId, why: str, now: datetime) -> None:
         """Once a day: a damaged state cannot remember that it was told."""
-        until = now + timedelta(days=1)
-        if self.ledger.take_lease(WorkstationId(f"damage of {workstation}"), now.isoformat(), now, until):
-            self.announcer.announce([Notice(NoticeKind.BLOCKED, workstation, workstation, now, why, cause=why)])
+        damage, holder = WorkstationId(f"damage of {workstation}"), now.isoformat()
+        notice = Notice(NoticeKind.BLOCKED, workstation, workstation, now, why, cause=why)
+        if self.ledger.take_lease(damage, holder, now, now + timedelta(days=1)) and self.announcer.announce([notice]):
+            self.ledger.give_lease_back(damage, holder)
 
     def _conclude(
         self, watched: Watched | None, known: Outline, told: tuple[Told, ...], now: datetime, *, is_written: bool
