@@ -319,3 +319,10 @@ def test_snapshots_that_do_not_end_are_told_after_a_day(lab: AtWork) -> None:
     [text] = told(lab, NoticeKind.BLOCKED)
     assert "it is to sleep, and it does not get there: snapshots" in text
     assert len(lab.disks.volumes(workstation)) == 3
+
+
+def test_a_sweep_that_may_not_read_a_state_says_so_by_failing(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=10))
+    lab.refusals["TransactGetItems"] = DENIED
+    assert lab.pass_time(3 * HOUR, lambda: workstation in lab.swept[-1].unheard)

@@ -255,7 +255,7 @@ class Lab(Product):
             for workstation in found:
                 self.reconciler.reconcile(workstation, holder, until)
 
-        self._run("reconcile", work, lambda: self.messages.delete(message))
+        self._run("reconcile", work, lambda: self.messages.delete(message), self.vigil.reconciled)
 
     def _sweep_at(self, due: datetime) -> None:
         def begin() -> None:

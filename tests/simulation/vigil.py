@@ -49,6 +49,7 @@ class Vigil:
     _refused: list[tuple[datetime, str]] = field(default_factory=list)
     _sweeps: list[datetime] = field(default_factory=list)
     _blocked: str = ""
+    _erred_in: int = 0
     _blocked_since: datetime | None = None
     _left: dict[str, datetime] = field(default_factory=dict)
     _failures: int = 0
@@ -83,6 +84,15 @@ class Vigil:
         self._judges()
         self._tells()
         self._keeps_house()
+
+    def reconciled(self, error: Exception | None = None) -> None:
+        """The reconciler has ended. Its alarm looks at two quarters of an hour, and wants an error in each."""
+        if error is None or isinstance(error, TransientError):
+            return
+        quarter = int(self.clock().timestamp()) // 900
+        if quarter == self._erred_in + 1:
+            self.told.append(Announced(self.clock(), "alarm", f"the reconciler fails: {error}"))
+        self._erred_in = quarter
 
     def _judges(self) -> None:
         instance, now = self.world.cloud.instances.get(self.workstation), self.clock()

@@ -226,3 +226,14 @@ def test_what_is_done_is_not_done_again_in_the_same_round() -> None:
     after = after_round(at(up()), done)
     assert after is not None
     assert next_chore(at(up(), NOW + LISTS_LAG_FOR), after) == RETIRED
+
+
+def test_a_flag_that_was_refused_before_the_start_is_set_again_later() -> None:
+    kept = replace(PLACES[0], delete_on_termination=False)
+    what = up(snapshots=snapshots(SECOND_CYCLE), volumes=(kept, PLACES[1]))
+    step = next_chore(at(what), house(flags=(ROOT,)))
+    assert step == Does(Call.SET_DELETE_ON_TERMINATION, what.instance and what.instance.id, ROOT, kept.id, True)
+    assert next_chore(at(what), house()) is None
+    after = after_round(at(what), house(flags=(ROOT,)).keeping(kept.id, "AWS refused it", None, NOW, tried=True))
+    assert after is not None
+    assert [each.id for each in after.leftovers] == [kept.id]

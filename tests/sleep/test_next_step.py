@@ -22,10 +22,11 @@ from autostop.model import (
     VolumeState,
     WorkstationId,
 )
+from autostop.sleep.attempts import Attempts
 from autostop.sleep.intent import By, Wanted
 from autostop.sleep.manifest import Manifest
 from autostop.sleep.next_step import READY_WITHIN, next_step
-from autostop.sleep.steps import Blocked, Outcome, Settled, Step, Wait, write_down
+from autostop.sleep.steps import Blocked, Call, Outcome, Settled, Step, Wait, write_down
 from tests.build import (
     DATA,
     ID,
@@ -634,3 +635,20 @@ def test_nothing_is_done_for_an_instance_that_lost_its_tag(
     what = seen(instance=instance(state, tags=own))
 
     check(next_step(what, intent(wanted), None, NOW), Says(Blocked, "does not carry the tag"))
+
+
+def test_a_flag_that_ec2_refuses_holds_up_no_start() -> None:
+    what = seen(volumes=(restored(ROOT), restored(DATA)), snapshots=snapshots())
+    step = makes(next_step(what, intent(Wanted.RUN), manifest(), NOW), Call.SET_DELETE_ON_TERMINATION)
+    assert step.refused is not None
+    note = step.refused("AWS refused it")
+    assert "kept on termination for now: AWS refused it" in note.said
+    assert note.attempts is not None
+    assert next_step(what, intent(Wanted.RUN), manifest(), NOW, note.attempts) == start_instance()
+
+    # What EC2 puts off again and again is not waited for either.
+    tired = next_step(what, intent(Wanted.RUN), manifest(), NOW, Attempts(errors=3))
+    first = makes(tired, None).first
+    assert first is not None
+    assert first.attempts is not None
+    assert next_step(what, intent(Wanted.RUN), manifest(), NOW, first.attempts) == start_instance()

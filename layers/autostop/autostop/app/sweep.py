@@ -99,7 +99,8 @@ class Sweeper:
         self._judge_all(watched, now)
         news = {each.id: _News(each.state, each.notices, each.policy) for each in watched.values()}
         news |= {each.workstation: self._news_of_gone(each, now) for each in gone}
-        told, unheard = self._tell(news, now)
+        told, refused = self._tell(news, now)
+        unheard = dict(refused)
         watched |= {key: _unwarned(watched[key]) for key in unheard if key in watched}
         records = [each.record for each in watched.values() if each.record is not None]
         if records:
@@ -111,10 +112,14 @@ class Sweeper:
                 wanted = self._conclude(watched.get(key), each.state, holds, now, is_written=key in new)
             except ConflictError:
                 skipped[key] = "its state was changed meanwhile"
+            except DamagedError as error:
+                skipped[key] = str(error)
+                self._tell_of_damage(key, str(error), now)
             except (TransientError, DeniedError) as error:
                 skipped[key] = str(error)
-                if isinstance(error, DamagedError):
-                    self._tell_of_damage(key, str(error), now)
+                if isinstance(error, DeniedError):
+                    # Nothing can be wanted of it, nor remembered: the function fails, and its alarm tells.
+                    unheard[key] = str(error)
             else:
                 if wanted:
                     intents[key] = wanted

@@ -16,6 +16,7 @@ from autostop.sleep import law
 from autostop.sleep.capacity import note_of_own_type
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.next_step import is_ready
+from autostop.sleep.restore import flag_again
 from autostop.sleep.steps import Call, Note, Situation, Step
 
 # What AWS refused is tried again after this; whether a start that was not seen to work does by now is looked at sooner.
@@ -44,7 +45,8 @@ def begin(it: Situation, house: Housekeeping | None) -> Housekeeping | None:
     first = start is not None and it.manifest is not None and start.launched_at == it.manifest.launched_at
     started_with = start.volumes if runs and start is not None and first else ()
     left = house.leftovers if house is not None else ()
-    new = Housekeeping(it.now, started_with, left, launched_at=it.instance.launched_at)
+    flags = it.attempts.flags_refused if runs else ()
+    new = Housekeeping(it.now, started_with, left, launched_at=it.instance.launched_at, flags=flags)
     return new if runs or new.leftovers or any(_chores(it, new)) else None
 
 
@@ -95,6 +97,9 @@ def _chores(it: Situation, house: Housekeeping) -> Iterator[_Chore]:
     ready = runs and is_ready(it)
     if runs and (noted := note_of_own_type(it)) is not None:
         yield _Chore(noted, it.instance.id)
+    for device in house.flags:
+        if runs and manifest is not None and (step := flag_again(it, manifest, device)) is not None:
+            yield _Chore(step, str(step.args[2]))
     for snapshot in seen.snapshots:
         if law.why_not_delete_failed_snapshot(snapshot, seen, manifest) is None:
             said = f"deleted {snapshot.id}, which failed and holds nothing"

@@ -80,18 +80,36 @@ def _settle_in(it: Situation, occupant: Volume, manifest: Manifest, record: Volu
         return Wait(f"EBS is {occupant.attachment or 'attaching'} {occupant.id}", A_MOMENT)
     # Attaching has reset it. It is put back before the start and before the next manifest: later nobody could
     # tell it from an owner's change.
-    given_up = record.device in it.attempts.flags_refused
-    if occupant.delete_on_termination is not record.delete_on_termination and not given_up:
-        said = f"{record.device} is {'deleted' if record.delete_on_termination else 'kept'} on termination again"
-        args = (it.instance.id, record.device, occupant.id, record.delete_on_termination)
-        return Step(said, Call.SET_DELETE_ON_TERMINATION, args, refused=partial(_without_flag, it, record.device))
-    return None
+    step = flag_again(it, manifest, record.device)
+    if step is None or record.device in it.attempts.flags_refused:
+        return None
+    without = partial(_without_flag, it, record.device)
+    if it.attempts.errors >= MOST_ATTEMPTS:
+        return Step(f"{record.device} starts without its flag", first=without("EC2 does not take it now"))
+    return replace(step, refused=without)
+
+
+def flag_again(it: Situation, manifest: Manifest, device: str) -> Step | None:
+    """Let the volume at a device go with the instance, or not, as before it was shelved; None when it does."""
+    record = next((each for each in manifest.volumes if each.device == device), None)
+    occupant = it.seen.at_device(device)
+    if (
+        record is None
+        or occupant is None
+        or not (occupant.id == record.volume or manifest.is_restored(occupant, record))
+    ):
+        return None
+    if occupant.delete_on_termination is record.delete_on_termination:
+        return None
+    said = f"{device} is {'deleted' if record.delete_on_termination else 'kept'} on termination again"
+    args = (it.instance.id, device, occupant.id, record.delete_on_termination)
+    return Step(said, Call.SET_DELETE_ON_TERMINATION, args)
 
 
 def _without_flag(it: Situation, device: str, why: str) -> Note:
     """No start waits for it: without the flag a volume is kept, which is the safe side."""
     attempts = replace(it.attempts, flags_refused=(*it.attempts.flags_refused, device))
-    return Note(attempts=attempts, said=f"{device} is kept on termination from now on: {why}")
+    return Note(attempts=attempts, said=f"{device} is kept on termination for now: {why}")
 
 
 def _restore(it: Situation, manifest: Manifest, record: VolumeRecord) -> Outcome:
