@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from tests.workstation.metadata import Metadata
+
 REPOSITORY = Path(__file__).parents[2]
 MIB = 1024 * 1024
 
@@ -31,6 +33,8 @@ for node in 'null 1 3' 'zero 1 5' 'full 1 7' 'random 1 8' 'urandom 1 9'; do
     set -- $node
     mknod -m 666 dev/$1 c $2 $3
 done
+ln -s /proc/self/fd dev/fd
+ln -s /proc/self/fd/0 dev/stdin
 rm -rf data var/lib/autostop etc/autostop
 printf 'UUID=0815 / ext4 defaults 0 1' >etc/fstab
 touch a-machine-of-the-tests
@@ -111,8 +115,10 @@ class Machine:
         self._folder = folder
         self._stack = ExitStack()
         self._disks = 0
+        self.metadata = Metadata()
 
     def __enter__(self) -> Self:
+        self._stack.enter_context(self.metadata)
         own = self._folder / "machine"
         own.mkdir()
         command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _KEEP, "sh", str(own)]
@@ -133,7 +139,7 @@ class Machine:
 
     def set_up(self, **settings: object) -> None:
         """What the user data wrote down."""
-        settings = {"user": "nobody", "wait_for_disk": 0} | settings
+        settings = {"user": "nobody", "wait_for_disk": 0, "metadata": self.metadata.host} | settings
         file = self.root / "etc/autostop/workstation.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(settings), encoding="utf-8")
@@ -175,6 +181,10 @@ class Machine:
         return {"PATH": path, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"} | more
 
     def boot(self) -> list[str]:
+        """Lines of its log that concern the data volume."""
+        return [line for line in self.boot_all() if not line.startswith(OTHER_LINES)]
+
+    def boot_all(self) -> list[str]:
         """Lines of its log."""
         return self.inside(*BOOT).stdout.splitlines()
 
@@ -192,6 +202,7 @@ class Machine:
 
 
 BOOT = (sys.executable, "-m", "workstation.boot")
+OTHER_LINES = ("there is a token", "there is a new secret", "the certificate names")
 
 
 def _output(*command: str) -> str:

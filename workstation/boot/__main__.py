@@ -1,9 +1,12 @@
 """What the machine does at each boot, part by part; a part that fails is told and stops no other."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 
-from workstation.boot import mount_data
+from workstation.boot import mount_data, secret_files
+from workstation.boot.certificate import make_certificate
+from workstation.boot.names import names
 from workstation.boot.programs import FailedError
 from workstation.boot.settings import Settings
 
@@ -17,6 +20,8 @@ def main() -> None:
         partial(mount_data.mount_data, settings.data_device, settings.wait_for_disk),
         mount_data.grow_data,
         lambda: mount_data.give_data(settings.owner()),
+        lambda: secret_files.keep_token(settings.owner()),
+        partial(_be_reachable, settings),
     ]
     for part in parts:
         try:
@@ -24,6 +29,15 @@ def main() -> None:
                 print(line, flush=True)
         except (FailedError, OSError) as error:
             print(f"NOT DONE: {error}", flush=True)
+
+
+def _be_reachable(settings: Settings) -> Iterator[str]:
+    """By the names of this start."""
+    own, owner = names(settings.metadata), settings.owner()
+    if own.address is None:
+        yield "NOT DONE: EC2 does not tell the address of this machine"
+    yield from secret_files.keep_cookie_secret(own.address, owner)
+    yield from make_certificate(own.every, owner, datetime.now(UTC))
 
 
 if __name__ == "__main__":

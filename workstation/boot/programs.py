@@ -8,15 +8,15 @@ class FailedError(Exception):
     """A part of the boot could not be done; the text is a sentence for the owner."""
 
 
-def run(*command: str, ends: Sequence[int] = (0,), within: float = 300) -> subprocess.CompletedProcess[str]:
-    """What it printed. ends: the exit codes that are an answer.
+def run(
+    *command: str, ends: Sequence[int] = (0,), within: float = 300, given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """What it printed. ends: the exit codes that are an answer. given: its input.
 
     Raises FailedError on any other, and after `within` seconds.
     """
     try:
-        done = subprocess.run(
-            command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within
-        )
+        done = subprocess.run(command, check=False, input=given, capture_output=True, text=True, timeout=within)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise FailedError(f"{command[0]}: {error}") from error
     if done.returncode not in ends:

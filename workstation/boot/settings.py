@@ -5,6 +5,8 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
+from workstation.boot.programs import FailedError
+
 FILE = Path("/etc/autostop/workstation.json")
 
 
@@ -12,12 +14,13 @@ FILE = Path("/etc/autostop/workstation.json")
 class Settings:
     """user: owns the data and runs JupyterLab. data_device: what EC2 calls the data volume.
 
-    wait_for_disk: seconds that it may take to appear.
+    wait_for_disk: seconds that it may take to appear. metadata: host, and port, of EC2's metadata service.
     """
 
     user: str = "ubuntu"
     data_device: str = "/dev/sdf"
     wait_for_disk: float = 20
+    metadata: str = "169.254.169.254"
 
     @classmethod
     def read(cls) -> "Settings":
@@ -25,6 +28,9 @@ class Settings:
         return cls(**json.loads(FILE.read_text(encoding="utf-8")))
 
     def owner(self) -> tuple[int, int]:
-        """Their uid and gid. Raises KeyError when nobody has that name."""
-        entry = pwd.getpwnam(self.user)
+        """Their uid and gid. Raises FailedError when nobody has that name."""
+        try:
+            entry = pwd.getpwnam(self.user)
+        except KeyError as error:
+            raise FailedError(f"there is no user {self.user}") from error
         return entry.pw_uid, entry.pw_gid
