@@ -326,3 +326,12 @@ def test_a_sweep_that_may_not_read_a_state_says_so_by_failing(lab: AtWork) -> No
     lab.pass_time(timedelta(minutes=10))
     lab.refusals["TransactGetItems"] = DENIED
     assert lab.pass_time(3 * HOUR, lambda: workstation in lab.swept[-1].unheard)
+
+
+def test_who_keeps_it_awake_each_day_is_told_once_that_it_is_awake_for_long(lab: AtWork) -> None:
+    workstation = lab.workstation(settings={"idle-after": "off"})
+    lab.pass_time(25 * HOUR)
+    for _ in range(3):
+        lab.owner.keep_awake(workstation, "the test", 8 * HOUR)
+        lab.pass_time(10 * HOUR)
+    assert len(told(lab, NoticeKind.AWAKE_FOR_LONG)) == 1

@@ -102,3 +102,19 @@ def test_what_the_recycle_bin_keeps_of_deleted_volumes_is_told_once_with_its_cos
     lab.asleep(workstation)
     lab.pass_time(3 * DAY)
     assert len(told(lab, NoticeKind.HOUSEKEEPING)) == 1
+
+
+def test_of_thousands_each_sweep_looks_at_as_many_as_it_has_time_for(
+    lab: AtWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = [asleep(lab) for _ in range(5)]
+    lab.pass_time(DAY)
+    monkeypatch.setattr("autostop.app.sleepers._MOST_SLEEPERS", 2)
+    for each in several:
+        lab.ec2.delete_snapshot(SnapshotId=lab.state(each).restores_from[0])
+    lab.world.journal.clear()
+    lab.pass_time(DAY + timedelta(minutes=10))
+    assert sorted(
+        notice.workstation for notice in lab.told.notices if notice.kind is NoticeKind.SNAPSHOT_LOST
+    ) == sorted(several)
+    assert len(lab.calls("DescribeSnapshots")) <= 6

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 _EVERY = timedelta(days=1)
 # DescribeSnapshots takes so many values of a filter (EC2 API Reference, `Filter`).
 _MOST_IDS = 200
+# A sweep looks at so many: it has two minutes, and writes a state for each that is found otherwise.
+_MOST_SLEEPERS = 1000
 # A look is due when nobody holds this.
-_LOOK = WorkstationId("sleepers")
+_LOOK = "sleepers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +34,30 @@ class Sleepers:
     def look(self, states: Mapping[WorkstationId, Outline], now: datetime) -> Mapping[WorkstationId, str]:
         """Write into the states what is lost, and what the Recycle Bin keeps; of whom that failed, and why.
 
-        It takes a page of DescribeSnapshots for a thousand snapshots, and one call for each 200 that it lacks.
+        It takes a page of DescribeSnapshots for a thousand snapshots, and one call for each 200 that it lacks; where
+        more than a thousand sleep, one for each 200, and another thousand is looked at by each sweep.
         """
-        asleep = {key: state for key, state in states.items() if state.restores_from}
+        asleep = sorted(key for key, state in states.items() if state.restores_from)
         try:
-            return self._look(asleep, now) if asleep else {}
+            for start in range(0, len(asleep), _MOST_SLEEPERS):
+                some = {key: states[key] for key in asleep[start : start + _MOST_SLEEPERS]}
+                look = WorkstationId(f"{_LOOK} {start}" if start else _LOOK)
+                if self.ledger.take_lease(look, now.isoformat(), now, now + _EVERY):
+                    return self._look(look, some, now, all_of_them=len(some) == len(asleep))
         except (TransientError, DeniedError) as error:
             # Nobody is judged the less for it.
-            return {_LOOK: f"what sleeps could not be looked at: {error}"}
+            return {WorkstationId(_LOOK): f"what sleeps could not be looked at: {error}"}
+        return {}
 
-    def _look(self, asleep: Mapping[WorkstationId, Outline], now: datetime) -> Mapping[WorkstationId, str]:
-        holder = now.isoformat()
-        if not self.ledger.take_lease(_LOOK, holder, now, now + _EVERY):
-            return {}
+    def _look(
+        self, look: WorkstationId, asleep: Mapping[WorkstationId, Outline], now: datetime, *, all_of_them: bool
+    ) -> Mapping[WorkstationId, str]:
         try:
-            listed = self._listed(asleep)
+            listed = self._listed(asleep, all_of_them=all_of_them)
             binned = self._binned()
         except (TransientError, DeniedError):
             # The next sweep tries it again.
-            self.ledger.give_lease_back(_LOOK, holder)
+            self.ledger.give_lease_back(look, now.isoformat())
             raise
         failed: dict[WorkstationId, str] = {}
         for key, state in asleep.items():
@@ -62,8 +69,9 @@ class Sleepers:
                 failed[key] = str(error)
         return failed
 
-    def _listed(self, asleep: Mapping[WorkstationId, Outline]) -> Mapping[SnapshotId, Snapshot]:
-        listed = {each.id: each for each in self.disks.find_snapshots([{"Name": "tag:autostop", "Values": [tags.ON]}])}
+    def _listed(self, asleep: Mapping[WorkstationId, Outline], *, all_of_them: bool) -> Mapping[SnapshotId, Snapshot]:
+        ours = self.disks.find_snapshots([{"Name": "tag:autostop", "Values": [tags.ON]}]) if all_of_them else ()
+        listed = {each.id: each for each in ours}
         # Of those that are not listed by their tag a person may only have taken the tag away.
         missing = [each for state in asleep.values() for each in state.restores_from if each not in listed]
         for start in range(0, len(missing), _MOST_IDS):

@@ -291,10 +291,11 @@ def _judged(watched: Watched, now: datetime) -> Watched:
 
 
 def _is_awake_for_long(watched: Watched, now: datetime) -> bool:
-    """Who promised work knows of it."""
+    """Who promised work knows of it; who was told before is not told again once the promise is over."""
     limit, kept_until = watched.policy.report_awake_after, watched.state.kept_awake_until
     kept = kept_until is not None and now < kept_until
-    return limit is not None and not kept and now - watched.instance.launched_at >= limit
+    knows = any(each.kind is NoticeKind.AWAKE_FOR_LONG for each in watched.state.told)
+    return limit is not None and (knows or not kept) and now - watched.instance.launched_at >= limit
 
 
 def _unwarned(watched: Watched) -> Watched:
