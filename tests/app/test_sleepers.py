@@ -118,3 +118,12 @@ def test_of_thousands_each_sweep_looks_at_as_many_as_it_has_time_for(
         notice.workstation for notice in lab.told.notices if notice.kind is NoticeKind.SNAPSHOT_LOST
     ) == sorted(several)
     assert len(lab.calls("DescribeSnapshots")) <= 6
+
+
+def test_who_asks_for_a_stop_while_it_sleeps_has_it_looked_after_all_the_same(lab: AtWork) -> None:
+    workstation = asleep(lab)
+    lab.world.tag(workstation, {"autostop:shelve-after": "off"})
+    lost = lab.state(workstation).restores_from[0]
+    lab.owner.stop(workstation, "the test")
+    lab.ec2.delete_snapshot(SnapshotId=lost)
+    assert lab.pass_time(2 * DAY, lambda: bool(told(lab)))

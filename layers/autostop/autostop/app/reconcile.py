@@ -350,8 +350,9 @@ def _settled(state: State, intent: Intent, seen: Observation, note: str, now: da
         fallback = None
     it = Situation(seen, instance, intent, state.manifest, state.attempts, now, fallback)
     house = begin(it, state.housekeeping)
-    asleep = intent.wanted is Wanted.SHELVE and state.manifest is not None and not seen.attached()
-    records = state.manifest.volumes if asleep and state.manifest is not None else ()
+    # Who asks for a stop while it sleeps wakes nothing.
+    asleep = intent.wanted is not Wanted.RUN and it.cycle is not None and not it.cycle.remaining_in(seen)
+    records = it.cycle.volumes if asleep and it.cycle is not None and not seen.attached() else ()
     snapshots = tuple(record.snapshot for record in records if record.snapshot is not None)
     return replace(state, housekeeping=house, fallback=fallback, restores_from=snapshots)
 
