@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from autostop.app.reconcile import KEPT_BACK
 from autostop.aws.clients import ec2 as ec2_of_the_functions
 from autostop.model import SnapshotState, VolumeState, WorkstationId
+from autostop.notice import NoticeKind
 from autostop.sleep.intent import Wanted
 from autostop_local.world.errors import AwsError
 from tests.app.autostop_at_work import FUNCTION_RUNS_FOR, AtWork
@@ -400,3 +402,16 @@ def test_the_functions_ask_no_more_often_than_they_reckon_with(monkeypatch: pyte
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     config: Any = ec2_of_the_functions().meta.config
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}
+
+
+def test_one_passing_error_makes_no_news_of_snapshots_that_take_hours(lab: AtWork) -> None:
+    lab.world.cloud.timings = replace(lab.world.cloud.timings, snapshot=timedelta(hours=6))
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(hours=2))
+    lab.refusals["DescribeVolumes"] = AwsError("RequestLimitExceeded", "slow down", 503)
+    lab.losses.events = True
+    lab.pass_time(timedelta(seconds=90))
+    assert lab.state(workstation).hindered_since is not None
+    lab.refusals = {}
+    lab.asleep(workstation, timedelta(hours=6))
+    assert [notice.kind for notice in lab.told.notices] == [NoticeKind.STOPS_SOON]

@@ -318,6 +318,9 @@ class Reconciler:
             look_at = due
         attempts = state.attempts if errors is None else replace(state.attempts, errors=errors)
         hindered = state.hindered_since or (now if errors is not None else None)
+        if errors is None and state.blocked is None and wait.why != state.waiting_for:
+            # What it waits for moves on, as the snapshots of a first night do for hours.
+            hindered = None
         paused = replace(state, waiting_for=wait.why, blocked=None, hindered_since=hindered)
         paused = replace(paused, look_at=look_at, attempts=attempts)
         if paused != state:
