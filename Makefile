@@ -128,7 +128,9 @@ check-layers: .venv/.synced
 .PHONY: check-template
 check-template: .venv/.synced .venv-sam/.synced
 	.venv/bin/cfn-lint template.yaml
+	.venv/bin/cfn-lint --regions us-east-1 -- workstation/template.yaml
 	AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint
+	AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --config-env workstation
 
 .PHONY: format
 format: .venv/.synced ## put the Python code into its one form
