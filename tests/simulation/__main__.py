@@ -77,6 +77,7 @@ def numbers(told: list[Told]) -> dict[str, object]:
         "faults": sum(each.faults for each in told),
         "taps": sum(each.taps for each in told),
         "console_actions": sum(each.console for each in told),
+        "refused_for_good": sum(each.for_good for each in told),
         "forgiven": sum(each.forgiven for each in told),
         "ended": dict(Counter(each.ended for each in told if each.ended)),
         **{name.replace(" ", "_"): kinds[kind] for kind, name in KINDS.items()},
@@ -87,7 +88,17 @@ def numbers(told: list[Told]) -> dict[str, object]:
 
 def in_words(report: dict[str, object]) -> list[str]:
     """The same for a person."""
-    tried = ("histories", "hours", "calls", "checks", "crashes", "faults", "taps", "console_actions")
+    tried = (
+        "histories",
+        "hours",
+        "calls",
+        "checks",
+        "crashes",
+        "faults",
+        "taps",
+        "console_actions",
+        "refused_for_good",
+    )
     wrong = [name.replace(" ", "_") for name in KINDS.values()]
     return [
         ", ".join(f"{report[key]} {key.replace('_', ' ')}" for key in tried),

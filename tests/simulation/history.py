@@ -58,6 +58,7 @@ class Told:
     taps: int = 0
     console: int = 0
     checks: int = 0
+    for_good: int = 0
     forgiven: int = 0
     hours: float = 0.0
     ended: str = ""
@@ -232,6 +233,7 @@ class History:
         account = lab.account
         told.calls, told.crashes, told.faults = account.calls, account.crashes, account.faults
         told.taps, told.console, told.checks = lab.taps, lab.console, lab.oracle.checks
+        told.for_good = len(self.lasting)
         told.forgiven, told.by_operation = len(lab.oracle.forgiven), account.by_operation
         told.hours = (lab.clock() - START).total_seconds() / 3600
         return told

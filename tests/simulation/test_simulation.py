@@ -58,7 +58,7 @@ def test_every_thing_that_may_happen_is_planned_in_some_history() -> None:
 
 def test_the_numbers_tell_what_went_wrong() -> None:
     told = [
-        Told(1, calls=10, taps=2, ended="awake", by_operation={"StopInstances": 2}),
+        Told(1, calls=10, taps=2, for_good=2, ended="awake", by_operation={"StopInstances": 2}),
         Told(2, calls=5, forgiven=1, by_operation={"StopInstances": 1}, problems=["lost: law 2: x", "error: y"]),
         Told(3, problems=["law: law 4: x", "unjudged: since 8:00"]),
         Told(4, ended="awake", problems=["left over: volumes"]),
@@ -70,5 +70,6 @@ def test_the_numbers_tell_what_went_wrong() -> None:
     assert report["calls_by_operation"] == {"StopInstances": 3}
     words = "\n".join(in_words(report | {"seconds": 1.5}))
     assert "4 histories" in words
+    assert "2 refused for good" in words
     assert "1 lost, 1 broken laws, 0 stuck, 1 left over, 1 errors, 1 awake and unjudged, 0 blocked and untold" in words
     assert "ended: 2 awake" in words
