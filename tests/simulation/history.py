@@ -188,6 +188,9 @@ class History:
             self.lagged = True
             lab.oracle.lists_lag_for = timedelta(minutes=5)
             lab.world.lag = lambda: timedelta(seconds=own.uniform(0, most))
+        if chance.random() < 0.25:
+            lab.vigil.max_run = timedelta(hours=2)
+            lab.world.tag(lab.workstation, {"autostop:max-run": "2h"})
         if chance.random() < 0.15:
             lab.hub.at(START + chance.choice((0, 0.5)) * (self.ends_at - START), lab.world.encrypt_by_default)
         names = list(FOR_GOOD)
@@ -278,6 +281,9 @@ class History:
             world.fail_checks(lab.workstation, "ok")
             world.hang_stops(lab.workstation, hang=False)
         lab.oracle.activity.blind_since = None
+        if lab.vigil.max_run is not None and lab.ec2_state() != "gone":
+            lab.vigil.max_run = None
+            lab.tag(lab.workstation, "autostop:max-run", None)
         for undo in reversed(self.undo):
             undo()
         lab.oracle.displaced = set(lab.given_up)

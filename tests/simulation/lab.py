@@ -286,6 +286,8 @@ class Lab(Product):
         def done() -> None:
             if not accepted:
                 accepted.append(True)
+                if wish == "start":
+                    self.vigil.wished_at = self.clock()
                 if wish in ("start", "stop"):
                     self.oracle.wished("run" if wish == "start" else "stop")
 

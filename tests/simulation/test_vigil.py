@@ -70,6 +70,19 @@ def test_sweeps_that_fail_for_an_hour_are_told_by_the_alarm(lab: Lab) -> None:
     assert kinds(lab) == {"unjudged"}
 
 
+def test_a_machine_past_its_limit_is_noticed_and_a_start_or_a_promise_counts_anew(lab: Lab) -> None:
+    lab.vigil.max_run = 2 * HOURS
+    silence(lab)
+    lab.pass_time(1 * HOURS)
+    lab.tap("start")
+    lab.pass_time(170 * MINUTES)
+    lab.tap("keep-awake")  # for an hour
+    lab.pass_time(235 * MINUTES)
+    assert kinds(lab) == {"unjudged"}
+    lab.pass_time(20 * MINUTES)
+    assert kinds(lab) == {"unjudged", "limit"}
+
+
 def test_what_is_not_ours_and_what_does_not_run_need_not_be_judged(lab: Lab) -> None:
     silence(lab)
     lab.tag(lab.workstation, tags.AUTOSTOP, None)

@@ -20,6 +20,8 @@ LEFT_OVER_FOR = timedelta(days=2)
 _SWEEPS = 6
 _WARNING = "stops-soon"
 _COST = "housekeeping"
+# For the warning before a stop at a limit, and for sweeps that came to nothing.
+_PATIENCE = timedelta(hours=1)
 # As in template.yaml: all of an hour.
 _ALARMING = 12
 
@@ -35,7 +37,10 @@ class Announced:
 
 @dataclass
 class Vigil:
-    """Watches one workstation. problems: the first of each kind, as a history tells them."""
+    """Watches one workstation. problems: the first of each kind, as a history tells them.
+
+    forgiven: whether a volume is a person's to put back. wished_at: when the owner last asked for a start.
+    """
 
     world: World
     workstation: str
@@ -44,6 +49,8 @@ class Vigil:
     told: list[Announced] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     forgiven: Callable[[str], bool] = lambda _volume: False
+    max_run: timedelta | None = None
+    wished_at: datetime | None = None
     has_outline: Callable[[], bool] = lambda: False
     _judged_at: datetime | None = None
     _refused: list[tuple[datetime, str]] = field(default_factory=list)
@@ -82,6 +89,7 @@ class Vigil:
             return
         self._sweeps = [*self._sweeps[1 - _SWEEPS :], self.clock()]
         self._judges()
+        self._limits()
         self._tells()
         self._keeps_house()
 
@@ -106,6 +114,20 @@ class Vigil:
             self._wrong(
                 "unjudged", f"it runs since {instance.running_at:%d %H:%M} and is not judged since {since:%H:%M}"
             )
+
+    def _limits(self) -> None:
+        """Whoever works and whatever else is open: past its `max-run` it stops, or somebody is told why not."""
+        instance, now = self.world.cloud.instances.get(self.workstation), self.clock()
+        if self.max_run is None or instance is None or instance.state != "running" or instance.running_at is None:
+            return
+        try:
+            state = self.state()
+        except DeniedError:
+            return
+        since = max(filter(None, (instance.running_at, self.wished_at, state.kept_awake_until)))
+        told = self._was_told(since, (state.blocked or "")[:40])
+        if now - since > self.max_run + _PATIENCE and instance.tags.get("autostop") == "on" and not told:
+            self._wrong("unjudged", f"it runs since {since:%d %H:%M}, and its max-run is {self.max_run}", "limit")
 
     def _alarmed(self, since: datetime) -> bool:
         """Where sweeps fail nobody can be judged, and the alarm says so."""
@@ -139,9 +161,9 @@ class Vigil:
         return any(words in each.text or (each.kind == "alarm" and each.at >= since) for each in notices)
 
     def _was_told(self, since: datetime, words: str) -> bool:
-        """By any notice or alarm since then, or by an earlier one of the same."""
+        """By any notice or alarm since then, or by an earlier one of the same words; of none, where there are none."""
         notices = [each for each in self.told if each.kind != _WARNING]
-        return any(each.at >= since or words in each.text for each in notices)
+        return any(each.at >= since or (words and words in each.text) for each in notices)
 
     def _keeps_house(self) -> None:
         now, left = self.clock(), self._left_over()
@@ -180,5 +202,5 @@ class Vigil:
             if each.id not in needed and all(each.tags.get(key) == value for key, value in ours.items())
         ]
 
-    def _wrong(self, kind: str, what: str) -> None:
-        self.problems.setdefault(kind, f"{kind}: {self.clock():%d %H:%M} {what}")
+    def _wrong(self, kind: str, what: str, key: str = "") -> None:
+        self.problems.setdefault(key or kind, f"{kind}: {self.clock():%d %H:%M} {what}")
