@@ -38,29 +38,34 @@ def fall_asleep(lab: Lab) -> None:
 
 
 def whole(lab: Lab, when: str) -> None:
-    """Every volume is as it was, with its latest content. Raises StuckError."""
-    shape = lab.shape()
-    wanted = {
-        device: (*before[:6], None if device in lab.detached_by_hand else before[6], *before[7:])
-        for device, before in lab.shape_at_first.items()
-    }
-    if lab.world.cloud.encrypted_by_default:
-        # What was not encrypted may be by now, with the account's own key.
-        shape = {device: _plain(lab, each) for device, each in shape.items()}
-        wanted = {device: _plain(lab, each) for device, each in wanted.items()}
-    wrong = [f"{key}: {shape.get(key)} for {value}" for key, value in wanted.items() if shape.get(key) != value]
-    wrong = [each for each in wrong if each.partition(":")[0] not in lab.given_up | lab.oracle.shape_unknown]
-    if wrong or set(shape) - set(wanted):
-        raise StuckError(f"stuck: {when} the volumes are not as before: {wrong}, {sorted(shape)}")
+    """Every volume is as it was, with its latest content. Raises StuckError.
+
+    Whether one goes with its instance may be put back after the start, and is waited for.
+    """
+    if _reshaped(lab, but_for_flags=True) is None:
+        lab.pass_time(_AT_MOST, lambda: _reshaped(lab) is None)
+    if (wrong := _reshaped(lab)) is not None:
+        raise StuckError(f"stuck: {when} the volumes are not as before: {wrong}")
     for device, volume in lab.world.cloud.instances[lab.workstation].volumes.items():
         have = lab.content.of_volume(volume)
         if device in lab.oracle.newest and have != lab.oracle.newest[device]:
             raise StuckError(f"lost: {when} {device} holds {have}, not {lab.oracle.newest[device]}")
 
 
-def _plain(lab: Lab, shape: tuple[object, ...]) -> tuple[object, ...]:
-    own = shape[4] == lab.world.cloud.default_key()
-    return (*shape[:4], None if own else shape[4], *shape[5:])
+def _reshaped(lab: Lab, *, but_for_flags: bool = False) -> str | None:
+    """What is not as before, in words. but_for_flags: whether volumes go with their instance counts for nothing."""
+    skipped = set(lab.shape_at_first) if but_for_flags else lab.detached_by_hand
+
+    def seen(device: str, shape: tuple[object, ...]) -> tuple[object, ...]:
+        # Where an account encrypts by default, what was not encrypted may be by now, with the account's own key.
+        own = lab.world.cloud.encrypted_by_default and shape[4] == lab.world.cloud.default_key()
+        return (*shape[:4], None if own else shape[4], shape[5], None if device in skipped else shape[6], *shape[7:])
+
+    shape = {device: seen(device, each) for device, each in lab.shape().items()}
+    wanted = {device: seen(device, each) for device, each in lab.shape_at_first.items()}
+    wrong = [f"{key}: {shape.get(key)} for {value}" for key, value in wanted.items() if shape.get(key) != value]
+    wrong = [each for each in wrong if each.partition(":")[0] not in lab.given_up | lab.oracle.shape_unknown]
+    return f"{wrong}, {sorted(shape)}" if wrong or set(shape) - set(wanted) else None
 
 
 def nothing_left_over(lab: Lab) -> None:
