@@ -36,6 +36,9 @@ done
 ln -s /proc/self/fd dev/fd
 ln -s /proc/self/fd/0 dev/stdin
 rm -rf data var/lib/autostop etc/autostop
+echo 'analyst:x:1500:1500::/home/analyst:/bin/sh' >>etc/passwd
+mkdir -p home/analyst
+chown 1500:1500 home/analyst
 printf 'UUID=0815 / ext4 defaults 0 1' >etc/fstab
 touch a-machine-of-the-tests
 exec chroot . sh -c 'echo up; exec cat'
@@ -139,7 +142,12 @@ class Machine:
 
     def set_up(self, **settings: object) -> None:
         """What the user data wrote down."""
-        settings = {"user": "nobody", "wait_for_disk": 0, "metadata": self.metadata.host} | settings
+        settings = {
+            "user": "analyst",
+            "wait_for_disk": 0,
+            "wait_for_network": 0,
+            "metadata": self.metadata.host,
+        } | settings
         file = self.root / "etc/autostop/workstation.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(settings), encoding="utf-8")
@@ -202,7 +210,7 @@ class Machine:
 
 
 BOOT = (sys.executable, "-m", "workstation.boot")
-OTHER_LINES = ("there is a token", "there is a new secret", "the certificate names")
+OTHER_LINES = ("there is a token", "there is a new secret", "the certificate names", "/home/", "/root/")
 
 
 def _output(*command: str) -> str:

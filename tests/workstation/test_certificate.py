@@ -79,7 +79,7 @@ def names_of(certificate: x509.Certificate) -> set[str]:
 
 def test_it_names_this_start_and_is_the_owners_alone(machine: Machine) -> None:
     machine.metadata.told |= {"public-hostname": "EC2-203-0-113-7.compute-1.amazonaws.com", "ipv6": "2001:db8:0::1"}
-    machine.set_up(user="nobody")
+    machine.set_up(user="analyst")
 
     log = machine.boot_all()
 
@@ -91,7 +91,7 @@ def test_it_names_this_start_and_is_the_owners_alone(machine: Machine) -> None:
     assert any(line.startswith(f"the certificate names {ADDRESS}, ") for line in log)
     for file in ("workstation.pem", "token", "cookie-secret"):
         told = machine.inside("stat", "--format", "%U %a", f"/{KEPT}/{file}").stdout
-        assert told == "nobody 600\n", file
+        assert told == "analyst 600\n", file
     assert machine.boot() == machine.boot_all()
 
 

@@ -40,7 +40,7 @@ def test_a_new_disk_is_formatted_mounted_and_given_to_its_owner(machine: Machine
     log = machine.boot()
 
     assert machine.mounted() == f"{number(disk)} xfs"
-    assert machine.inside("stat", "--format", "%U", "/data").stdout == "nobody\n"
+    assert machine.inside("stat", "--format", "%U", "/data").stdout == "analyst\n"
     assert [line for line in log if "formatted" in line or "mounted at" in line] == [
         "/dev/sdf is formatted", "/dev/sdf is mounted at /data",
     ]  # fmt: skip
@@ -398,7 +398,7 @@ def test_a_boot_that_was_killed_is_brought_to_its_end_by_the_next(machine: Machi
     machine.boot()
 
     assert machine.mounted() == f"{number(disk)} xfs"
-    assert machine.inside("stat", "--format", "%U", "/data").stdout == "nobody\n"
+    assert machine.inside("stat", "--format", "%U", "/data").stdout == "analyst\n"
     assert machine.boot() == []
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 
-from workstation.boot import mount_data, secret_files
+from workstation.boot import block_devices, mount_data, secret_files
 from workstation.boot.certificate import make_certificate
+from workstation.boot.home import furnish
 from workstation.boot.names import names
 from workstation.boot.programs import FailedError
 from workstation.boot.settings import Settings
@@ -20,6 +21,7 @@ def main() -> None:
         partial(mount_data.mount_data, settings.data_device, settings.wait_for_disk),
         mount_data.grow_data,
         lambda: mount_data.give_data(settings.owner()),
+        partial(_furnish, settings),
         lambda: secret_files.keep_token(settings.owner()),
         partial(_be_reachable, settings),
     ]
@@ -31,9 +33,14 @@ def main() -> None:
             print(f"NOT DONE: {error}", flush=True)
 
 
+def _furnish(settings: Settings) -> Iterator[str]:
+    mounted = block_devices.mounted_at(mount_data.DATA) is not None
+    yield from furnish(settings.home(), mount_data.DATA, mounted=mounted, owner=settings.owner())
+
+
 def _be_reachable(settings: Settings) -> Iterator[str]:
     """By the names of this start."""
-    own, owner = names(settings.metadata), settings.owner()
+    own, owner = names(settings.metadata, settings.wait_for_network), settings.owner()
     if own.address is None:
         yield "NOT DONE: EC2 does not tell the address of this machine"
     yield from secret_files.keep_cookie_secret(own.address, owner)

@@ -3,11 +3,11 @@
 import http.client
 import ipaddress
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _KEYS = ("public-ipv4", "local-ipv4", "ipv6", "public-hostname")
-_TRIES = 3
 _WITHIN = 1.0  # seconds for an answer, which comes from the host of the machine itself
 
 
@@ -22,17 +22,20 @@ class Names:
     every: tuple[str, ...]
 
 
-def names(metadata: str) -> Names:
-    """Of this start. metadata: host and port of EC2's metadata service; what it does not tell is left out."""
-    told = [_spelled(name) for name in _tell(metadata, _KEYS) if name]
+def names(metadata: str, wait_for: float) -> Names:
+    """Of this start. metadata: host and port of EC2's metadata service; what it does not tell is left out.
+
+    wait_for: seconds that the network may take to come up.
+    """
+    told = [_spelled(name) for name in _tell(metadata, _KEYS, time.monotonic() + wait_for) if name]
     addresses = [name for name in told if is_address(name)]
     every = dict.fromkeys([*told, socket.gethostname().lower(), "localhost", "127.0.0.1", "::1"])
     return Names(addresses[0] if addresses else None, tuple(every))
 
 
-def _tell(metadata: str, keys: Sequence[str]) -> list[str]:
-    """Empty for a key that the machine does not have, and for all when the service does not answer."""
-    for _ in range(_TRIES):
+def _tell(metadata: str, keys: Sequence[str], until: float) -> list[str]:
+    """Empty for a key that the machine does not have; nothing at all when the service does not answer."""
+    while True:
         connection = http.client.HTTPConnection(metadata, timeout=_WITHIN)
         try:
             lives = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
@@ -42,10 +45,11 @@ def _tell(metadata: str, keys: Sequence[str]) -> list[str]:
                 for key in keys
             ]
         except (OSError, http.client.HTTPException):
-            continue
+            if time.monotonic() >= until:
+                return []
+            time.sleep(0.5)
         finally:
             connection.close()
-    return []
 
 
 def _answer(connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str]) -> str:

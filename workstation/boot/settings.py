@@ -14,12 +14,14 @@ FILE = Path("/etc/autostop/workstation.json")
 class Settings:
     """user: owns the data and runs JupyterLab. data_device: what EC2 calls the data volume.
 
-    wait_for_disk: seconds that it may take to appear. metadata: host, and port, of EC2's metadata service.
+    wait_for_disk, wait_for_network: seconds that each may take to appear. metadata: host, and port, of EC2's metadata
+    service.
     """
 
     user: str = "ubuntu"
     data_device: str = "/dev/sdf"
     wait_for_disk: float = 20
+    wait_for_network: float = 10
     metadata: str = "169.254.169.254"
 
     @classmethod
@@ -29,8 +31,15 @@ class Settings:
 
     def owner(self) -> tuple[int, int]:
         """Their uid and gid. Raises FailedError when nobody has that name."""
+        entry = self._entry()
+        return entry.pw_uid, entry.pw_gid
+
+    def home(self) -> Path:
+        """Theirs. Raises FailedError when nobody has that name."""
+        return Path(self._entry().pw_dir)
+
+    def _entry(self) -> pwd.struct_passwd:
         try:
-            entry = pwd.getpwnam(self.user)
+            return pwd.getpwnam(self.user)
         except KeyError as error:
             raise FailedError(f"there is no user {self.user}") from error
-        return entry.pw_uid, entry.pw_gid
