@@ -8,6 +8,7 @@ from autostop.idle.verdict import VerdictKind
 from autostop.model import WorkstationId
 from autostop.notice import NoticeKind
 from autostop.sleep.intent import By, Wanted
+from autostop_local.world.errors import AwsError
 from tests.app.autostop_at_work import AtWork
 
 TEN = timedelta(minutes=10)
@@ -147,3 +148,20 @@ def test_a_stop_that_was_asked_for_by_the_owner_is_not_warned_of(lab: AtWork) ->
     lab.pass_time(timedelta(minutes=2))
     assert stops(lab) == ["StopInstances"]
     assert lab.told.notices == []
+
+
+def test_who_works_while_a_stop_is_refused_is_told_anew_before_it_comes(lab: AtWork) -> None:
+    workstation = lab.workstation(disks={})
+    lab.refusals["StopInstances"] = AwsError(
+        "UnauthorizedOperation", "You are not authorized to perform this operation."
+    )
+    lab.pass_time(timedelta(hours=8))
+    # Its next try is most of an hour away.
+    lab.pass_time((lab.state(workstation).look_at or lab.clock()) - lab.clock() + timedelta(minutes=8))
+    lab.answers[workstation].busy = True
+    lab.pass_time(timedelta(minutes=12))
+    lab.answers[workstation].busy = False
+    lab.refusals = {}
+    assert told(lab) == 1
+    lab.asleep(workstation)
+    assert told(lab) == 2

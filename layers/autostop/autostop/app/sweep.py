@@ -11,7 +11,7 @@ from autostop.app.sleepers import Sleepers
 from autostop.idle.reading import Unknown
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import METRIC_DELAY
-from autostop.idle.stop import StopPlan, order_stop, plan_stop
+from autostop.idle.stop import StopPlan, order_stop, plan_stop, take_back
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import Instance, WorkstationId
 from autostop.notice import Notice, NoticeKind, Told, awake_for_long, stops_soon, unknown_for_long
@@ -261,7 +261,11 @@ def _intent_after(watched: Watched, now: datetime) -> Intent | None:
     """The new intent that follows; None when things stay as they are. Pure."""
     state = watched.state
     known = (watched.instance, state.intent, watched.policy, state.kept_awake_until, now)
-    return reconsider(*known) or order_stop(watched.plan, *known)
+    wanted = reconsider(*known) or order_stop(watched.plan, *known)
+    if wanted is None and state.intent is not None and state.hindered_since is not None and watched.record is not None:
+        # Its next try may be an hour away, and would come without a warning.
+        return take_back(watched.record.verdict, watched.instance, state.intent, now)
+    return wanted
 
 
 def _judged(watched: Watched, now: datetime) -> Watched:

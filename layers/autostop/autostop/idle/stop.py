@@ -151,6 +151,15 @@ def order_stop(
     return following(intent, wanted, plan.cause, plan.why, now)
 
 
+def take_back(verdict: Verdict, instance: Instance, intent: Intent, now: datetime) -> Intent | None:
+    """The new intent where somebody works though a stop for idleness was asked for, and failed up to now. Pure."""
+    if intent.settled or intent.by is not By.IDLE or instance.state is not InstanceState.RUNNING:
+        return None
+    if verdict.kind is not VerdictKind.ACTIVE or verdict.worked_at is None or verdict.worked_at <= intent.at:
+        return None
+    return following(intent, Wanted.RUN, By.FOUND, f"it is not put to sleep: {verdict.headline}", now)
+
+
 # --- limits of the owner ---------------------------------------------------------------------------------------------
 
 
