@@ -318,8 +318,9 @@ class Reconciler:
             look_at = due
         attempts = state.attempts if errors is None else replace(state.attempts, errors=errors)
         hindered = state.hindered_since or (now if errors is not None else None)
-        if errors is None and state.blocked is None and wait.why != state.waiting_for:
-            # What it waits for moves on, as the snapshots of a first night do for hours.
+        moves_on = state.blocked is None and wait.why != state.waiting_for
+        if errors is None and moves_on and wait.at_most > _BRIEF:
+            # As the snapshots of a first night do for hours. What is looked at again at once may fail again.
             hindered = None
         paused = replace(state, waiting_for=wait.why, blocked=None, hindered_since=hindered)
         paused = replace(paused, look_at=look_at, attempts=attempts)
