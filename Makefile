@@ -25,17 +25,21 @@ setup: .venv/.synced .venv-sam/.synced .venv-emulator/.synced ## make the three 
 demo: setup ## run the whole product on this machine, with no AWS account
 	.venv/bin/python -m autostop_local.demo
 
-.PHONY: test
-test: setup $(PROGRAMS) test-runtime test-botocore ## run every test, the end-to-end ones too
-	.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/person tests/e2e tests
-
-# Twice as many as two cores: whoever waits for a real server or for a real window of idleness uses none.
-WORKERS := 4
-
 # The Python of Lambda's runtime, where this machine has one. The built functions run on it in any case.
 RUNTIME := $(shell sed -n 's/^ *Runtime: python//p' template.yaml)
 RUNTIME_PYTHON := $(shell PATH="$$PWD/.tools/bin:$$PATH" sh layers/autostop/find-python $(RUNTIME))
 RUNTIME_VENV := $(if $(RUNTIME_PYTHON),.venv-runtime/.synced)
+
+# Twice as many as two cores: whoever waits for a real server or for a real window of idleness uses none.
+WORKERS := 4
+
+# What runs on other versions goes beside the rest, which mostly waits for real servers, and is shown after it.
+.PHONY: test
+test: setup $(PROGRAMS) $(RUNTIME_VENV) .botocore/.synced ## run every test, the end-to-end ones too
+	@mkdir -p build
+	@$(MAKE) --no-print-directory test-runtime test-botocore > build/test-versions.log 2>&1 & versions=$$!; \
+	.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/person tests/e2e tests; \
+	here=$$?; wait $$versions; there=$$?; cat build/test-versions.log; exit $$((here + there))
 
 .PHONY: test-runtime
 ifdef RUNTIME_PYTHON

@@ -110,6 +110,11 @@ def test_what_is_tidied_up(what: Observation, expected: Does | None) -> None:
     assert next_chore(at(what), house()) == expected
 
 
+def test_what_was_attached_at_the_start_is_no_copy_that_was_never_used() -> None:
+    what = up(snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY))
+    assert next_chore(at(what), house(started_with=(*OURS_STARTED, COPY.id))) is None
+
+
 def test_after_a_start_of_others_no_copy_goes() -> None:
     what = up(snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY))
     assert next_chore(at(what), house(started_with=())) is None
