@@ -335,3 +335,14 @@ def test_who_keeps_it_awake_each_day_is_told_once_that_it_is_awake_for_long(lab:
         lab.owner.keep_awake(workstation, "the test", 8 * HOUR)
         lab.pass_time(10 * HOUR)
     assert len(told(lab, NoticeKind.AWAKE_FOR_LONG)) == 1
+
+
+def test_damage_that_shows_only_when_something_is_to_be_told_is_told(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=10))
+    lab.answers[workstation].fails = True
+    key = (workstation, "details")
+    lab.table.items[key] = {**lab.table.items[key], "document": {"S": "{"}}
+    lab.pass_time(9 * HOUR)
+    [text] = told(lab, NoticeKind.BLOCKED)
+    assert "autostop recover" in text

@@ -125,7 +125,8 @@ class Vigil:
         except DeniedError:
             return
         since = max(filter(None, (instance.running_at, self.wished_at, state.kept_awake_until)))
-        told = self._was_told(since, (state.blocked or "")[:40])
+        # What was told in the hours before, of the same cause, is not told again.
+        told = self._was_told(since - timedelta(hours=6), (state.blocked or "")[:40])
         if now - since > self.max_run + _PATIENCE and instance.tags.get("autostop") == "on" and not told:
             self._wrong("unjudged", f"it runs since {since:%d %H:%M}, and its max-run is {self.max_run}", "limit")
 
@@ -138,8 +139,11 @@ class Vigil:
         try:
             state = self.state()
         except DeniedError as error:
-            # With a whole outline a sweep cannot know; the reconciler does, and its errors ring the alarm.
-            blocked, begun, unreached = "" if self.has_outline() else str(error), None, False
+            # With a whole outline a sweep cannot know; the reconciler does, and its errors ring the alarm. And what is
+            # not tagged is not looked for.
+            instance = self.world.cloud.instances.get(self.workstation)
+            known = instance is not None and instance.tags.get("autostop") == "on" and not self.has_outline()
+            blocked, begun, unreached = str(error) if known else "", None, False
         else:
             blocked, begun = state.blocked or "", state.intent.at if state.intent else None
             unreached = state.intent is not None and not state.intent.settled
@@ -199,7 +203,10 @@ class Vigil:
         return [
             each.id
             for each in (*whole, *alone)
-            if each.id not in needed and all(each.tags.get(key) == value for key, value in ours.items())
+            if each.id not in needed
+            and all(each.tags.get(key) == value for key, value in ours.items())
+            # The last cycle's set is kept until the next is complete, also where a tap came before it was written down.
+            and each.tags.get("autostop:cycle") != str(manifest.cycle)
         ]
 
     def _wrong(self, kind: str, what: str, key: str = "") -> None:

@@ -235,10 +235,14 @@ def test_what_is_done_is_not_done_again_in_the_same_round() -> None:
 
 def test_a_flag_that_was_refused_before_the_start_is_set_again_later() -> None:
     kept = replace(PLACES[0], delete_on_termination=False)
-    what = up(snapshots=snapshots(SECOND_CYCLE), volumes=(kept, PLACES[1]))
-    step = next_chore(at(what), house(flags=(ROOT,)))
+    what, known = up(snapshots=snapshots(SECOND_CYCLE), volumes=(kept, PLACES[1])), SECOND_CYCLE.without_flag(ROOT)
+    step = next_chore(at(what, known=known), house())
     assert step == Does(Call.SET_DELETE_ON_TERMINATION, what.instance and what.instance.id, ROOT, kept.id, True)
+    assert step is not None
+    assert step.then is not None
+    assert step.then(None).manifest == SECOND_CYCLE
     assert next_chore(at(what), house()) is None
-    after = after_round(at(what), house(flags=(ROOT,)).keeping(kept.id, "AWS refused it", None, NOW, tried=True))
+    refused = house().keeping(kept.id, "AWS refused it", None, NOW, tried=True)
+    after = after_round(at(what, known=known), refused)
     assert after is not None
     assert [each.id for each in after.leftovers] == [kept.id]

@@ -637,18 +637,19 @@ def test_nothing_is_done_for_an_instance_that_lost_its_tag(
     check(next_step(what, intent(wanted), None, NOW), Says(Blocked, "does not carry the tag"))
 
 
-def test_a_flag_that_ec2_refuses_holds_up_no_start() -> None:
+def test_a_flag_that_ec2_refuses_holds_up_no_start_and_is_not_forgotten() -> None:
     what = seen(volumes=(restored(ROOT), restored(DATA)), snapshots=snapshots())
     step = makes(next_step(what, intent(Wanted.RUN), manifest(), NOW), Call.SET_DELETE_ON_TERMINATION)
     assert step.refused is not None
     note = step.refused("AWS refused it")
     assert "kept on termination for now: AWS refused it" in note.said
-    assert note.attempts is not None
-    assert next_step(what, intent(Wanted.RUN), manifest(), NOW, note.attempts) == start_instance()
+    assert note.manifest is not None
+    assert next_step(what, intent(Wanted.RUN), note.manifest, NOW) == start_instance()
 
     # What EC2 puts off again and again is not waited for either.
     tired = next_step(what, intent(Wanted.RUN), manifest(), NOW, Attempts(errors=3))
-    first = makes(tired, None).first
-    assert first is not None
-    assert first.attempts is not None
-    assert next_step(what, intent(Wanted.RUN), manifest(), NOW, first.attempts) == start_instance()
+    assert held(tired) == note.manifest
+    # Should it sleep again before the flag is back, the next cycle knows what it was to be.
+    slept = replace(what, instance=instance(launched_at=NOW))
+    records = held(next_step(slept, intent(Wanted.SHELVE), note.manifest, NOW)).volumes
+    assert {each.device: each.delete_on_termination for each in records} == {ROOT: True, DATA: False}

@@ -214,8 +214,9 @@ class Instances:
         cloud = self._cloud
         if instance.state not in were:
             return
-        if instance.stop_hangs or not cloud.machines.is_down(instance.id):  # the disks may still be written to
-            again = max(at, cloud.clock.now()) + (_LOOK_AT_HANGING if instance.stop_hangs else _LOOK_AGAIN)
+        hangs = instance.stop_hangs and instance.state == "stopping"
+        if hangs or not cloud.machines.is_down(instance.id):  # the disks may still be written to
+            again = max(at, cloud.clock.now()) + (_LOOK_AT_HANGING if hangs else _LOOK_AGAIN)
             cloud.timeline.at(again, lambda later: self._stopped(instance, later))
             return
         instance.public_ip, instance.running_at = None, None

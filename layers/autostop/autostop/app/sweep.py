@@ -114,7 +114,7 @@ class Sweeper:
                 skipped[key] = "its state was changed meanwhile"
             except DamagedError as error:
                 skipped[key] = str(error)
-                self._tell_of_damage(key, str(error), now)
+                self._tell_of_damage(key, str(error), now, "at the end")
             except (TransientError, DeniedError) as error:
                 skipped[key] = str(error)
                 if isinstance(error, DeniedError):
@@ -194,7 +194,9 @@ class Sweeper:
         # Warnings first: what is not told now is told by the next sweep, and a state is written for each.
         due.sort(key=lambda notice: notice.kind is not NoticeKind.STOPS_SOON)
         due = due[: _MOST_TOLD + sum(notice.kind is NoticeKind.STOPS_SOON for notice in due)]
-        due = [notice for notice in due if notice.kind is NoticeKind.STOPS_SOON or self._remembers(notice.workstation)]
+        due = [
+            notice for notice in due if notice.kind is NoticeKind.STOPS_SOON or self._remembers(notice.workstation, now)
+        ]
         refused = self.announcer.announce(due) if due else {}
         told: dict[WorkstationId, list[Notice]] = {}
         for notice in due:
@@ -202,17 +204,20 @@ class Sweeper:
                 told.setdefault(notice.workstation, []).append(notice)
         return told, {notice.workstation: why for notice, why in refused.items()}
 
-    def _remembers(self, workstation: WorkstationId) -> bool:
+    def _remembers(self, workstation: WorkstationId, now: datetime) -> bool:
         """False for a state that cannot be read: what is told of it would be told by each sweep."""
         try:
             self.ledger.load(workstation)
+        except DamagedError as error:
+            self._tell_of_damage(workstation, str(error), now, "before it is told")
+            return False
         except (TransientError, DeniedError):
             return False
         return True
 
-    def _tell_of_damage(self, workstation: WorkstationId, why: str, now: datetime) -> None:
-        """Once a day: a damaged state cannot remember that it was told."""
-        damage, holder = WorkstationId(f"damage of {workstation}"), now.isoformat()
+    def _tell_of_damage(self, workstation: WorkstationId, why: str, now: datetime, by: str) -> None:
+        """Once a day: a damaged state cannot remember that it was told. by: which part of the sweep met it."""
+        damage, holder = WorkstationId(f"damage of {workstation}"), f"{now.isoformat()} {by}"
         notice = Notice(NoticeKind.BLOCKED, workstation, workstation, now, why, cause=why)
         if self.ledger.take_lease(damage, holder, now, now + timedelta(days=1)) and self.announcer.announce([notice]):
             self.ledger.give_lease_back(damage, holder)

@@ -60,17 +60,13 @@ class FailedVolume:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """All of it. errors: how many passing errors there were in a row.
-
-    flags_refused: devices whose flag, whether they go with the instance, EC2 did not let be set again.
-    """
+    """All of it. errors: how many passing errors there were in a row."""
 
     no_capacity: tuple[NoCapacity, ...] = ()
     refused_types: tuple[RefusedType, ...] = ()
     start: AskedStart | None = None
     restored: tuple[RestoredVolume, ...] = ()
     failed_volumes: tuple[FailedVolume, ...] = ()
-    flags_refused: tuple[str, ...] = ()
     errors: int = 0
 
     def lacking(self, type_: str, now: datetime) -> "Attempts":

@@ -15,6 +15,7 @@ from autostop.model import LISTS_LAG_FOR, InstanceState
 from autostop.sleep import law
 from autostop.sleep.capacity import note_of_own_type
 from autostop.sleep.leftovers import Housekeeping
+from autostop.sleep.manifest import Manifest
 from autostop.sleep.next_step import is_ready
 from autostop.sleep.restore import flag_again
 from autostop.sleep.steps import Call, Note, Situation, Step
@@ -30,12 +31,13 @@ _USED: Final = "it is a second copy of a volume, and may have been used by now. 
 
 @dataclass(frozen=True, slots=True)
 class _Chore:
-    """One step that tidies up a thing. waits: why it is not taken for now; None where it may be."""
+    """One step that tidies up a thing. waits: why it is not taken for now; None where it may be. manifest: after it."""
 
     step: Step
     id: str
     usd_a_month: float | None = None
     waits: str | None = None
+    manifest: Manifest | None = None
 
 
 def begin(it: Situation, house: Housekeeping | None) -> Housekeeping | None:
@@ -45,8 +47,7 @@ def begin(it: Situation, house: Housekeeping | None) -> Housekeeping | None:
     first = start is not None and it.manifest is not None and start.launched_at == it.manifest.launched_at
     started_with = start.volumes if runs and start is not None and first else ()
     left = house.leftovers if house is not None else ()
-    flags = it.attempts.flags_refused if runs else ()
-    new = Housekeeping(it.now, started_with, left, launched_at=it.instance.launched_at, flags=flags)
+    new = Housekeeping(it.now, started_with, left, launched_at=it.instance.launched_at)
     return new if runs or new.leftovers or any(_chores(it, new)) else None
 
 
@@ -58,7 +59,9 @@ def next_chore(it: Situation, house: Housekeeping) -> Step | None:
         if chore.id not in tried and chore.waits is None and house.has_room_for(chore.id):
             done = replace(house, done=(*house.done, chore.id))
             refused = partial(_refused, chore, house, it.now)
-            return replace(chore.step, then=partial(_done, done), refused=refused)
+            return replace(
+                chore.step, then=partial(_done, Note(housekeeping=done, manifest=chore.manifest)), refused=refused
+            )
     return None
 
 
@@ -79,8 +82,8 @@ def after_round(it: Situation, house: Housekeeping) -> Housekeeping | None:
     return replace(house, due_at=it.now + (_ROUND if waiting else _REFUSED_AGAIN)) if house.leftovers else None
 
 
-def _done(house: Housekeeping, _answer: object) -> Note:
-    return Note(housekeeping=house)
+def _done(note: Note, _answer: object) -> Note:
+    return note
 
 
 def _refused(chore: _Chore, house: Housekeeping, now: datetime, why: str) -> Note:
@@ -97,9 +100,9 @@ def _chores(it: Situation, house: Housekeeping) -> Iterator[_Chore]:
     ready = runs and is_ready(it)
     if runs and (noted := note_of_own_type(it)) is not None:
         yield _Chore(noted, it.instance.id)
-    for device in house.flags:
-        if runs and manifest is not None and (step := flag_again(it, manifest, device)) is not None:
-            yield _Chore(step, str(step.args[2]))
+    for device in manifest.unset_flags if runs and manifest is not None else ():
+        if manifest is not None and (step := flag_again(it, manifest, device)) is not None:
+            yield _Chore(step, str(step.args[2]), manifest=manifest.with_flag(device))
     for snapshot in seen.snapshots:
         if law.why_not_delete_failed_snapshot(snapshot, seen, manifest) is None:
             said = f"deleted {snapshot.id}, which failed and holds nothing"

@@ -59,8 +59,7 @@ class Housekeeping:
     """What is yet to be tidied up.
 
     due_at: when it is looked at next, UTC. started_with: the volumes of our own start, and launched_at: the launch that
-    came of it. flags: devices that started without their flag, whether they go with the instance. rounds: how many are
-    over. done: what went in this one, and is listed for some minutes all the same.
+    came of it. rounds: how many are over. done: what went in this one, and is listed for some minutes all the same.
     """
 
     due_at: datetime
@@ -68,7 +67,6 @@ class Housekeeping:
     leftovers: tuple[Leftover, ...] = ()
     rounds: int = 0
     launched_at: datetime | None = None
-    flags: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
 
     def has_room_for(self, id_: str) -> bool:

@@ -54,6 +54,7 @@ class Manifest:
     asked_at: when its snapshots were last asked for, noted before the call; None before that.
     detached_at: when a volume was last detached, noted before the call; None before that, or when the table was lost.
     launch: what a new instance would need; None when an older version wrote the manifest, or it was found by its tags.
+    unset_flags: devices that started without their flag, whether they go with the instance, as EC2 did not take it.
     """
 
     workstation: WorkstationId
@@ -67,6 +68,7 @@ class Manifest:
     launch: LaunchRecord | None = None
     asked_at: datetime | None = None
     detached_at: datetime | None = None
+    unset_flags: tuple[str, ...] = ()
 
     def record_of(self, volume: VolumeId) -> VolumeRecord | None:
         """The record of a volume, or None when it is not in this cycle."""
@@ -98,6 +100,22 @@ class Manifest:
         """The same manifest, by which the next volume of a record is another than the failed attempt's."""
         anew = replace(record, restore=max(record.restore, failed + 1))
         return replace(self, volumes=tuple(anew if each == record else each for each in self.volumes))
+
+    def without_flag(self, device: str) -> "Manifest":
+        """The same manifest, by which a device starts without its flag."""
+        return replace(self, unset_flags=(*self.unset_flags, device))
+
+    def with_flag(self, device: str) -> "Manifest":
+        """The same manifest, once the flag of a device is set again."""
+        return replace(self, unset_flags=tuple(each for each in self.unset_flags if each != device))
+
+    def goes_with_instance(self, volume: Volume) -> bool | None:
+        """Whether a volume is to go with the instance, where it still lacks the flag that says so; None elsewhere."""
+        record = next((each for each in self.volumes if each.device == volume.device), None)
+        if record is None or record.device not in self.unset_flags:
+            return None
+        ours = volume.id == record.volume or self.is_restored(volume, record)
+        return record.delete_on_termination if ours else None
 
     def set_tags(self) -> dict[str, str]:
         """The tags of every snapshot of the set, given at their creation."""
@@ -173,10 +191,12 @@ class Manifest:
         )
 
 
-def write_manifest(seen: Observation, instance: Instance, intent: int, now: datetime, after: int = 0) -> Manifest:
+def write_manifest(
+    seen: Observation, instance: Instance, intent: int, now: datetime, last: Manifest | None = None
+) -> Manifest:
     """The manifest of a new cycle: every attached volume of the stopped instance.
 
-    after: the number of the last cycle as far as it is remembered; nothing may be left to see of it.
+    last: the one before, as far as it is remembered; nothing else may be left to see of it.
     """
     records = tuple(
         VolumeRecord(
@@ -185,7 +205,7 @@ def write_manifest(seen: Observation, instance: Instance, intent: int, now: date
             size_gib=volume.size_gib,
             type=volume.type,
             zone=volume.zone,
-            delete_on_termination=bool(volume.delete_on_termination),
+            delete_on_termination=_goes_with_instance(volume, last),
             iops=volume.iops,
             throughput=volume.throughput,
             encrypted=volume.encrypted,
@@ -196,7 +216,7 @@ def write_manifest(seen: Observation, instance: Instance, intent: int, now: date
     )
     return Manifest(
         workstation=seen.workstation,
-        cycle=max(latest_cycle(seen), after) + 1,
+        cycle=max(latest_cycle(seen), last.cycle if last is not None else 0) + 1,
         attempt=1,
         intent=intent,
         launched_at=instance.launched_at,
@@ -205,6 +225,11 @@ def write_manifest(seen: Observation, instance: Instance, intent: int, now: date
         volumes=records,
         launch=_launch_of(instance, records),
     )
+
+
+def _goes_with_instance(volume: Volume, last: Manifest | None) -> bool:
+    wanted = last.goes_with_instance(volume) if last is not None else None
+    return bool(volume.delete_on_termination) if wanted is None else wanted
 
 
 def _launch_of(instance: Instance, records: Sequence[VolumeRecord]) -> LaunchRecord | None:

@@ -226,8 +226,7 @@ def _begin_cycle(it: Situation, why: str) -> Outcome:
             "it has no volume, and the table does not say from which snapshots they could be restored. "
             f"Run `autostop recover {it.seen.workstation}`."
         )
-    last = it.manifest.cycle if it.manifest is not None else 0
-    return write_down(write_manifest(it.seen, it.instance, it.intent.number, it.now, after=last), why)
+    return write_down(write_manifest(it.seen, it.instance, it.intent.number, it.now, it.manifest), why)
 
 
 def snapshots_asked_for(it: Situation) -> Outcome | None:

@@ -1,7 +1,6 @@
 """Bring every volume of a stopped workstation back into its place."""
 
 from dataclasses import replace
-from functools import partial
 
 from autostop import tags
 from autostop.model import LISTS_LAG_FOR, AttachmentState, Volume, VolumeId, VolumeState
@@ -81,12 +80,14 @@ def _settle_in(it: Situation, occupant: Volume, manifest: Manifest, record: Volu
     # Attaching has reset it. It is put back before the start and before the next manifest: later nobody could
     # tell it from an owner's change.
     step = flag_again(it, manifest, record.device)
-    if step is None or record.device in it.attempts.flags_refused:
+    if step is None or record.device in manifest.unset_flags:
         return None
-    without = partial(_without_flag, it, record.device)
+    # No start waits for it: without the flag a volume is kept, which is the safe side.
+    without = Note(manifest=manifest.without_flag(record.device))
+    said = f"{record.device} is kept on termination for now"
     if it.attempts.errors >= MOST_ATTEMPTS:
-        return Step(f"{record.device} starts without its flag", first=without("EC2 does not take it now"))
-    return replace(step, refused=without)
+        return Step(f"{said}: EC2 does not take its flag", first=without)
+    return replace(step, refused=lambda why: replace(without, said=f"{said}: {why}"))
 
 
 def flag_again(it: Situation, manifest: Manifest, device: str) -> Step | None:
@@ -104,12 +105,6 @@ def flag_again(it: Situation, manifest: Manifest, device: str) -> Step | None:
     said = f"{device} is {'deleted' if record.delete_on_termination else 'kept'} on termination again"
     args = (it.instance.id, device, occupant.id, record.delete_on_termination)
     return Step(said, Call.SET_DELETE_ON_TERMINATION, args)
-
-
-def _without_flag(it: Situation, device: str, why: str) -> Note:
-    """No start waits for it: without the flag a volume is kept, which is the safe side."""
-    attempts = replace(it.attempts, flags_refused=(*it.attempts.flags_refused, device))
-    return Note(attempts=attempts, said=f"{device} is kept on termination for now: {why}")
 
 
 def _restore(it: Situation, manifest: Manifest, record: VolumeRecord) -> Outcome:
