@@ -268,3 +268,42 @@ def test_a_volume_that_may_hold_something_stays(each: Volume, what: Observation,
 def test_a_volume_that_is_not_ours_is_not_attached(those: dict[str, str]) -> None:
     assert law.why_not_attach(DATA_GONE, SHELVING) is None
     assert "adopt" in (law.why_not_attach(replace(DATA_GONE, tags=those), SHELVING) or "")
+
+
+COPY = detached(replace(FROM_LATER[1], id=VolumeId("vol-copy")))
+IN_PLACE = tuple(each.id for each in FROM_LATER)
+
+
+@pytest.mark.parametrize(("copy", "what", "started_with", "why"), [
+    row("without our tags", replace(COPY, tags={}), AWAKE, IN_PLACE, "tags"),
+    row("attached to another instance", replace(COPY, attached_to=InstanceId("i-other")), AWAKE, IN_PLACE, "detached"),
+    row("on its way", replace(COPY, state=VolumeState.CREATING), AWAKE, IN_PLACE, "detached"),
+    row("of another cycle", detached(restored(DATA)), AWAKE, IN_PLACE, "not restored from cycle 2"),
+    row("it is asleep", COPY, replace(AWAKE, instance=instance()), IN_PLACE, "not running"),
+    row("another was put into its place", COPY, replace(AWAKE, volumes=(FROM_LATER[0], volume(DATA))), IN_PLACE,
+        "not started from another copy"),
+    row("nobody knows what it was started with", COPY, AWAKE, (), "not started from another copy"),
+    row("it was in its place itself", COPY, AWAKE, (*IN_PLACE, COPY.id), "holds what was written since"),
+    row("its snapshot is gone", COPY, replace(AWAKE, snapshots=snapshots(LATER)[:1]), IN_PLACE, "is not there"),
+])  # fmt: skip
+def test_a_second_copy_that_may_hold_something_stays(
+    copy: Volume, what: Observation, started_with: tuple[VolumeId, ...], why: str
+) -> None:
+    assert why in (law.why_not_delete_double(copy, what, LATER, started_with) or "")
+
+
+def test_a_second_copy_beside_the_first_goes() -> None:
+    assert law.why_not_delete_double(COPY, AWAKE, LATER, IN_PLACE) is None
+
+
+def test_nothing_is_restored_from_an_archive() -> None:
+    archived = seen(volumes=(), snapshots=(snapshot(ROOT), snapshot(DATA, archived=True)))
+    assert "archived" in (law.why_not_create_volume(record(DATA), archived, manifest()) or "")
+    assert law.why_not_create_volume(record(ROOT), archived, manifest()) is None
+
+
+def test_only_what_a_cycle_made_is_replaced_by_another() -> None:
+    assert law.is_replaceable(OLD, AWAKE, LATER)
+    assert not law.is_replaceable(replace(OLD, tags={}), AWAKE, LATER)
+    assert not law.is_replaceable(replace(OLD, tags=cycle_tag("x")), AWAKE, LATER)
+    assert not law.is_replaceable(snapshots(LATER)[0], AWAKE, LATER)
