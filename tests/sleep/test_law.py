@@ -25,6 +25,7 @@ from tests.build import (
     NOW,
     ROOT,
     STOPPED,
+    both,
     detached,
     instance,
     manifest,
@@ -294,6 +295,12 @@ def test_a_second_copy_that_may_hold_something_stays(
 
 def test_a_second_copy_beside_the_first_goes() -> None:
     assert law.why_not_delete_double(COPY, AWAKE, LATER, IN_PLACE) is None
+
+
+def test_nothing_is_deleted_that_only_an_archive_holds() -> None:
+    archived = seen(volumes=both(), snapshots=(snapshot(ROOT), snapshot(DATA, archived=True)))
+    assert "archived" in (law.why_not_detach(volume(DATA), archived, manifest()) or "")
+    assert law.why_not_detach(volume(ROOT), archived, manifest()) is None
 
 
 def test_nothing_is_restored_from_an_archive() -> None:
