@@ -67,6 +67,7 @@ class Oracle:
     wish: Wish | None = None
     forgiven: list[str] = field(default_factory=list)
     displaced: set[str] = field(default_factory=set)
+    ever_attached: set[str] = field(default_factory=set)
     untagged: dict[str, datetime] = field(default_factory=dict)
     deleted_by_hand: dict[str, datetime] = field(default_factory=dict)
     table_hurt_at: datetime | None = None
@@ -112,6 +113,7 @@ class Oracle:
     def look(self, by: str) -> None:
         """Is everything still there? by: `product`, `person` or `nature`."""
         self.checks += 1
+        self.ever_attached |= {each.id for each in self.world.cloud.volumes.values() if each.attachment is not None}
         instance = self.world.cloud.instances.get(self.workstation)
         if instance is None or instance.state in ("shutting-down", "terminated"):
             self._terminated = True
@@ -229,7 +231,7 @@ class Oracle:
         contrary = call.operation in _PUTTING_TO_SLEEP if wish.wanted == "run" else call.operation == "StartInstances"
         if call.operation == "DeleteVolume":
             volume = self.world.cloud.volumes.get(call.parameters["VolumeId"])
-            contrary = contrary and volume is not None and volume.state != "error"
+            contrary = contrary and volume is not None and volume.state != "error" and not self._is_unused_copy(volume)
         if not contrary:
             return
         if task not in wish.under_way or task in wish.excused:
@@ -242,10 +244,17 @@ class Oracle:
             return
         self.wish = Wish(wanted, self.hub.clock.now(), self._intent().get("number", 0), self.tasks())
 
+    def _is_unused_copy(self, volume: Volume) -> bool:
+        """It was never attached to anything since it was made, and its snapshot and its twin in its place are there."""
+        snapshot = self.world.cloud.snapshots.get(volume.snapshot_id or "")
+        twins = [each for each in self.world.cloud.volumes.values() if each.snapshot_id == volume.snapshot_id]
+        in_place = any(each.attachment is not None and each.id != volume.id for each in twins)
+        return volume.id not in self.ever_attached and snapshot is not None and in_place
+
     def _delete_volume(self, asked: Mapping[str, Any]) -> None:
         """Law 1."""
         volume = self.world.cloud.volumes[asked["VolumeId"]]
-        if volume.state == "error":
+        if volume.state == "error" or self._is_unused_copy(volume):
             return
         document = self._state()
         records = {each["volume"]: each for each in (document.get("manifest") or {}).get("volumes", ())}

@@ -171,6 +171,27 @@ def test_a_volume_is_deleted_as_it_should_be(scene: Scene) -> None:
         scene.do_wrong("DeleteVolume", VolumeId=volume.id)
 
 
+def test_a_second_copy_may_go_while_nobody_used_it(scene: Scene) -> None:
+    rest.fall_asleep(scene)
+    rest.wake(scene)
+    first = scene.world.cloud.volumes[scene.volume()]
+    copies = []
+    for _ in range(2):
+        before = {*scene.world.cloud.volumes}
+        tags = [{"Key": key, "Value": value} for key, value in first.tags.items()]
+        made = {"AvailabilityZone": first.zone, "SnapshotId": first.snapshot_id}
+        scene.person("CreateVolume", **made, TagSpecifications=[{"ResourceType": "volume", "Tags": tags}])
+        copies += [*{*scene.world.cloud.volumes} - before]
+    scene.pass_time(A_MINUTE)
+    scene.do_wrong("DeleteVolume", VolumeId=copies[0])
+    scene.person("AttachVolume", VolumeId=copies[1], InstanceId=scene.neighbour, Device="/dev/sdq")
+    scene.pass_time(A_MINUTE)
+    scene.person("DetachVolume", VolumeId=copies[1])
+    scene.pass_time(A_MINUTE)
+    with broken("4"):
+        scene.do_wrong("DeleteVolume", VolumeId=copies[1])
+
+
 def test_a_volume_is_to_be_deleted_that_is_in_use(scene: Scene) -> None:
     with broken("1c"):
         scene.do_wrong("DeleteVolume", VolumeId=scene.volume())

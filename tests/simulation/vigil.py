@@ -173,9 +173,9 @@ class Vigil:
         now, left = self.clock(), self._left_over()
         instance = self.world.cloud.instances.get(self.workstation)
         # The snapshots of the night before are needed until a start from the newer ones was seen to work.
-        runs = instance is not None and instance.state == "running"
+        runs = instance is not None and instance.state == "running" and instance.tags.get("autostop") == "on"
         self._left = {each: self._left.get(each, now) for each in left if runs or each in self._left}
-        for each, since in self._left.items():
+        for each, since in self._left.items() if instance is not None and instance.tags.get("autostop") == "on" else ():
             costs = [one for one in self.told if one.kind == _COST and one.at >= since and "$" in one.text]
             if now - since > LEFT_OVER_FOR and not costs:
                 self._wrong("left untold", f"{each} is left over since {since:%d %H:%M}, and its cost was not told")
