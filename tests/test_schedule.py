@@ -1,6 +1,8 @@
 """Which minutes a schedule means, on days on which clocks change too, and what is said about what is none."""
 
-import zoneinfo
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -219,11 +221,13 @@ def test_spaces_do_not_matter() -> None:
 
 
 def test_zones_are_known_where_the_system_has_no_files_of_them() -> None:
-    path = zoneinfo.TZPATH
-    zoneinfo.reset_tzpath(to=())
-    ZoneInfo.clear_cache()
-    try:
-        assert parse_schedule("0 22 * * * Europe/Berlin").next_after(utc("2026-07-05T12:00")) == utc("2026-07-05T20:00")
-    finally:
-        zoneinfo.reset_tzpath(to=path)
-        ZoneInfo.clear_cache()
+    # In a process of its own: zones are compared by identity, and those of this one must stay what they are.
+    script = (
+        "import zoneinfo; zoneinfo.reset_tzpath(to=()); from datetime import datetime, UTC\n"
+        "from autostop.schedule import parse_schedule\n"
+        "at = parse_schedule('0 22 * * * Europe/Berlin').next_after(datetime(2026, 7, 5, 12, tzinfo=UTC))\n"
+        "print(at.astimezone(UTC).isoformat())"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert ended.stdout.strip() == "2026-07-05T20:00:00+00:00"
