@@ -210,7 +210,12 @@ class Machine:
 
 
 BOOT = (sys.executable, "-m", "workstation.boot")
-OTHER_LINES = ("there is a token", "there is a new secret", "the certificate names", "/home/", "/root/")
+OTHER_LINES = (
+    "there is a token",
+    "there is a new secret",
+    "the certificate names",
+    *(f"/{home}/" for home in ("home", "root")),
+)
 
 
 def _output(*command: str) -> str:
