@@ -49,6 +49,8 @@ class Terminal:
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             try:
+                # What is started in the background of a shell without job control ignores it, and hands that on.
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
                 os.execvpe(  # noqa: S606 - a shell is what it is to be
                     command[0], command, {"PATH": os.environ["PATH"], "TERM": "xterm", "PS1": "ready> "} | environment
                 )
