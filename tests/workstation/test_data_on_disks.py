@@ -300,7 +300,7 @@ def test_a_disk_that_comes_late_is_waited_for(machine: Machine) -> None:
     machine.set_up(wait_for_disk=30)
     disk = machine.disk()
     booting = subprocess.Popen(machine.entering(*BOOT), stdout=subprocess.PIPE, text=True, env=machine.environment())
-    time.sleep(1)
+    time.sleep(1)  # late is what it is about; a boot that is slower still finds the disk at once, which is right too
     machine.attach(disk)
 
     log, _ = booting.communicate()
