@@ -51,17 +51,17 @@ AS_FIRST, AS_SECOND = Fallback(OWN, FIRST), Fallback(OWN, SECOND)
     row("a new start: its own type again first", FIRST, AS_FIRST, NO_ATTEMPTS, change_type(OWN)),
     row("its own type again, what was known is left", OWN, AS_FIRST, NO_ATTEMPTS, start_instance()),
     row("a person changed the type", SECOND, AS_FIRST, NO_ATTEMPTS, start_instance()),
-    row("no capacity: changed", OWN, None, lacked(own=1), change_type(FIRST)),
-    row("known from before a crash: changed", OWN, AS_FIRST, lacked(own=1), change_type(FIRST)),
-    row("another was known: changed", OWN, AS_SECOND, lacked(own=1), change_type(FIRST)),
+    row("no capacity: noted before it is changed", OWN, None, lacked(own=1), note_type(AS_FIRST.hint)),
+    row("noted: changed", OWN, AS_FIRST, lacked(own=1), change_type(FIRST)),
+    row("another was noted: noted anew", OWN, AS_SECOND, lacked(own=1), note_type(AS_FIRST.hint)),
     row("changed: started", FIRST, AS_FIRST, lacked(own=1), start_instance()),
     row("to the second by way of its own", FIRST, AS_FIRST, lacked(own=1, first=1), change_type(OWN)),
-    row("its own: changed to the second", OWN, AS_FIRST, lacked(own=1, first=1), change_type(SECOND)),
+    row("its own: the second is noted", OWN, AS_FIRST, lacked(own=1, first=1), note_type(AS_SECOND.hint)),
     row("the second is started", SECOND, AS_SECOND, lacked(own=1, first=1), start_instance()),
     row("the next round begins with its own, after a minute", SECOND, AS_SECOND,
         lacked(1, own=1, first=1, second=1), change_type(OWN)),
     row("its own in the second round", OWN, None, lacked(1, own=1, first=1, second=1), start_instance()),
-    row("then the others, without a wait", OWN, None, lacked(own=2, first=1, second=1), change_type(FIRST)),
+    row("then the others, without a wait", OWN, AS_FIRST, lacked(own=2, first=1, second=1), change_type(FIRST)),
 ])  # fmt: skip
 def test_the_next_step_toward_a_start(type_: str, known: Fallback | None, tried: Attempts, expected: Outcome) -> None:
     assert start(workstation(type_), tried, known=known) == expected
@@ -70,7 +70,10 @@ def test_the_next_step_toward_a_start(type_: str, known: Fallback | None, tried:
 def test_its_own_type_is_known_before_it_is_changed_and_kept_while_it_is_changed_back() -> None:
     to_first, back = start(workstation(), lacked(own=1)), start(workstation(FIRST), NO_ATTEMPTS, known=AS_FIRST)
 
-    assert makes(to_first, Call.CHANGE_TYPE).first == Note(fallback=AS_FIRST)
+    noted = makes(to_first, Call.NOTE_TYPE)
+    assert noted.first == Note(fallback=AS_FIRST)
+    assert noted.refused is not None
+    assert noted.refused("no leave to tag") == Note(said="no leave to tag")
     assert makes(back, Call.CHANGE_TYPE).first is None
 
 
@@ -142,12 +145,12 @@ SCRATCH = replace(workstation(), tags={tags.INSTANCE_STORE_IS_SCRATCH: tags.YES}
     row("x86", workstation(), LACKED, only("c6i.large", "x86_64"), "it is for x86_64, and the workstation is arm64"),
     row("disks", workstation(), LACKED, only("c7gd.large", "arm64", instance_store_gb=118), "a stop empties them"),
     row("disks that hold nothing", SCRATCH, LACKED, only("c7gd.large", "arm64", instance_store_gb=118),
-        change_type("c7gd.large")),
+        note_type(Fallback(OWN, "c7gd.large").hint)),
     row("Spot", ON_SPOT, LACKED, only(FIRST, "arm64"), "Spot instance cannot be changed"),
     row("after one that does not fit comes the next", workstation(), LACKED, (*only("c7g.large"), OTHERS[1]),
-        change_type(SECOND)),
+        note_type(AS_SECOND.hint)),
     row("one that EC2 refuses is left out", workstation(), LACKED.refusing(FIRST, "no ENA"), OTHERS,
-        change_type(SECOND)),
+        note_type(AS_SECOND.hint)),
     row("and told", workstation(), lacked(own=1, second=1).refusing(FIRST, "no ENA"), OTHERS,
         "c7g.xlarge is not tried: no ENA."),
 ])  # fmt: skip

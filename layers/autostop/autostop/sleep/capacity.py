@@ -22,7 +22,10 @@ def note_of_own_type(it: Situation) -> Step | None:
     It is a hint for `autostop recover`, should the table be lost; nothing else believes it.
     """
     instance, own = it.instance, own_type(it.instance, it.fallback)
-    noted, hint = instance.tags.get(tags.INSTANCE_TYPE, ""), f"{own} {instance.type}" if own != instance.type else ""
+    noted, hint = (
+        instance.tags.get(tags.INSTANCE_TYPE, ""),
+        Fallback(own, instance.type).hint if own != instance.type else "",
+    )
     if noted == hint or (not hint and hinted(instance.type, instance.tags) is not None):
         return None
     return Step(f"noted that its own type is {own}", Call.NOTE_TYPE, (instance.id, hint))
@@ -96,10 +99,13 @@ def _become(it: Situation, own: str, wanted: str) -> Step | None:
         return None
     if wanted == own or instance.type != own:
         return _step(it, f"changed its type to {own}", Call.CHANGE_TYPE, (instance.id, own), about=own)
-    known = Note(fallback=Fallback(own, wanted))
-    return _step(
-        it, f"changed its type to {wanted}", Call.CHANGE_TYPE, (instance.id, wanted), about=wanted, first=known
-    )
+    known = Fallback(own, wanted)
+    if it.fallback != known:
+        # The hint comes before the change: the table may be lost at any moment after it. A refusal of the hint is told
+        # by the housekeeping and holds up no start.
+        said, note = f"noted that its own type is {own}", (instance.id, known.hint)
+        return Step(said, Call.NOTE_TYPE, note, first=Note(fallback=known), refused=lambda error: Note(said=error))
+    return _step(it, f"changed its type to {wanted}", Call.CHANGE_TYPE, (instance.id, wanted), about=wanted)
 
 
 def _step(

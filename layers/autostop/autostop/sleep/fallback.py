@@ -17,6 +17,11 @@ class Fallback:
     own: str
     present: str
 
+    @property
+    def hint(self) -> str:
+        """What its tag says, should the table be lost."""
+        return f"{self.own} {self.present}"
+
     def holds_of(self, instance: Instance) -> bool:
         """True while the instance is what it became."""
         return instance.type == self.present
