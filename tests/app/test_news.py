@@ -19,6 +19,7 @@ from tests.app.autostop_at_work import AtWork
 HOUR = timedelta(hours=1)
 IN_USE = AwsError("InvalidSnapshot.InUse", "The snapshot is currently in use by ami-0123456789abcdef0")
 DENIED = AwsError("UnauthorizedOperation", "You are not authorized to perform this operation.")
+PASSING = AwsError("InternalError", "An internal error has occurred. Retry your request.", status=500)
 
 
 def told(lab: AtWork, kind: NoticeKind) -> list[str]:
@@ -35,7 +36,7 @@ def woken(lab: AtWork) -> WorkstationId:
     return workstation
 
 
-@pytest.mark.parametrize("refusal", [IN_USE, DENIED], ids=lambda refusal: str(refusal.code))
+@pytest.mark.parametrize("refusal", [IN_USE, DENIED, PASSING], ids=lambda refusal: str(refusal.code))
 def test_a_snapshot_that_may_not_be_deleted_keeps_nothing_awake_and_is_told_after_a_day(
     lab: AtWork, refusal: AwsError
 ) -> None:
@@ -58,6 +59,20 @@ def test_a_snapshot_that_may_not_be_deleted_keeps_nothing_awake_and_is_told_afte
     lab.pass_time(timedelta(minutes=30))
     assert len(lab.disks.snapshots(workstation)) == 3
     lab.asleep(workstation)
+
+
+def test_what_fails_each_time_holds_up_nothing_else_that_is_to_be_tidied_up(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.asleep(workstation)
+    lab.refusals["ModifyInstanceAttribute"] = PASSING
+    lab.owner.start(workstation, "the test")
+    lab.awake(workstation)
+    lab.asleep(workstation)
+    assert len(lab.disks.snapshots(workstation)) == 6
+    lab.owner.start(workstation, "the test")
+    lab.awake(workstation)
+    lab.pass_time(timedelta(minutes=10))
+    assert len(lab.disks.snapshots(workstation)) == 3
 
 
 def test_a_wake_whose_checks_stay_impaired_is_up_and_judged(lab: AtWork, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,7 +239,13 @@ class Reconciler:
         if step is None:
             self.ledger.save(replace(state, housekeeping=after_round(it, house)))
             return "it is tidied up"
-        self._take(state, intent, step, last)
+        try:
+            self._take(state, intent, step, last)
+        except TransientError as error:
+            if step.refused is None:
+                raise
+            # It holds up none of the others, for it may go on for days.
+            self.ledger.save(replace(state, housekeeping=step.refused(str(error)).housekeeping))
         return None
 
     def _carry_out(

@@ -20,9 +20,9 @@ from autostop.sleep.next_step import is_ready
 from autostop.sleep.restore import flag_again
 from autostop.sleep.steps import Call, Note, Situation, Step
 
-# What AWS refused is tried again after this; whether a start that was not seen to work does by now is looked at sooner.
-_REFUSED_AGAIN: Final = timedelta(hours=6)
-_ROUND: Final = timedelta(hours=1)
+# What stays is looked at again after five minutes, ten, twenty, and so on up to this: a start that was not seen to work
+# may work soon, and who may not delete a snapshot may not for long.
+_LONGEST: Final = timedelta(hours=6)
 # Until when after a start a second copy of a volume is taken away: later a person may have made use of it.
 _FRESH: Final = timedelta(minutes=20)
 _NOT_READY: Final = "a start from a later cycle was not seen to work yet"
@@ -53,12 +53,10 @@ def begin(it: Situation, house: Housekeeping | None) -> Housekeeping | None:
 
 def next_chore(it: Situation, house: Housekeeping) -> Step | None:
     """The next step of this round; None when the round is over. Pure."""
-    tried = {each.id for each in house.leftovers if each.tried_at is not None and it.now - each.tried_at < _ROUND}
-    tried |= {*house.done}
     for chore in _chores(it, house):
-        if chore.id not in tried and chore.waits is None and house.has_room_for(chore.id):
+        if chore.id not in house.done and chore.waits is None and house.has_room_for(chore.id):
             done = replace(house, done=(*house.done, chore.id))
-            refused = partial(_refused, chore, house, it.now)
+            refused = partial(_refused, chore, done, it.now)
             return replace(
                 chore.step, then=partial(_done, Note(housekeeping=done, manifest=chore.manifest)), refused=refused
             )
@@ -72,14 +70,14 @@ def after_round(it: Situation, house: Housekeeping) -> Housekeeping | None:
     if it.instance.state is InstanceState.RUNNING:
         there &= chores.keys()
     left = tuple(each for each in house.leftovers if each.id in there)
-    house = replace(house, leftovers=left, rounds=house.rounds + 1, done=())
-    waiting = [chore for chore in chores.values() if chore.waits is not None]
-    for chore in waiting:
-        house = house.keeping(chore.id, chore.waits or "", chore.usd_a_month, it.now, tried=False)
-    if it.instance.state is InstanceState.RUNNING and house.rounds == 1:
-        # What EC2's lists show only later is looked for once more.
-        return replace(house, due_at=it.now + LISTS_LAG_FOR)
-    return replace(house, due_at=it.now + (_ROUND if waiting else _REFUSED_AGAIN)) if house.leftovers else None
+    due_at = it.now + min(_LONGEST, LISTS_LAG_FOR * 2 ** min(house.rounds, 10))
+    house = replace(house, due_at=due_at, leftovers=left, rounds=house.rounds + 1, done=())
+    for chore in chores.values():
+        if chore.waits is not None:
+            house = house.keeping(chore.id, chore.waits, chore.usd_a_month, it.now)
+    # After the first round, what EC2's lists show only later is looked for once more.
+    first = it.instance.state is InstanceState.RUNNING and house.rounds == 1
+    return house if house.leftovers or first else None
 
 
 def _done(note: Note, _answer: object) -> Note:
@@ -87,7 +85,7 @@ def _done(note: Note, _answer: object) -> Note:
 
 
 def _refused(chore: _Chore, house: Housekeeping, now: datetime, why: str) -> Note:
-    kept = house.keeping(chore.id, why, chore.usd_a_month, now, tried=True)
+    kept = house.keeping(chore.id, why, chore.usd_a_month, now)
     return Note(housekeeping=kept, said=f"{chore.id} stays: {why}")
 
 

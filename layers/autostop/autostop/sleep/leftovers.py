@@ -20,13 +20,12 @@ _OWN: Final = re.compile(r"\b(?:snap|vol)-\w+|\bcycle \d+")
 class Leftover:
     """What stays though nothing needs it, and why.
 
-    since, tried_at: UTC; None: nobody tried yet. usd_a_month: at most; None: it is free.
+    since: UTC. usd_a_month: at most; None: it is free.
     """
 
     id: str
     why: str
     since: datetime
-    tried_at: datetime | None = None
     usd_a_month: float | None = None
 
 
@@ -59,7 +58,7 @@ class Housekeeping:
     """What is yet to be tidied up.
 
     due_at: when it is looked at next, UTC. started_with: the volumes of our own start, and launched_at: the launch that
-    came of it. rounds: how many are over. done: what went in this one, and is listed for some minutes all the same.
+    came of it. rounds: how many are over. done: what was tried in this one, for what went is listed for some minutes.
     """
 
     due_at: datetime
@@ -73,11 +72,11 @@ class Housekeeping:
         """False for one that could not be remembered, should AWS refuse it: it would be tried again at once."""
         return len(self.leftovers) < MOST_LEFT or any(each.id == id_ for each in self.leftovers)
 
-    def keeping(self, id_: str, why: str, usd_a_month: float | None, now: datetime, *, tried: bool) -> "Housekeeping":
+    def keeping(self, id_: str, why: str, usd_a_month: float | None, now: datetime) -> "Housekeeping":
         """The same with a leftover; one that is known stays one since the same moment. A new one needs room."""
         since = next((each.since for each in self.leftovers if each.id == id_), now)
         others = tuple(each for each in self.leftovers if each.id != id_)
         if not self.has_room_for(id_):
             return self
-        left = Leftover(id_, why[:_LONGEST_WHY], since, now if tried else None, usd_a_month)
+        left = Leftover(id_, why[:_LONGEST_WHY], since, usd_a_month)
         return replace(self, leftovers=(*others, left))
