@@ -156,10 +156,15 @@ lock: .tools/.synced ## write the lock files anew, keeping the pins that still f
 	$(call lock,requirements/sam)
 	$(call lock,requirements/emulator)
 	$(call lock,requirements/custodian)
+	$(if $(UPGRADE),date --utc +%FT00:00:00Z > $(NEWEST))
+	$(call lock,workstation/boot/environments/jupyterlab,--exclude-newer "$$(cat $(NEWEST))")
 
-# $(1): path of the .in file, without its ending
+# A workstation asks for the hashes anew (they do not fit into its user data), and so must find the same ones.
+NEWEST := workstation/boot/environments/newest
+
+# $(1): path of the .in file, without its ending, $(2): more options
 lock = .tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	$(UPGRADE) $(1).in --output-file $(1).txt
+	$(UPGRADE) $(2) $(1).in --output-file $(1).txt
 
 # $(1): the environment's directory, $(2): its lock file
 define sync

@@ -1,36 +1,31 @@
-"""What the machine does at each boot, part by part; a part that fails is told and stops no other."""
+"""What the machine does at each boot."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 
-from workstation.boot import block_devices, mount_data, secret_files
+from workstation.boot import block_devices, mount_data, parts, secret_files
 from workstation.boot.certificate import make_certificate
 from workstation.boot.home import furnish
 from workstation.boot.names import names
-from workstation.boot.programs import FailedError
 from workstation.boot.settings import Settings
 
 
 def main() -> None:
     """Prints a line for each thing done, and nothing when there was nothing to do."""
     settings = Settings.read()
-    parts: list[Callable[[], Iterable[str]]] = [
-        mount_data.write_fstab,
-        mount_data.guard_mount_point,
-        partial(mount_data.mount_data, settings.data_device, settings.wait_for_disk),
-        mount_data.grow_data,
-        lambda: mount_data.give_data(settings.owner()),
-        partial(_furnish, settings),
-        lambda: secret_files.keep_token(settings.owner()),
-        partial(_be_reachable, settings),
-    ]
-    for part in parts:
-        try:
-            for line in part():
-                print(line, flush=True)
-        except (FailedError, OSError) as error:
-            print(f"NOT DONE: {error}", flush=True)
+    parts.do(
+        [
+            mount_data.write_fstab,
+            mount_data.guard_mount_point,
+            partial(mount_data.mount_data, settings.data_device, settings.wait_for_disk),
+            mount_data.grow_data,
+            lambda: mount_data.give_data(settings.owner()),
+            partial(_furnish, settings),
+            lambda: secret_files.keep_token(settings.owner()),
+            partial(_be_reachable, settings),
+        ]
+    )
 
 
 def _furnish(settings: Settings) -> Iterator[str]:
