@@ -254,3 +254,13 @@ def test_a_flag_that_was_refused_before_the_start_is_set_again_later() -> None:
     after = after_round(at(what, known=known), refused)
     assert after is not None
     assert [each.id for each in after.leftovers] == [kept.id]
+
+
+def test_who_took_the_tag_away_wants_nothing_tidied_up() -> None:
+    """Not even a flag or a note is set on what was given back to its owner."""
+    theirs = replace(at(up()).instance, tags={})
+    kept = replace(PLACES[0], delete_on_termination=False)
+    what = up(instance=theirs, snapshots=(FAILED, OLD, *snapshots(SECOND_CYCLE)), volumes=(kept, *PLACES[1:], COPY))
+    given_back = at(what, known=SECOND_CYCLE.without_flag(ROOT))
+    assert next_chore(given_back, house()) is None
+    assert after_round(given_back, house(rounds=1)) is None

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+from autostop import tags
 from autostop.cost import cost_now
 from autostop.model import LISTS_LAG_FOR, InstanceState
 from autostop.sleep import law
@@ -90,7 +91,9 @@ def _refused(chore: _Chore, house: Housekeeping, now: datetime, why: str) -> Not
 
 
 def _chores(it: Situation, house: Housekeeping) -> Iterator[_Chore]:
-    """All that nothing needs any more, as far as the law allows its deletion now."""
+    """All that nothing needs any more, as far as the law allows its deletion now; nothing of what is not ours."""
+    if not tags.is_ours(it.instance.tags):
+        return
     seen, manifest = it.seen, it.manifest
     # After a start in the console, who started it may have put other volumes in their places for a while.
     started_with = house.started_with if house.launched_at == it.instance.launched_at else ()
