@@ -19,7 +19,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .PHONY: setup
-setup: .venv/.synced .venv-sam/.synced .venv-emulator/.synced ## make the three Python environments
+setup: .venv/.synced .venv-sam/.synced .venv-emulator/.synced .venv-acme/.synced ## make the four Python environments
 
 .PHONY: demo
 demo: setup ## run the whole product on this machine, with no AWS account
@@ -158,6 +158,8 @@ lock: .tools/.synced ## write the lock files anew, keeping the pins that still f
 	$(call lock,requirements/custodian)
 	$(if $(UPGRADE),date --utc +%FT00:00:00Z > $(NEWEST))
 	$(call lock,workstation/boot/environments/jupyterlab,--exclude-newer "$$(cat $(NEWEST))")
+	$(call lock,workstation/boot/environments/certbot,--exclude-newer "$$(cat $(NEWEST))")
+	$(call lock,requirements/acme)
 
 # A workstation asks for the hashes anew (they do not fit into its user data), and so must find the same ones.
 NEWEST := workstation/boot/environments/newest
@@ -189,6 +191,9 @@ endef
 
 .venv-emulator/.synced: requirements/emulator.txt | .tools/.synced
 	$(call sync,.venv-emulator,$<)
+
+.venv-acme/.synced: requirements/acme.txt | .tools/.synced
+	$(call sync,.venv-acme,$<)
 
 .botocore/.synced: requirements/botocore.txt | .tools/.synced
 	@echo "setting up .botocore from $<"

@@ -21,6 +21,7 @@ _ENABLED = (
     "autostop-https.socket",
     "autostop-environments.service",
     "autostop-jupyterlab.service",
+    "autostop-certificate.timer",
 )
 _APT = ("apt-daily", "apt-daily-upgrade")
 

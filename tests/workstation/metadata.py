@@ -4,12 +4,14 @@ import http.server
 import threading
 from typing import Self
 
+ADDRESS = "203.0.113.7"
+
 
 class Metadata:
     """told: by the key beneath latest/meta-data; what is not in it is not found. broken: it answers nothing but 500."""
 
     def __init__(self) -> None:
-        self.told = {"public-ipv4": "203.0.113.7", "local-ipv4": "10.0.0.5"}
+        self.told = {"public-ipv4": ADDRESS, "local-ipv4": "10.0.0.5"}
         self.broken = False
         metadata = self
 

@@ -1,11 +1,7 @@
 """The certificate, the token and the cookies, and a real JupyterLab that lives by them."""
 
-import contextlib
-import http.client
 import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,14 +13,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from tests.build import row
-from tests.probe.jupyter_servers import free_port, wait_for
-from tests.workstation.machine import REPOSITORY, Machine
+from tests.probe.jupyter_servers import free_port
+from tests.workstation.jupyterlab import KEPT, ask, jupyterlab, read
+from tests.workstation.machine import Machine
+from tests.workstation.metadata import ADDRESS
 from workstation.boot.certificate import Certificate, parse, serves
 
-ADDRESS, NEXT_ADDRESS = "203.0.113.7", "203.0.113.8"
+NEXT_ADDRESS = "203.0.113.8"
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 FOR_AN_HOUR, FOR_TWO_DAYS = NOW + timedelta(hours=1), NOW + timedelta(hours=48)
-KEPT = Path("var/lib/autostop")
 
 
 @pytest.fixture
@@ -108,10 +105,6 @@ def test_another_address_gets_another_certificate_and_voids_the_cookies_but_not_
     assert read(machine, "cookie-secret") != cookies
 
 
-def read(machine: Machine, file: str) -> str:
-    return (machine.root / KEPT / file).read_text()
-
-
 def test_a_machine_that_is_told_nothing_keeps_what_it_has(machine: Machine) -> None:
     machine.boot()
     before = [read(machine, file) for file in ("workstation.pem", "token", "cookie-secret")]
@@ -181,50 +174,6 @@ def test_a_token_of_the_owners_own_loses_the_newline_of_an_editor(machine: Machi
 
 
 # -- JupyterLab --------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def jupyterlab(machine: Machine, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """With the configuration of the machine, but for the port and for root, who runs it here."""
-    command = [
-        "env", "HOME=/tmp", f"JUPYTER_TOKEN_FILE=/{KEPT}/token", sys.executable, "-m", "jupyterlab", "--allow-root",
-        f"--config={REPOSITORY / 'workstation/boot/jupyter_server_config.json'}",
-        "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.root_dir=/tmp",
-    ]  # fmt: skip
-    log = machine.root / "tmp" / f"log-of-jupyter-{port}"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            machine.entering(*command), env=machine.environment(), stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        wait_for(lambda: process.poll() is not None or takes_connections(port), log.read_text)
-        assert process.poll() is None, log.read_text()
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def takes_connections(port: int) -> bool:
-    with contextlib.suppress(OSError):
-        ssl.get_server_certificate(("127.0.0.1", port), timeout=30)
-        return True
-    return False
-
-
-def ask(machine: Machine, port: int, path: str, address: str = ADDRESS, **headers: str) -> tuple[int, str]:
-    """Status, and the cookies that were set. The client trusts the machine's present certificate, and nothing else."""
-    pinned = ssl.create_default_context(cadata=read(machine, "workstation.pem"))
-    pinned.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    connection = http.client.HTTPSConnection("127.0.0.1", port, context=pinned, timeout=60)
-    plain = socket.create_connection(("127.0.0.1", port), timeout=60)
-    connection.sock = pinned.wrap_socket(plain, server_hostname=address)
-    with contextlib.closing(connection):
-        connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        answer.read()
-        cookies = [value.partition(";")[0] for value in answer.headers.get_all("Set-Cookie") or []]
-        return answer.status, "; ".join(cookies)
 
 
 def test_jupyterlab_lives_by_them_through_a_change_of_address(machine: Machine) -> None:

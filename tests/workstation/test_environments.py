@@ -1,12 +1,13 @@
 """The environments of the machine's own: made of what was locked, and of nothing else."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.workstation.machine import Machine
+from tests.workstation.machine import REPOSITORY, Machine
 from workstation.user_data import files, pinned
 
 # Stands for the installer where what it does is not the question; it writes down what it was asked.
@@ -17,6 +18,8 @@ case "$*" in
 *install*) exit "$(cat /tmp/ends)" ;;
 esac
 """
+# How this computer reaches the index of packages.
+INDEX = [f"{name}={value}" for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "UV_"))]
 MAKE = ("python3", "-m", "workstation.boot.environments")
 LOCK = "jupyterlab==4.6.6 \\\n    --hash=sha256:00\npip==26.0 ; python_version < '4' \\\n    --hash=sha256:01\n"
 
@@ -24,7 +27,8 @@ LOCK = "jupyterlab==4.6.6 \\\n    --hash=sha256:00\npip==26.0 ; python_version <
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     with Machine(tmp_path) as running:
-        for path, content in files({"user": "analyst"}).items():
+        settings = {"user": "analyst", "metadata": running.metadata.host, "wait_for_network": 0}
+        for path, content in files(settings).items():
             file = running.root / path.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)
@@ -43,7 +47,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 def make(machine: Machine) -> tuple[int, str]:
-    variables = ("env", "PYTHONPATH=/opt/autostop")
+    variables = ("env", "PYTHONPATH=/opt/autostop", *INDEX)
     done = machine.inside(*variables, *MAKE, check=False)
     return done.returncode, done.stdout
 
@@ -91,3 +95,18 @@ def test_one_that_was_not_finished_is_made_anew(machine: Machine) -> None:
 
     assert make(machine) == (0, "/opt/autostop/jupyterlab is made\n")
     assert not half.exists()
+
+
+def test_certbot_is_installed_where_its_certificate_is_chosen(machine: Machine) -> None:
+    make(machine)
+    assert not (machine.root / "opt/autostop/certbot").exists()
+    machine.metadata.told["tags/instance/autostop:certificate"] = "letsencrypt"
+    # The real installer: what was locked is what the index has.
+    uv = machine.root / "opt/autostop/uv/bin/uv"
+    uv.unlink()
+    uv.symlink_to(REPOSITORY / ".tools/bin/uv")
+
+    assert make(machine) == (0, "/opt/autostop/certbot is made\n")
+
+    assert asked(machine)[-1] == "root start --no-block autostop-certificate.service"
+    assert "--ip-address" in machine.inside("/opt/autostop/certbot/bin/certbot", "--help", "all").stdout

@@ -15,6 +15,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from autostop import tags
 from autostop_local.emulator import REGION, Emulator, emulator
 from tests.build import row
+from workstation.boot import metadata, public_certificate
 from workstation.boot.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -26,12 +27,17 @@ CHANGES = [
     row("Spot", {"Market": "spot"}),
     row("larger volumes", {"RootSize": "60", "DataSize": "500"}),
     row("another root device", {"RootDevice": "/dev/xvda"}),
+    row("another certificate", {"Certificate": "letsencrypt"}),
     row("old versions for longer", {"OldVersionsFor": "365"}),
 ]
 
 
+def template() -> dict[str, Any]:
+    return dict(cfn_yaml.load(str(TEMPLATE)))
+
+
 def resources() -> dict[str, Any]:
-    return dict(cfn_yaml.load(str(TEMPLATE))["Resources"])
+    return dict(template()["Resources"])
 
 
 def test_it_holds_what_an_update_changes_in_place_and_no_machine() -> None:
@@ -140,17 +146,26 @@ def deploy(cloud: Emulator) -> Callable[..., Deployed]:
 
 
 def test_a_machine_is_launched_as_it_has_to_be(deploy: Callable[..., Deployed]) -> None:
-    data = deploy().launch_data()
+    deployed = deploy()
 
-    metadata = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "InstanceMetadataTags": "enabled"}
-    assert data["MetadataOptions"].items() >= metadata.items()
+    data = deployed.launch_data()
+    asked = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "InstanceMetadataTags": "enabled"}
+    assert data["MetadataOptions"].items() >= asked.items()
     assert data["InstanceInitiatedShutdownBehavior"] == "stop"
     assert "InstanceMarketOptions" not in data
     assert {disk["Ebs"]["VolumeType"] for disk in data["BlockDeviceMappings"]} == {"gp3"}
     assert all(disk["Ebs"]["Encrypted"] for disk in data["BlockDeviceMappings"])
     adopted = {spec["ResourceType"]: spec["Tags"] for spec in data["TagSpecifications"]}
-    on = [{"Key": tags.AUTOSTOP, "Value": tags.ON}]
-    assert adopted == {"instance": on, "volume": on}
+    on = {"Key": tags.AUTOSTOP, "Value": tags.ON}
+    told = {tags.CERTIFICATE: "self-signed", tags.BUCKET: deployed.outputs()["BucketName"]}
+    assert adopted == {"instance": [on, *({"Key": key, "Value": told[key]} for key in told)], "volume": [on]}
+
+
+def test_the_machine_reads_the_tags_that_it_is_given() -> None:
+    read = {key.removeprefix("tags/instance/") for key in (metadata.CERTIFICATE, metadata.BUCKET)}
+
+    assert read == {tags.CERTIFICATE, tags.BUCKET}
+    assert public_certificate.CHOSEN in template()["Parameters"]["Certificate"]["AllowedValues"]
 
 
 @pytest.mark.parametrize("parameters", CHANGES)

@@ -1,13 +1,14 @@
 """What the machine does at each boot."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
-from workstation.boot import block_devices, mount_data, parts, secret_files
-from workstation.boot.certificate import make_certificate
+from workstation.boot import block_devices, certificate, metadata, mount_data, parts, public_certificate, secret_files
 from workstation.boot.home import furnish
-from workstation.boot.names import names
+from workstation.boot.names import KEYS, names
+from workstation.boot.programs import FailedError
 from workstation.boot.settings import Settings
 
 
@@ -35,11 +36,18 @@ def _furnish(settings: Settings) -> Iterator[str]:
 
 def _be_reachable(settings: Settings) -> Iterator[str]:
     """By the names of this start."""
-    own, owner = names(settings.metadata, settings.wait_for_network), settings.owner()
+    told = metadata.tell(settings.metadata, [*KEYS, metadata.CERTIFICATE], settings.wait_for_network)
+    own, owner, now = names(told), settings.owner(), datetime.now(UTC)
+    yield from secret_files.keep_cookie_secret(own.address, owner)
     if own.address is None:
         yield "NOT DONE: EC2 does not tell the address of this machine"
-    yield from secret_files.keep_cookie_secret(own.address, owner)
-    yield from make_certificate(own.every, owner, datetime.now(UTC))
+        if (present := certificate.read()) and certificate.serves(present, (), now):
+            return
+    if own.public and told.get(metadata.CERTIFICATE) == public_certificate.CHOSEN:
+        with suppress(FailedError):  # then the machine's own serves until there is one
+            yield from public_certificate.put_in_place(own.public, owner, now)
+            return
+    yield from certificate.make_certificate(own.every, owner, now)
 
 
 if __name__ == "__main__":

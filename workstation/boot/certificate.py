@@ -46,13 +46,13 @@ def make_certificate(wanted: Sequence[str], owner: tuple[int, int], now: datetim
     yield f"the certificate names {', '.join(wanted)}"
 
 
-def read() -> Certificate | None:
-    """The one that is there; None when there is none that a server could use."""
+def read(pem: Path = PEM, key: Path | None = None) -> Certificate | None:
+    """The one that is there; None when there is none that a server could use. key: where it is in a file of its own."""
     try:
         # Refuses what is cut off, a key of another certificate, and a key that is too small for TLS.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(PEM)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(pem, key)
         fields = ("-startdate", "-enddate", "-dateopt", "iso_8601", "-ext", "subjectAltName")
-        return parse(run("openssl", "x509", "-in", str(PEM), "-noout", *fields).stdout)
+        return parse(run("openssl", "x509", "-in", str(pem), "-noout", *fields).stdout)
     except (OSError, FailedError, ValueError):  # an SSLError is an OSError
         return None
 

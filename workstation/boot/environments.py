@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from workstation.boot import files, parts
+from workstation.boot import files, metadata, parts, public_certificate
 from workstation.boot.programs import FailedError, run
 from workstation.boot.settings import Settings
 
@@ -25,7 +25,7 @@ _COMPILE = (
 def main() -> None:
     """Ends with 1 when one could not be made, for systemd to try again."""
     settings = Settings.read()
-    if not parts.do([partial(_jupyterlab, settings)]):
+    if not parts.do([partial(_jupyterlab, settings), partial(_certbot, settings)]):
         sys.exit(1)
 
 
@@ -34,6 +34,14 @@ def _jupyterlab(settings: Settings) -> Iterator[str]:
     if made := list(make("jupyterlab", settings.user, settings.home())):
         yield from made
         run("systemctl", "start", "--no-block", "autostop-jupyterlab.service")
+
+
+def _certbot(settings: Settings) -> Iterator[str]:
+    """Only where its owner chose Let's Encrypt."""
+    told = metadata.tell(settings.metadata, [metadata.CERTIFICATE], settings.wait_for_network)
+    if told.get(metadata.CERTIFICATE) == public_certificate.CHOSEN and (made := list(make("certbot"))):
+        yield from made
+        run("systemctl", "start", "--no-block", "autostop-certificate.service")
 
 
 def make(name: str, user: str = "root", home: Path = Path("/root")) -> Iterator[str]:

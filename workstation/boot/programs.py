@@ -17,7 +17,9 @@ def run(
     """
     try:
         done = subprocess.run(command, check=False, input=given, capture_output=True, text=True, timeout=within)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise FailedError(f"{command[0]} had not ended after {within:g} seconds") from error
+    except OSError as error:
         raise FailedError(f"{command[0]}: {error}") from error
     if done.returncode not in ends:
         said = " ".join((done.stderr or done.stdout).split())

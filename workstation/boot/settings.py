@@ -14,14 +14,17 @@ FILE = Path("/etc/autostop/workstation.json")
 class Settings:
     """user: owns the data and runs JupyterLab. data_device: what EC2 calls the data volume.
 
-    wait_for_disk, wait_for_network: seconds that each may take to appear. metadata: host, and port, of EC2's metadata
-    service.
+    wait_for_disk, wait_for_network: seconds that each may take to appear. wait_for_certificate: seconds that Let's
+    Encrypt may take. metadata: host, and port, of EC2's metadata service.
+
+    What an owner may change later is not here: the machine reads it from its tags at each boot.
     """
 
     user: str = "ubuntu"
     data_device: str = "/dev/sdf"
     wait_for_disk: float = 20
     wait_for_network: float = 10
+    wait_for_certificate: float = 180
     metadata: str = "169.254.169.254"
 
     @classmethod

@@ -46,6 +46,10 @@ RECOVERED_CYCLE: Final = "autostop:recovered-cycle"
 JUPYTER_CERTIFICATE: Final = "autostop:jupyter-certificate"
 JUPYTER_RUNTIME: Final = "autostop:jupyter-runtime"
 
+# For the workstation itself, which reads them: `letsencrypt` or `self-signed`, and the bucket that it mounts.
+CERTIFICATE: Final = "autostop:certificate"
+BUCKET: Final = "autostop:bucket"
+
 # The owner's word, `yes`, that the instance-store disks of this type hold nothing of worth: a stop empties them.
 INSTANCE_STORE_IS_SCRATCH: Final = "autostop:instance-store-is-scratch"
 YES: Final = "yes"
@@ -53,7 +57,7 @@ YES: Final = "yes"
 # What of ours may stand on an instance beside its settings.
 BESIDE_SETTINGS: Final = frozenset({
     INSTANCE_TYPE, REHEARSAL, RECOVERED_FROM, RECOVERED_CYCLE, JUPYTER_CERTIFICATE, JUPYTER_RUNTIME,
-    INSTANCE_STORE_IS_SCRATCH,
+    CERTIFICATE, BUCKET, INSTANCE_STORE_IS_SCRATCH,
 })  # fmt: skip
 
 AUTO_SCALING_GROUP: Final = "aws:autoscaling:groupName"
