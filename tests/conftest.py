@@ -1,13 +1,20 @@
 """What tests of several folders share."""
 
+import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import botocore.session
 import pytest
 from playwright.sync_api import Playwright, sync_playwright
 
 from tests.app.autostop_at_work import AtWork, at_work
 from tests.probe.jupyter_servers import RealServers, real_servers
+
+# Most tests take less time than a session that reads the services' models, or a moto that makes Amazon's images.
+botocore.session.create_loader = cache(botocore.session.create_loader)
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 
 @pytest.fixture(scope="session")

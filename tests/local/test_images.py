@@ -108,7 +108,8 @@ def test_images_are_found_by_id_owner_name_and_tag(desk: Desk, refused: Refused)
     assert refused(desk.ec2.describe_images, ImageIds=[image_id])[0] == "InvalidAMIID.NotFound"
 
 
-def test_the_images_of_others_are_motos(desk: Desk) -> None:
+def test_the_images_of_others_are_motos(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MOTO_EC2_LOAD_DEFAULT_AMIS")
     assert desk.ec2.describe_images(Owners=["amazon"])["Images"]
     assert [call.operation for call in desk.world.journal.calls()] == ["DescribeImages"]
 
