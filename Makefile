@@ -3,7 +3,7 @@
 PYTHON ?= python3
 SOURCES := $(patsubst %/__init__.py,%,$(wildcard layers/*/*/__init__.py cli/*/__init__.py local/*/__init__.py)) functions workstation tests
 # What real people use, and the package of each: the tests drive it.
-PROGRAMS := /usr/bin/chromium /usr/bin/ssh /usr/bin/systemd-socket-activate /usr/bin/tmux /usr/bin/top /usr/sbin/mkfs.xfs /usr/sbin/sshd
+PROGRAMS := /usr/bin/chromium /usr/bin/gpg-agent /usr/bin/ssh /usr/bin/systemd-socket-activate /usr/bin/tmux /usr/bin/top /usr/sbin/mkfs.xfs /usr/sbin/sshd
 
 export PYTHONPATH := layers/autostop:local:cli:.
 export PYTHONDONTWRITEBYTECODE := 1
@@ -214,6 +214,7 @@ endef
 # A real browser, a real sshd. Debian starts a server as soon as it is installed, and at every boot; this one is for the
 # tests alone, which start their own: policy-rc.d is Debian's way to say so.
 /usr/bin/chromium: package := chromium
+/usr/bin/gpg-agent: package := gnupg
 /usr/bin/ssh: package := openssh-client
 /usr/bin/systemd-socket-activate: package := systemd
 /usr/bin/tmux: package := tmux

@@ -22,6 +22,7 @@ _ENABLED = (
     "autostop-environments.service",
     "autostop-jupyterlab.service",
     "autostop-certificate.timer",
+    "autostop-s3.service",
 )
 _APT = ("apt-daily", "apt-daily-upgrade")
 

@@ -16,13 +16,18 @@ To try again: sudo systemctl restart autostop-boot
 
 def furnish(home: Path, data: Path, *, mounted: bool, owner: tuple[int, int]) -> Iterator[str]:
     """What an owner put in these places stays, but for the notice."""
-    link, notice = home / LINK, home / NOTICE
-    if not os.path.lexists(link):
-        link.symlink_to(data)
-        os.lchown(link, *owner)
-        yield f"{link} leads to {data}"
+    notice = home / NOTICE
+    yield from link(home / LINK, data, owner)
     if mounted:
         notice.unlink(missing_ok=True)
     elif not notice.exists():
         files.replace(notice, _NOTICE_SAYS, owner=owner)
         yield f"{notice} says so"
+
+
+def link(place: Path, to: Path, owner: tuple[int, int]) -> Iterator[str]:
+    """Unless something is there."""
+    if not os.path.lexists(place):
+        place.symlink_to(to)
+        os.lchown(place, *owner)
+        yield f"{place} leads to {to}"

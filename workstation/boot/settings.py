@@ -15,7 +15,8 @@ class Settings:
     """user: owns the data and runs JupyterLab. data_device: what EC2 calls the data volume.
 
     wait_for_disk, wait_for_network: seconds that each may take to appear. wait_for_certificate: seconds that Let's
-    Encrypt may take. metadata: host, and port, of EC2's metadata service.
+    Encrypt may take. metadata: host, and port, of EC2's metadata service. mountpoint,
+    mountpoint_key: where Mountpoint for Amazon S3 is released, and the fingerprint of the key that signs it.
 
     What an owner may change later is not here: the machine reads it from its tags at each boot.
     """
@@ -26,6 +27,8 @@ class Settings:
     wait_for_network: float = 10
     wait_for_certificate: float = 180
     metadata: str = "169.254.169.254"
+    mountpoint: str = "https://s3.amazonaws.com/mountpoint-s3-release"
+    mountpoint_key: str = "673FE4061506BB469A0EF857BE397A52B086DA5A"
 
     @classmethod
     def read(cls) -> "Settings":
