@@ -130,11 +130,12 @@ check-layers: .venv/.synced
 
 # A Region only because cfn-lint wants to know where; nothing is asked of AWS.
 .PHONY: check-template
-check-template: .venv/.synced .venv-sam/.synced
+check-template: .venv/.synced .venv-sam/.synced .venv-checkov/.synced
 	.venv/bin/cfn-lint template.yaml
 	.venv/bin/cfn-lint --regions us-east-1 -- workstation/template.yaml
 	AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint
 	AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --config-env workstation
+	.venv-checkov/bin/checkov --quiet --compact --framework cloudformation --skip-download --file workstation/template.yaml
 
 .PHONY: format
 format: .venv/.synced ## put the Python code into its one form
@@ -156,6 +157,7 @@ lock: .tools/.synced ## write the lock files anew, keeping the pins that still f
 	$(call lock,requirements/sam)
 	$(call lock,requirements/emulator)
 	$(call lock,requirements/custodian)
+	$(call lock,requirements/checkov)
 	$(if $(UPGRADE),date --utc +%FT00:00:00Z > $(NEWEST))
 	$(call lock,workstation/boot/environments/jupyterlab,--exclude-newer "$$(cat $(NEWEST))")
 	$(call lock,workstation/boot/environments/certbot,--exclude-newer "$$(cat $(NEWEST))")
@@ -199,6 +201,10 @@ endef
 	@echo "setting up .botocore from $<"
 	@.tools/bin/uv pip sync --quiet --require-hashes --python $(PYTHON) --target .botocore $<
 	@touch $@
+
+# Only for `make check`.
+.venv-checkov/.synced: requirements/checkov.txt | .tools/.synced
+	$(call sync,.venv-checkov,$<)
 
 # Only for `make bench`: the tests do without it.
 .venv-custodian/.synced: requirements/custodian.txt | .tools/.synced

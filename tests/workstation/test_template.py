@@ -1,6 +1,7 @@
 """The stack beside the machine: nothing in it can be replaced, and a machine that came from it does not notice."""
 
 import itertools
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from cfnlint.decode import cfn_yaml
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from autostop import tags
+from autostop.settings import SETTINGS, InvalidSettingError
 from autostop_local.emulator import REGION, Emulator, emulator
 from tests.build import row
 from workstation.boot import metadata, public_certificate
@@ -22,11 +24,13 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "workstation" / "template.yaml"
 _SOON = {"Delay": 1, "MaxAttempts": 120}
 _NUMBERS = itertools.count()
+RATE = next(setting for setting in SETTINGS if setting.field == "initialization_rate")
 CHANGES = [
     row("another type", {"InstanceType": "c5.2xlarge"}),
     row("Spot", {"Market": "spot"}),
     row("larger volumes", {"RootSize": "60", "DataSize": "500"}),
     row("another root device", {"RootDevice": "/dev/xvda"}),
+    row("disks that are filled", {"InitializationRate": "300"}),
     row("another certificate", {"Certificate": "letsencrypt"}),
     row("old versions for longer", {"OldVersionsFor": "365"}),
 ]
@@ -159,6 +163,37 @@ def test_a_machine_is_launched_as_it_has_to_be(deploy: Callable[..., Deployed]) 
     on = {"Key": tags.AUTOSTOP, "Value": tags.ON}
     told = {tags.CERTIFICATE: "self-signed", tags.BUCKET: deployed.outputs()["BucketName"]}
     assert adopted == {"instance": [on, *({"Key": key, "Value": told[key]} for key in told)], "volume": [on]}
+
+
+def test_what_is_chosen_for_machines_is_told_to_who_launches_and_wakes_them(deploy: Callable[..., Deployed]) -> None:
+    deployed = deploy()
+    assert deployed.outputs()["VpcId"] == "default"
+
+    deployed.change("UPDATE", {"Vpc": "vpc-0a1b2c", "InitializationRate": "300"})
+
+    assert deployed.outputs()["VpcId"] == "vpc-0a1b2c"
+    (of_instance, _) = deployed.launch_data()["TagSpecifications"]
+    told = {tag["Key"]: tag["Value"] for tag in of_instance["Tags"]}
+    assert told[RATE.tag] == "300"
+
+
+@pytest.mark.parametrize(("rate", "expected"), [
+    row("off", "off", True),
+    row("as slow as can be", "100", True),
+    row("slower", "99", False),
+    row("as fast as can be", "300", True),
+    row("faster", "301", False),
+    row("not a number", "fast", False),
+])  # fmt: skip
+def test_the_rates_that_it_takes_are_those_of_the_setting(rate: str, expected: bool) -> None:
+    pattern = template()["Parameters"]["InitializationRate"]["AllowedPattern"]
+
+    assert bool(re.fullmatch(pattern, rate)) is expected
+    if expected:
+        RATE.parse(rate)
+    else:
+        with pytest.raises(InvalidSettingError):
+            RATE.parse(rate)
 
 
 def test_the_machine_reads_the_tags_that_it_is_given() -> None:
