@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -196,15 +196,14 @@ class AtWork(Product):
         """
         root = {"VolumeType": "gp3", "VolumeSize": 50, "DeleteOnTermination": True}
         instance = self.neighbour(disks={"/dev/sda1": root, **(DATA if disks is None else disks)}, **parameters)
-        self.ec2.create_tags(Resources=[instance], Tags=[{"Key": tags.AUTOSTOP, "Value": tags.ON}])
-        for key, value in (settings or {}).items():
-            self.ec2.create_tags(Resources=[instance], Tags=[{"Key": f"autostop:{key}", "Value": value}])
-        for volume in self.disks.volumes(instance):
-            ours = {tags.AUTOSTOP: tags.ON, tags.WORKSTATION: instance, tags.DEVICE: volume.device or ""}
-            self.ec2.create_tags(
-                Resources=[volume.id], Tags=[{"Key": key, "Value": value} for key, value in ours.items()]
-            )
+        self.adopt(instance, settings or {})
         return instance
+
+    def adopt(self, instance: WorkstationId, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Tag it as `autostop adopt` does."""
+        self.world.tag(instance, {tags.AUTOSTOP: tags.ON} | {f"autostop:{key}": each for key, each in settings.items()})
+        for device, volume in self.world.cloud.instances[instance].volumes.items():
+            self.world.tag(volume, {tags.AUTOSTOP: tags.ON, tags.WORKSTATION: instance, tags.DEVICE: device})
 
     def neighbour(self, disks: Mapping[str, Mapping[str, Any]] | None = None, **parameters: Any) -> WorkstationId:
         """An instance of somebody who never heard of Autostop."""

@@ -1,9 +1,9 @@
 """An account with the stack in it, in this process, and the command on top."""
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class Desk:
 
     def run(self, *words: str, stdin: str | None = None, environment: Mapping[str, str] | None = None) -> Result:
         """One call of the command; what it prints for errors is in `output` too."""
-        fresh = Account(SESSION, clock=self.clock, sleep=self.account.sleep)
+        fresh = account_of(self.lab, self.account.sleep)
         return CliRunner().invoke(cli, words, input=stdin, env=environment, obj=fresh, catch_exceptions=False)
 
     def launch(self, **parameters: Any) -> WorkstationId:
@@ -72,7 +72,7 @@ class Desk:
     def adopted(self, name: str = "lab", runs_for: timedelta = timedelta(minutes=5)) -> WorkstationId:
         """A workstation that has run for a while."""
         lab = self.launch(tags={"Name": name})
-        assert self.run("adopt", lab, "--yes").exit_code == 0
+        self.lab.adopt(lab)
         self.clock.advance(runs_for)
         return lab
 
@@ -91,20 +91,22 @@ class Desk:
 
 
 @contextmanager
-def desk(root: Path, *, begins: datetime = START, **parameters: str) -> Generator[Desk]:
-    """A new account; parameters: of the stack."""
-    with at_work(root, begins=begins, snapshot=Timings().snapshot) as lab:
-        SESSION.client("cloudformation").create_stack(
-            StackName="autostop",
-            TemplateBody=json.dumps(_TEMPLATE),
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        )
-        yield Desk(lab, Account(SESSION, clock=lab.clock, sleep=lab.sleep))
+def desk(root: Path, *, begins: datetime = START, over_http: bool = True, **parameters: str) -> Generator[Desk]:
+    """A new account; parameters: of the stack, which CloudFormation tells only over HTTP."""
+    with at_work(root, begins=begins, over_http=over_http, snapshot=Timings().snapshot) as lab:
+        if over_http:
+            SESSION.client("cloudformation").create_stack(
+                StackName="autostop",
+                TemplateBody=json.dumps(_TEMPLATE),
+                Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            )
+        yield Desk(lab, account_of(lab))
 
 
-def account_of(lab: AtWork) -> Account:
-    """The account over Autostop at work, with its clients, its queue and its settings."""
-    account = Account(SESSION, clock=lab.ticking, sleep=lab.sleep)
-    stack = Stack("autostop", API_URL, TABLE, "queue", lab.defaults)
-    vars(account).update(ec2=lab.ec2, ledger=lab.ledger, queue=lab.queue, stack=stack)
+def account_of(lab: AtWork, sleep: Callable[[float], None] | None = None) -> Account:
+    """The account over Autostop at work; without HTTP with its clients, its queue and a stack that was read already."""
+    account = Account(SESSION, clock=lab.clock, sleep=sleep or lab.sleep)
+    if not lab.over_http:
+        stack = Stack("autostop", API_URL, TABLE, "queue", replace(lab.defaults, idle_after=timedelta(minutes=40)))
+        vars(account).update(ec2=lab.ec2, ledger=lab.ledger, queue=lab.queue, stack=stack)
     return account

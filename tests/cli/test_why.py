@@ -31,7 +31,7 @@ UNREAD = Sign("answer", Effect.UNKNOWN, "no answer", "")
 
 @pytest.fixture
 def at(tmp_path: Path) -> Iterator[Desk]:
-    with desk(tmp_path / "world", begins=START - BOOTED) as made:
+    with desk(tmp_path / "world", begins=START - BOOTED, over_http=False) as made:
         yield made
 
 

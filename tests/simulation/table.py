@@ -122,7 +122,7 @@ class Table:
 
     def _query(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         query = Query.of(asked)
-        page = query.page(list(self.items.values()))
+        page = query.page([item for (partition, _), item in self.items.items() if partition == query.hash])
         if query.filter is not None:
             names = asked.get("ExpressionAttributeNames") or {}
             held = [each for each in page["Items"] if holds(query.filter, each, names, query.values)]

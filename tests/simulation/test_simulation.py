@@ -11,7 +11,7 @@ from tests.simulation.__main__ import in_words, numbers
 from tests.simulation.history import _CONSOLE, _NATURE, History, Told, run
 from tests.simulation.lasting import FOR_GOOD
 
-SEEDS = range(20)
+SEEDS = range(27, 47)  # of the first fifty, those in a row that take the least time
 CHUNK = 5
 
 
@@ -25,11 +25,11 @@ def test_nothing_goes_wrong_in_histories(first: int) -> None:
 
 
 def test_a_seed_is_the_same_history_every_time_and_in_every_process() -> None:
-    first, another = run(17), run(18)
+    first, another = run(40), run(36)
     assert another.by_operation != first.by_operation
     assert another.actions != first.actions
-    assert asdict(run(17)) == asdict(first)
-    tell = "from tests.simulation.history import run; print(repr(run(17)))"
+    assert asdict(run(40)) == asdict(first)
+    tell = "from tests.simulation.history import run; print(repr(run(40)))"
     own = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "1"}
     asked = [sys.executable, "-c", tell]
     assert subprocess.run(asked, env=own, capture_output=True, text=True, check=True).stdout.strip() == str(first)

@@ -83,13 +83,14 @@ class Commands:
 
     def list_command_invocations(self, params: Params) -> Reply:
         """Knows nothing of a command for `command_listed` after it was sent, and then says so by an empty list."""
-        now = self._cloud.now()
+        asked_before = self._cloud.now() - self._cloud.timings.command_listed
+        command, instance = params.get("CommandId"), params.get("InstanceId")
         listed = [
             one
             for one in self._invocations
-            if params.get("CommandId") in (None, one.command_id)
-            and params.get("InstanceId") in (None, one.instance_id)
-            and now >= one.asked_at + self._cloud.timings.command_listed
+            if command in (None, one.command_id)
+            and instance in (None, one.instance_id)
+            and one.asked_at <= asked_before
         ]
         begin, most = int(params.get("NextToken") or 0), params.get("MaxResults") or 50
         end = begin + most
