@@ -3,7 +3,8 @@
 PYTHON ?= python3
 SOURCES := $(patsubst %/__init__.py,%,$(wildcard layers/*/*/__init__.py cli/*/__init__.py local/*/__init__.py)) functions workstation tests
 # What real people use, and the package of each: the tests drive it.
-PROGRAMS := /usr/bin/chromium /usr/bin/gpg-agent /usr/bin/ssh /usr/bin/systemd-socket-activate /usr/bin/tmux /usr/bin/top /usr/sbin/mkfs.xfs /usr/sbin/sshd
+PROGRAMS := /usr/bin/chromium /usr/bin/gpg-agent /usr/bin/mmdebstrap /usr/bin/ssh /usr/bin/systemd-socket-activate /usr/bin/tmux \
+	/usr/bin/top /usr/sbin/ip /usr/sbin/mkfs.xfs /usr/sbin/sshd
 
 export PYTHONPATH := layers/autostop:local:cli:.
 export PYTHONDONTWRITEBYTECODE := 1
@@ -19,7 +20,10 @@ help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .PHONY: setup
-setup: .venv/.synced .venv-sam/.synced .venv-emulator/.synced .venv-acme/.synced ## make the four Python environments
+setup: environments .machine/root .machine/warm ## make the four Python environments, and what the machines run on
+
+.PHONY: environments
+environments: .venv/.synced .venv-sam/.synced .venv-emulator/.synced .venv-acme/.synced
 
 .PHONY: demo
 demo: setup ## run the whole product on this machine, with no AWS account
@@ -217,14 +221,29 @@ endef
 	@PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 $(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --require-hashes --upgrade --target .tools -r $<
 	@touch $@
 
+# What the machines of the tests and of the demo share. Their disks and namespaces need root.
+AS_ROOT := $(shell test "$$(id -u)" = 0 || echo sudo)
+
+.machine/root: local/autostop_local/machine/prepare_root.sh | /usr/bin/mmdebstrap
+	@echo "setting up $@, in some two minutes"
+	@$(AS_ROOT) $< $@
+	@$(AS_ROOT) touch $@
+
+.machine/warm: local/autostop_local/machine/prepare_warm.sh requirements/uv.txt $(wildcard workstation/boot/environments/*) | .tools/.synced
+	@echo "setting up $@"
+	@PATH="$$PWD/.tools/bin:$$PATH" $< $@ $(PYTHON)
+	@touch $@
+
 # A real browser, a real sshd. Debian starts a server as soon as it is installed, and at every boot; this one is for the
 # tests alone, which start their own: policy-rc.d is Debian's way to say so.
 /usr/bin/chromium: package := chromium
 /usr/bin/gpg-agent: package := gnupg
+/usr/bin/mmdebstrap: package := mmdebstrap
 /usr/bin/ssh: package := openssh-client
 /usr/bin/systemd-socket-activate: package := systemd
 /usr/bin/tmux: package := tmux
 /usr/bin/top: package := procps
+/usr/sbin/ip: package := iproute2
 /usr/sbin/mkfs.xfs: package := xfsprogs
 /usr/sbin/sshd: package := openssh-server
 

@@ -25,6 +25,15 @@ _ENABLED = (
     "autostop-s3.service",
 )
 _APT = ("apt-daily", "apt-daily-upgrade")
+# At each boot until it came to its end: what cloud-init does once it takes for done as soon as it has begun.
+_INSTALL = f"""#!/bin/sh
+test -e /var/lib/autostop/installed && exit
+systemctl daemon-reload
+systemctl restart {" ".join(f"{timer}.timer" for timer in _APT)}
+systemctl enable --now {" ".join(_ENABLED)}
+mkdir -p /var/lib/autostop
+touch /var/lib/autostop/installed
+"""
 
 
 def user_data(settings: Mapping[str, object]) -> bytes:
@@ -33,11 +42,9 @@ def user_data(settings: Mapping[str, object]) -> bytes:
     settings: of `workstation.boot.settings.Settings`, where the defaults do not do.
     """
     config = {
-        "write_files": [{"path": path, "content": content} for path, content in files(settings).items()],
-        "runcmd": [
-            ["systemctl", "daemon-reload"],
-            ["systemctl", "restart", *(f"{timer}.timer" for timer in _APT)],
-            ["systemctl", "enable", "--now", *_ENABLED],
+        "write_files": [
+            *({"path": path, "content": content} for path, content in files(settings).items()),
+            {"path": "/var/lib/cloud/scripts/per-boot/autostop", "permissions": "0755", "content": _INSTALL},
         ],
     }
     # JSON is YAML, and needs no library that a laptop may lack.

@@ -23,7 +23,7 @@ class Settings:
 
     user: str = "ubuntu"
     data_device: str = "/dev/sdf"
-    wait_for_disk: float = 20
+    wait_for_disk: float = 10
     wait_for_network: float = 10
     wait_for_certificate: float = 180
     metadata: str = "169.254.169.254"

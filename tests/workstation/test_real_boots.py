@@ -1,0 +1,240 @@
+"""The user data on a machine with systemd as its first process: first boots, next ones, nights, cuts of power."""
+
+import hashlib
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from autostop_local.machine.machine import ROOT, Machine, copy, make_root, make_volume, write_seed
+from tests.probe.jupyter_servers import wait_for
+from tests.workstation.machine import MIB
+from workstation.boot import superblock
+from workstation.user_data import user_data
+
+DATA = "sdf"
+KEPT = Path("var/lib/autostop")
+
+
+def new(folder: Path) -> dict[str, Path]:
+    """Its volumes, before its first boot."""
+    write_seed(folder / "seed", user_data({}), "i-0123456789abcdef0")
+    volumes = {ROOT: folder / "root", DATA: folder / "data"}
+    make_root(volumes[ROOT])
+    make_volume(volumes[DATA], 400)
+    return volumes
+
+
+def ask(machine: Machine, path: str, port: int = 8888, token: str | None = None) -> int:
+    """Status. The client trusts the machine's present certificate for its address, and nothing else."""
+    pinned = ssl.create_default_context(cadata=kept(machine, "workstation.pem"))
+    pinned.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    with closing(http.client.HTTPSConnection(machine.address, port, context=pinned, timeout=60)) as connection:
+        connection.request("GET", path, headers={"Authorization": f"token {token}"} if token else {})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+
+def answers(machine: Machine) -> bool:
+    with suppress(OSError):
+        return ask(machine, "/api") == 200
+    return False
+
+
+def kept(machine: Machine, file: str) -> str:
+    return (machine.root / KEPT / file).read_text()
+
+
+def log(machine: Machine, unit: str = "autostop-boot") -> list[str]:
+    """Lines of this boot that the unit's own program wrote."""
+    shown = machine.run(
+        "journalctl", f"--since=@{machine.started_at.timestamp()}", "--no-pager", "--output=cat", f"--unit={unit}",
+        "_COMM=python3", check=False,
+    )  # fmt: skip
+    return shown.stdout.splitlines()
+
+
+def is_up(machine: Machine) -> bool:
+    """Whether its boot is over, and nothing failed."""
+    state = machine.run("systemctl", "is-system-running", check=False).stdout.strip()
+    assert state != "degraded", machine.run("systemctl", "--failed", "--no-pager").stdout
+    return state == "running"
+
+
+def wait_until(machine: Machine, reached: Callable[[Machine], bool]) -> None:
+    wait_for(lambda: reached(machine), lambda: machine.run("journalctl", "--no-pager", "--lines=60").stdout)
+
+
+def contents(machine: Machine) -> dict[str, tuple[int, int]]:
+    """Of what the boot script writes: which file it is, and when it was written."""
+    files = [*(machine.root / KEPT).iterdir(), machine.root / "etc/fstab", *(machine.root / "home/ubuntu").iterdir()]
+    return {str(file): (file.lstat().st_ino, file.lstat().st_mtime_ns) for file in files}
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Of one machine, through the boots of these tests: in their order."""
+    return new(tmp_path_factory.mktemp("machine"))
+
+
+@pytest.fixture(scope="module")
+def first(volumes: dict[str, Path]) -> Iterator[Machine]:
+    with Machine(volumes[ROOT].parent, volumes) as machine:
+        wait_until(machine, answers)
+        wait_until(machine, is_up)
+        yield machine
+
+
+def test_after_its_first_boot_jupyterlab_answers_who_has_the_token(first: Machine) -> None:
+    token = kept(first, "token")
+
+    for port in (8888, 443):
+        assert ask(first, f"/lab?token={token}", port) == 200
+        assert ask(first, "/api/contents/data", port, token) == 200
+        assert ask(first, "/api/contents", port) == 403
+    with pytest.raises(ssl.SSLCertVerificationError):
+        ssl.create_default_context().wrap_socket(
+            socket.create_connection((first.address, 8888)), server_hostname=first.address
+        )
+    plain = http.client.HTTPConnection(first.address, 8888, timeout=60)
+    plain.request("GET", "/api")
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        plain.getresponse()
+
+
+def test_it_runs_as_the_owner_with_the_settings_of_the_machine(first: Machine) -> None:
+    shown = first.run("systemctl", "show", "autostop-jupyterlab", "--property=MainPID,User").stdout.split()
+    pid = next(line for line in shown if line.startswith("MainPID=")).removeprefix("MainPID=")
+    runtime = "/home/ubuntu/.local/share/jupyter/runtime"
+
+    assert "User=ubuntu" in shown
+    assert first.run("stat", "--format=%U", f"/proc/{pid}", runtime, "/data", "/opt/autostop/jupyterlab").stdout == (
+        "ubuntu\n" * 4
+    )
+    assert f"jpserver-{pid}.json" in first.run("ls", runtime).stdout.split()
+    # The link to news is the page's, which would ask there.
+    page = first.run(
+        "curl", "--silent", "--insecure", f"https://127.0.0.1:8888/lab?token={kept(first, 'token')}"
+    ).stdout
+    assert '"newsUrl"' not in page or '"newsUrl": null' in page
+
+
+def test_to_run_the_script_again_changes_nothing_and_says_nothing(first: Machine) -> None:
+    before = contents(first)
+
+    for module in ("workstation.boot", "workstation.boot.environments"):
+        assert first.run("env", "PYTHONPATH=/opt/autostop", "python3", "-m", module).stdout == ""
+
+    assert contents(first) == before
+
+
+def test_apt_waits_until_the_wake_is_over(first: Machine) -> None:
+    for timer in ("apt-daily", "apt-daily-upgrade"):
+        shown = first.run("systemctl", "show", f"{timer}.timer", "--property=TimersMonotonic,Persistent").stdout
+        assert "OnBootUSec=30min" in shown
+        assert "Persistent=no" in shown
+
+
+def test_after_a_night_all_is_where_it_was(first: Machine, volumes: dict[str, Path]) -> None:
+    content = b"all that I know\n" * 100_000
+    (first.root / "data/thought.csv").write_bytes(content)
+    token, address, certificate = kept(first, "token"), first.address, kept(first, "workstation.pem")
+    label = superblock.parse(volumes[DATA].read_bytes()[:512])
+    first.power_off()
+
+    # Other volumes, the data volume a larger one, at another device.
+    folder = volumes[ROOT].parent
+    restored = {ROOT: folder / "root-2", "nvme1n1": folder / "data-2"}
+    for before, after in zip(volumes.values(), restored.values(), strict=True):
+        copy(before, after)
+        before.unlink()
+    with restored["nvme1n1"].open("r+b") as data:
+        data.truncate(700 * MIB)
+    volumes.clear()
+    volumes.update(restored)
+    with Machine(folder, restored) as machine:
+        wait_until(machine, answers)
+        wait_until(machine, is_up)
+
+        assert machine.address != address
+        said = log(machine)
+        assert said[:2] == ["/dev/nvme1n1 is mounted at /data", "/data grew from 400 to 700 MiB"]
+        assert said[2:] == [
+            "there is a new secret for cookies",
+            f"the certificate names {machine.address}, i-0123456789abcdef0, localhost, 127.0.0.1, ::1",
+        ]
+        assert log(machine, "autostop-environments") == []
+        assert kept(machine, "token") == token
+        assert kept(machine, "workstation.pem") != certificate
+        assert ask(machine, "/api/contents/data/thought.csv", token=kept(machine, "token")) == 200
+        kept_there = hashlib.sha256((machine.root / "data/thought.csv").read_bytes()).digest()
+        assert kept_there == hashlib.sha256(content).digest()
+        machine.power_off()
+    assert superblock.parse(restored["nvme1n1"].read_bytes()[:512]) == label
+
+
+def test_without_its_data_volume_it_boots_and_says_so(volumes: dict[str, Path]) -> None:
+    began_at = time.monotonic()
+    with Machine(volumes[ROOT].parent, {ROOT: volumes[ROOT]}) as machine:
+        wait_until(machine, is_up)
+        took = time.monotonic() - began_at
+        wait_until(machine, answers)
+
+        assert took <= 25
+        assert log(machine)[0] == "NOT DONE: no volume labelled autostop is attached"
+        home = ask(machine, "/api/contents/THE%20DATA%20VOLUME%20IS%20MISSING.txt", token=kept(machine, "token"))
+        assert home == 200
+        written = machine.run("touch", "/data/lost", check=False)
+        assert "Operation not permitted" in written.stderr
+
+
+def is_to_be_tried_again(machine: Machine) -> bool:
+    shown = machine.run("systemctl", "show", "autostop-environments", "--property=SubState").stdout
+    return shown == "SubState=auto-restart\n"
+
+
+def test_cut_off_twice_in_its_first_boot_and_without_a_network_it_gets_there(tmp_path: Path) -> None:
+    volumes = new(tmp_path)
+    with Machine(tmp_path, volumes, connected=False) as machine:
+        wait_until(machine, lambda machine: (machine.root / KEPT / "data-volume.json").exists())
+
+    with Machine(tmp_path, volumes, connected=False) as machine:
+        wait_until(machine, is_up)
+        wait_until(machine, is_to_be_tried_again)
+        assert "is mounted at /data" in " ".join(log(machine))
+        assert log(machine, "autostop-environments")[0].startswith("NOT DONE: ")
+
+    with Machine(tmp_path, volumes) as machine:
+        half = machine.root / "opt/autostop/jupyterlab/lib/python3.11/site-packages"
+        wait_until(machine, lambda _: half.exists() and any(half.glob("jupyter*")))
+
+    with Machine(tmp_path, volumes) as machine:
+        wait_until(machine, answers)
+        assert log(machine, "autostop-environments") == ["/opt/autostop/jupyterlab is made"]
+        assert ask(machine, "/api/contents/data", token=kept(machine, "token")) == 200
+
+
+def test_a_machine_leaves_nothing_behind_however_it_ends(tmp_path: Path) -> None:
+    volumes = new(tmp_path)
+    with Machine(tmp_path, volumes) as machine:
+        wait_until(machine, lambda machine: machine.run("true", check=False).returncode == 0)
+        loops = [str(file) for file in volumes.values() if str(file) in backing()]
+        assert len(loops) == 2
+
+        machine.keeper.kill()
+        machine.keeper.wait()
+
+        wait_for(lambda: not [file for file in loops if file in backing()], lambda: "its disks are in use")
+        wait_for(lambda: not Path(f"/proc/{machine.pid}").exists(), lambda: "it runs")
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
+
+
+def backing() -> str:
+    """Files that are disks now."""
+    return " ".join(file.read_text() for file in Path("/sys/block").glob("loop*/loop/backing_file") if file.exists())
