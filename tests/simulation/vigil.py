@@ -17,6 +17,8 @@ from autostop_local.world import World
 UNJUDGED_FOR = timedelta(minutes=30)
 UNTOLD_FOR = timedelta(hours=2)
 LEFT_OVER_FOR = timedelta(days=2)
+# What is refused is tried again within the hour.
+TRIED_AGAIN = timedelta(minutes=75)
 _SWEEPS = 6
 _WARNING = "stops-soon"
 _COST = "housekeeping"
@@ -154,7 +156,8 @@ class Vigil:
         if now - since > UNTOLD_FOR and blocked and not self._was_told_of(blocked[:40], since):
             self._wrong("untold", f"blocked since {since:%d %H:%M}: {blocked}")
         refused = [each for each in self._refused if begun is not None and each[0] >= begun]
-        if not unreached or not refused or not refused[-1][0] > now - UNTOLD_FOR > refused[0][0]:
+        # What waits for something else by now (a first night's snapshots take hours) is refused no more.
+        if not unreached or not refused or now - refused[-1][0] > TRIED_AGAIN or now - refused[0][0] < UNTOLD_FOR:
             return
         if not self._was_told(refused[0][0], refused[-1][1]):
             self._wrong("untold", f"unreached, and {refused[-1][1]} is refused since {refused[0][0]:%d %H:%M}")
