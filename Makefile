@@ -7,7 +7,6 @@ PROGRAMS := /usr/bin/chromium /usr/bin/gpg-agent /usr/bin/mmdebstrap /usr/bin/ss
 	/usr/bin/top /usr/sbin/ip /usr/sbin/mkfs.xfs /usr/sbin/sshd
 
 export PYTHONPATH := layers/autostop:local:cli:.
-export PYTHONDONTWRITEBYTECODE := 1
 export SAM_CLI_TELEMETRY := 0
 export UV_HTTP_TIMEOUT := 180
 export UV_PYTHON_DOWNLOADS := never
@@ -34,8 +33,8 @@ RUNTIME := $(shell sed -n 's/^ *Runtime: python//p' template.yaml)
 RUNTIME_PYTHON := $(shell PATH="$$PWD/.tools/bin:$$PATH" sh layers/autostop/find-python $(RUNTIME))
 RUNTIME_VENV := $(if $(RUNTIME_PYTHON),.venv-runtime/.synced)
 
-# Twice as many as two cores: whoever waits for a real server or for a real window of idleness uses none.
-WORKERS := 4
+# Thrice as many as two cores: whoever waits for a real server or for a real window of idleness uses none.
+WORKERS := 6
 
 # What runs on other versions goes beside the rest, which mostly waits for real servers, and is shown after it.
 .PHONY: test
@@ -48,7 +47,7 @@ test: setup $(PROGRAMS) $(RUNTIME_VENV) .botocore/.synced ## run every test, the
 .PHONY: test-runtime
 ifdef RUNTIME_PYTHON
 test-runtime: $(RUNTIME_VENV) ## run the tests of the decisions and the handlers on the Python of Lambda's runtime
-	.venv-runtime/bin/pytest --numprocesses 2 --dist loadfile --ignore tests/handlers/test_built_functions.py \
+	.venv-runtime/bin/pytest --ignore tests/handlers/test_built_functions.py \
 		tests/idle tests/sleep tests/handlers tests/test_*.py
 else
 test-runtime:
@@ -58,7 +57,7 @@ endif
 # Lambda's boto3 is the runtime's, and may be older than the one that is locked here: that one comes first on the path.
 .PHONY: test-botocore
 test-botocore: .venv/.synced .botocore/.synced ## run the tests of the adapters on the oldest botocore that Lambda may have
-	PYTHONPATH=.botocore:$(PYTHONPATH) .venv/bin/pytest --numprocesses 2 --dist loadfile \
+	PYTHONPATH=.botocore:$(PYTHONPATH) .venv/bin/pytest \
 		$(addprefix tests/aws/test_,clients.py ebs.py ec2.py errors.py metrics.py queue.py sns.py ssm.py table.py)
 
 .PHONY: invoke

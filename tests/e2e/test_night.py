@@ -7,7 +7,6 @@ import pytest
 
 from autostop_local import night, notebook
 from autostop_local.desk import Desk
-from autostop_local.process import CommandError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -84,18 +83,3 @@ def test_asked_over_https_with_the_certificate_pinned_a_busy_kernel_is_work_and_
     night.sweep_until_wanted(whole, phone, "shelve", 400, print)
     night.wait_for_phase(phone, "asleep", 400, print)
     night.wake(phone, print)
-
-
-def test_a_machine_with_a_gpu_is_taken_by_its_owners_word_alone_and_sleeps_and_wakes(whole: Desk) -> None:
-    instance = night.launch(whole, "with a GPU", type="g5.xlarge")
-    night.wait_for_jupyter(whole, instance, print)
-    with pytest.raises(CommandError, match=r"instance-store disks \(250 GB\).*--instance-store-is-scratch"):
-        night.adopt(whole, instance)
-
-    phone = night.adopt(whole, instance, "--instance-store-is-scratch")
-    night.sweep_until_wanted(whole, phone, "shelve", 400, print)
-    asleep = night.wait_for_phase(phone, "asleep", 400, print)
-    assert "a month for its snapshots" in asleep["billed"]
-    assert whole.volumes(instance) == []
-    night.wake(phone, print)
-    assert len(whole.volumes(instance)) == 2
