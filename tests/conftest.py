@@ -7,6 +7,7 @@ from pathlib import Path
 
 import botocore.session
 import pytest
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Playwright, sync_playwright
 
 from tests.app.autostop_at_work import AtWork, at_work
@@ -15,6 +16,10 @@ from tests.probe.jupyter_servers import RealServers, real_servers
 # Most tests take less time than a session that reads the services' models, or a moto that makes Amazon's images.
 botocore.session.create_loader = cache(botocore.session.create_loader)
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+
+# How long Hypothesis takes says how busy the machine is.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop.schedule import InvalidScheduleError, Schedule, parse_schedule
@@ -135,7 +135,6 @@ def clock_went_forward_at(moment: datetime, zone: str) -> bool:
     return before is not None and after is not None and after > before
 
 
-@settings(deadline=None)  # hundreds of minutes are looked at one by one
 @given(FIELDS, MOMENTS)
 def test_the_next_moment_is_later_matches_and_nothing_before_it_is_left_out(text: str, moment: datetime) -> None:
     schedule = parse_schedule(text)
@@ -152,7 +151,6 @@ def test_the_next_moment_is_later_matches_and_nothing_before_it_is_left_out(text
     assert not [each for each in shown_first if schedule.covers(each) and each.astimezone(zone).fold == 0]
 
 
-@settings(deadline=None)
 @given(FIELDS, MOMENTS)
 def test_moments_come_in_the_same_order_from_wherever_one_looks(text: str, moment: datetime) -> None:
     schedule = parse_schedule(text)
@@ -206,7 +204,6 @@ def test_what_is_no_schedule_is_refused_with_what_would_do(text: str, why: str) 
         parse_schedule(text)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="0123456789*,-/#LWSUNMOFRI@? \tEuropBerlin/²", max_size=60), st.sampled_from(["", *ZONES]))
 def test_no_text_makes_the_parser_fail_otherwise(text: str, zone: str) -> None:
     try:

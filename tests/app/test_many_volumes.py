@@ -35,12 +35,3 @@ def test_two_nights_bring_all_of_them_back_through_a_crash(lab: AtWork) -> None:
     assert lab.crashes == 1
     assert len(lab.disks.snapshots(workstation)) == 20
     assert lab.calls("CreateSnapshots") == ["CreateSnapshots"] * 2
-
-
-def test_a_set_of_twenty_with_one_that_failed_is_made_again(lab: AtWork) -> None:
-    workstation = lab.workstation(disks=DISKS)
-    lab.world.fail_next_snapshots(1, alone=True)
-    lab.asleep(workstation, within=timedelta(hours=4))
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
-    assert len(lab.disks.snapshots(workstation)) == 20

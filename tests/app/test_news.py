@@ -327,6 +327,7 @@ def test_a_damaged_state_of_which_nobody_could_be_told_is_told_later(lab: AtWork
 
 def test_snapshots_that_do_not_end_are_told_after_a_day(lab: AtWork) -> None:
     lab.world.cloud.timings = replace(lab.world.cloud.timings, snapshot=timedelta(days=9))
+    lab.losses.delayed = True  # the sweeps are enough
     workstation = lab.workstation()
     lab.pass_time(24 * HOUR)
     assert told(lab, NoticeKind.BLOCKED) == []

@@ -199,7 +199,7 @@ def test_no_server_holds_us_longer_than_the_limit(serve: Callable[..., FalseServ
         asked = [pool.submit(ask, server.port, certificate) for server in slow]
         reasons = [reason(each.result()) for each in asked]
 
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15  # one trickles for 20 s
     assert all("did not answer in time" in text for text in reasons)
 
 

@@ -124,12 +124,10 @@ def test_no_redirect_is_followed(phone: Receiver, status: int) -> None:
 
 
 def test_a_server_that_hangs_costs_no_more_than_the_limit(phone: Receiver) -> None:
-    phone.answers = [0, 0]
-    began = time.monotonic()
+    phone.answers = [0, 0]  # it would hang until the test ends
 
     with pytest.raises(TransientError, match=r"did not answer within 0\.2 s"):
         ntfy(phone.url, limit=0.2).send(MESSAGE)
-    assert time.monotonic() - began < 10  # it would hang until the test ends
 
 
 def test_a_server_that_is_not_there_is_tried_again_later() -> None:

@@ -1,14 +1,22 @@
-"""What the demo does not show: taps in the middle, workstations that nobody may stop, the other way to ask."""
+"""What the demo does not show: a tap in the middle, what nobody may stop, the other way to ask, a lost table."""
 
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
 from autostop_local import night, notebook
-from autostop_local.desk import Desk
+from autostop_local.desk import Desk, desk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """One for all: deploying takes longer than most of what follows."""
+    with desk(tmp_path_factory.mktemp("desk"), say=print) as running:
+        yield running
 
 
 def test_a_tap_during_the_snapshot_has_jupyter_back_without_any_volume_re_created(whole: Desk) -> None:
@@ -83,3 +91,35 @@ def test_asked_over_https_with_the_certificate_pinned_a_busy_kernel_is_work_and_
     night.sweep_until_wanted(whole, phone, "shelve", 400, print)
     night.wait_for_phase(phone, "asleep", 400, print)
     night.wake(phone, print)
+
+
+def test_a_table_that_is_lost_while_a_workstation_sleeps_is_recovered_and_all_comes_back(whole: Desk) -> None:
+    instance = night.launch(whole, "of which the table knows nothing")
+    night.wait_for_jupyter(whole, instance, print)
+    phone = night.adopt(whole, instance)
+    (whole.world.disk_path(instance, night.DATA_DEVICE) / "kept.bin").write_bytes(bytes(range(256)) * 400)
+    digest, before = night.digest(whole, instance, "kept.bin"), _shape(whole, instance)
+    night.sweep_until_wanted(whole, phone, "shelve", 400, print)
+    night.wait_for_phase(phone, "asleep", 400, print)
+
+    # Every item of every workstation: states, links, leases, verdicts.
+    client = whole.emulator.session.client("dynamodb", **whole.emulator.reach)
+    for page in client.get_paginator("scan").paginate(TableName=whole.stack.table_name):
+        for item in page["Items"]:
+            key = {name: item[name] for name in ("workstation", "kind")}
+            client.delete_item(TableName=whole.stack.table_name, Key=key)
+
+    assert "Nothing was changed" in whole.autostop("recover", instance)
+    assert f"{instance} is recovered." in whole.autostop("recover", instance, "--yes")
+    link = next(word for word in whole.autostop("link", instance).split() if f"/w/{instance}#" in word)
+    phone = night.Phone(whole, instance, link)
+    assert phone.status()["phase"] == "asleep"
+    night.wake(phone, print)
+    night.wait_for_phase(phone, "awake", 400, print)
+    assert night.digest(whole, instance, "kept.bin") == digest
+    assert _shape(whole, instance) == before
+    assert not any(instance in body for body in whole.stack.dead_letters())
+
+
+def _shape(whole: Desk, instance: str) -> list[dict[str, object]]:
+    return [{key: value for key, value in each.items() if key != "id"} for each in whole.volumes(instance)]

@@ -231,7 +231,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows)
 def test_a_trail_never_remembers_a_moment_outside_its_row(steps: list[tuple[int, float, bool, str]]) -> None:
     at, cpu = BEGIN, 1000.0

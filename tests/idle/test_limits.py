@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop.idle.stop import LATE_BY, Limit, next_limit
@@ -109,7 +109,6 @@ POLICIES = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(POLICIES, HOURS, st.one_of(st.none(), HOURS), st.floats(0, 0.99))
 def test_a_limit_is_after_the_start_and_the_promise_and_stays_where_it_is_until_it_has_been_due_for_a_while(
     policy: Policy, ran: timedelta, kept: timedelta | None, part: float

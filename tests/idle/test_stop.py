@@ -186,7 +186,7 @@ offsets = st.integers(-60, 60).map(lambda count: NOW + timedelta(minutes=count))
 warnings = st.none() | st.builds(told, offsets.filter(lambda at: at <= NOW), offsets, st.sampled_from(By))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.none() | offsets, warnings, st.sampled_from(VerdictKind), st.sampled_from([POLICY, LIMITED]))
 def test_nobody_is_stopped_who_was_not_told_in_time(
     stop_at: datetime | None, warned: Warned | None, kind: VerdictKind, policy: Policy

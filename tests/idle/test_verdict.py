@@ -304,7 +304,7 @@ def seen_quiet(activity: Activity, policy: Policy, since: datetime, until: datet
     return not any(each.busy for each in activity.answer.servers) and all(at <= since for at in touched)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(activities, policies, st.integers(0, 300))
 def test_idle_means_that_every_signal_was_seen_quiet_over_a_whole_window(
     activity: Activity, policy: Policy, minute: int
@@ -322,7 +322,7 @@ def test_idle_means_that_every_signal_was_seen_quiet_over_a_whole_window(
         assert seen_quiet(activity, policy, verdict.since, verdict.since + policy.idle_after)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(activities, policies, st.integers(0, 300), st.sampled_from(["no metrics", "unread", "old answer"]))
 def test_what_is_unknown_is_never_idle(activity: Activity, policy: Policy, minute: int, missing: str) -> None:
     now = LAUNCHED + timedelta(minutes=minute)
@@ -335,7 +335,7 @@ def test_what_is_unknown_is_never_idle(activity: Activity, policy: Policy, minut
     assert assess(unknown, policy, now).kind is not IDLE
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(activities, policies, st.integers(0, 300))
 def test_a_verdict_always_says_why(activity: Activity, policy: Policy, minute: int) -> None:
     verdict = assess(activity, policy, LAUNCHED + timedelta(minutes=minute))

@@ -363,7 +363,7 @@ def test_servers_that_misbehave_are_told_apart_in_one_deadline(
 
     entries, errors = _asked(expected, tmp_path)
 
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 15  # one trickles for 20 s
     assert errors == []
     assert {entry["port"]: entry["status"] for entry in entries} == expected
 
@@ -392,15 +392,16 @@ def test_an_answer_that_is_not_understood_is_bad(
 def test_an_endless_answer_is_cut(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
     def pour(connection: socket.socket, _: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        for _piece in range(10_000):
+        for piece in range(10_000):
             connection.sendall(b" " * 65_536)
+            poured[0] = piece
 
-    began = time.monotonic()
+    poured = [0]
 
     entries, _ = _asked([serve(pour).port], tmp_path)
 
     assert [entry["status"] for entry in entries] == ["bad"]
-    assert time.monotonic() - began < 2
+    assert poured[0] < 1_000
 
 
 def test_a_server_without_terminals_has_none(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
