@@ -20,7 +20,7 @@ def workstation(at: Desk, **parameters: Any) -> WorkstationId:
     """A running workstation, adopted with the journal cleared after."""
     lab = at.launch(**parameters)
     at.clock.advance(timedelta(minutes=5))
-    assert at.run("adopt", lab, "--yes").exit_code == 0
+    at.lab.adopt(lab)
     at.world.journal.clear()
     return lab
 
