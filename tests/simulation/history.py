@@ -420,6 +420,8 @@ class History:
         if loose and self.lab.person("DeleteVolume", VolumeId=volume) and line is not None:
             # Where a snapshot has its content too, it may or may not come back.
             self.lab.given_up.add(line)
+            if line in self.lab.detached_by_hand:
+                self.lab.oracle.displaced.add(line)
             self.lab.oracle.forgiven.append(f"{line}: a person deleted {volume}")
 
     def lose_table(self) -> None:

@@ -22,8 +22,8 @@ TRIED_AGAIN = timedelta(minutes=75)
 _SWEEPS = 6
 _WARNING = "stops-soon"
 _COST = "housekeeping"
-# For the warning before a stop at a limit, and for sweeps that came to nothing.
-_PATIENCE = timedelta(hours=1)
+# For the warning before a stop at a limit, for an hour in which a passing error is no news, and for sweeps.
+_PATIENCE = timedelta(minutes=90)
 # As in template.yaml: all of an hour.
 _ALARMING = 12
 
@@ -152,7 +152,8 @@ class Vigil:
         # A second cause during the first is to be told too.
         if not blocked or blocked != self._blocked:
             self._blocked, self._blocked_since = blocked, now
-        since = self._blocked_since or now
+        # Who taps is shown it on the page.
+        since = max(filter(None, (self._blocked_since or now, self.wished_at)))
         if now - since > UNTOLD_FOR and blocked and not self._was_told_of(blocked[:40], since):
             self._wrong("untold", f"blocked since {since:%d %H:%M}: {blocked}")
         refused = [each for each in self._refused if begun is not None and each[0] >= begun]

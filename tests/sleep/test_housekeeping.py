@@ -264,3 +264,18 @@ def test_who_took_the_tag_away_wants_nothing_tidied_up() -> None:
     given_back = at(what, known=SECOND_CYCLE.without_flag(ROOT))
     assert next_chore(given_back, house()) is None
     assert after_round(given_back, house(rounds=1)) is None
+
+
+def test_a_volume_that_stands_detached_is_told_and_never_deleted() -> None:
+    """Of an earlier cycle, or taken out by a person: it costs money, and may hold what nothing else does."""
+    loose = replace(COPY, tags=OURS)
+    what = up(snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, loose))
+    assert next_chore(at(what), house()) is None
+    after = after_round(at(what), house())
+    assert after is not None
+    assert [each.id for each in after.leftovers] == [loose.id]
+    assert "stands detached" in in_words(after.leftovers)
+    asleep = up(instance=instance(), volumes=(loose,), snapshots=snapshots(SECOND_CYCLE))
+    still = after_round(at(asleep, NOW + HOUR), after)
+    assert still is not None
+    assert still.leftovers == after.leftovers

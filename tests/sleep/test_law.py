@@ -144,6 +144,9 @@ def cycle_tag(number: str) -> dict[str, str]:
     row("of a later cycle", replace(OLD, tags=cycle_tag("3")), AWAKE, "not older"),
     row("of a device that the later cycle does not have", replace(OLD, tags={**OLD.tags, tags.DEVICE: "/dev/sdz"}),
         AWAKE, "a device that cycle 2 does not have"),
+    row("that never came to carry its device, and of a volume that the later cycle does not have",
+        replace(OLD, tags=manifest().set_tags(), volume=VolumeId("vol-x")), AWAKE,
+        "a device that cycle 2 does not have"),
     row("the instance is not known", OLD, replace(AWAKE, instance=None), "not running"),
     *(row(f"it is {state}", OLD, replace(AWAKE, instance=instance(state)), "not running")
         for state in InstanceState if state is not RUNNING),

@@ -84,7 +84,7 @@ def test_the_label_fits() -> None:
 
 
 def test_a_disk_is_waited_for_no_longer_than_a_boot_may_take() -> None:
-    assert settings.Settings().wait_for_disk == 20
+    assert settings.Settings().wait_for_disk == 10
 
 
 @pytest.mark.parametrize("head", [b"", b"XFSB", bytes(512), b"\x7fELF".ljust(512, b"\0")])

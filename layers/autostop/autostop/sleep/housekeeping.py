@@ -27,7 +27,7 @@ _LONGEST: Final = timedelta(hours=6)
 # Until when after a start a second copy of a volume is taken away: later a person may have made use of it.
 _FRESH: Final = timedelta(minutes=20)
 _NOT_READY: Final = "a start from a later cycle was not seen to work yet"
-_USED: Final = "it is a second copy of a volume, and may have been used by now. Delete it if it was not"
+_USED: Final = "it stands detached, and may hold what nothing else does. Delete it if it does not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +118,6 @@ def _chores(it: Situation, house: Housekeeping) -> Iterator[_Chore]:
             fresh = ready and it.now - it.instance.launched_at < _FRESH
             step = Step(f"deleted {volume.id}, a second copy that was never used", Call.DELETE_VOLUME, (volume.id,))
             yield _Chore(step, volume.id, cost_now((volume,), ()), None if fresh else _USED)
+        elif runs and law.is_detached(volume, seen):
+            # Of an earlier cycle, or taken out by a person: nobody here can tell whether it is needed; it is billed.
+            yield _Chore(Step(f"{volume.id} is left to its owner"), volume.id, cost_now((volume,), ()), _USED)

@@ -76,8 +76,10 @@ def why_not_delete_snapshot(snapshot: Snapshot, seen: Observation, manifest: Man
         return f"{snapshot.id} is not older than cycle {manifest.cycle}"
     if snapshot.cycle == manifest.cycle and not _is_a_double(snapshot, manifest):
         return f"{snapshot.id} is what cycle {manifest.cycle} restores from"
-    # A device that the later cycle does not cover (its volume was taken away) has its latest data here.
-    if snapshot.tags.get(tags.DEVICE) not in {None, *(record.device for record in manifest.volumes)}:
+    # A device that the later cycle does not cover (its volume was taken away) has its latest data here. Where the tag
+    # could not be written, the volume tells which it is.
+    device, devices = snapshot.tags.get(tags.DEVICE), {record.device for record in manifest.volumes}
+    if device not in devices if device is not None else manifest.record_of(snapshot.volume) is None:
         return f"{snapshot.id} is of a device that cycle {manifest.cycle} does not have"
     if seen.instance is None or seen.instance.state is not InstanceState.RUNNING:
         return "the instance is not running"
@@ -138,7 +140,7 @@ def why_not_delete_double(
     """
     if not _is_of_this_workstation(volume, seen):
         return f"{volume.id} does not carry this workstation's tags"
-    if volume.state is not VolumeState.AVAILABLE or volume.attached_to is not None:
+    if not is_detached(volume, seen):
         return f"{volume.id} is not detached"
     record = next((each for each in manifest.volumes if manifest.is_restored(volume, each)), None)
     if record is None:
@@ -296,6 +298,12 @@ def is_replaceable(snapshot: Snapshot, seen: Observation, manifest: Manifest) ->
     if not _was_made_by_a_cycle(snapshot, seen) or snapshot.cycle is None:
         return False
     return snapshot.cycle < manifest.cycle or _is_a_double(snapshot, manifest)
+
+
+def is_detached(volume: Volume, seen: Observation) -> bool:
+    """True for a volume of this workstation that is attached to nothing."""
+    loose = volume.state is VolumeState.AVAILABLE and volume.attached_to is None
+    return loose and _is_of_this_workstation(volume, seen)
 
 
 def _was_made_by_a_cycle(snapshot: Snapshot, seen: Observation) -> bool:
