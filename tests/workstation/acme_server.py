@@ -53,7 +53,7 @@ class _Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
 
 
 def main() -> None:
-    """Serve on a free port, which is told in a line, until the input ends."""
+    """Serve on a free port of the address that is given, and tell it in a line."""
     (FOLDER / "acme_srv.cfg").write_text(f"""
 [DEFAULT]
 debug: False
@@ -76,7 +76,7 @@ renewaltreshold_pctg: 50
     os.environ |= {"ACME_SRV_CONFIGFILE": f"{FOLDER}/acme_srv.cfg", "ACME2CERTIFIER_BASE_DIR": str(FOLDER)}
     from acme2certifier.share.acme2certifier_wsgi import application  # noqa: PLC0415 # it reads the configuration
 
-    server = wsgiref.simple_server.make_server("127.0.0.1", 0, application, _Server)
+    server = wsgiref.simple_server.make_server(sys.argv[2], 0, application, _Server)
     sys.stdout.write(f"{server.server_port}\n")
     sys.stdout.flush()
     server.serve_forever()

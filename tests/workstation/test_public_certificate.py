@@ -6,7 +6,6 @@ import itertools
 import json
 import socket
 import ssl
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,53 +18,22 @@ from cryptography import x509
 
 from tests.build import row
 from tests.probe.jupyter_servers import free_port
+from tests.workstation.authority import ENVIRONMENT, Authority
+from tests.workstation.authority import authority as authority_in
 from tests.workstation.jupyterlab import KEPT, jupyterlab, read
-from tests.workstation.machine import REPOSITORY, Machine
+from tests.workstation.machine import Machine
 from workstation.boot.public_certificate import Failure, paused
 
-ENVIRONMENT = REPOSITORY / ".venv-acme"
 ADDRESSES = (f"127.80.{number // 250}.{number % 250 + 1}" for number in itertools.count())
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 ASK = (sys.executable, "-m", "workstation.boot.public_certificate")
 
 
-class Authority:
-    """mood: see `acme_server.mood`. certificate: of the authority itself."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self._folder = folder
-        self.url = url
-        self.certificate = folder / "ca.pem"
-        self.mood()
-
-    def mood(self, **mood: object) -> None:
-        (self._folder / "mood.json").write_text(json.dumps(mood))
-
-    @property
-    def issued(self) -> int:
-        return len(list((self._folder / "issued").iterdir()))
-
-
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    folder = tmp_path_factory.mktemp("authority")
-    (folder / "issued").mkdir()
-    (folder / "crl.pem").touch()
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-keyout", str(folder / "ca-key.pem")]
-    subject = ["-subj", "/CN=the authority of the tests", "-days", "30", "-out", str(folder / "ca.pem")]
-    subprocess.run(["openssl", "req", "-x509", *key, *subject], check=True, capture_output=True)
-    command = [ENVIRONMENT / "bin/python", Path(__file__).with_name("acme_server.py"), folder]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        assert server.stdout
-        port = server.stdout.readline().strip()
-        assert port, (folder / "log").read_text()
-        yield Authority(folder, f"http://127.0.0.1:{port}/directory")
-    finally:
-        server.kill()
-        server.communicate()
+    with authority_in(tmp_path_factory.mktemp("authority")) as authority:
+        yield authority
 
 
 @pytest.fixture
@@ -91,8 +59,9 @@ class Chosen(Machine):
         """To another address. listens: where certbot does, when that is another one."""
         self.address = self.metadata.told["public-ipv4"] = next(ADDRESSES)
         # What an owner writes there holds too.
+        server = f"http://127.0.0.1:{self.authority.port}/directory"
         (self.root / "etc/letsencrypt/cli.ini").write_text(
-            f"server = {self.authority.url}\nemail = me@example.org\nhttp-01-address = {listens or self.address}\n"
+            f"server = {server}\nemail = me@example.org\nhttp-01-address = {listens or self.address}\n"
         )
         return self.address
 

@@ -3,6 +3,7 @@
 It ends up as Mountpoint itself, for systemd to watch; without a bucket it does nothing.
 """
 
+import base64
 import os
 import sys
 import tempfile
@@ -49,10 +50,12 @@ def _install(release: str, key: str, folder: Path) -> None:
     for file in (_KEYS, f"latest/{machine}/{_PACKAGE}", f"latest/{machine}/{_SIGNATURE}"):
         with urllib.request.urlopen(f"{release}/{file}", timeout=60) as answer:  # noqa: S310 # of our settings
             (folder / Path(file).name).write_bytes(answer.read())
-    gpg = ("gpg", "--homedir", str(folder), "--batch", "--quiet")
-    run(*gpg, "--import", str(folder / "KEYS"))
-    signed = ("--verify", str(folder / _SIGNATURE), str(folder / _PACKAGE))
-    checked = run(*gpg, "--status-fd", "1", *signed, ends=(0, 1, 2))
+    # gpgv comes with apt, and takes no armor.
+    armored = (folder / "KEYS").read_text(encoding="ascii").replace("\r", "").partition("\n\n")[2]
+    coded = [line for line in armored.splitlines() if not line.startswith(("=", "-"))]
+    (folder / "keys.gpg").write_bytes(base64.b64decode("".join(coded)))
+    signed = ("--keyring", str(folder / "keys.gpg"), str(folder / _SIGNATURE), str(folder / _PACKAGE))
+    checked = run("gpgv", "--homedir", str(folder), "--status-fd", "1", *signed, ends=(0, 1, 2))
     # The last word of that line is the key itself, also where a subkey of it signed.
     valid = [line.split()[-1] for line in checked.stdout.splitlines() if line.startswith("[GNUPG:] VALIDSIG")]
     if checked.returncode or valid != [key]:

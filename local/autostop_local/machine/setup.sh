@@ -34,6 +34,7 @@ for node in 'null 3' 'zero 5' 'full 7' 'random 8' 'urandom 9'; do
     mknod -m 666 "dev/${node% *}" c 1 "${node#* }"
 done
 mknod -m 666 dev/tty c 5 0
+mknod -m 666 dev/fuse c 10 229
 ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
 ln -s /proc/self/fd/0 dev/stdin
