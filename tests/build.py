@@ -171,7 +171,7 @@ def reading(at: datetime, *servers: Server) -> Reading:
 def machine(**other: Any) -> Machine:
     """A machine on which nothing happens."""
     fields: dict[str, Any] = {
-        "boot": "b007b007", "cpu_seconds": 100.0, "typed_at": None, "jobs": 0, "job": "", "gpu_percent": None,
-        "logins": 0, "editors": 0, "edited_at": None, "multiplexers": 0, "kernels": 0, "held": False,
+        "boot": "b007b007", "cpu": {"all": 100.0}, "typed_at": None, "jobs": 0, "job": "", "gpu_percent": None,
+        "logins": 0, "editors": 0, "edited_at": None, "multiplexers": 0, "held": False,
     }  # fmt: skip
     return Machine(**{**fields, **other})

@@ -84,6 +84,8 @@ GOOD: dict[str, dict[str, object]] = {
         "off": None,
     },
     "weak-signals": {"2h": timedelta(hours=2), "off": timedelta(0), "0": timedelta(0)},
+    "cpu-seconds": {"0.5": 0.5, "10": 10.0},
+    "doubt-for": {"2h": timedelta(hours=2), "off": timedelta(0), "0": timedelta(0)},
     "ignore-kernels-older-than": {"3d": timedelta(days=3), "off": None},
     "protected-hours": {"* 9-17 * * mon-fri UTC": Schedule("* 9-17 * * mon-fri UTC"), " off ": None},
     "stop-at": {" 0  22 * * FRI europe/BERLIN": Schedule("0 22 * * fri Europe/Berlin"), "off": None, "no": None},
@@ -117,6 +119,8 @@ BAD: dict[str, dict[str, list[str]]] = {
         "is not a number of bytes a second; write it like 100k": ["0", "0.000k", "100KB", "1e9", "-1k", "²k"]
     },
     "weak-signals": {"is not a duration": ["none"]},
+    "cpu-seconds": {"is not a number of processor seconds": ["0", "-1", "nan", "1s"]},
+    "doubt-for": {"is not a duration": ["none"]},
     "ignore-kernels-older-than": {"must be longer than 0": ["0"]},
     "protected-hours": {
         "is no schedule; write five cron fields and a time zone": ["9-17"],

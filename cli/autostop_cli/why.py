@@ -229,7 +229,7 @@ def _row(sign: Sign, seen: SweepRecord, now: datetime) -> Sequence[str]:
     if sign.effect is Effect.WORK:
         last_work = "now"
     elif sign.at is None:
-        last_work = "-" if sign.effect in (Effect.UNKNOWN, Effect.WEAK) else "never since the start"
+        last_work = "-" if sign.effect in (Effect.UNKNOWN, Effect.DOUBT, Effect.WEAK) else "never since the start"
     else:
         last_work = f"{words(seen.at - sign.at)} ago ({clock_time(sign.at, now.tzinfo, seen.at)})"
     return (sign.name, sign.effect.value, sign.value, sign.threshold, last_work)

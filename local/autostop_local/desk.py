@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Minutes of AWS are seconds here, so that a night fits into one sitting; the code is told so by its ordinary settings.
 QUICK_TIMINGS = Timings(metric_period=timedelta(seconds=5), metric_delay=timedelta(seconds=1))
-QUICK_SETTINGS = {"IdleAfter": "15s", "Grace": "5s", "WarnBefore": "4s", "WeakSignals": "5s"}
+QUICK_SETTINGS = {"IdleAfter": "15s", "Grace": "5s", "WarnBefore": "4s", "WeakSignals": "5s", "DoubtFor": "5s"}
 # The template offers the two periods that EC2 has; a workstation's tag may name any.
 QUICK_TAGS = {"autostop:cpu-period": "5s"}
 

@@ -153,7 +153,7 @@ def test_a_record_of_the_version_before_is_read() -> None:
     at = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
     stamp = at.isoformat()
     sign = {"name": "processor", "effect": "quiet", "value": "0.01 cores", "threshold": "0.25 cores", "at": None}
-    trail = {"boot": "b007", "since": stamp, "readings": 3, "at": stamp, "cpu_seconds": 4, "reconnects": 1}
+    trail = {"boot": "b007", "since": stamp, "readings": 3, "at": stamp, "cpu": {"2f": 4}, "reconnects": 1}
     told = {"at": stamp, "stop_at": stamp, "cause": "limit", "why": "max-run is 9 h"}
     old = {
         "workstation": "i-1", "at": stamp, "launched_at": stamp,
@@ -174,7 +174,7 @@ def test_a_record_of_the_version_before_is_read() -> None:
             worked_at=at,
         ),
         answer=Unknown(at, "no agent"),
-        history=History("b007", at, 3, at, 4.0, reconnects=1),
+        history=History("b007", at, 3, at, {"2f": 4.0}, reconnects=1),
         warned=Warned(at, at, By.LIMIT, "max-run is 9 h"),
         stop_at=at,
         stop_cause=By.LIMIT,

@@ -17,7 +17,7 @@ from autostop.aws.codec import to_plain
 from autostop.aws.journal import key_of
 from autostop.aws.table import DynamoLedger
 from autostop.idle.history import History
-from autostop.idle.reading import Machine, Reading, Server, Unknown
+from autostop.idle.reading import Doubt, Machine, Reading, Server, Unknown, Waits
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sample, Sign, Traffic
 from autostop.idle.stop import Warned
@@ -73,7 +73,9 @@ def record(workstation: WorkstationId, at: datetime = NOW) -> SweepRecord:
     """A record with something everywhere, a bit different for each workstation."""
     moved = at - timedelta(seconds=int(workstation[-3:], 16))
     server = Server(8888, 0, 2, 0, 0, moved, 1, moved, None, True, 3, moved, moved)
-    machine = Machine("deadbeef", int(workstation[-3:], 16) / 7, moved, 1, "train", 0.0, 1, 1, moved, 1, 0, False)
+    cpu = {f"{session:x}": int(workstation[-3:], 16) / 7 for session in range(2_000, 2_008)}
+    doubts = (Doubt(Waits.PROMPT, "psql"), Doubt(Waits.KERNEL))
+    machine = Machine("deadbeef", moved, 1, "train", 0.0, 1, 1, moved, 1, False, cpu, moved, doubts)
     signs = tuple(
         Sign(name, Effect.QUIET, f"{moved:%H:%M}", "at most 0.25 cores", moved)
         for name in ("processor", "kernels", "terminal", "jobs", "network", "gpu", "connections", "keep-awake")
@@ -88,7 +90,7 @@ def record(workstation: WorkstationId, at: datetime = NOW) -> SweepRecord:
         Reading(moved, (server,), machine),
         f"{int(workstation[-3:], 16) * 7919:032x}",
         at,
-        History("deadbeef", moved, 12, moved, 40.5, moved, 0.25, moved),
+        History("deadbeef", moved, 12, moved, cpu, moved, 0.25, moved),
         at,
         moved,
         Warned(at, at + A_MINUTE, By.IDLE, "idle"),
@@ -540,7 +542,7 @@ def test_five_hundred_records_cost_one_write_and_one_read(
 
 def test_records_that_hardly_shrink_are_written_in_more_items(ledger: DynamoLedger) -> None:
     chance = random.Random(4)  # noqa: S311 - noise, not a secret
-    seen = [replace(record(each), asked_command=chance.randbytes(2_000).hex()) for each in MANY[:400]]
+    seen = [replace(record(each), asked_command=chance.randbytes(1_800).hex()) for each in MANY[:400]]
     ledger.write_journal(seen, NOW)
     parts = sorted(items(ledger, "2026"), key=lambda item: item["kind"]["S"])
     assert [item["parts"]["N"] for item in parts] == 4 * ["4"]

@@ -242,6 +242,8 @@ TYPED: dict[str, tuple[list[str], list[str]]] = {
     "GpuPercent": (["0.5", "off"], ["0", "100"]),
     "NetworkRate": (["1.5M", "800", "off"], ["0k", "1 MB"]),
     "WeakSignals": (["0", "off", "2h"], [""]),
+    "DoubtFor": (["0", "off", "4h"], [""]),
+    "CpuSeconds": (["1", "0.5", "10"], ["0", "1s"]),
     "IgnoreKernelsOlderThan": (["3d", "off"], ["0"]),
     "ProtectedHours": (
         ["* 9-17 * * mon-fri Europe/Berlin", "0-30 9,12 L jan,jul mon#1 Etc/GMT+5", "off"],

@@ -105,7 +105,5 @@ class Run:
         busy = int(is_in(self.cells, at, self.began))
         typed = [self.began + minutes(each) for each in self.typed if self.began + minutes(each) <= at]
         server = Server(8888, busy, 1 - busy, 0, 0, used, 0, None, used if busy else None)
-        machine = Machine(
-            "0a1b2c3d", 1.0, max(typed, default=None), 0, "", self.gpu_percent, 0, 0, None, 0, 0, held=False
-        )
+        machine = Machine("0a1b2c3d", max(typed, default=None), 0, "", self.gpu_percent, 0, 0, None, 0, held=False)
         return Reading(at, (server,), machine)

@@ -20,7 +20,7 @@ POLICY = Policy()
 def answer(minute: float, cpu: float = 100.0, kernels: dict[str, Any] | None = None, **seen: Any) -> Reading:
     at = BEGIN + minutes(minute)
     servers = (server(**kernels),) if kernels is not None else ()
-    return Reading(at, servers, machine(cpu_seconds=cpu, **seen))
+    return Reading(at, servers, machine(cpu={"all": cpu}, **seen))
 
 
 def history_of(*answers: Reading, policy: Policy = POLICY) -> History:
@@ -51,6 +51,35 @@ def test_work_is_more_than_a_second_a_minute_or_a_fall(later: float, seconds: fl
     history = history_of(answer(0), answer(later, cpu=100.0 + seconds))
 
     assert history.cpu_at == (BEGIN + minutes(later) if worked else None)
+
+
+def sessions(minute: float, **seconds: float) -> Reading:
+    return replace(answer(minute), machine=machine(cpu=seconds))
+
+
+@pytest.mark.parametrize(("before", "after", "worked"), [
+    row("one of many works", {"a": 1, "b": 1}, {"a": 1, "b": 7}, True),
+    row("noise of many is no work of one", {"a": 0, "b": 0, "c": 0}, {"a": 4, "b": 4, "c": 4}, False),
+    row("one goes, which hides no other's work", {"a": 500, "b": 0}, {"b": 300}, True),
+    row("one goes, the others rest", {"a": 500, "b": 0}, {"b": 0}, True),
+    row("a new one works", {"a": 1}, {"a": 1, "b": 30}, True),
+    row("a new one that only started", {"a": 1}, {"a": 1, "b": 0.4}, False),
+    row("the workers of a cluster poll", {"s1": 0}, {"s1": 40}, False),
+    row("they compute", {"s1": 0}, {"s1": 60}, True),
+    row("who holds a GPU computes", {"a": 0, "g": 10}, {"a": 0, "g": 20}, True),
+    row("who holds it rests", {"a": 0, "g": 10}, {"a": 0, "g": 10.1}, False),
+    row("nobody knows who held it before", {"a": 0}, {"a": 0, "g": 5000}, False),
+    row("and who holds it now", {"a": 0, "g": 5000}, {"a": 0}, False),
+])  # fmt: skip
+def test_processor_seconds_count_for_each_session_alone(
+    before: dict[str, float], after: dict[str, float], worked: bool
+) -> None:
+    assert history_of(sessions(0, **before), sessions(5, **after)).cpu_at == (BEGIN + minutes(5) if worked else None)
+
+
+def test_from_how_much_it_is_work_is_a_setting() -> None:
+    rests = history_of(sessions(0, a=0), sessions(5, a=12), policy=replace(POLICY, cpu_seconds=3))
+    assert rests.cpu_at is None
 
 
 def test_work_is_remembered_when_it_is_over() -> None:
@@ -194,6 +223,17 @@ def test_a_reconnect_that_has_ended_when_the_machine_is_asked_is_one_too() -> No
     assert history_of(*wakes(3, kernels={"connections": 0, "together": False})).only_reconnected
 
 
+def test_who_stayed_connected_did_not_reconnect() -> None:
+    """A light cell now and then, on a connection that nothing interrupts."""
+
+    def cell(minute: float) -> Reading:
+        used = BEGIN + minutes(minute - minute % 15)
+        kernels = {"idle": 1, "kernel_active_at": used, "connections": 1, "together": True}
+        return answer(minute, kernels=kernels)
+
+    assert not history_of(*(cell(minute) for minute in range(0, 121, 5))).only_reconnected
+
+
 def test_a_cell_that_came_to_its_end_is_no_reconnect() -> None:
     busy = {"busy": 1, "idle": 1, "kernel_active_at": BEGIN + minutes(29), "busy_active_at": BEGIN + minutes(29)}
 
@@ -221,7 +261,7 @@ def test_a_kernel_that_is_asked_all_the_time_is_known_since_when() -> None:
 def test_any_other_sign_or_a_pause_begins_it_anew(between: Reading) -> None:
     assert history_of(steady(0), steady(5), between).steady_since is None
     again = history_of(
-        steady(0), steady(5), between, steady(15, cpu=between.machine.cpu_seconds if between.machine else 0)
+        steady(0), steady(5), between, steady(15, cpu=between.machine.cpu["all"] if between.machine else 0)
     )
     assert again.steady_since == BEGIN + minutes(10)
 
@@ -238,7 +278,7 @@ def test_a_trail_never_remembers_a_moment_outside_its_row(steps: list[tuple[int,
     history: History | None = None
     for gap, seconds, job, boot in steps:
         at, cpu = at + timedelta(minutes=gap), max(0.0, cpu + seconds)
-        history = follow(history, Reading(at, (), machine(cpu_seconds=cpu, jobs=int(job), boot=boot)), POLICY)
+        history = follow(history, Reading(at, (), machine(cpu={"all": cpu}, jobs=int(job), boot=boot)), POLICY)
         assert history is not None
         assert history.at == at
         assert history.boot == boot

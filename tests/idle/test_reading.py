@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.idle.reading import Machine, Reading, Server, Unknown, parse_reading, read_document
+from autostop.idle.reading import Doubt, Machine, Reading, Server, Unknown, Waits, parse_reading, read_document
 from tests.build import row
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -24,14 +24,15 @@ OK: dict[str, Any] = {
 EMPTY = OK | {"busy": 0, "idle": 0, "kernel_at": None, "busy_at": None, "terminals": 0, "terminal_at": None}
 # fmt: off
 MACHINE: dict[str, Any] = {
-    "boot": "0badcafe", "cpu": 123.45, "typed_at": AT - 30, "jobs": 2, "job": "python3.11", "gpu": 97, "logins": 1,
-    "editors": 1, "edited_at": None, "muxes": 1, "kernels": 0, "held": 1,
+    "boot": "0badcafe", "cpu": {"2f": 123.45, "s30": 1}, "typed_at": AT - 30, "wrote_at": AT - 20, "jobs": 2,
+    "job": "python3.11", "gpu": 97, "logins": 1, "editors": 1, "edited_at": None, "muxes": 1, "held": 1,
+    "doubts": [["prompt", "psql"], ["job", ""]],
 }
 # fmt: on
 
 
 def printed(*servers: dict[str, Any], **changes: object) -> str:
-    return json.dumps({"v": 2, "at": AT, "servers": list(servers), "machine": MACHINE, "errors": []} | changes)
+    return json.dumps({"v": 3, "at": AT, "servers": list(servers), "machine": MACHINE, "errors": []} | changes)
 
 
 def partly(text: str) -> str:
@@ -55,7 +56,10 @@ def test_a_server_that_answered_is_read() -> None:
         return NOW - timedelta(seconds=seconds)
 
     server = Server(8888, 1, 3, 0, 0, ago(600), 2, ago(60), ago(700), False, 1, ago(5), ago(90))
-    machine = Machine("0badcafe", 123.45, ago(30), 2, "python3.11", 97.0, 1, 1, None, 1, 0, True)
+    machine = Machine(
+        "0badcafe", ago(30), 2, "python3.11", 97.0, 1, 1, None, 1, True, {"2f": 123.45, "s30": 1.0}, ago(20),
+        (Doubt(Waits.PROMPT, "psql"), Doubt(Waits.JOB)),
+    )  # fmt: skip
     assert answer == Reading(NOW, (server,), machine)
 
 
@@ -67,12 +71,23 @@ def test_a_workstation_without_jupyter_is_read() -> None:
 
 
 def test_over_the_network_nothing_is_known_of_the_machine() -> None:
-    document = {"v": 2, "at": AT, "servers": [EMPTY], "machine": None, "errors": []}
+    document = {"v": 3, "at": AT, "servers": [EMPTY], "machine": None, "errors": []}
 
     answer = read_document(document, NOW)
 
     assert isinstance(answer, Reading)
     assert answer.machine is None
+
+
+def test_the_version_before_is_understood() -> None:
+    before = {key: value for key, value in MACHINE.items() if key not in ("doubts", "wrote_at")}
+    for kernels, doubts in ((0, ()), (3, (Doubt(Waits.KERNEL),))):
+        answer = parse_reading(printed(OK, v=2, machine=before | {"cpu": 123.45, "kernels": kernels}), NOW)
+        assert isinstance(answer, Reading)
+        assert answer.machine is not None
+        assert (answer.machine.cpu, answer.machine.doubts, answer.machine.jobs) == ({"all": 123.45}, doubts, 2)
+    for wrong in (None, -1, True, "1", float("nan"), {"all": 1.0}):
+        assert reason(printed(OK, v=2, machine=before | {"cpu": wrong, "kernels": 0}))
 
 
 def test_two_servers_are_both_read() -> None:
@@ -110,14 +125,18 @@ def test_what_run_command_adds_does_not_hide_the_answer(text: str) -> None:
     row("two answers", printed(OK) + "\n" + printed(EMPTY)),
     row("something before it", "hello\n" + printed(OK)),
     row("older version", printed(OK, v=1)),
-    row("newer version", printed(OK, v=3)),
+    row("newer version", printed(OK, v=4)),
     row("a probe that says nothing of the machine", printed(OK, machine=None)),
     row("machine a list", printed(OK, machine=[MACHINE])),
     *(row(f"machine {key} {str(wrong)[:9]!r}", printed(OK, machine=MACHINE | {key: wrong}))
         for key, wrongs in {"boot": ("", None, "xyz", "0" * 33, 1),
-            "cpu": (None, -1, True, "1", float("nan"), 1e300, 10**400), "typed_at": ("now", True, -1, 1e300),
+            "cpu": (None, 1.0, [], {"A": 1.0}, {"a b": 1.0}, {"": 1.0}, dict.fromkeys(map(str, range(65)), 1.0),
+                *({"2f": bad} for bad in (None, -1, True, "1", float("nan"), 1e300, 10**400))),
+            "doubts": (None, {}, "job", [["job"]], [["job", "a", "b"]], [["job", "a b"]], [["none", ""]], [[1, ""]],
+                [["job", None]], [["job", ""]] * 17), "wrote_at": ("now", True, -1, 1e300),
+            "typed_at": ("now", True, -1, 1e300),
             "jobs": (None, -1, True, 1.5), "job": (None, "a b", "<script>", "x" * 16, "\x1b[2J", "é"),
-            "gpu": ("1", -1, 101, True, float("nan")), "held": (None, True, 2, "1"), "kernels": (None, -1)}.items()
+            "gpu": ("1", -1, 101, True, float("nan")), "held": (None, True, 2, "1")}.items()
         for wrong in wrongs),
     *(row(f"{key} 2", printed(OK | {key: 2})) for key in ("together", "server_at", "saved_at")),
     *(row(f"{key} None", printed(OK | {key: None})) for key in ("together", "connections", "busy_at")),
@@ -233,7 +252,7 @@ def test_a_clock_that_is_wrong_does_not_change_the_ages(clock_ahead: timedelta, 
 
     stamps = {"kernel_at": their_now - 600, "terminal_at": their_now}
     rest = dict.fromkeys(("busy_at", "server_at", "saved_at"), their_now)
-    machine = MACHINE | {"typed_at": their_now - 30}
+    machine = MACHINE | {"typed_at": their_now - 30, "wrote_at": None}
     answer = parse_reading(printed(OK | stamps | rest, at=their_now, machine=machine), NOW)
 
     assert isinstance(answer, Reading)
@@ -296,7 +315,7 @@ def servers_that_answered(draw: st.DrawFn) -> dict[str, Any]:
 
 
 DOCUMENTS = st.fixed_dictionaries(
-    {"v": st.just(2) | JSON_VALUES, "at": st.just(4_102_444_800.0) | INSTANTS | JSON_VALUES},
+    {"v": st.just(3) | JSON_VALUES, "at": st.just(4_102_444_800.0) | INSTANTS | JSON_VALUES},
     optional={
         "servers": st.lists(servers_that_answered() | SERVERS | JSON_VALUES, max_size=8) | JSON_VALUES,
         "errors": st.just([]) | JSON_VALUES,
@@ -305,8 +324,8 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 ANSWERED = st.fixed_dictionaries(
     {
-        "v": st.just(2), "at": INSTANTS, "servers": st.lists(servers_that_answered(), max_size=6),
-        "machine": st.none() | st.just(MACHINE | {"typed_at": None}), "errors": st.just([]),
+        "v": st.just(3), "at": INSTANTS, "servers": st.lists(servers_that_answered(), max_size=6),
+        "machine": st.none() | st.just(MACHINE | {"typed_at": None, "wrote_at": None}), "errors": st.just([]),
     }
 )  # fmt: skip
 
@@ -338,7 +357,7 @@ def test_ages_survive_any_clock(ages: list[float], clock_ahead: float) -> None:
     none = {"busy": 0, "busy_at": None, "server_at": None, "saved_at": None}
     servers = [OK | none | {"kernel_at": their_now - age, "terminal_at": their_now} for age in ages]
 
-    answer = parse_reading(printed(*servers, at=their_now, machine=MACHINE | {"typed_at": None}), NOW)
+    answer = parse_reading(printed(*servers, at=their_now, machine=MACHINE | {"typed_at": None, "wrote_at": None}), NOW)
 
     assert isinstance(answer, Reading)
     assert abs(answer.at - NOW) <= timedelta(minutes=2)

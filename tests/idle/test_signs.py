@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from autostop.idle.history import History
-from autostop.idle.reading import GPU_UNREAD, Reading, Server
+from autostop.idle.reading import GPU_UNREAD, Doubt, Reading, Server, Waits
 from autostop.idle.signs import Activity, Effect, Sample, Traffic
 from autostop.idle.verdict import Verdict, VerdictKind, assess
 from autostop.schedule import parse_schedule
@@ -24,7 +24,7 @@ POLICY = Policy()
 PERIOD = POLICY.cpu_period
 ACTIVE, IDLE, UNKNOWN = VerdictKind.ACTIVE, VerdictKind.IDLE, VerdictKind.UNKNOWN
 STARTS = [LAUNCHED + PERIOD * n for n in range((NOW - LAUNCHED) // PERIOD)]
-QUIET_HISTORY = History("b007b007", LAUNCHED + minutes(20), 40, NOW, 100.0, cpu_rate=0.01)
+QUIET_HISTORY = History("b007b007", LAUNCHED + minutes(20), 40, NOW, {"all": 100.0}, cpu_rate=0.01)
 
 
 def traffic(*, busy: Sequence[datetime] = (), rate: float = 5e6) -> list[Traffic]:
@@ -58,6 +58,7 @@ AGO_40, AGO_10 = NOW - minutes(40), NOW - minutes(10)
 STRONG = [
     row("a key", {"typed_at": AGO_10}, ACTIVE, "a key was last pressed in a terminal at 11:50"),
     row("a key long ago", {"typed_at": AGO_40}, IDLE, "idle for 40 min"),
+    row("a program wrote to its terminal", {"wrote_at": AGO_10}, ACTIVE, "a program last wrote to the terminal"),
     row("an editor saved", {"edited_at": AGO_10}, ACTIVE, "a notebook or file was last saved"),
     row("autosave", {"servers": [server(saved_at=AGO_10)]}, ACTIVE, "a notebook or file was last saved"),
     row("an autosave long ago", {"servers": [server(saved_at=AGO_40)]}, IDLE, "idle for 40 min"),
@@ -126,7 +127,6 @@ WEAK: list[Any] = [
     row("an SSH connection kept alive", {"logins": 1}, "logins"),
     row("VS Code was left open", {"editors": 1}, "editors"),
     row("tmux", {"multiplexers": 1}, "tmux"),
-    row("a kernel of VS Code", {"kernels": 1}, "lone kernels"),
 ]
 
 
@@ -143,6 +143,36 @@ def test_a_weak_sign_only_lengthens_the_window(what: dict[str, Any], name: str) 
     assert {sign.effect for sign in lengthened.signs if sign.name == name} == {Effect.WEAK}
     assert at_the_limit.kind is IDLE
     assert ignored.kind is IDLE
+
+
+@pytest.mark.parametrize(("doubts", "name", "headline"), [
+    row("a prompt", [(Waits.PROMPT, "psql")], "prompt", "a program waits for somebody to type (psql)"),
+    row("two of a kind", [(Waits.JOB, "wget"), (Waits.JOB, "sync")], "job",
+        "a job runs in the background (wget, sync)"),
+    row("a name that is not told", [(Waits.KERNEL, "")], "kernel", "a kernel runs without a Jupyter server"),
+    row("two kinds", [(Waits.SERVER, "mlflow"), (Waits.DESKTOP, "Xvnc")], "desktop",
+        "a server of somebody's runs (mlflow), a desktop is open (Xvnc)"),
+    row("an editor's", [(Waits.EDITOR, "python3")], "editor", "a program runs that an editor began (python3)"),
+])  # fmt: skip
+def test_a_doubt_holds_for_as_long_as_the_owner_says_and_is_named(
+    doubts: list[tuple[Waits, str]], name: str, headline: str
+) -> None:
+    there: dict[str, Any] = {"doubts": tuple(Doubt(*each) for each in doubts)}
+    worked = {"cpu_at": AGO_40}
+
+    held = judge(**there, history=worked)
+    assert (held.kind, held.stop_at) == (ACTIVE, AGO_40 + timedelta(hours=4))
+    assert held.headline == f"quiet for 40 min of 4 h: {headline}"
+    assert {sign.effect for sign in held.signs if sign.name == name} == {Effect.DOUBT}
+    shorter = Policy(doubt_for=minutes(50))
+    assert judge(**there, history=worked, policy=shorter).stop_at == AGO_40 + minutes(50)
+    assert judge(**there, history=worked | {"cpu_at": NOW - minutes(50)}, policy=shorter).kind is IDLE
+    assert judge(**there, history=worked, policy=Policy(doubt_for=timedelta(0))).kind is IDLE
+
+
+def test_a_doubt_never_shortens_what_a_weak_sign_lengthens() -> None:
+    there: dict[str, Any] = {"doubts": (Doubt(Waits.PROMPT, "psql"),), "logins": 1, "history": {"cpu_at": AGO_40}}
+    assert judge(**there, policy=Policy(doubt_for=minutes(20))).stop_at == AGO_40 + minutes(60)
 
 
 def test_a_tab_that_was_closed_a_minute_ago_lengthens_nothing() -> None:
@@ -188,7 +218,7 @@ def test_every_signal_is_told_with_value_threshold_and_moment() -> None:
     assert (told["GPU"].value, told["GPU"].threshold) == ("3 %", "5 %")
     assert (told["logins"].effect, told["logins"].value) == (Effect.WEAK, "1")
     assert set(told) == {
-        "processor", "network", "kernels", "keyboard", "files", "work", "jobs", "GPU", "lock", "logins",
+        "processor", "network", "kernels", "keyboard", "output", "files", "work", "jobs", "GPU", "lock", "logins",
     }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from tests.page.conftest import FLAGS, unbox
 INTO = Path("docs") / "pictures"
 SCREEN = {"width": 360, "height": 640}
 # Short enough to wait for.
-SETTINGS = {"IdleAfter": "1m", "Grace": "5s", "WarnBefore": "0", "WeakSignals": "off"}
+SETTINGS = {"IdleAfter": "1m", "Grace": "5s", "WarnBefore": "0", "WeakSignals": "off", "DoubtFor": "off"}
 # A cell that is silent after some seconds: a machine whose processor is at work is not asked about its kernels.
 WORK = """
 import time

@@ -35,7 +35,17 @@ def tasks(*roots: int) -> list[probe.Task]:
 
 
 def survey(*roots: int) -> dict[str, Any]:
-    return probe.survey(tasks(*roots))
+    return probe.survey(tasks(*roots), probe.Looks())
+
+
+def doubts(*roots: int) -> list[list[str]]:
+    said: list[list[str]] = survey(*roots)["doubts"]
+    return said
+
+
+def seconds(*roots: int) -> float:
+    """Of all sessions together."""
+    return float(sum(survey(*roots)["cpu"].values()))
 
 
 def wait(condition: Callable[[], bool]) -> None:
@@ -176,32 +186,109 @@ def test_a_prompt_is_no_job_and_what_runs_there_is_one(terminal: Terminal) -> No
     assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, "sleep")
 
 
-def test_a_job_in_the_background_is_one_and_a_stopped_one_is_none(terminal: Terminal) -> None:
+def test_a_job_in_the_background_may_wait_for_the_world_and_a_stopped_one_does_not(terminal: Terminal) -> None:
     terminal.runs("sleep 300 &", "sleep")
-    assert survey(terminal.pid)["jobs"] == 1
+    assert (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["job", "sleep"]])
 
     (sleeping,) = [task.pid for task in tasks(terminal.pid) if task.name == "sleep"]
     os.kill(sleeping, signal.SIGSTOP)
 
-    wait(lambda: survey(terminal.pid)["jobs"] == 0)
+    wait(lambda: doubts(terminal.pid) == [])
 
 
 @pytest.mark.parametrize(("line", "name"), [
-    ("top", "top"), ("tail -f /dev/null", "tail"), ("watch -n 600 sleep 500", "sleep"), ("python3", "python3"),
-    ("python3 -q -X utf8", "python3"), ("python3 {glances}", "python3"), ("python3 {log}", "less"),
+    ("top", "top"), ("tail -f /dev/null", "tail"), ("watch -n 600 sleep 500", "sleep"),
+    ("python3 {glances}", "python3"), ("python3 {log}", "less"),
 ])  # fmt: skip
-def test_what_only_shows_or_waits_is_no_job(terminal: Terminal, tmp_path: Path, line: str, name: str) -> None:
+def test_what_only_shows_is_no_job(terminal: Terminal, tmp_path: Path, line: str, name: str) -> None:
     glances = script(tmp_path / "glances", "import time; time.sleep(300)")
     pager = str(program(tmp_path / "less"))
-    log = script(tmp_path / "log.py", f"import subprocess; subprocess.run([{pager!r}, '300'])")
+    # A pager reads key by key.
+    log = script(tmp_path / "log.py", f"import subprocess, tty; tty.setcbreak(0); subprocess.run([{pager!r}, '300'])")
     terminal.runs(line.format(glances=glances, log=log), name)
 
-    assert survey(terminal.pid)["jobs"] == 0
+    wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, []))
 
 
-@pytest.mark.parametrize(
-    "name", ["htop", "less", "vim.basic", "emacs-nox", "nano", "ssh", "sudo", "zsh", "gitstatusd-linu"]
-)
+@pytest.mark.parametrize(("line", "name"), [
+    row("Python", "python3", "python3"),
+    row("with options", "python3 -q -X utf8", "python3"),
+    row("after a command", "python3 -i -c 'x = 1'", "python3"),
+    row("a debugger", "python3 -m pdb {train}", "python3"),
+    row("a program asks", "python3 -c 'input()'", "python3"),
+    row("and nobody edits the line", "python3 {asks}", "python3"),
+    row("cat", "cat", "cat"),
+    row("a database", "sqlite3", "sqlite3"),
+])  # fmt: skip
+def test_what_waits_for_a_person_is_a_prompt(terminal: Terminal, tmp_path: Path, line: str, name: str) -> None:
+    train = script(tmp_path / "train.py", "import time; time.sleep(300)")
+    asks = script(tmp_path / "asks.py", "import sys; sys.stdin.readline()")
+    terminal.runs(line.format(train=train, asks=asks), name)
+
+    wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["prompt", name]]))
+
+
+@pytest.mark.parametrize(("line", "command"), [
+    row("Python", "python3", "import time; time.sleep(300)"),
+    row("a database", "sqlite3",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) FROM n;"),
+    row("a shell", "bash", "sleep 300"),
+])  # fmt: skip
+def test_a_prompt_that_carries_something_out_is_a_job(terminal: Terminal, line: str, command: str) -> None:
+    """A silent query of two hours: the terminal reads lines while it runs."""
+    terminal.runs(line)
+    wait(lambda: line == "bash" or doubts(terminal.pid) == [["prompt", line]])
+    terminal.types(f"{command}\n")
+
+    wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (1, []))
+
+
+def test_a_program_that_reads_key_by_key_is_at_work_as_long_as_it_writes(terminal: Terminal, tmp_path: Path) -> None:
+    """An agent that thinks keeps its terminal moving; at its prompt it does not."""
+    agent = script(
+        tmp_path / "agent.py",
+        "import time, tty\ntty.setraw(0)\nwhile True: print(end='.', flush=True); time.sleep(0.1)",
+    )
+    terminal.runs(f"python3 {agent}", "python3")
+    wait(lambda: doubts(terminal.pid) == [["prompt", "python3"]])
+    long_ago = time.time() - HOUR
+    os.utime(terminal.path, (long_ago, long_ago))
+
+    # The kernel keeps these times to 8 seconds.
+    wait(lambda: terminal.reads("..") and time.time() - (survey(terminal.pid)["wrote_at"] or 0) < 12)
+
+
+def test_nothing_is_told_of_a_terminal_at_which_a_shell_waits(terminal: Terminal) -> None:
+    wait(lambda: terminal.reads("ready> "))
+    assert (doubts(terminal.pid), survey(terminal.pid)["wrote_at"]) == ([], None)
+
+
+@pytest.mark.parametrize("name", ["vi.py", "view-results.py", "micro-batch.sh", "ed.sh", "less.py"])
+def test_a_program_that_is_called_like_an_editor_is_a_job(terminal: Terminal, tmp_path: Path, name: str) -> None:
+    terminal.runs(f"{program(tmp_path / name)} 300", name)
+
+    assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, name)
+
+
+@pytest.mark.parametrize("viewer", ["tail -f /dev/null", "vmstat 100"])
+def test_who_began_a_viewer_on_the_way_is_a_job(terminal: Terminal, tmp_path: Path, viewer: str) -> None:
+    began = script(
+        tmp_path / "train.py",
+        f"import subprocess, time; subprocess.Popen({viewer.split()!r}, stdin=-3, stdout=-3)\ntime.sleep(300)",
+    )
+    terminal.runs(f"python3 {began}", viewer.split(maxsplit=1)[0])
+
+    assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, "python3")
+
+
+def test_who_serves_others_and_does_nothing_else_is_a_server(terminal: Terminal) -> None:
+    terminal.runs("python3 -m http.server --bind 127.0.0.1 0", "python3")
+
+    wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["server", "python3"]]))
+    assert all(name.startswith("s") for name, used in survey(terminal.pid)["cpu"].items() if used > 0.05)
+
+
+@pytest.mark.parametrize("name", ["htop", "less", "vim.basic", "emacs-nox", "nano", "ssh", "sudo", "gitstatusd-linu"])
 def test_what_is_called_a_viewer_an_editor_a_wrapper_or_a_shell_is_no_job(
     terminal: Terminal, tmp_path: Path, name: str
 ) -> None:
@@ -229,9 +316,7 @@ def test_a_name_that_could_be_anything_is_not_told(terminal: Terminal, tmp_path:
 
 
 def test_the_job_at_work_is_the_one_that_is_named(terminal: Terminal, tmp_path: Path) -> None:
-    terminal.runs("sleep 300 &", "sleep")
-    train = script(tmp_path / "train")
-    terminal.types(f"{train} &\n")
+    terminal.runs(f"sleep 300 | {script(tmp_path / 'train')}", "train")
 
     wait(lambda: (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (2, "train"))
 
@@ -241,9 +326,9 @@ def test_the_job_at_work_is_the_one_that_is_named(terminal: Terminal, tmp_path: 
 
 def cpu_rises(*roots: int) -> float:
     """Seconds that came to `cpu` while its processes used at least one."""
-    before, used = survey(*roots)["cpu"], used_by(*roots)
+    before, used = seconds(*roots), used_by(*roots)
     wait(lambda: used_by(*roots) - used > 1)
-    return float(survey(*roots)["cpu"] - before)
+    return seconds(*roots) - before
 
 
 def used_by(*roots: int) -> float:
@@ -268,7 +353,7 @@ def test_a_silent_thread_after_its_cell_shows_while_the_api_says_idle(jupyters: 
     client = server.start_idle_kernel()
     (kernel,) = server.states().keys() - before
     try:
-        assert survey(server.process.pid)["kernels"] == 0  # a server owns it
+        assert doubts(server.process.pid) == []  # a server owns it
         client.execute(
             "import threading; threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()", reply=True
         )
@@ -282,12 +367,12 @@ def test_a_silent_thread_after_its_cell_shows_while_the_api_says_idle(jupyters: 
 
 def test_a_tab_that_polls_is_no_work(jupyters: RealServers) -> None:
     server = jupyters.password
-    used, before = used_by(server.process.pid), survey(server.process.pid)["cpu"]
+    used, before = used_by(server.process.pid), seconds(server.process.pid)
 
     while used_by(server.process.pid) - used < 0.5:
         server.call("GET", "")
 
-    assert survey(server.process.pid)["cpu"] - before < 0.1
+    assert seconds(server.process.pid) - before < 0.1
 
 
 def test_a_job_in_a_terminal_of_jupyter_is_one(jupyters: RealServers) -> None:
@@ -344,19 +429,49 @@ def test_what_a_connection_began_counts_and_is_no_second_one(start: Callable[...
     assert (survey(pid)["logins"], survey(pid)["jobs"]) == (1, 0)
     (login,) = [task for task in tasks(pid) if task.pid == pid]
     forked = login._replace(pid=1_000_000_000, parent=pid)
-    assert probe.survey([login, forked])["logins"] == 1
+    assert probe.survey([login, forked], probe.Looks())["logins"] == 1
+    assert doubts(pid) == [["job", "train"]]
 
 
 def test_what_no_person_began_does_not_count(start: Callable[..., int], tmp_path: Path) -> None:
     pid = start([script(tmp_path / "unattended-upgrade")])
 
     assert cpu_rises(pid) < 0.1
-    assert survey(pid)["jobs"] == 0
+    assert (survey(pid)["jobs"], doubts(pid)) == (0, [])
+
+
+@pytest.mark.parametrize("variable", ["SSH_TTY", "SSH_CONNECTION", "TMUX", "STY", "JPY_PARENT_PID", "DISPLAY"])
+def test_what_a_person_left_behind_counts_and_may_wait_for_the_world(
+    start: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """`nohup python job.py &` over SSH, then the logout: nothing of the login is above it any more."""
+    monkeypatch.setenv(variable, "something")
+    pid = start([script(tmp_path / "job")])
+
+    assert cpu_rises(pid) > 0.9
+    assert doubts(pid) == [["job", "job"]]
+
+
+@pytest.mark.parametrize(("place", "left"), [
+    ("0::/user.slice/user-1000.slice/session-3.scope", True), ("0::/system.slice/session-manager.service", False),
+    ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/syncthing.service", False), ("0::/", False),
+])  # fmt: skip
+def test_where_systemd_keeps_it_tells_whether_a_person_left_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, left: bool
+) -> None:
+    (tmp_path / "5").mkdir()
+    (tmp_path / "5/cgroup").write_text(f"{place}\n")
+    (tmp_path / "5/environ").write_bytes(b"PATH=/bin\0")
+    monkeypatch.setattr(probe, "_PROC", tmp_path)
+    assert probe.Looks().is_of_a_person(made(5, 1, "python3 job.py")) is left
 
 
 @pytest.mark.parametrize("place", [
     ".vscode-server/bin/0123abcd/node", ".vscode-server-insiders/cli/servers/Insiders-0123abcd/server/node",
     ".cursor-server/bin/0123abcd/node", ".windsurf-server/bin/0123abcd/node", "usr/lib/code-server/lib/node",
+    ".vscode/cli/servers/Stable-0123abcd/server/node", ".vscode/cli/serve-web/0123abcd/node",
+    ".local/lib/code-server-4.96.2/lib/node", "openvscode-server-v1.95.3-linux-x64/node", "opt/theia-ide/node",
+    "vscode/vscode-server/bin/node", ".zed_server/zed-remote-server-stable-0.170.1",
     ".cache/JetBrains/RemoteDev/dist/0123_ideaIU/jbr/bin/java",
 ])  # fmt: skip
 def test_an_editor_is_one_whatever_it_begins_and_does_not_count(
@@ -367,7 +482,7 @@ def test_an_editor_is_one_whatever_it_begins_and_does_not_count(
     wait(lambda: "indexer" in {task.name for task in tasks(pid)})
 
     assert cpu_rises(pid) < 0.1
-    assert (survey(pid)["editors"], survey(pid)["jobs"]) == (1, 0)
+    assert (survey(pid)["editors"], survey(pid)["jobs"], doubts(pid)) == (1, 0, [["editor", "indexer"]])
 
 
 def test_a_terminal_in_an_editor_is_a_terminal(start: Callable[..., int], tmp_path: Path) -> None:
@@ -411,8 +526,22 @@ def test_a_kernel_without_a_server_is_told_and_its_work_counts(start: Callable[.
     pid = start(["/bin/sh", "-c", code])
     wait(lambda: len(tasks(pid)) == 2)
 
-    assert survey(pid)["kernels"] == 1
+    assert [word for word, _ in doubts(pid)] == ["kernel"]
     assert cpu_rises(pid) > 0.9
+
+
+def test_workers_that_serve_each_other_are_told_apart_from_what_computes(
+    start: Callable[..., int], tmp_path: Path
+) -> None:
+    works = "import socket; s = socket.create_server(('127.0.0.1', 0))\nwhile True: pass"
+    kernel = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {works!r}])"
+    script(tmp_path / "ipykernel_launcher.py", kernel)
+    pid = start(["/bin/sh", "-c", f"cd {tmp_path}; exec {sys.executable} -m ipykernel_launcher -f connection.json"])
+
+    wait(lambda: len(tasks(pid)) == 2 and any(name.startswith("s") for name in survey(pid)["cpu"]))
+    before = survey(pid)["cpu"]
+    wait(lambda: any(used > before[name] + 1 for name, used in survey(pid)["cpu"].items() if name.startswith("s")))
+    assert all(used < before[name] + 0.2 for name, used in survey(pid)["cpu"].items() if not name.startswith("s"))
 
 
 # --- trees that nothing real stands for ------------------------------------------------------------------------------
@@ -420,44 +549,114 @@ def test_a_kernel_without_a_server_is_told_and_its_work_counts(start: Callable[.
 TTY = os.makedev(136, 5)
 
 
-def made(pid: int, parent: int, command: str, tty: int = 0) -> probe.Task:
-    words = command.split(" ")
-    return probe.Task(
-        pid, parent, words[0].rpartition("/")[2][:15], "S", tty, 100, "\0".join(words).encode(), bool(tty)
-    )
+def made(pid: int, parent: int, command: str, tty: int = 0, front: bool = True) -> probe.Task:
+    """On a terminal each is a group of its own, in the foreground if so said."""
+    words, name = command.split(" "), command.split(" ", maxsplit=1)[0].rpartition("/")[2][:15]
+    group = 900 if front else pid
+    return probe.Task(pid, parent, name, "S", tty, 100, "\0".join(words).encode(), group, tty or pid, 900)
 
 
+class Seen(probe.Looks):
+    """What would be seen of all of them."""
+
+    def __init__(self, *, lines: bool = True, waits: bool = False, listens: bool = False, left: bool = False) -> None:
+        self.lines, self.waits, self.serves, self.left = lines, waits, listens, left
+
+    def reads_lines(self, _: probe.Task) -> bool:
+        return self.lines
+
+    def wrote_at(self, _: probe.Task) -> float:
+        return 1e9
+
+    def waits_for_a_line(self, _: probe.Task) -> bool:
+        return self.waits
+
+    def listens(self, _: probe.Task) -> bool:
+        return self.serves
+
+    def is_of_a_person(self, _: probe.Task) -> bool:
+        return self.left
+
+
+KERNEL = "python3 -m ipykernel_launcher -f k"
 LAB = "/opt/conda/bin/python3.12 /opt/conda/bin/jupyter-lab"
+NODE = "/h/.vscode-server/bin/1/node x"
+RAW, LEFT, SERVES = Seen(lines=False), Seen(left=True), Seen(listens=True)
+NO_DOUBT: list[list[str]] = []
 
 
-@pytest.mark.parametrize(("tree", "expected"), [
-    row("uv waits", [made(1, 0, "uv run jupyter", TTY), made(2, 1, LAB, TTY)], {"jobs": 0, "cpu": 1.0}),
-    row("a helper", [made(2, 0, LAB, TTY), made(3, 2, "node lsp.js", TTY)], {"jobs": 0, "cpu": 1.0}),
-    row("its terminal", [made(2, 0, LAB, TTY), made(3, 2, "cc x.c", TTY + 1)], {"jobs": 1, "job": "cc"}),
-    row("a server that forks", [made(2, 0, LAB), made(3, 2, LAB), made(4, 3, "cc x.c")], {"cpu": 1.0}),
-    row("the prompt of R", [made(2, 0, "R --no-save", TTY)], {"jobs": 0}),
-    row("R with a file", [made(2, 0, "R --file=x.R", TTY)], {"jobs": 1}),
-    row("the prompt of IPython", [made(2, 0, "python3 /usr/bin/ipython --pylab", TTY)], {"jobs": 0}),
-    row("the same as a module", [made(2, 0, "python3 -m IPython", TTY)], {"jobs": 0}),
-    row("IPython with a file", [made(2, 0, "python3 /usr/bin/ipython x.py", TTY)], {"jobs": 1}),
-    row("the prompt of a database", [made(2, 0, "psql mine", TTY)], {"jobs": 0}),
-    row("a database that loads", [made(2, 0, "psql mine -f load.sql", TTY)], {"jobs": 1}),
-    row("a kernel of an editor", [made(2, 0, "/h/.vscode-server/bin/1/node x"),
-            made(3, 2, "python3 -m ipykernel_launcher -f k")], {"editors": 1, "kernels": 1, "cpu": 1.0}),
+@pytest.mark.parametrize(("who", "expected"), [
+    row("uv waits", (Seen(), [made(1, 0, "uv run jupyter", TTY), made(2, 1, LAB, TTY)]),
+        {"jobs": 0, "doubts": NO_DOUBT}),
+    row("a helper", (Seen(), [made(2, 0, LAB, TTY), made(3, 2, "node lsp.js", TTY)]), {"jobs": 0, "doubts": NO_DOUBT}),
+    row("its terminal", (Seen(), [made(2, 0, LAB, TTY), made(3, 2, "cc x.c", TTY + 1)]), {"jobs": 1, "job": "cc"}),
+    row("a server that forks", (Seen(), [made(2, 0, LAB), made(3, 2, LAB), made(4, 3, "cc x.c")]), {"cpu": {"4": 1.0}}),
+    row("the prompt of R", (RAW, [made(2, 0, "R --no-save", TTY)]), {"jobs": 0, "doubts": [["prompt", "R"]]}),
+    row("R at work", (Seen(), [made(2, 0, "R --no-save", TTY)]), {"jobs": 1, "doubts": NO_DOUBT}),
+    row("a query", (Seen(), [made(2, 0, "psql mine", TTY)]), {"jobs": 1}),
+    row("a container's shell", (RAW, [made(2, 0, "docker exec -it x bash", TTY)]), {"doubts": [["prompt", "docker"]]}),
+    row("a connection elsewhere", (RAW, [made(2, 0, "ssh elsewhere", TTY)]), {"jobs": 0, "doubts": NO_DOUBT}),
+    row("an editor", (RAW, [made(2, 0, "vim.basic x", TTY), made(3, 2, "pyright-langserver", TTY, False)]),
+        {"jobs": 0, "doubts": NO_DOUBT}),
+    row("git waits for its pager", (RAW, [made(2, 0, "git log", TTY), made(3, 2, "less", TTY)]),
+        {"jobs": 0, "doubts": NO_DOUBT}),
+    row("a pipe into tail", (Seen(), [made(2, 0, "train", TTY), made(3, 0, "tail -1", TTY)]),
+        {"jobs": 1, "job": "train"}),
+    row("a script of a shell", (Seen(), [made(2, 0, "bash train.sh", TTY)]), {"jobs": 1, "job": "bash"}),
+    row("a shell", (Seen(), [made(2, 0, "-bash", TTY)]), {"jobs": 0, "doubts": NO_DOUBT}),
+    row("a kernel of an editor", (Seen(), [made(2, 0, NODE), made(3, 2, KERNEL)]),
+        {"editors": 1, "doubts": [["kernel", "python3"]], "cpu": {"3": 1.0}}),
+    row("an editor's tools", (Seen(), [made(2, 0, NODE), made(3, 2, "git fetch"), made(4, 2, "clangd"),
+        made(5, 2, "sh -c x")]),
+        {"editors": 1, "doubts": NO_DOUBT, "cpu": {}}),
+    row("what an IDE runs", (Seen(), [made(2, 0, NODE), made(3, 2, "python3 train.py")]),
+        {"doubts": [["editor", "python3"]]}),
     row("a program that an editor debugs",
-        [made(2, 0, f"python3 /h/.vscode-server/extensions/debugpy/launcher {TTY} x.py", TTY)],
+        (Seen(), [made(2, 0, "python3 /h/.vscode-server/extensions/debugpy/launcher x.py", TTY)]),
         {"editors": 0, "jobs": 1}),
-    row("a kernel of R", [made(2, 0, "R --slave --args /h/kernel-1.json")], {"kernels": 1, "cpu": 1.0}),
-    row("owned", [made(2, 0, LAB), made(3, 2, "R -e x kernel-1.json")], {"kernels": 0, "cpu": 1.0}),
-    row("screen", [made(2, 0, "SCREEN -S x"), made(3, 2, "-bash", TTY)], {"muxes": 1, "cpu": 1.0}),
-    row("who looks at tmux", [made(2, 0, "tmux attach", TTY)], {"muxes": 0, "jobs": 0}),
-    row("a circle that cannot be", [made(2, 2, "cc x.c", TTY)], {"jobs": 0}),
-    row("the probe itself", [made(os.getpid(), 0, "python3 -I -", TTY)], {"jobs": 0, "cpu": 0.0}),
+    row("a kernel of R", (Seen(), [made(2, 0, "R --slave --args /h/kernel-1.json")]),
+        {"doubts": [["kernel", "R"]], "cpu": {"2": 1.0}}),
+    row("owned", (Seen(), [made(2, 0, LAB), made(3, 2, "R -e x kernel-1.json")]),
+        {"doubts": NO_DOUBT, "cpu": {"3": 1.0}}),
+    row("what a cell began", (Seen(), [made(2, 0, LAB), made(3, 2, KERNEL), made(4, 3, "sync")]),
+        {"doubts": [["job", "sync"]], "cpu": {"3": 1.0, "4": 1.0}}),
+    row("a kernel's own helpers", (Seen(), [made(2, 0, LAB), made(3, 2, KERNEL),
+            made(4, 3, "python3 -c from_multiprocessing.resource_tracker_import_main")]), {"doubts": NO_DOUBT}),
+    row("RStudio", (Seen(), [made(2, 0, "/usr/lib/rstudio-server/bin/rsession -u x")]),
+        {"doubts": [["kernel", "rsession"]], "cpu": {"2": 1.0}}),
+    row("marimo", (SERVES, [made(2, 0, "python3 /h/bin/marimo edit", TTY)]),
+        {"jobs": 0, "doubts": [["kernel", "python3"]]}),
+    row("tensorboard in tmux", (SERVES, [made(2, 0, "tensorboard --logdir x", TTY)]),
+        {"jobs": 0, "doubts": [["server", "tensorboard"]], "cpu": {f"s{TTY:x}": 1.0}}),
+    row("a desktop", (Seen(), [made(2, 0, "/usr/bin/Xvnc :1")]), {"doubts": [["desktop", "Xvnc"]], "cpu": {"2": 1.0}}),
+    row("left behind", (LEFT, [made(1, 0, "/sbin/init"), made(2, 1, "python3 job.py"), made(3, 2, "curl x")]),
+        {"doubts": [["job", "python3"], ["job", "curl"]], "cpu": {"2": 1.0, "3": 1.0}}),
+    row("a server left behind", (Seen(left=True, listens=True), [made(1, 0, "/sbin/init"), made(2, 1, "mlflow ui")]),
+        {"doubts": [["server", "mlflow"]], "cpu": {"s2": 1.0}}),
+    row("what a login leaves by itself", (LEFT, [made(1, 0, "/sbin/init"), made(2, 1, "ssh-agent"),
+        made(3, 1, "dbus-daemon")]),
+        {"doubts": NO_DOUBT, "cpu": {}}),
+    row("screen", (Seen(), [made(2, 0, "SCREEN -S x"), made(3, 2, "-bash", TTY)]),
+        {"muxes": 1, "cpu": {f"{TTY:x}": 1.0}}),
+    row("who looks at tmux", (RAW, [made(2, 0, "tmux attach", TTY)]), {"muxes": 0, "jobs": 0, "doubts": NO_DOUBT}),
+    row("a circle that cannot be", (Seen(), [made(2, 2, "cc x.c", TTY)]), {"jobs": 0}),
+    row("the probe itself", (Seen(), [made(os.getpid(), 0, "python3 -I -", TTY)]), {"jobs": 0, "cpu": {}}),
 ])  # fmt: skip
-def test_a_tree_of_processes(tree: list[probe.Task], expected: dict[str, object]) -> None:
-    said = probe.survey(tree)
+def test_a_tree_of_processes(who: tuple[probe.Looks, list[probe.Task]], expected: dict[str, object]) -> None:
+    looks, tree = who
+    said = probe.survey(tree, looks)
 
     assert {key: said[key] for key in expected} == expected
+
+
+def test_of_many_sessions_the_quiet_ones_are_told_together() -> None:
+    tree = [made(2, 0, LAB), *(made(pid, 2, "python3 -m ipykernel_launcher -f k") for pid in range(3, 103))]
+
+    said = probe.survey(tree, Seen())
+    assert len(said["cpu"]) == 25
+    assert round(sum(said["cpu"].values())) == 100
+    many = [made(2, 0, "ssm-session-worker"), *(made(pid, 2, f"job{pid}") for pid in range(3, 103))]
+    assert len(probe.survey(many, Seen())["doubts"]) == 6
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -485,6 +684,33 @@ def test_a_file_without_a_time_tells_nothing(tmp_path: Path) -> None:
         os.utime(entry, (never, never))
 
         assert probe._edited_at({str(tmp_path)}) is None
+
+
+def test_a_save_is_not_missed_among_thousands(tmp_path: Path) -> None:
+    histories, at = tmp_path / ".vscode-server/data/User/History", round(time.time() - HOUR)
+    histories.mkdir(parents=True)
+    for number in range(5_000):
+        (histories / f"{number:x}").mkdir()
+        os.utime(histories / f"{number:x}", (0, at - number))
+    assert probe._edited_at({str(tmp_path)}) == at
+
+
+def test_a_source_text_that_is_in_no_session_is_told(tmp_path: Path) -> None:
+    """A `.py` that is edited in JupyterLab, with no notebook open: only its file changes."""
+    at = round(time.time() - HOUR)
+    for name, age in (
+        ("deep/er/model.py", 60), ("notes.md", 120), ("run.log", 0), (".hidden/x.py", 0), ("node_modules/a/b.js", 0),
+        ("deep/data.csv", 0), ("model.pyc", 0),
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (at, at - age))
+    (tmp_path / "elsewhere.py").symlink_to("/etc/hostname")
+    (tmp_path / "outside").symlink_to("/usr/lib/python3")
+    assert probe._source_saved_at(str(tmp_path)) == at - 60
+    assert probe._source_saved_at("relative") is None
+    assert probe._source_saved_at("") is None
+    assert probe._source_saved_at(str(tmp_path / "nowhere")) is None
 
 
 def test_the_newest_notebook_of_a_session_is_told(tmp_path: Path) -> None:
@@ -515,6 +741,9 @@ def test_the_saves_of_a_real_server_are_told(jupyters: RealServers) -> None:
     server = jupyters.tls
     notebook = server.runtime.parent / "thought.ipynb"
     saved_at = round(time.time() - HOUR)
+    for each in server.runtime.parent.rglob("*.*"):
+        if each.suffix != ".json":
+            os.utime(each, (saved_at - HOUR, saved_at - HOUR))
     os.utime(notebook, (saved_at, saved_at))
 
     (entry,), _, errors = probe.look([str(server.runtime)], time.monotonic() + probe.DEADLINE_SECONDS)
@@ -525,7 +754,7 @@ def test_the_saves_of_a_real_server_are_told(jupyters: RealServers) -> None:
 def test_a_file_system_that_hangs_hides_no_busy_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stamp = "2026-11-23T09:00:00Z"
     kernel = {"execution_state": "busy", "connections": 0, "last_activity": stamp}
-    monkeypatch.setattr(probe, "_saved_at", lambda *_: time.sleep(30))
+    monkeypatch.setattr(probe, "_source_saved_at", lambda *_: time.sleep(30))
     began = time.monotonic()
 
     with FalseServer(answering([kernel], [], sessions=[{"path": "a.ipynb", "kernel": kernel}])) as server:
@@ -656,7 +885,8 @@ def with_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def gpu() -> tuple[float | None, list[str]]:
-    return probe._gpu(time.monotonic() + probe.DEADLINE_SECONDS)
+    percent, errors, _ = probe._gpu(time.monotonic() + probe.DEADLINE_SECONDS)
+    return percent, errors
 
 
 def test_the_busiest_gpu_of_three_samples_is_told(with_gpu: Path) -> None:
@@ -665,6 +895,22 @@ def test_the_busiest_gpu_of_three_samples_is_told(with_gpu: Path) -> None:
 
     assert gpu() == (37.0, [])
     assert (with_gpu / "bin/nvidia-smi.asked").read_text().count("x") >= 3
+
+
+def test_who_holds_a_gpu_is_told_and_need_not_be(with_gpu: Path) -> None:
+    smi = with_gpu / "bin/nvidia-smi"
+    script(smi, '#!/bin/sh\ncase "$1" in *compute-apps*) echo 4711; echo 42;; *) echo 3;; esac\n')
+    assert probe._gpu(time.monotonic() + probe.DEADLINE_SECONDS) == (3.0, [], {42, 4711})
+    for says in ("exit 9", "echo '[N/A]'", "true"):
+        script(smi, f'#!/bin/sh\ncase "$1" in *compute-apps*) {says};; *) echo 3;; esac\n')
+        assert probe._gpu(time.monotonic() + probe.DEADLINE_SECONDS) == (3.0, [], set())
+
+
+def test_the_seconds_of_who_holds_a_gpu_are_told(with_gpu: Path, start: Callable[..., int]) -> None:
+    pid = start([script(with_gpu / "trainer")])
+    script(with_gpu / "bin/nvidia-smi", f'#!/bin/sh\ncase "$1" in *compute-apps*) echo {pid};; *) echo 3;; esac\n')
+    wait(lambda: used_by(pid) > 0.5)
+    assert run(PATH=os.environ["PATH"])["machine"]["cpu"]["g"] >= 0.5
 
 
 def test_without_the_program_there_is_no_gpu(with_gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -698,7 +944,7 @@ def test_a_program_that_hangs_is_ended_with_all_that_it_began(with_gpu: Path) ->
 
     assert (said["machine"]["gpu"], said["errors"]) == (None, ["gpu"])
     began = [int(pid) for pid in (with_gpu / "bin/nvidia-smi.began").read_text().split()]
-    assert len(began) == 6
+    assert len(began) == 8
     wait(lambda: not any(map(alive, began)))
 
 
@@ -719,7 +965,8 @@ def test_the_machine_is_in_the_line(terminal: Terminal, tmp_path: Path) -> None:
 
     machine = said["machine"]
     assert list(machine) == [
-        "boot", "cpu", "typed_at", "jobs", "job", "gpu", "logins", "editors", "edited_at", "muxes", "kernels", "held",
+        "boot", "cpu", "typed_at", "wrote_at", "jobs", "job", "gpu", "logins", "editors", "edited_at", "muxes", "held",
+        "doubts",
     ]  # fmt: skip
     assert machine["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
     assert machine["jobs"] >= 1

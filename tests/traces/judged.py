@@ -98,7 +98,7 @@ def stretch_around(trace: Trace, minute: int) -> Span:
 
 
 def due_by(trace: Trace, stretch: Span) -> float | None:
-    """By which minute a stretch must be found: window, weak signals if there are some, one sweep, one metric delay.
+    """By which minute a stretch must be found: window, weak signals or doubts if any, one sweep, one metric delay.
 
     Nothing is due before the grace after a launch, nor while nobody could know. None when it is not due in its run.
     """
@@ -117,15 +117,23 @@ def due_by(trace: Trace, stretch: Span) -> float | None:
 def _with_weak(trace: Trace, begin: float) -> float:
     end = begin + window(trace)
     minute = int(end)
-    if minute < trace.minutes and trace.run_at(minute) and is_weak(trace.document(minute)):
-        end += trace.policy.weak_signals.total_seconds() / 60
+    if minute < trace.minutes and trace.run_at(minute):
+        document = trace.document(minute)
+        end += trace.policy.weak_signals / MINUTE if is_weak(document) else 0
+        return max(end, begin + trace.policy.doubt_for / MINUTE) if is_doubted(document) else end
     return end
+
+
+def is_doubted(document: Document) -> bool:
+    """True when something of a person's is alive there that may be waiting; a kernel is told by the version before."""
+    machine = document["machine"]
+    return machine is not None and bool(machine.get("doubts") or machine.get("kernels"))
 
 
 def is_weak(document: Document) -> bool:
     """True when something is open there that may mean a person: a tab, a connection, an editor, a multiplexer."""
     machine = document["machine"]
-    if machine is not None and (machine["logins"] or machine["editors"] or machine["muxes"] or machine["kernels"]):
+    if machine is not None and (machine["logins"] or machine["editors"] or machine["muxes"]):
         return True
     return any(
         server["connections"]

@@ -223,7 +223,8 @@ class _Walk:
     @property
     def _reach(self) -> timedelta:
         """How far back points tell anything."""
-        return 2 * ((self.policy.idle_after or _ZERO) + self.policy.weak_signals) + _MEMORY
+        idle_after = self.policy.idle_after or _ZERO
+        return 2 * max(idle_after + self.policy.weak_signals, self.policy.doubt_for) + _MEMORY
 
     def _activity(self, seen: SweepRecord) -> Activity:
         answer: Reading | Unknown | None = None

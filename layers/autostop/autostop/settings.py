@@ -93,6 +93,13 @@ def _cores(text: str) -> float:
     return cores
 
 
+def _seconds_a_minute(text: str) -> float:
+    seconds = _number(text)
+    if not 0 < seconds <= 60 * _MOST_CORES:
+        raise InvalidSettingError("is not a number of processor seconds a minute; write it like 1 or 10")
+    return seconds
+
+
 def _percent(text: str) -> float:
     percent = _number(text)
     # 0 could mean "off" as well as "anything is work"; 100 could never be exceeded.
@@ -232,6 +239,9 @@ class Policy:
         "More processor cores in use than this are work. Cores, not percent: one busy core of 16 is only 6 %")
     cpu_period: timedelta = _setting(_metric_period, "5m", None,
         "How often EC2 publishes the processor metric: 5m, or 1m where the instances have detailed monitoring")
+    cpu_seconds: float = _setting(_seconds_a_minute, "1", _LOWER,
+        "More processor seconds a minute than this in one login, terminal or kernel are work, ten times that in what "
+        "serves others on the network, such as the workers of a cluster; an idle kernel uses 0.01")
     gpu_percent: float | None = _setting(_or_off(_percent, None), "5", _LOWER,
         "A GPU in use for more than this, in percent, is work; off: GPUs do not count")
     network_rate: float | None = _setting(_or_off(_rate, None), "100k", _LOWER,
@@ -239,6 +249,9 @@ class Policy:
     weak_signals: timedelta = _setting(_or_off(parse_duration, timedelta(0)), "30m", _LONGER,
         "By how much open tabs, connections and editors, where nobody does anything, lengthen the idle time; "
         "off: not at all")
+    doubt_for: timedelta = _setting(_or_off(parse_duration, timedelta(0)), "4h", _LONGER,
+        "How long it must be quiet while something of a person's runs that may be waiting for the world: a job in the "
+        "background, a prompt, a server, a kernel without Jupyter, a desktop; off: as long as without")
     ignore_kernels_older_than: timedelta | None = _setting(_or_never(_positive_duration, None), "off", _LONGER_OR_OFF,
         "A kernel that has been busy, or asked by a page all the time, for longer, and has computed nothing meanwhile, "
         "keeps nothing awake, nor does such a job in a terminal, such as 3d; off: it is work, however long")

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from autostop.idle.burstable import fitting
 from autostop.idle.history import follow
 from autostop.idle.reading import Reading, Unknown
 from autostop.idle.record import SweepRecord
@@ -78,6 +79,7 @@ class Watched:
 
 def watch(instance: Instance, policy: Policy, state: Outline, before: SweepRecord | None = None) -> Watched:
     """What is known of a workstation before it is measured. before: its newest record, if any."""
+    policy = fitting(policy, instance.type)
     intent = state.intent
     activity = Activity(
         instance.launched_at,
@@ -219,4 +221,5 @@ def _since(group: Sequence[Watched], now: datetime) -> Mapping[WorkstationId, da
 
 
 def _reach(policy: Policy) -> timedelta:
-    return 2 * (policy.idle_after or timedelta(0)) + policy.weak_signals + _LOOK_BACK
+    longest = max((policy.idle_after or timedelta(0)) + policy.weak_signals, policy.doubt_for)
+    return (policy.idle_after or timedelta(0)) + longest + _LOOK_BACK

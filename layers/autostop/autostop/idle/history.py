@@ -4,19 +4,22 @@ Pure. Processor seconds only grow, so work shows between two answers; a job on a
 moment behind, so it was last at work when it was last seen.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from autostop.idle.reading import Machine, Reading, Server
 from autostop.settings import Policy
 
-# An idle kernel uses 0.01 processor seconds a minute, also with a tab open: this is a hundred times the noise.
-CPU_SECONDS_A_MINUTE: Final = 1.0
+# What serves others on the network polls them too: an idle worker of a dask cluster uses 2 seconds a minute.
+_SERVERS_POLL: Final = 10
 # Two answers may lie seconds apart; of so short a time the noise would be divided by nearly nothing.
 _SHORTEST: Final = timedelta(seconds=15)
 # Between answers farther apart than this there was time for work that the average would hide.
 _LONGEST_GAP: Final = timedelta(minutes=20)
+# A connection is gone two minutes after its laptop fell asleep; of one that wakes every few, some answer has none.
+_STAYS_CONNECTED: Final = timedelta(minutes=10)
 _TAB_IS_OPEN: Final = timedelta(seconds=60)
 # A person hardly uses a kernel within so short a time before every single answer.
 _STEADY: Final = timedelta(seconds=20)
@@ -28,8 +31,9 @@ RECONNECTS_BELIEVED: Final = 2
 class History:
     """A row of answers since one boot without a long gap.
 
-    since: the first of the row; readings: how many. at, cpu_seconds, kernel_active_at: of the newest.
-    cpu_rate: processor seconds a minute between the newest two, None for the first.
+    since: the first of the row; readings: how many. at, cpu, kernel_active_at: of the newest. connected_since: since
+    when each found somebody connected to a kernel. cpu_rate: processor seconds a minute between the newest two of what
+    used most of it, of what serves others a tenth; None for the first.
     The others: when such work was last seen; None if never in this row. job_since: since when every answer had a job.
     moved, polled: whether the newest answer found the kernels used since the one before, and a visible tab open.
     interrupted: nobody asked for a while, because the processor was seen at work.
@@ -42,7 +46,7 @@ class History:
     since: datetime
     readings: int
     at: datetime
-    cpu_seconds: float
+    cpu: Mapping[str, float] = field(default_factory=dict)
     kernel_active_at: datetime | None = None
     cpu_rate: float | None = None
     cpu_at: datetime | None = None
@@ -56,6 +60,7 @@ class History:
     polled: bool = False
     reconnects: int = 0
     steady_since: datetime | None = None
+    connected_since: datetime | None = None
 
     @property
     def only_reconnected(self) -> bool:
@@ -76,7 +81,7 @@ def follow(history: History | None, reading: Reading, policy: Policy) -> History
     if history is None or history.boot != machine.boot or reading.at - history.at > _LONGEST_GAP:
         going_on = _begun(history, reading, machine)
     else:
-        going_on = _with_kernels(_with_processor(history, reading, machine), reading, machine)
+        going_on = _with_kernels(_with_processor(history, reading, machine, policy), reading, machine)
     return _with_what_is_there(going_on, reading, machine, policy)
 
 
@@ -84,24 +89,34 @@ def _begun(before: History | None, reading: Reading, machine: Machine) -> Histor
     # Somebody boots a machine; and what went on while it was silent is not known. After a time in which the processor
     # was at work, that tells more.
     unseen = before is not None and (before.boot != machine.boot or not before.interrupted)
-    return History(machine.boot, reading.at, 0, reading.at, machine.cpu_seconds, cpu_at=reading.at if unseen else None)
+    return History(machine.boot, reading.at, 0, reading.at, machine.cpu, cpu_at=reading.at if unseen else None)
 
 
-def _with_processor(history: History, reading: Reading, machine: Machine) -> History:
+def _with_processor(history: History, reading: Reading, machine: Machine, policy: Policy) -> History:
     # What was used while the processor was seen at work is known already; it would count for the moment of the answer.
     if history.interrupted:
         return replace(history, interrupted=False, cpu_rate=None)
-    seconds = machine.cpu_seconds - history.cpu_seconds
-    rate = seconds / (max(reading.at - history.at, _SHORTEST) / timedelta(minutes=1))
+    minutes = max(reading.at - history.at, _SHORTEST) / timedelta(minutes=1)
+    # Of those that hold a GPU nobody knows who they were before; a program that is new began since then.
+    known = {name: seconds for name, seconds in machine.cpu.items() if name != "g" or name in history.cpu}
+    rates = {name: (seconds - history.cpu.get(name, 0.0)) / minutes for name, seconds in known.items()}
+    rate = max((each / (_SERVERS_POLL if name.startswith("s") else 1) for name, each in rates.items()), default=0.0)
     # When a kernel goes away its seconds go too: a change, and not idleness.
-    worked = seconds < 0 or rate > CPU_SECONDS_A_MINUTE
+    ended = min(rates.values(), default=0.0) < 0 or not history.cpu.keys() - {"g"} <= machine.cpu.keys()
+    worked = ended or rate > policy.cpu_seconds
     return replace(history, cpu_rate=max(rate, 0.0), cpu_at=reading.at if worked else history.cpu_at)
 
 
 def _with_kernels(history: History, reading: Reading, machine: Machine) -> History:
     """Whether kernels were used since the answer before, and whether that takes a person."""
     # Somebody types, saves or computes: whatever else moves then, a person may be behind it.
-    moments = (history.cpu_at, machine.typed_at, machine.edited_at, *(server.saved_at for server in reading.servers))
+    moments = (
+        history.cpu_at,
+        machine.typed_at,
+        machine.edited_at,
+        machine.wrote_at,
+        *(server.saved_at for server in reading.servers),
+    )
     person = any(at is not None and at > history.at for at in moments)
     used, before = _kernels_used(reading), history.kernel_active_at
     moved = used is not None and before is not None and used - before >= timedelta(seconds=1)
@@ -123,8 +138,9 @@ def _with_what_is_there(history: History, reading: Reading, machine: Machine, po
         history,
         readings=history.readings + 1,
         at=at,
-        cpu_seconds=machine.cpu_seconds,
+        cpu=machine.cpu,
         kernel_active_at=_kernels_used(reading),
+        connected_since=(history.connected_since or at) if _is_connected(reading) else None,
         gpu_at=at if computes else history.gpu_at,
         busy_at=at if any(server.busy for server in reading.servers) else history.busy_at,
         job_at=at if machine.jobs else history.job_at,
@@ -137,6 +153,10 @@ def _is_reconnect(history: History, reading: Reading, polled: bool) -> bool:
     """Whether what moved the kernels looks like a browser on a laptop that woke for a minute, with nobody there."""
     # A cell that came to its end moves its kernel too.
     if history.busy_at == history.at:
+        return False
+    # Who stayed connected did not reconnect.
+    since = history.connected_since
+    if since is not None and reading.at - since >= _STAYS_CONNECTED and _is_connected(reading):
         return False
     # Who works moves them again and again; a laptop wakes, and sleeps for longer than from one answer to the next.
     if history.moved:
@@ -151,6 +171,10 @@ def is_polled(server: Server, reading: Reading) -> bool:
     """Whether a visible tab was open: it asks its server something every ten seconds."""
     at = server.server_active_at
     return at is not None and reading.at - at < _TAB_IS_OPEN
+
+
+def _is_connected(reading: Reading) -> bool:
+    return any(server.connections for server in reading.servers)
 
 
 def _kernels_used(reading: Reading) -> datetime | None:

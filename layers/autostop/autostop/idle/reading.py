@@ -6,14 +6,17 @@ before it is checked: what is cut, malformed or contradictory is `Unknown`, and 
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final, TypeVar
+from enum import StrEnum
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 T = TypeVar("T")
 
-VERSION: Final = 2
+# A workstation may still answer a question of the version before; what a newer one says is not understood.
+VERSION: Final = 3
+_VERSIONS: Final = (VERSION - 1, VERSION)
 
 # The probe prints less than 2,000 bytes and Run Command hands on at most 2,500 characters.
 _LONGEST_ANSWER: Final = 4096
@@ -31,7 +34,10 @@ _HIGHEST_COUNT: Final = 1_000_000
 _MOST_CPU_SECONDS: Final = 4e10
 _BOOT: Final = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
 _PROGRAM: Final = re.compile(r"[A-Za-z0-9._+-]{0,15}", re.ASCII)
+_GROUP: Final = re.compile(r"[a-z0-9+]{1,12}", re.ASCII)
 _MOST_SERVERS: Final = 16
+_MOST_GROUPS: Final = 64
+_MOST_DOUBTS: Final = 16
 _HTTP: Final = re.compile(r"http([1-9][0-9]{2})", re.ASCII)
 
 _UNKNOWN_ANSWER: Final = (
@@ -103,19 +109,52 @@ class Server:
     saved_at: datetime | None = None
 
 
+class Waits(StrEnum):
+    """What of a person's is alive on a workstation and may be waiting for the world, by the probe's word for it."""
+
+    JOB = "job"
+    PROMPT = "prompt"
+    SERVER = "server"
+    KERNEL = "kernel"
+    EDITOR = "editor"
+    DESKTOP = "desktop"
+
+    @property
+    def words(self) -> str:
+        return _WAITS[self]
+
+
+_WAITS: Final = {
+    Waits.JOB: "a job runs in the background",
+    Waits.PROMPT: "a program waits for somebody to type",
+    Waits.SERVER: "a server of somebody's runs",
+    Waits.KERNEL: "a kernel runs without a Jupyter server",
+    Waits.EDITOR: "a program runs that an editor began",
+    Waits.DESKTOP: "a desktop is open",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Something of a person's that is alive and shows no work. name: the program's; empty where it is not told."""
+
+    waits: Waits
+    name: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What was seen on the workstation beside the answers of its Jupyter servers.
 
-    boot: changes with each boot. cpu_seconds: used since then by everything under Jupyter servers, logins and
-    terminal multiplexers. typed_at: the last keystroke on any terminal. jobs: programs on terminals that are neither
-    shell, viewer nor editor; job: the name of one. gpu_percent: of the busiest GPU, None without one. logins: SSH
-    connections. editors: servers of remote editors; edited_at: when one of them last saved a file. kernels: those
-    that belong to no server. held: a program holds the keep-awake lock.
+    boot: changes with each boot. cpu: processor seconds since then of each login, terminal, kernel and job left behind,
+    by a name that stays; what serves others on the network, and polls, has one that begins with s. typed_at: the last
+    keystroke on any terminal. wrote_at: when a program that has its terminal to itself last wrote there. jobs: programs
+    that a terminal waits for; job: the name of one. gpu_percent: of the busiest GPU, None without one. logins: SSH
+    connections. editors: servers of remote editors; edited_at: when one of them last saved a file. held: a program
+    holds the keep-awake lock. doubts: the first of those that there are.
     """
 
     boot: str
-    cpu_seconds: float
     typed_at: datetime | None
     jobs: int
     job: str
@@ -124,8 +163,10 @@ class Machine:
     editors: int
     edited_at: datetime | None
     multiplexers: int
-    kernels: int
     held: bool
+    cpu: Mapping[str, float] = field(default_factory=dict)
+    wrote_at: datetime | None = None
+    doubts: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +268,7 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _read(document: object, received_at: datetime) -> Reading:
     line = _a(dict, document)
-    if _whole(line.get("v"), VERSION) != VERSION:
+    if _whole(line.get("v"), VERSION) not in _VERSIONS:
         raise _UnknownShapeError
     servers = [_a(dict, server) for server in _a(list, line.get("servers"))]
     if len(servers) > _MOST_SERVERS:
@@ -302,10 +343,18 @@ def _active_at(stamp: object, how_many: int, clock: _Clock) -> datetime | None:
 
 
 def _machine(told: Mapping[str, object], clock: _Clock) -> Machine:
+    cpu, doubts = told.get("cpu"), told.get("doubts", [])
+    if "kernels" in told:
+        # As the version before told it: one sum, and how many kernels there are without a server.
+        cpu, doubts = {"all": cpu}, [[Waits.KERNEL.value, ""]] * min(_count(told["kernels"]), 1)
     return Machine(
         boot=_matching(told.get("boot"), _BOOT),
-        cpu_seconds=_number(told.get("cpu"), 0.0, _MOST_CPU_SECONDS),
+        cpu={
+            _matching(name, _GROUP): _number(seconds, 0.0, _MOST_CPU_SECONDS)
+            for name, seconds in _few_of(_a(dict, cpu), _MOST_GROUPS).items()
+        },
         typed_at=clock.moment(told.get("typed_at")),
+        wrote_at=clock.moment(told.get("wrote_at")),
         jobs=_count(told.get("jobs")),
         job=_matching(told.get("job"), _PROGRAM),
         gpu_percent=None if told.get("gpu") is None else _number(told.get("gpu"), 0.0, 100.0),
@@ -313,9 +362,16 @@ def _machine(told: Mapping[str, object], clock: _Clock) -> Machine:
         editors=_count(told.get("editors")),
         edited_at=clock.moment(told.get("edited_at")),
         multiplexers=_count(told.get("muxes")),
-        kernels=_count(told.get("kernels")),
         held=bool(_whole(told.get("held"), 1)),
+        doubts=tuple(_doubt(doubt) for doubt in _few_of(_a(list, doubts), _MOST_DOUBTS)),
     )
+
+
+def _doubt(told: object) -> Doubt:
+    word, name = _few_of(_a(list, told), 2, least=2)
+    if word not in [*Waits]:
+        raise _UnknownShapeError
+    return Doubt(Waits(word), _matching(name, _PROGRAM))
 
 
 # --- values of the line, each checked --------------------------------------------------------------------------------
@@ -326,6 +382,12 @@ def _a(kind: type[T], value: Any) -> T:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise _UnknownShapeError
     return value
+
+
+def _few_of(values: T, most: int, least: int = 0) -> T:
+    if not least <= len(cast("Sized", values)) <= most:
+        raise _UnknownShapeError
+    return values
 
 
 def _matching(value: object, pattern: re.Pattern[str]) -> str:

@@ -1,7 +1,8 @@
 """What was measured of a running workstation, and what each sign of work in it says, taken by itself.
 
-Pure. A strong sign ends the quiet; a weak one (an open tab, a connection, an editor's server) is there with nobody
-present too, and only lengthens the window. What was not seen is told as such, and never as quiet.
+Pure. A strong sign ends the quiet. A doubt is something of a person's that is alive and may be waiting for the world:
+it lets the window last for `doubt-for`. A weak sign (an open tab, a connection, an editor's server) is there with
+nobody present too, and only lengthens the window. What was not seen is told as such, and never as quiet.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from autostop.clock import clock_time
-from autostop.idle.history import CPU_SECONDS_A_MINUTE, History, follow, is_polled
+from autostop.idle.history import History, follow, is_polled
 from autostop.idle.reading import GPU_UNREAD, Machine, Reading, Unknown
 from autostop.settings import Policy, words
 
@@ -71,11 +72,15 @@ class Activity:
 
 
 class Effect(StrEnum):
-    """What a sign does to the verdict: work now, work inside the window, nothing, a longer window, not known."""
+    """What a sign does to the verdict: work now, work inside the window, nothing, a longer window, not known.
+
+    A doubt and a weak sign both lengthen the window.
+    """
 
     WORK = "work"
     RECENT = "recent"
     QUIET = "quiet"
+    DOUBT = "doubt"
     WEAK = "weak"
     UNKNOWN = "unknown"
 
@@ -110,8 +115,9 @@ def signs(activity: Activity, policy: Policy, now: datetime) -> tuple[Sign, ...]
 
 def window_of(read: Iterable[Sign], policy: Policy) -> timedelta:
     """For how long it must be quiet to be idle."""
-    weak = any(sign.effect is Effect.WEAK for sign in read)
-    return (policy.idle_after or timedelta(0)) + (policy.weak_signals if weak else timedelta(0))
+    effects = {sign.effect for sign in read}
+    window = (policy.idle_after or timedelta(0)) + (policy.weak_signals if Effect.WEAK in effects else timedelta(0))
+    return max(window, policy.doubt_for) if Effect.DOUBT in effects else window
 
 
 def _in_time(sign: Sign, launched_at: datetime, window_from: datetime) -> Sign:
@@ -224,6 +230,7 @@ class _Answer:
         # Typing without running anything moves nothing else.
         if machine is not None:
             yield self._last("keyboard", "a key was last pressed in a terminal", machine.typed_at)
+            yield self._last("output", "a program last wrote to the terminal it has to itself", machine.wrote_at)
         saved = [*(server.saved_at for server in servers), machine.edited_at if machine is not None else None]
         yield self._last("files", "a notebook or file was last saved", _newest(saved))
         if machine is not None and self.history is not None:
@@ -231,6 +238,8 @@ class _Answer:
         else:
             # Over the network nothing else tells of work in a terminal than that something was shown there.
             yield self._last("terminals", "something was last shown in one", self._shown_at)
+        if machine is not None and self.policy.doubt_for:
+            yield from self._doubts(machine)
         yield from self._weak(machine)
 
     def _kernels(self, history: History | None) -> Sign:
@@ -265,7 +274,7 @@ class _Answer:
         """What computes, runs or is held on the machine, by the history of its answers."""
         rate = history.cpu_rate
         value = "not known yet" if rate is None else f"{rate:.2f} CPU s/min"
-        what, limit = "work under Jupyter, logins and tmux", f"{CPU_SECONDS_A_MINUTE:g} CPU s/min"
+        what, limit = "work under Jupyter, logins and tmux", f"{self.policy.cpu_seconds:g} CPU s/min"
         yield self._momentless("work", f"{what}: {value}", value, limit, history.cpu_at)
         job = f"{machine.jobs} ({machine.job})" if machine.job else str(machine.jobs)
         forgotten = machine.jobs and self._forgotten(history.job_since)
@@ -278,6 +287,14 @@ class _Answer:
         reason = "a program holds the keep-awake lock" if machine.held else "the keep-awake lock is free"
         yield self._momentless("lock", reason, held, "free", history.held_at)
 
+    def _doubts(self, machine: Machine) -> Iterator[Sign]:
+        """What of a person's may be waiting for the world: those of one kind together."""
+        limit = f"for {words(self.policy.doubt_for)}"
+        for waits in dict.fromkeys(doubt.waits for doubt in machine.doubts):
+            names = [doubt.name for doubt in machine.doubts if doubt.waits is waits]
+            named = f" ({', '.join(dict.fromkeys(filter(None, names)))})" if any(names) else ""
+            yield self._sign(waits.value, Effect.DOUBT, f"{waits.words}{named}", f"{len(names)}{named}", limit)
+
     def _weak(self, machine: Machine | None) -> Iterator[Sign]:
         """What is there with nobody present too."""
         answer, shown, window = self.reading, self._shown_at, self.policy.idle_after or timedelta(0)
@@ -289,7 +306,6 @@ class _Answer:
                 ("logins", "somebody is connected by SSH", machine.logins),
                 ("editors", "the server of an editor runs", machine.editors),
                 ("tmux", "tmux or screen runs", machine.multiplexers),
-                ("lone kernels", "a kernel runs without a Jupyter server", machine.kernels),
             ]
         limit = f"at most {words(self.policy.weak_signals)} more"
         return (

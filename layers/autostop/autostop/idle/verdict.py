@@ -56,13 +56,15 @@ class Verdict:
 class Quiet:
     """How long nobody has worked, as far as that was seen.
 
-    since: when the last work ended that is known of; last: the reason of what showed it. window: for how long it must
-    be quiet. seen_until: up to when every sign was seen. unknown: the reason of the first sign that could not be read;
-    None when all were. missing_answers: how many more of the workstation are needed.
+    since: when the last work ended that is known of; last: the reason of what showed it. doubted: what may be waiting
+    for the world, in words. window: for how long it must be quiet. seen_until: up to when every sign was seen. unknown:
+    the reason of the first sign that could not be read; None when all were. missing_answers: how many more of the
+    workstation are needed.
     """
 
     since: datetime
     last: str
+    doubted: str
     window: timedelta
     seen_until: datetime
     unknown: str | None
@@ -101,7 +103,7 @@ def assess(activity: Activity, policy: Policy, now: datetime) -> Verdict:
     since, window = quiet.since, quiet.window
     # Work seen inside the window is a known answer, whatever else could not be read.
     if now - since < window:
-        reason = f"quiet for {words(now - since)} of {words(window)}: {quiet.last}"
+        reason = f"quiet for {words(now - since)} of {words(window)}: {quiet.doubted or quiet.last}"
         stop_at = since + window if quiet.unknown is None else None
         return judged(VerdictKind.ACTIVE, reason, since=since, due_at=since + window, stop_at=stop_at)
     # Not knowing is not the same as idle: a silent agent never stops a workstation.
@@ -141,6 +143,7 @@ def _quiet(activity: Activity, policy: Policy, read: Sequence[Sign], window_from
     return Quiet(
         since=since,
         last=next((sign.reason for sign in seen_quiet if (sign.at or activity.launched_at) == since), otherwise),
+        doubted=", ".join(sign.reason for sign in read if sign.effect is Effect.DOUBT),
         window=window_of(read, policy),
         seen_until=min([now, *(sign.seen_until for sign in read if sign.seen_until is not None)]),
         unknown=next((sign.reason for sign in read if sign.effect is Effect.UNKNOWN), None),

@@ -5,7 +5,7 @@ library, Python 3.8 or newer, no import of the package) and it must not hold two
 Command would take for a parameter. It reads and never writes, and asks Jupyter so that the question does not count as
 activity. It is done in 5 seconds, whatever hangs.
 
-    {"v":2, "at":<seconds since the epoch, this machine's clock>, "servers":[<server>, ...], "machine":<machine>,
+    {"v":3, "at":<seconds since the epoch, this machine's clock>, "servers":[<server>, ...], "machine":<machine>,
      "errors":["<word>", ...]}
 
 A server that answered is {"port", "status":"ok", "busy", "idle", "starting", "other", "kernel_at", "busy_at",
@@ -16,21 +16,30 @@ file of an open notebook was saved. Moments are seconds or null. A server that d
 http<code>, timeout, refused, tls, bad, or nofile: a server process without a runtime file that can be trusted. Port 0
 stands for a Unix socket or a port that is not known. "more":N marks an entry that stands for N servers.
 
-The machine is null when it could not be looked at, else {"boot", "cpu", "typed_at", "jobs", "job", "gpu", "logins",
-"editors", "edited_at", "muxes", "kernels", "held"}:
+The machine is null when it could not be looked at, else {"boot", "cpu", "typed_at", "wrote_at", "jobs", "job", "gpu",
+"logins", "editors", "edited_at", "muxes", "held", "doubts"}:
   boot       eight digits that change with each boot
-  cpu        processor seconds, since the boot, of what runs under Jupyter servers, connections and terminals, and of
-             kernels without a server; falls when a kernel goes. Left out: the servers themselves (a tab that polls is
-             no work), viewers such as top, and editor servers with what they started, but for their terminals
+  cpu        {<session>: processor seconds since the boot} of what runs under Jupyter servers, connections and
+             terminals, of kernels without a server, of desktops and of jobs that were left behind; of what listens on
+             the network under a name that begins with s, and of all that hold a GPU as g. Left out: Jupyter's servers
+             themselves (a tab that polls is no work), viewers such as top, and editor servers with what they started,
+             but for their terminals
   typed_at   the last keystroke on a terminal
-  jobs, job  programs on terminals that are neither shell, viewer, editor, wrapper nor an empty prompt; the name of one
+  wrote_at   when a program last wrote to a terminal that it reads key by key, and that is no viewer or editor
+  jobs, job  programs for which a terminal waits; the name of one
   gpu        percent, the busiest GPU in three samples; null without a GPU
-  logins, editors, muxes, kernels    connections; servers of remote editors; tmux and screen; kernels without a server
+  logins, editors, muxes    connections; servers of remote editors; tmux and screen
   edited_at  when a remote editor last saved a file
   held       1 while somebody holds a lock on the file .autostop-keep-awake in his home
+  doubts     [[<word>, <name>], ...] of a person's programs that are there and may wait for the world, six at most: job
+             in the background or left behind, prompt that waits for a person, server that listens, kernel without a
+             Jupyter server, editor's child, desktop
 
-The line is shorter than 2,000 bytes, and has no secret and no word that a user chose but `job`: a program's name, which
-is left out if it is more than letters, digits and ._+-
+How a terminal is set tells what its foreground does: a shell, a prompt and an editor read key by key; while a command
+runs, the terminal reads lines. Then only who is in read() of the terminal waits for a person.
+
+The line is shorter than 2,000 bytes, and has no secret and no word that a user chose but the names of programs, which
+are left out if they are more than letters, digits and ._+-
 
 Every user of the machine can write runtime files, and this runs as root. So a file is believed only if it is a regular
 file of the user whose process it names, written after that process began, and if that very process listens on the
@@ -43,6 +52,7 @@ import http.client
 import io
 import itertools
 import json
+import math
 import os
 import pwd
 import re
@@ -54,6 +64,7 @@ import stat
 import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,7 +72,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-VERSION = 2
+VERSION = 3
 STEP_SECONDS = 2.0
 DEADLINE_SECONDS = 4.5  # with the start of Python and the leaving, 5
 LONGEST_BODY = 1_000_000
@@ -71,6 +82,8 @@ _LONGEST_LINE = 1_999
 _MOST_ASKED = 40
 _MOST_PRINTED = 6
 _MOST_FILES = 2_000
+_MOST_GROUPS = 24
+_MOST_DOUBTS = 6
 # The kernel gives the time of boot in whole seconds, so the start of a process is known no better.
 _START_SLACK_SECONDS = 2.0
 # 2000 and 2100: a file that was unpacked without its time tells nothing of today.
@@ -89,6 +102,12 @@ _SCRIPTS = {
     "jupyterhub-singleuser",
 }
 _MODULES = {"jupyter_server", "jupyterhub.singleuser", "jupyterlab", "jupyterlab.labhubapp", "nbclassic", "notebook"}
+# What a person writes; programs write other things, again and again.
+_SOURCES = {
+    "c", "cc", "cfg", "cpp", "css", "go", "h", "html", "ini", "ipynb", "java", "jl", "js", "md", "py", "qmd", "r",
+    "rmd", "rs", "rst", "scala", "sh", "sql", "tex", "toml", "ts", "tsx", "yaml", "yml",
+}  # fmt: skip
+_NOT_ONES_OWN = {"__pycache__", "node_modules", "site-packages"}
 _FILE_NAME = re.compile(r"(jp|nb)server-.+\.json", re.ASCII)
 _SENDABLE = re.compile(r"[\x21-\x7e]*", re.ASCII)  # nothing that could end a header or a request line
 
@@ -111,7 +130,7 @@ class Task(NamedTuple):
     """A process.
 
     tty: the device number of its controlling terminal, 0 without. ticks: of processor, with those of its children that
-    ended. typed: whether its standard input is a terminal.
+    ended. group, session: of processes. front: the group in the foreground of its terminal.
     """
 
     pid: int
@@ -121,7 +140,9 @@ class Task(NamedTuple):
     tty: int
     ticks: int
     command: bytes = b""
-    typed: bool = False
+    group: int = 0
+    session: int = 0
+    front: int = 0
 
     @property
     def words(self) -> list[str]:
@@ -343,11 +364,14 @@ def look(named: list[str], until: float) -> tuple[list[dict[str, Any]], dict[str
     held = _Aside(lambda: _held(homes))
     gpu = _Aside(lambda: _gpu(until))
     entries = _servers(named, tasks, homes, until, errors)
-    machine = dict(survey(tasks), boot=(_PROC / "sys/kernel/random/boot_id").read_text()[:8])
+    machine = dict(survey(tasks, Looks()), boot=(_PROC / "sys/kernel/random/boot_id").read_text()[:8])
     machine["typed_at"] = _typed_at(tasks)
     machine["edited_at"] = edited.result(until, None, errors)
     machine["held"] = held.result(until, 0, errors)
-    machine["gpu"], failed = gpu.result(until, (None, []), errors)
+    machine["gpu"], failed, holders = gpu.result(until, (None, [], set()), errors)
+    holding = [task.ticks for task in tasks if task.pid in holders]
+    if holding:
+        machine["cpu"]["g"] = _seconds(sum(holding))
     return entries, machine, sorted(set(errors + failed))
 
 
@@ -435,9 +459,10 @@ def _ask_all(servers: list[tuple[Runtime, list[str]]], until: float, errors: lis
     def ask(index: int) -> None:
         runtime, addresses = servers[index]
         entries[index], opened = _ask(runtime, addresses, until)
-        if opened:
+        if entries[index]["status"] == "ok":
             # What it answered stands already: its file system may hang, and this thread with it.
-            entries[index] = dict(entries[index], saved_at=_saved_at(runtime.root, opened))
+            saved = [at for at in (_saved_at(runtime.root, opened), _source_saved_at(runtime.root)) if at is not None]
+            entries[index] = dict(entries[index], saved_at=newest(saved))
 
     threads = [threading.Thread(target=ask, args=(index,), daemon=True) for index in range(len(servers))]
     for thread in threads:
@@ -466,6 +491,28 @@ def _saved_at(root: str, paths: list[str]) -> float | None:
     return newest(stamps)
 
 
+def _source_saved_at(root: str) -> float | None:
+    """When a source text under the server's directory was last changed: one without a kernel is in no session.
+
+    Looked at in breadth, up to so many entries; nothing hidden, and nothing that a path leads to from there.
+    """
+    stamps, folders, seen = [], [root] if root.startswith("/") else [], 0
+    while folders and seen < _MOST_FILES:
+        try:
+            entries = list(itertools.islice(os.scandir(folders.pop(0)), _MOST_FILES - seen))
+        except OSError:
+            continue  # not ours to see, or gone
+        seen += len(entries)
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in _NOT_ONES_OWN:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            elif entry.name.rpartition(".")[2].lower() in _SOURCES and entry.is_file(follow_symlinks=False):
+                stamps.append(entry.stat(follow_symlinks=False).st_mtime)
+    return newest(stamps)
+
+
 def newest(stamps: list[float]) -> float | None:
     """The newest of these moments that can be one of a file that is in use; None without any."""
     return max((round(stamp, 3) for stamp in stamps if _EARLIEST < stamp < _LATEST), default=None)
@@ -482,7 +529,7 @@ def _tasks() -> tuple[list[Task], set[str]]:
             found.append(_task(folder))
         except (OSError, ValueError, IndexError):
             continue  # it ended while we looked
-    homes = set()
+    homes = {home for task in found if _is_editor_server(task) for home in _home_inside(task)}
     for uid in uids:
         try:
             homes.add(pwd.getpwuid(uid).pw_dir)
@@ -502,15 +549,21 @@ def _task(folder: Path) -> Task:
         tty=int(fields[4]),
         ticks=sum(map(int, fields[11:15])),
         command=(folder / "cmdline").read_bytes(),
-        typed=int(fields[4]) != 0 and _reads_a_terminal(folder),
+        group=int(fields[2]),
+        session=int(fields[3]),
+        front=int(fields[5]),
     )
 
 
-def _reads_a_terminal(folder: Path) -> bool:
+def _home_inside(task: Task) -> Iterator[str]:
+    """The home of its user, seen from outside, of a process in a container: it is not that of a user of the machine."""
+    root = f"/proc/{task.pid}/root"
     try:
-        return os.readlink(folder / "fd" / "0").startswith(("/dev/pts/", "/dev/tty"))  # noqa: PTH115 - Path.readlink came with Python 3.9
+        if _identity(Path(root).stat()) != _identity(Path("/").stat()):
+            home = _environment(_PROC / str(task.pid)).get("HOME", "")
+            yield from [root + home] if home.startswith("/") else []
     except OSError:
-        return False
+        return  # it ended while we looked
 
 
 def _is_server(words: list[str]) -> bool:
@@ -538,11 +591,7 @@ def _python(words: list[str]) -> tuple[str, str]:
 
 def _directories_of(folder: Path) -> list[str]:
     """Where the environment of this process lets Jupyter put runtime files, the place that wins first."""
-    try:
-        pairs = [entry.partition(b"=") for entry in (folder / "environ").read_bytes().split(b"\0")]
-    except OSError:
-        return []
-    environment = {os.fsdecode(key): os.fsdecode(value) for key, _, value in pairs if value}
+    environment = _environment(folder)
     places = (
         ("JUPYTER_RUNTIME_DIR", ""),
         ("JUPYTER_DATA_DIR", "/runtime"),
@@ -551,6 +600,15 @@ def _directories_of(folder: Path) -> list[str]:
     )
     paths = [environment[variable] + below for variable, below in places if variable in environment]
     return [path for path in paths if path.startswith("/")]
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """That of a process, without what is empty; nothing when it may not be read or the process is gone."""
+    try:
+        pairs = [entry.partition(b"=") for entry in (folder / "environ").read_bytes().split(b"\0")]
+    except OSError:
+        return {}
+    return {os.fsdecode(key): os.fsdecode(value) for key, _, value in pairs if value}
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
@@ -641,14 +699,20 @@ def _listening(runtime: Runtime) -> Iterator[list[str]]:
         yield addresses
 
 
-def _addresses(folder: Path, port: int) -> list[str]:
-    """Where this process itself listens on this port; what listens everywhere is asked on the loopback interface."""
+def _opened(folder: Path) -> set[str]:
+    """What stands behind the descriptors of a process. Raises OSError when it may not be read or is gone."""
     own = set()
     for link in (folder / "fd").iterdir():
         try:
             own.add(os.readlink(link))  # noqa: PTH115 - Path.readlink came with Python 3.9
         except OSError:
             continue  # closed while we looked
+    return own
+
+
+def _addresses(folder: Path, port: int) -> list[str]:
+    """Where this process itself listens on this port; what listens everywhere is asked on the loopback interface."""
+    own = _opened(folder)
     found = []
     for table, family, everywhere, here in (
         ("tcp", socket.AF_INET, "0.0.0.0", "127.0.0.1"),  # noqa: S104 - not bound to, only recognised
@@ -676,36 +740,147 @@ _VIEWERS = re.compile(
     r"man|mc|more|most|mpstat|nethogs|nload|nnn|nvidia-smi|nvitop|nvtop|pidstat|powertop|ranger|sar|tail|tig|top|vifm|"
     r"vmstat|watch"
 )
+# By their names and no others that begin like them: `vi.py` and `micro-batch.sh` are somebody's programs.
 _EDITORS = re.compile(
-    r"(ed|emacs|emacsclient|helix|hx|jed|joe|kak|mcedit|micro|nano|ne|nvim|pico|vi|view|vim|vimdiff)([.-].*)?"
+    r"ed|emacs(-(gtk|lucid|nox|pgtk|x|[0-9.]+))?|emacsclient|helix|hx|jed|joe|kak|mcedit|micro|nano|ne|nvim|pico|rnano|"
+    r"rvim|vi|view|vim?(\.(athena|basic|gtk|gtk3|motif|nox|tiny))?|vimdiff"
 )
 # They wait for what they started, which is looked at itself, or for the other end; or they belong to a prompt.
 _WRAPPERS = re.compile(
     r"abduco|agetty|chrt|doas|dtach|dumb-init|env|fakeroot|flock|fzf|getty|gitstatusd.*|gpg-agent|ionice|login|mosh|"
-    r"mosh-client|nice|nohup|numactl|proot|ssh|ssh-agent|sshd|sshd-session|screen|script|setsid|stdbuf|su|sudo|taskset|"
-    r"time|timeout|tini|tmux|unshare|zellij"
+    r"mosh-client|nice|nohup|numactl|proot|rsync|scp|sftp-server|ssh|ssh-agent|sshd|sshd-session|screen|script|setsid|"
+    r"stdbuf|su|sudo|taskset|time|timeout|tini|tmux|unshare|zellij"
 )
-_PROMPTS = re.compile(r"R|bc|bpython|ghci|ipython3?|irb|julia|jupyter-console|lua|node|octave-cli|ptpython|scala")
-_DATABASES = re.compile(r"mariadb|mongosh|mysql|psql|redis-cli|sqlite3")
+# What a login or a desktop leaves behind by itself.
+_AGENTS = re.compile(
+    r"\(sd-pam\)|at-spi.*|dbus-.*|dconf-.*|dirmngr|eternalterm.*|etserver|evolution-.*|fcitx.*|gnome-keyring.*|goa-.*|"
+    r"gpg-agent|gvfs.*|ibus-.*|keyboxd|pipewire.*|pulseaudio|scdaemon|snap|snapd.*|ssh-agent|systemd|tracker-.*|"
+    r"watchman|wireplumber|xdg-.*"
+)
 # Named in 15 characters, which is all that the kernel keeps. Of sshd, the title tells whether anybody is in.
 _CONNECTIONS = re.compile(r"ssm-session-wor|mosh-server|etterminal")
 _LOGIN = re.compile(r"sshd(-session)?: [^\s\[]+\s*")
 _MULTIPLEXERS = re.compile(r"tmux|screen|SCREEN|zellij|dtach|abduco")
+_DESKTOPS = re.compile(r"Xvnc|Xtigervnc|Xtightvnc|Xkasmvnc|Xdcv|dcvagent|nxagent|nxnode\.bin|xpra|xrdp-chansrv")
+# Programs that are kernels by themselves: R of RStudio, and marimo, whose notebooks run inside it.
+_KERNELS = re.compile(r"rsession|marimo")
 _INTERPRETERS = re.compile(_SHELLS.pattern + "|node|java")
-# VS Code and its relatives keep themselves in ~/.vscode-server, ~/.cursor-server and so on; code-server is a package.
+# VS Code and its relatives keep themselves in ~/.vscode-server, ~/.cursor-server and so on, and where `code tunnel` or
+# `serve-web` began them, in ~/.vscode/cli; code-server and openvscode-server have their version in their folder.
 _EDITOR_SERVER = re.compile(
-    r"/\.[a-z]+-server(-insiders|-oss)?/|/(code-server|openvscode-server)/|/JetBrains/RemoteDev|remote-dev-server"
+    r"/\.[a-z]+-server(-insiders|-oss)?/|/vscode-server/|/\.vscode(-insiders)?/cli/|/(code-server|openvscode-server)[^/]*/|"
+    r"/server-main\.js$|/\.zed_server/|/zed-remote-server|/theia[^/]*/|/JetBrains/(RemoteDev|Fleet)|remote-dev-server"
+)
+# What an editor begins for itself.
+_TOOLS = re.compile(
+    r".*[-_]?language[-_]?server.*|.*lsp.*|ccls|clangd|copilot.*|fd|git|git-.*|gopls|jdtls|pyright.*|rg|ruff|"
+    r"rust-analyzer.*|tsserver|watchman"
 )
 _HISTORIES = (
     ".*-server/data/User/History/*",
     ".*-server-insiders/data/User/History/*",
     ".*-server-oss/data/User/History/*",
+    ".vscode/cli/*/data/User/History/*",
     ".local/share/code-server/User/History/*",
     ".cache/JetBrains/RemoteDev-*/LocalHistory/*",
     ".cache/JetBrains/RemoteDev-*/*/LocalHistory/*",
 )
+# In the environment of what somebody began from a login, a terminal multiplexer, a desktop, or Jupyter.
+_BEGUN_BY_A_PERSON = {
+    "DISPLAY", "JPY_PARENT_PID", "JPY_SESSION_NAME", "SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "STY", "TMUX",
+}  # fmt: skip
 _KEEP_AWAKE = ".autostop-keep-awake"
 _PRINTABLE = re.compile(r"[A-Za-z0-9._+-]{1,15}", re.ASCII)
+
+
+class Looks:
+    """What is read of single processes only, because it takes long: of most nothing more need be known."""
+
+    def __init__(self) -> None:
+        self._listening: dict[str, set[str]] = {}
+
+    def reads_lines(self, task: Task) -> bool | None:
+        """Whether its terminal reads lines, as while a command runs; None when that cannot be told."""
+        path = _terminal(task)
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC) if path else -1
+        except OSError:
+            return None
+        try:
+            return bool(termios.tcgetattr(handle)[3] & termios.ICANON)
+        except (termios.error, ValueError):
+            return None
+        finally:
+            if handle >= 0:
+                os.close(handle)
+
+    def wrote_at(self, task: Task) -> float | None:
+        """When something was last written to its terminal."""
+        try:
+            return os.lstat(_terminal(task)).st_mtime
+        except OSError:
+            return None
+
+    def waits_for_a_line(self, task: Task) -> bool:
+        """Whether it is inside read() of a terminal: system call 0 of x86-64, 63 of arm64."""
+        folder = _PROC / str(task.pid)
+        try:
+            call, what = (folder / "syscall").read_text().split()[:2]
+            place = os.readlink(folder / "fd" / str(int(what, 16)))  # noqa: PTH115 - Path.readlink came with Python 3.9
+        except (OSError, ValueError):
+            return False
+        return call in ("0", "63") and place.startswith(("/dev/pts/", "/dev/tty"))
+
+    def listens(self, task: Task) -> bool:
+        """Whether it listens on the network."""
+        folder = _PROC / str(task.pid)
+        try:
+            place = os.readlink(folder / "ns" / "net")  # noqa: PTH115 - Path.readlink came with Python 3.9
+            if place not in self._listening:
+                self._listening[place] = set(_listening_sockets(folder))
+            return bool(self._listening[place] and not self._listening[place].isdisjoint(_opened(folder)))
+        except OSError:
+            return False
+
+    def is_of_a_person(self, task: Task) -> bool:
+        """Whether somebody began it who may have gone, and not the system."""
+        folder = _PROC / str(task.pid)
+        try:
+            place = (folder / "cgroup").read_text()
+        except OSError:
+            return False  # it ended while we looked
+        return bool(re.search(r"/session-[^/]+\.scope", place)) or not _BEGUN_BY_A_PERSON.isdisjoint(
+            _environment(folder)
+        )
+
+
+def _listening_sockets(folder: Path) -> Iterator[str]:
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = (folder / "net" / table).read_text().splitlines()[1:]
+        except FileNotFoundError:
+            continue  # no IPv6 here
+        yield from (f"socket:[{line.split()[9]}]" for line in lines if line.split()[3] == _LISTEN)
+
+
+def _terminal(task: Task) -> str:
+    """The path of its controlling terminal, also of one in a container; empty when there is none of that number."""
+    major, minor = os.major(task.tty), os.minor(task.tty)
+    if 136 <= major <= 143:
+        path = f"/dev/pts/{(major - 136) * 256 + minor}"
+    elif major == 4:
+        path = f"/dev/tty{minor}" if minor < 64 else f"/dev/ttyS{minor - 64}"
+    else:
+        return ""
+    # The terminals of a container have numbers of their own.
+    for place in (f"/proc/{task.pid}/root{path}", path):
+        try:
+            status = os.lstat(place)
+        except OSError:
+            continue  # it was closed, or we may not look
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == task.tty:
+            return place
+    return ""
 
 
 class _Under(NamedTuple):
@@ -721,47 +896,144 @@ class _Under(NamedTuple):
     tty: int = 0
 
 
-def survey(tasks: list[Task]) -> dict[str, Any]:
-    """Processor time, jobs, and how many there are of what else keeps a machine in use. Pure."""
-    seen: dict[str, Any] = {"boot": "", "cpu": 0.0, "typed_at": None, "jobs": 0, "job": "", "gpu": None}
-    seen.update({"logins": 0, "editors": 0, "edited_at": None, "muxes": 0, "kernels": 0, "held": 0})
+def survey(tasks: list[Task], looks: Looks) -> dict[str, Any]:
+    """Processor time, jobs, doubts, and how many there are of what else keeps a machine in use. Pure but for looks."""
+    seen: dict[str, Any] = {
+        "boot": "",
+        "cpu": {},
+        "typed_at": None,
+        "wrote_at": None,
+        "jobs": 0,
+        "job": "",
+        "gpu": None,
+    }
+    seen.update({"logins": 0, "editors": 0, "edited_at": None, "muxes": 0, "held": 0, "doubts": []})
     children: dict[int, list[Task]] = {}
     known = {task.pid for task in tasks}
     for task in tasks:
         children.setdefault(task.parent if task.parent in known else 0, []).append(task)
-    waiting = _waiting(tasks)
-    ticks, jobs = 0, []
+    found = _Found()
     open_ends = [(task, _Under()) for task in children.get(0, [])]
     while open_ends:
         task, above = open_ends.pop()
         kind = _kind(task)
+        if kind == "" and above.kind in ("", "init") and not task.tty:
+            kind = _of_nobody_else(task, looks)
         below = _below(task, kind, above)
-        if kind in ("logins", "editors", "muxes", "kernels") and above.kind != kind:
-            seen[kind] += int(not (kind == "kernels" and above.owned))
-        if kind in ("kernels", "") and below.counts:
-            ticks += task.ticks
-        if kind == "" and task.tty not in (0, above.tty) and task.pid not in waiting and _is_job(task):
-            jobs.append((task.ticks, task.pid, task.name))
+        if kind in ("logins", "editors", "muxes") and above.kind != kind:
+            seen[kind] += 1
+        found.note(task, kind, above, below, looks)
         open_ends += [(child, below) for child in children.get(task.pid, []) if child.pid != task.pid]
-    seen["cpu"] = round(ticks / os.sysconf("SC_CLK_TCK"), 2)
+    jobs = found.judge_terminals(looks)
     seen["jobs"] = len(jobs)
-    name = max(jobs)[2] if jobs else ""
-    seen["job"] = name if _PRINTABLE.fullmatch(name) else ""
+    seen["job"] = _printable(max(jobs, key=lambda task: (task.ticks, task.pid)).name) if jobs else ""
+    seen["cpu"], seen["wrote_at"] = found.seconds(), newest(found.wrote)
+    seen["doubts"] = [list(doubt) for doubt in list(dict.fromkeys(found.doubts))[:_MOST_DOUBTS]]
     return seen
 
 
+class _Found:
+    """What is gathered on the way through the tree of processes."""
+
+    def __init__(self) -> None:
+        self.ticks: dict[str, int] = {}
+        self.doubts: list[tuple[str, str]] = []
+        self.wrote: list[float] = []
+        self.terminals: dict[tuple[int, int], list[tuple[Task, str, bool]]] = {}
+
+    def note(self, task: Task, kind: str, above: _Under, below: _Under, looks: Looks) -> None:
+        if kind in ("kernels", "desktops", "left", "") and below.counts:
+            # A kernel listens for its Jupyter server.
+            serves = kind != "kernels" and looks.listens(task)
+            group = ("s" if serves else "") + format(task.session, "x")
+            self.ticks[group] = self.ticks.get(group, 0) + task.ticks
+        if task.tty:
+            own = kind == "" and task.tty != above.tty
+            self.terminals.setdefault((task.tty, task.session), []).append((task, kind, own))
+        if kind == "kernels" and not above.owned and above.kind != kind:
+            self._doubt("kernel", task)
+        elif kind == "desktops":
+            self._doubt("desktop", task)
+        elif kind == "left" or (kind == "" and above.kind in ("left", "logins", "kernels", "editors") and not task.tty):
+            self._doubt_below(task, above, looks)
+
+    def _doubt_below(self, task: Task, above: _Under, looks: Looks) -> None:
+        """One that no terminal waits for: left behind, begun by a cell, over a connection without one, by an editor."""
+        names, command = _names(task), " ".join(task.words)
+        helps = "multiprocessing." in command or _EDITOR_SERVER.search(command)
+        kinds = (_SHELLS, _WRAPPERS, _AGENTS, _EDITORS, *([_TOOLS] if above.kind == "editors" else []))
+        if task.state not in "ZT" and not helps and not any(_any(kind, names) for kind in kinds):
+            self._doubt("editor" if above.kind == "editors" else "server" if looks.listens(task) else "job", task)
+
+    def _doubt(self, word: str, task: Task) -> None:
+        self.doubts.append((word, _printable(task.name)))
+
+    def judge_terminals(self, looks: Looks) -> list[Task]:
+        """The programs that terminals wait for; the others on them are doubts, or nothing."""
+        jobs = []
+        for members in self.terminals.values():
+            present = [(task, kind, own) for task, kind, own in members if task.state not in "ZT"]
+            front = [each for each in present if each[0].group == each[0].front]
+            programs = [task for task, _, own in front if own and _is_program(task)]
+            if programs and not any(kind in ("server", "editors") for _, kind, _ in front):
+                jobs += self._foreground(front, programs, looks)
+            for task, _, own in present:
+                if own and task.group != task.front and _is_program(task) and not _any(_TOOLS, _names(task)):
+                    self._doubt("server" if looks.listens(task) else "job", task)
+        return jobs
+
+    def _foreground(self, front: list[tuple[Task, str, bool]], programs: list[Task], looks: Looks) -> list[Task]:
+        """Its programs, if they are at work."""
+        lines = looks.reads_lines(programs[0])
+        if lines is False:
+            if not any(kind == "viewer" or _any(_EDITORS, _names(task)) for task, kind, _ in front):
+                self.wrote += [at for at in [looks.wrote_at(programs[0])] if at is not None]
+                self._doubt("prompt", programs[0])
+            return []
+        if lines and any(looks.waits_for_a_line(task) for task, _, _ in front):
+            self._doubt("prompt", programs[0])
+            return []
+        if any(looks.listens(task) for task in programs):
+            self._doubt("server", programs[0])
+            return []
+        return programs
+
+    def seconds(self) -> dict[str, float]:
+        """Of each session, the busiest alone and the rest together."""
+        ordered = sorted(self.ticks.items(), key=lambda each: -each[1])
+        alone, rest = ordered[:_MOST_GROUPS], sum(ticks for _, ticks in ordered[_MOST_GROUPS:])
+        return {name: _seconds(ticks) for name, ticks in [*alone, *([("rest", rest)] if rest else [])]}
+
+
+def _seconds(ticks: int) -> float:
+    return round(ticks / os.sysconf("SC_CLK_TCK"), 2)
+
+
+def _printable(name: str) -> str:
+    return name if _PRINTABLE.fullmatch(name) else ""
+
+
+def _of_nobody_else(task: Task, looks: Looks) -> str:
+    """`left` for a program without a terminal that somebody began and left behind, `init` for what may begin such."""
+    if task.pid == 1 or task.name == "systemd":
+        return "init"
+    return "left" if looks.is_of_a_person(task) and not _any(_AGENTS, _names(task)) else ""
+
+
 def _below(task: Task, kind: str, above: _Under) -> _Under:
+    if kind == "init":
+        return _Under(kind)
     if kind == "server":
         return _Under(kind, counts=True, owned=True, tty=task.tty)
     if kind == "kernels":
         return _Under(kind, counts=True, owned=above.owned, tty=task.tty)
-    if kind in ("logins", "muxes"):
+    if kind in ("logins", "muxes", "desktops", "left"):
         return _Under(kind, counts=True)
     if kind in ("editors", "viewer"):
         return _Under(kind, counts=False, tty=task.tty)
     # A terminal in an editor is a terminal.
     own = task.tty not in (0, above.tty)
-    kept = above.kind if above.kind in ("kernels", "editors") and not own else ""
+    kept = above.kind if above.kind in ("kernels", "editors", "logins", "left") and not own else "other"
     return _Under(kept, counts=above.counts or own, owned=above.owned, tty=0 if own else above.tty)
 
 
@@ -780,9 +1052,16 @@ def _kind(task: Task) -> str:
         return "logins"
     if _any(_MULTIPLEXERS, names) and not task.tty:
         return "muxes"
+    if _any(_DESKTOPS, names):
+        return "desktops"
+    return "editors" if _is_editor_server(task) else ""
+
+
+def _is_editor_server(task: Task) -> bool:
     # A script that is debugged comes after a path of the editor; so only what the editor itself is run by.
-    hosts = words[:2] if _any(_INTERPRETERS, names) else words[:1]
-    return "editors" if any(_EDITOR_SERVER.search(word) for word in hosts) else ""
+    words = task.words
+    hosts = words[:2] if _any(_INTERPRETERS, _names(task)) else words[:1]
+    return any(_EDITOR_SERVER.search(word) for word in hosts)
 
 
 def _any(pattern: re.Pattern[str], names: set[str]) -> bool:
@@ -803,70 +1082,33 @@ def _is_kernel(task: Task) -> bool:
     how, what = _python(task.words)
     if how == "module" and what in ("ipykernel", "ipykernel_launcher", "ipykernel.kernelapp"):
         return True
+    if _any(_KERNELS, _names(task)):
+        return True
     # Those of other languages are known by the file that Jupyter writes for each.
     return not task.tty and any(re.search(r"(^|[/=])kernel-[^/]+\.json$", word) for word in task.words[1:])
 
 
-def _is_job(task: Task) -> bool:
-    """Whether this program on a terminal does something by itself. One that was stopped (Ctrl-Z) does not."""
+def _is_program(task: Task) -> bool:
+    """Whether a terminal that waits for it waits for more than a shell, a wrapper, a viewer or an editor."""
     names = _names(task)
-    if task.state in "ZT" or any(_any(pattern, names) for pattern in (_SHELLS, _WRAPPERS, _EDITORS)):
-        return False
-    return not _is_prompt(task, names)
+    if _any(_SHELLS, names):
+        return _runs_a_script(task) and task.pid != task.session
+    return not any(_any(pattern, names) for pattern in (_WRAPPERS, _EDITORS))
 
 
-def _is_prompt(task: Task, names: set[str]) -> bool:
-    """Whether it waits for somebody to type a command. One that reads its commands from a file is at work."""
-    if not task.typed:
-        return False
-    words = task.words[1:]
-    how, what = _python(task.words)
-    if how == "prompt":
-        return True
-    if how:
-        words = words[words.index(what) + 1 :] if what else words
-    orders = any(re.match(r"-[cef]|--(command|eval|execute|expr|file)", word) for word in words)
-    plain = any(not word.startswith("-") for word in words)
-    return not orders and (_any(_DATABASES, names) or (_any(_PROMPTS, names) and not plain))
-
-
-def _waiting(tasks: list[Task]) -> set[int]:
-    """Those that wait for a Jupyter server, a viewer or an editor that they began on their own terminal.
-
-    `git log` waits for its pager for as long as nobody closes it, and `uv run jupyter lab` for ever.
-    """
-    by_pid = {task.pid: task for task in tasks}
-    waiting = set()
-    for task in tasks:
-        if not task.tty:
-            continue
-        server = _kind(task) in ("server", "editors")
-        if not server and not _any(_VIEWERS, _names(task)) and not _any(_EDITORS, _names(task)):
-            continue
-        above = by_pid.get(task.parent)
-        while above and above.tty == task.tty and above.pid not in waiting:
-            waiting.add(above.pid)
-            above = by_pid.get(above.parent) if server else None
-    return waiting
+def _runs_a_script(shell: Task) -> bool:
+    return any(not word.startswith("-") for word in shell.words[1:])
 
 
 def _typed_at(tasks: list[Task]) -> float | None:
     """When a key was last pressed on a terminal that somebody uses: reading what was typed moves its access time."""
+    used = [task for task in tasks if task.tty and task.name not in ("agetty", "getty", "login")]
     stamps = []
-    for number in {task.tty for task in tasks if task.tty and task.name not in ("agetty", "getty", "login")}:
-        major, minor = os.major(number), os.minor(number)
-        if 136 <= major <= 143:
-            path = f"/dev/pts/{(major - 136) * 256 + minor}"
-        elif major == 4:
-            path = f"/dev/tty{minor}" if minor < 64 else f"/dev/ttyS{minor - 64}"
-        else:
-            continue
+    for path in filter(None, {_terminal(task) for task in {(task.tty, task.session): task for task in used}.values()}):
         try:
-            status = os.lstat(path)
+            stamps.append(os.lstat(path).st_atime)
         except OSError:
-            continue  # it was closed, or is one of a container
-        if stat.S_ISCHR(status.st_mode) and status.st_rdev == number:
-            stamps.append(status.st_atime)
+            continue  # it was closed while we looked
     return newest(stamps)
 
 
@@ -874,7 +1116,7 @@ def _edited_at(homes: set[str]) -> float | None:
     """When a remote editor last put something into its local history, which it does at each save."""
     stamps = []
     for home, below in itertools.product(sorted(homes), _HISTORIES):
-        for path in itertools.islice(Path(home).glob(below), _MOST_FILES):
+        for path in Path(home).glob(below):
             try:
                 stamps.append(os.lstat(path).st_mtime)
             except OSError:
@@ -920,31 +1162,37 @@ def _has_open(pid: str, path: str) -> bool:
     return False
 
 
-def _gpu(until: float) -> tuple[float | None, list[str]]:
-    """The highest utilisation of all GPUs, percent, and `gpu` if it could not be read; None and nothing without a GPU.
+def _gpu(until: float) -> tuple[float | None, list[str], set[int]]:
+    """The highest utilisation of all GPUs, percent, `gpu` if it could not be read, and which processes hold one.
 
-    A sample speaks for less than a second, so there are three. Each is a process: in a loop of its own, nvidia-smi may
-    keep what it read for itself for as long as its output is no terminal.
+    None, nothing and nobody without a GPU. A sample speaks for less than a second, so there are three. Each is a
+    process: in a loop of its own, nvidia-smi may keep what it read for itself for as long as its output is no terminal.
     """
     program = shutil.which("nvidia-smi", path=os.environ.get("PATH", os.defpath) + ":/usr/bin:/usr/local/bin")
     if not program:
-        return None, []
+        return None, [], set()
+
+    def asked(what: str) -> _Aside:
+        return _Aside(lambda: _gpu_values(program, what, min(until, time.monotonic() + 3.0) - 0.3))
+
     samples = []
+    holders = asked("--query-compute-apps=pid")
     for start in range(3):
-        samples.append(_Aside(lambda: _gpu_sample(program, min(until, time.monotonic() + 3.0) - 0.3)))
+        samples.append(asked("--query-gpu=utilization.gpu"))
         if start < 2:
             time.sleep(0.4)  # between two batches a GPU rests for less than that
     errors: list[str] = []
-    values = [sample.result(until, None, errors) for sample in samples]
-    if not errors:
-        return max(values), []
+    values = [max(sample.result(until, [math.nan], errors), default=math.nan) for sample in samples]
+    if not errors and all(0 <= value <= 100 for value in values):
+        # Who they are only adds to that: some GPUs do not tell it.
+        return max(values), [], {int(pid) for pid in holders.result(until, [], []) if pid > 0}
     # An image that is made for GPUs has the program on machines without one too.
-    return None, ["gpu"] if any(map(_is_gpu, _PCI.glob("*"))) else []
+    return None, ["gpu"] if any(map(_is_gpu, _PCI.glob("*"))) else [], set()
 
 
-def _gpu_sample(program: str, until: float) -> float:
+def _gpu_values(program: str, what: str, until: float) -> list[float]:
     """Raises ValueError on anything but numbers, subprocess.TimeoutExpired, OSError."""
-    command = [program, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    command = [program, what, "--format=csv,noheader,nounits"]
     process = subprocess.Popen(  # noqa: S603 - a program of the machine's own path, and no word from outside
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -954,9 +1202,9 @@ def _gpu_sample(program: str, until: float) -> float:
         os.killpg(process.pid, signal.SIGKILL)
         raise
     values = [float(line) for line in said.decode().split("\n") if line.strip()]
-    if process.returncode or not values or not all(0 <= value <= 100 for value in values):
-        raise ValueError("no utilisation")
-    return max(values)
+    if process.returncode or not all(map(math.isfinite, values)):
+        raise ValueError("no numbers")
+    return values
 
 
 def _is_gpu(device: Path) -> bool:
