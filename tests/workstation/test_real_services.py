@@ -15,7 +15,7 @@ from workstation.user_data import user_data
 
 TOLD = {"tags/instance/autostop:certificate": "letsencrypt", "tags/instance/autostop:bucket": "a-bucket"}
 
-_BEFORE = "[Service]\nExecStartPre=/root/write-cli-ini\n"
+_BEFORE = "[Service]\nExecStartPre=/usr/local/sbin/write-cli-ini\n"
 # The machine reaches this system at the address below its own. Its other address has the metadata service on port 80.
 _CLI_INI = """#!/bin/sh
 own=$(ip -4 -o address show eth0 | sed 's|.* inet ||; s|/.*||')
@@ -34,7 +34,7 @@ def seed(server: Authority) -> bytes:
     config = json.loads(content)
     config["write_files"] += [
         {"path": "/etc/systemd/system/autostop-certificate.service.d/tests.conf", "content": _BEFORE},
-        {"path": "/root/write-cli-ini", "content": _CLI_INI.format(port=server.port), "permissions": "0755"},
+        {"path": "/usr/local/sbin/write-cli-ini", "content": _CLI_INI.format(port=server.port), "permissions": "0755"},
         {"path": "/usr/bin/mount-s3", "content": HANGS, "permissions": "0755"},
     ]
     return b"#cloud-config\n" + json.dumps(config).encode()
