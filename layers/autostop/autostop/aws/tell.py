@@ -157,7 +157,7 @@ class Ntfy:
         worker = threading.Thread(target=post, daemon=True)
         worker.start()
         worker.join(self.limit_seconds)
-        if not outcome:
+        if not outcome or isinstance(outcome[0], TimeoutError):
             raise TransientError(f"{parts.hostname} did not answer within {self.limit_seconds:g} s")
         [status] = outcome
         if isinstance(status, Exception):
