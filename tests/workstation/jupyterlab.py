@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.probe.jupyter_servers import wait_for
-from tests.workstation.machine import REPOSITORY, Machine
-from tests.workstation.metadata import ADDRESS
+from tests.workstation.machine import ADDRESS, REPOSITORY, Machine
 
 KEPT = Path("var/lib/autostop")
 

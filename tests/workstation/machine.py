@@ -13,7 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from tests.workstation.metadata import Metadata
+from autostop_local.machine.metadata import Metadata
+
+ADDRESS = "203.0.113.7"
+
 
 REPOSITORY = Path(__file__).parents[2]
 MIB = 1024 * 1024
@@ -118,7 +121,7 @@ class Machine:
         self._folder = folder
         self._stack = ExitStack()
         self._disks = 0
-        self.metadata = Metadata()
+        self.metadata = Metadata(("127.0.0.1", 0), {"public-ipv4": ADDRESS, "local-ipv4": "10.0.0.5"})
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.metadata)

@@ -15,8 +15,7 @@ from cryptography.x509.oid import NameOID
 from tests.build import row
 from tests.probe.jupyter_servers import free_port
 from tests.workstation.jupyterlab import KEPT, ask, jupyterlab, read
-from tests.workstation.machine import Machine
-from tests.workstation.metadata import ADDRESS
+from tests.workstation.machine import ADDRESS, Machine
 from workstation.boot.certificate import Certificate, parse, serves
 
 NEXT_ADDRESS = "203.0.113.8"
