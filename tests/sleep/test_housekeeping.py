@@ -43,7 +43,7 @@ from tests.build import (
     snapshots,
     volume,
 )
-from tests.sleep.expect import Does, delete_failed_snapshot, delete_snapshot, note_type
+from tests.sleep.expect import Does, delete_failed_snapshot, delete_snapshot, note_type, tag_snapshot
 
 HOUR = timedelta(hours=1)
 STARTED = NOW - minutes(3)
@@ -184,6 +184,33 @@ def test_after_a_start_it_looks_twice_for_what_lists_show_late() -> None:
     assert first is not None
     assert first.due_at == NOW + LISTS_LAG_FOR
     assert after_round(at(up(snapshots=snapshots(SECOND_CYCLE))), first) is None
+
+
+def test_a_look_that_still_shows_the_state_before_is_no_round() -> None:
+    starting = up(instance=instance(InstanceState.PENDING, launched_at=STARTED), volumes=(*PLACES, COPY))
+
+    later = after_round(at(starting), house())
+
+    assert later == house(due_at=NOW + LISTS_LAG_FOR)
+    ready = up(snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY))
+    assert next_chore(at(ready), later) == Does(Call.DELETE_VOLUME, "vol-copy")
+
+
+def test_what_stays_without_its_device_is_named_while_its_volume_tells_it() -> None:
+    unnamed = {key: value for key, value in OLD.tags.items() if key != tags.DEVICE}
+    there = up(snapshots=(replace(OLD, tags=unnamed), *snapshots(SECOND_CYCLE)))
+    deletes = next_chore(at(there), house())
+    assert deletes == RETIRED
+    assert deletes.refused is not None
+    stays = deletes.refused(REFUSAL).housekeeping
+    assert stays is not None
+
+    named = next_chore(at(there), stays)
+
+    assert named == tag_snapshot("snap-old", {tags.DEVICE: DATA})
+    assert next_chore(at(up()), stays) is None
+    double = replace(OLD, tags={**unnamed, tags.CYCLE: "2", tags.LAUNCHED_AT: SECOND_CYCLE.launched_at.isoformat()})
+    assert next_chore(at(up(snapshots=(double, *snapshots(SECOND_CYCLE)))), stays) is None
 
 
 def test_an_intent_that_settles_leaves_to_be_tidied_up_what_there_is() -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from autostop import tags
 from autostop.cost import cost_now
-from autostop.model import LISTS_LAG_FOR, InstanceState
+from autostop.model import LISTS_LAG_FOR, InstanceState, Snapshot
 from autostop.sleep import law
 from autostop.sleep.capacity import note_of_own_type
 from autostop.sleep.leftovers import Housekeeping
@@ -72,13 +72,15 @@ def after_round(it: Situation, house: Housekeeping) -> Housekeeping | None:
         there &= chores.keys()
     left = tuple(each for each in house.leftovers if each.id in there)
     due_at = it.now + min(_LONGEST, LISTS_LAG_FOR * 2 ** min(house.rounds, 10))
-    house = replace(house, due_at=due_at, leftovers=left, rounds=house.rounds + 1, done=())
+    # A list that lags may show it as it was before it ran: that was no round.
+    starts = it.instance.state is InstanceState.PENDING
+    house = replace(house, due_at=due_at, leftovers=left, rounds=house.rounds + (not starts), done=())
     for chore in chores.values():
         if chore.waits is not None:
             house = house.keeping(chore.id, chore.waits, chore.usd_a_month, it.now)
     # After the first round, what EC2's lists show only later is looked for once more.
     first = it.instance.state is InstanceState.RUNNING and house.rounds == 1
-    return house if house.leftovers or first else None
+    return house if house.leftovers or first or starts else None
 
 
 def _done(note: Note, _answer: object) -> Note:
@@ -88,6 +90,19 @@ def _done(note: Note, _answer: object) -> Note:
 def _refused(chore: _Chore, house: Housekeeping, now: datetime, why: str) -> Note:
     kept = house.keeping(chore.id, why, chore.usd_a_month, now)
     return Note(housekeeping=kept, said=f"{chore.id} stays: {why}")
+
+
+def _named(snapshot: Snapshot, house: Housekeeping, manifest: Manifest) -> Step | None:
+    """Write on a snapshot that stays of which device it is, where that could not be written when it was made.
+
+    Its volume tells that now, and not once a later cycle has put another in its place.
+    """
+    record = manifest.record_of(snapshot.volume)
+    stays = any(each.id == snapshot.id for each in house.leftovers)
+    if record is None or not stays or tags.DEVICE in snapshot.tags or snapshot.cycle == manifest.cycle:
+        return None
+    said = f"noted that {snapshot.id} is of {record.device}"
+    return Step(said, Call.TAG_SNAPSHOT, (snapshot.id, {tags.DEVICE: record.device}))
 
 
 def _chores(it: Situation, house: Housekeeping) -> Iterator[_Chore]:
@@ -113,6 +128,8 @@ def _chores(it: Situation, house: Housekeeping) -> Iterator[_Chore]:
             said = f"deleted {snapshot.id} of cycle {snapshot.cycle}, replaced by another"
             step, cost = Step(said, Call.DELETE_SNAPSHOT, (snapshot.id,)), cost_now((), (snapshot,))
             yield _Chore(step, snapshot.id, cost, why)
+            if (named := _named(snapshot, house, manifest)) is not None:
+                yield _Chore(named, f"the device of {snapshot.id}")
     for volume in seen.volumes:
         if manifest is not None and law.why_not_delete_double(volume, seen, manifest, started_with) is None:
             fresh = ready and it.now - it.instance.launched_at < _FRESH
