@@ -16,6 +16,8 @@ from typing import Any
 from autostop_local import night, notebook
 from autostop_local.desk import Desk, desk
 from autostop_local.emulator import ROOT
+from autostop_local.machine.machine import what_is_missing
+from autostop_local.machine.machines import SystemdMachines
 
 _FILE = "result.csv"
 
@@ -104,7 +106,11 @@ def _interrupt(_signal: int, _frame: object) -> None:
 @contextmanager
 def _whole_desk(directory: Path, report: Report) -> Iterator[Desk]:
     with report.stage("the cloud on your desk: sam build, sam deploy"):
-        context = desk(directory, say=report.say)
+        missing = what_is_missing()
+        report.facts["machine"] = missing or "booted from disks"
+        if missing:
+            report.say(f"{missing}: the workstation is a JupyterLab beside directories")
+        context = desk(directory, say=report.say, with_disks=not missing)
         whole = context.__enter__()
     try:
         yield whole
@@ -117,7 +123,8 @@ def _whole_desk(directory: Path, report: Report) -> Iterator[Desk]:
 
 def _two_nights(whole: Desk, report: Report) -> night.Phone:
     with report.stage("a workstation: launched, adopted, linked"):
-        instance = night.launch(whole, "lab")
+        has_disks = isinstance(whole.machines, SystemdMachines)
+        instance = night.launch_from_template(whole, "lab") if has_disks else night.launch(whole, "lab")
         neighbour = night.launch(whole, "somebody else's")
         night.wait_for_jupyter(whole, instance, report.say)
         phone = night.adopt(whole, instance)
@@ -142,7 +149,7 @@ def _one_night(whole: Desk, phone: night.Phone, count: int, name: str, report: R
         work = notebook.open_notebook(whole.machines.server(instance), f"night-{count}.ipynb")
         told = f"told-{count}.txt"
         work.begin(_WORK.format(name=_FILE, factor=count, told=told))
-        path = whole.world.disk_path(instance, night.DATA_DEVICE) / _FILE
+        path = whole.machines.server(instance).files / _FILE
         before = path.stat().st_mtime if path.exists() else None
         give_up = time.monotonic() + 400
 
@@ -160,7 +167,7 @@ def _one_night(whole: Desk, phone: night.Phone, count: int, name: str, report: R
         night.demand(whole.state(instance) == "running", "it was stopped while the cell worked")
         night.demand(not any(verdict.startswith("idle") for verdict in verdicts), f"not seen as work: {verdicts}")
     with report.stage(f"{name}: idle"):
-        digest = night.digest(whole, instance, _FILE)
+        digest, identity = night.digest(whole, instance, _FILE), night.identity(whole, instance)
         night.sweep_until_wanted(whole, phone, "shelve", 400, report.say)
     with report.stage(f"{name}: stop, snapshot, delete"):
         shown = night.wait_for_phase(phone, "asleep", 400, report.say)
@@ -171,6 +178,7 @@ def _one_night(whole: Desk, phone: night.Phone, count: int, name: str, report: R
     with report.stage(f"{name}: settled"):
         night.wait_for_phase(phone, "awake", 400, report.say)
     _check_awake(whole, phone, digest, count, report)
+    _check_identity(whole, phone, identity, report)
 
 
 def _check_shelved(whole: Desk, phone: night.Phone, shown: dict[str, Any], count: int, report: Report) -> None:
@@ -202,6 +210,15 @@ def _check_awake(whole: Desk, phone: night.Phone, digest: str, count: int, repor
     report.say(
         f"{_FILE} has the same SHA-256, {after[:16]}…; devices, types, sizes, delete-on-termination are the same"
     )
+
+
+def _check_identity(whole: Desk, phone: night.Phone, before: night.Identity, report: Report) -> None:
+    after, address = night.identity(whole, phone.workstation), whole.machines.server(phone.workstation).host
+    night.demand(after.token == before.token, "Jupyter's token is another one")
+    night.demand(after.label == before.label, f"the label was {before.label}, and is {after.label}")
+    night.demand(address in after.names, f"the certificate names {after.names}, and not {address}")
+    report.facts.setdefault("identities", []).append({"label": after.label, "certificate": after.names})
+    report.say(f"the same token, the same label ({after.label}), a certificate for {address}")
 
 
 def _stay(phone: night.Phone, report: Report) -> None:

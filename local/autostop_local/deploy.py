@@ -10,9 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autostop_local.emulator import ROOT, Emulator
 from autostop_local.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import RequestLaunchTemplateDataTypeDef
 
 Say = Callable[[str], None]
 
@@ -44,6 +48,23 @@ def deploy(emulator: Emulator, *, say: Say, parameters: Mapping[str, str] | None
     environment = _with_sam(emulator.environment()) | {"COLUMNS": "200"}
     _run(command, environment=environment, within=_DEPLOY_WITHIN, say=say)
     return Stack.find(emulator, "autostop")
+
+
+def deploy_workstation(emulator: Emulator) -> "RequestLaunchTemplateDataTypeDef":
+    """Deploy the stack beside the machines; gives what its launch template holds."""
+    cloudformation = emulator.session.client("cloudformation", **emulator.reach)
+    template = (ROOT / "workstation" / "template.yaml").read_text(encoding="utf-8")
+    name = "autostop-workstation"
+    cloudformation.create_stack(StackName=name, TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    (made,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in made["Outputs"]}
+    ec2 = emulator.session.client("ec2", **emulator.reach)
+    (version,) = ec2.describe_launch_template_versions(
+        LaunchTemplateId=outputs["LaunchTemplateId"], Versions=[outputs["LaunchTemplateVersion"]]
+    )["LaunchTemplateVersions"]
+    version["LaunchTemplateData"]["MetadataOptions"].pop("State", None)  # it is told, and cannot be asked for
+    return version["LaunchTemplateData"]  # type: ignore[return-value] # as it is told it may be asked for
 
 
 def build(directory: Path, *, say: Say) -> None:

@@ -14,9 +14,12 @@ from botocore.config import Config
 from autostop_local.deploy import Say, deploy
 from autostop_local.emulator import REGION, Emulator, emulator
 from autostop_local.event_bus import Event, events_sink
+from autostop_local.machine.disks import DiskContent
+from autostop_local.machine.machines import SystemdMachines
 from autostop_local.process import run
 from autostop_local.stack import Stack
 from autostop_local.world import JupyterMachines, Timings, WallClock, World, serve
+from autostop_local.world.content import DirectoryContent
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -36,7 +39,7 @@ class Desk:
     stack: Stack
     world: World
     world_url: str
-    machines: JupyterMachines
+    machines: JupyterMachines | SystemdMachines
     ec2: "EC2Client"
 
     def autostop(self, *arguments: str, stdin: str = "") -> str:
@@ -86,12 +89,16 @@ class Desk:
 
 
 @contextmanager
-def desk(directory: Path, *, say: Say, settings: Mapping[str, str] = QUICK_SETTINGS) -> Iterator[Desk]:
+def desk(
+    directory: Path, *, say: Say, settings: Mapping[str, str] = QUICK_SETTINGS, with_disks: bool = False
+) -> Iterator[Desk]:
     """Everything up, with the repository's own template deployed; gone when the block ends, whatever happens.
 
-    directory: exists and is empty. settings: parameters of the template.
+    directory: exists and is empty. settings: parameters of the template. with_disks: instances are machines that boot
+    from disks, on which their user data does what it does on EC2; else each is a JupyterLab beside directories.
     """
-    machines = JupyterMachines()
+    machines = SystemdMachines() if with_disks else JupyterMachines()
+    content = DiskContent if with_disks else DirectoryContent
     deliver: list[Callable[[Event], int]] = []
 
     def send(event: Event) -> None:
@@ -101,7 +108,7 @@ def desk(directory: Path, *, say: Say, settings: Mapping[str, str] = QUICK_SETTI
     with ExitStack() as stack:
         running = stack.enter_context(emulator(directory))
         world = World(
-            directory / "world",
+            content=content(directory / "world"),
             clock=WallClock(),
             timings=QUICK_TIMINGS,
             machines=machines,

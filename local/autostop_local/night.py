@@ -4,12 +4,19 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from cryptography import x509
 
 from autostop_local import notebook
 from autostop_local.api_client import ApiAnswer
+from autostop_local.deploy import deploy_workstation
 from autostop_local.desk import QUICK_TAGS, Desk
+from workstation.user_data import user_data
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import TagTypeDef
 
 Progress = Callable[[str], None]
 
@@ -87,15 +94,42 @@ def wait_until(
 def launch(desk: Desk, name: str, **parameters: Any) -> str:
     """Launch an instance with a root and a data volume, and wait until it runs."""
     instance = desk.world.launch(disks=DISKS, tags={"Name": name, **QUICK_TAGS}, **parameters)
+    _wait_until_it_runs(desk, instance)
+    return instance
+
+
+def _wait_until_it_runs(desk: Desk, instance: str) -> None:
     desk.ec2.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+
+
+def launch_from_template(desk: Desk, name: str) -> str:
+    """Deploy the workstation's own stack, launch a machine from its template, and wait until it runs."""
+    data = deploy_workstation(desk.emulator)
+    made = desk.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+    launched = desk.ec2.run_instances(
+        LaunchTemplate={"LaunchTemplateId": made["LaunchTemplate"]["LaunchTemplateId"]},
+        ImageId="ami-00000000000000001",
+        UserData=user_data({}),  # type: ignore[arg-type] # boto3 takes bytes, and packs them for the wire
+        MinCount=1,
+        MaxCount=1,
+    )
+    instance = launched["Instances"][0]["InstanceId"]
+    named: list[TagTypeDef] = [{"Key": key, "Value": value} for key, value in {"Name": name, **QUICK_TAGS}.items()]
+    desk.ec2.create_tags(Resources=[instance], Tags=named)
+    _wait_until_it_runs(desk, instance)
     return instance
 
 
 def wait_for_jupyter(desk: Desk, instance: str, say: Progress) -> None:
     """Wait until the instance's JupyterLab answers."""
-    wait_until(
-        lambda: notebook.answers(desk.machines.server(instance)), "Jupyter", 400, lambda: "JupyterLab is starting", say
-    )
+    wait_until(lambda: _answers(desk, instance), "Jupyter", 400, lambda: "JupyterLab is starting", say)
+
+
+def _answers(desk: Desk, instance: str) -> bool:
+    try:
+        return notebook.answers(desk.machines.server(instance))
+    except (KeyError, OSError):  # it has not come that far
+        return False
 
 
 def adopt(desk: Desk, instance: str, *options: str, token: str = "") -> Phone:
@@ -110,7 +144,24 @@ def adopt(desk: Desk, instance: str, *options: str, token: str = "") -> Phone:
 
 def digest(desk: Desk, instance: str, name: str) -> str:
     """SHA-256 of a file of the data volume, as the running machine has it."""
-    return hashlib.sha256((desk.world.disk_path(instance, DATA_DEVICE) / name).read_bytes()).hexdigest()
+    return hashlib.sha256((desk.machines.server(instance).files / name).read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a client knows a workstation by. label: of the data volume; None where that is no disk."""
+
+    token: str
+    label: str | None
+    names: list[str]
+
+
+def identity(desk: Desk, instance: str) -> Identity:
+    """Of the running machine."""
+    server = desk.machines.server(instance)
+    certificate = x509.load_pem_x509_certificate(server.certificate.read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return Identity(server.token, desk.machines.label(instance), [str(name.value) for name in names])
 
 
 def sweep_while(desk: Desk, instance: str, going_on: Callable[[], bool], say: Progress) -> list[str]:
@@ -165,7 +216,5 @@ def wake(phone: Phone, say: Progress) -> dict[str, Any]:
         return shown["jupyter_url"] is not None
 
     wait_until(answered, "Jupyter after the tap", 400, lambda: str(shown["headline"]), say)
-    demand(
-        notebook.answers(phone.desk.machines.server(phone.workstation)), "the page says so, but Jupyter does not answer"
-    )
+    demand(_answers(phone.desk, phone.workstation), "the page says so, but Jupyter does not answer")
     return shown

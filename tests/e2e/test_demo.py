@@ -60,6 +60,7 @@ def test_it_holds_and_says_how_long_each_stage_took(demo: tuple[Path, str, dict[
 
     assert report["ok"] is True
     assert report["error"] is None
+    assert report["machine"] == "booted from disks"
     assert all(name in printed for name in report["seconds"])
     assert len(report["seconds"]) == 12  # the desk, the workstation, and five stages for each of two nights
 
@@ -70,6 +71,15 @@ def test_two_nights_bring_the_file_back_as_it_was_left_each_time(demo: tuple[Pat
     assert nights["night_1"]["before"] == nights["night_1"]["after"]
     assert nights["night_2"]["before"] == nights["night_2"]["after"]
     assert nights["night_1"]["after"] != nights["night_2"]["after"]
+
+
+def test_its_owner_and_its_clients_know_it_again(demo: tuple[Path, str, dict[str, Any]]) -> None:
+    identities = demo[2]["identities"]
+
+    assert [each["label"] for each in identities] == ["autostop", "autostop"]
+    first, second = ({name for name in each["certificate"] if name.startswith("198.1")} for each in identities)
+    assert first
+    assert first.isdisjoint(second)
 
 
 def test_while_shelved_there_is_no_volume_and_one_complete_snapshot_for_each_device(

@@ -25,8 +25,9 @@ def new(folder: Path) -> dict[str, Path]:
     """Its volumes, before its first boot."""
     write_seed(folder / "seed", user_data({}), "i-0123456789abcdef0")
     volumes = {ROOT: folder / "root", DATA: folder / "data"}
+    for file, mib in zip(volumes.values(), (8192, 400), strict=True):
+        make_volume(file, mib)
     make_root(volumes[ROOT])
-    make_volume(volumes[DATA], 400)
     return volumes
 
 

@@ -60,8 +60,9 @@ def when(machine: Machine, unit: str, what: str) -> int:
 def test_neither_a_certificate_nor_a_bucket_that_hangs_keeps_anything_waiting(tmp_path: Path) -> None:
     (tmp_path / "authority").mkdir()
     volumes = {ROOT: tmp_path / "root", "sdf": tmp_path / "data"}
+    for file, mib in zip(volumes.values(), (8192, 400), strict=True):
+        make_volume(file, mib)
     make_root(volumes[ROOT])
-    make_volume(volumes["sdf"], 400)
     # At all addresses: a machine is not on the loopback.
     with authority(tmp_path / "authority", "0.0.0.0") as server:  # noqa: S104
         write_seed(tmp_path / "seed", seed(server), "i-0123456789abcdef0")

@@ -1,7 +1,7 @@
 """Keeps one machine: makes its namespaces, starts systemd in them as process 1, and takes all down when it ends itself.
 
-A program of its own: `python -m autostop_local.machine.keeper SPEC`, with a `Spec` as JSON. It writes `{"pid": N}`
-when process 1 runs (that of the system around), and ends when the machine powered itself off, or when its input ends,
+A program of its own: `python -m autostop_local.machine.keeper SPEC`, with a `Spec` as JSON. It writes a `Kept` as JSON
+when process 1 runs, and ends when the machine powered itself off, or when its input ends,
 which is a power cut: then, and when this process is killed in whatever way, nothing of the machine is left. Its disks
 are loop devices that detach themselves, its interface goes with its network namespace, its processes with process 1.
 """
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from autostop_local.machine.metadata import Metadata
@@ -54,6 +54,14 @@ class Spec:
     warm: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """pid: of process 1, as the system around numbers it."""
+
+    pid: int
+    cgroup: str
+
+
 def main(spec: Spec) -> None:
     """Keep the machine until its end."""
     loops = {name: _attach(Path(file)) for name, file in spec.volumes.items()}
@@ -63,7 +71,8 @@ def main(spec: Spec) -> None:
         _call(_libc.unshare(_NEWPID))  # of what this thread starts from here on
         machine = _start(spec, {name: device for name, (device, _) in loops.items()}, cgroup)
         try:
-            print(json.dumps({"pid": machine.pid}), flush=True)
+            if _is_apart(machine):
+                print(json.dumps(asdict(Kept(machine.pid, str(cgroup)))), flush=True)
             _wait(machine)
         finally:
             machine.kill()
@@ -162,6 +171,14 @@ def _start(spec: Spec, devices: dict[str, str], cgroup: Path) -> "subprocess.Pop
             cwd="/",
             preexec_fn=apart,  # noqa: PLW1509 # the one other thread waits for who does not run yet
         )
+
+
+def _is_apart(machine: "subprocess.Popen[bytes]") -> bool:
+    """Wait until it runs systemd: before, its root is that of the system around. False when it did not get there."""
+    command = Path(f"/proc/{machine.pid}/comm")
+    while machine.poll() is None and command.read_text() != "systemd\n":
+        time.sleep(0.01)
+    return machine.returncode is None
 
 
 def _wait(machine: "subprocess.Popen[bytes]") -> None:

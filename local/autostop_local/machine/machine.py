@@ -2,7 +2,9 @@
 
 import ipaddress
 import json
+import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -12,12 +14,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from autostop_local.machine.keeper import Spec
+from autostop_local.machine.keeper import Kept, Spec
 
 PREPARED = Path(__file__).parents[3] / ".machine"
 ROOT = "sda1"
+_ENTER = Path(__file__).with_name("enter.py")
 # Of benchmarks, RFC 2544: nobody else's.
 _NETWORK = ipaddress.IPv4Network("198.18.0.0/15")
+
+
+def what_is_missing() -> str | None:
+    """Why this system can run no machine, in words; None when it can."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "a machine with disks of its own needs Linux and root"
+    if not Path("/dev/loop-control").exists() or "xfs" not in Path("/proc/filesystems").read_text(encoding="ascii"):
+        return "a machine with disks of its own needs loop devices and XFS, which this kernel lacks"
+    if not (PREPARED / "root").exists() or not (PREPARED / "warm").exists():
+        return "the system that machines boot is not prepared"
+    return None
 
 
 class Wire:
@@ -52,9 +66,8 @@ def make_volume(file: Path, mib: int) -> None:
         content.truncate(mib * 1024 * 1024)
 
 
-def make_root(file: Path, mib: int = 8192) -> None:
-    """One that holds what a machine writes over the prepared system: nothing yet."""
-    make_volume(file, mib)
+def make_root(file: Path) -> None:
+    """Of a volume that reads as zeros, one that holds what a machine writes over the prepared system: nothing yet."""
     _run("mkfs.ext4", "-q", "-J", "size=8", "-E", "nodiscard", str(file))
 
 
@@ -68,6 +81,7 @@ class Machine:
 
     folder: for its mounts, and its `console`; with `seed`, see `write_seed`. volumes: files by device, ROOT among them.
     told: by the metadata service, beside its addresses. connected: without, all that it reaches is this system.
+    Raises OSError when it does not start: it needs root, loop devices, and what `make setup` prepares.
     """
 
     def __init__(
@@ -76,9 +90,10 @@ class Machine:
         volumes: Mapping[str, Path],
         told: Mapping[str, str] | None = None,
         *,
+        wire: Wire | None = None,
         connected: bool = True,
     ) -> None:
-        self._wire = Wire()
+        self._wire = wire or Wire()
         self.address = self._wire.address
         self.console = folder / "console"
         spec = Spec(
@@ -98,7 +113,8 @@ class Machine:
         line = self.keeper.stdout.readline() if self.keeper.stdout else b""
         if not line:
             raise OSError(f"a machine did not start: {self.console.read_text(errors='replace')[-2000:]}")
-        self.pid = int(json.loads(line)["pid"])
+        self._kept = Kept(**json.loads(line))
+        self.pid = self._kept.pid
 
     def __enter__(self) -> Self:
         return self
@@ -111,14 +127,31 @@ class Machine:
         """Its files, as its processes see them; while it runs."""
         return Path(f"/proc/{self.pid}/root")
 
+    def entering(self, *command: str) -> list[str]:
+        """What runs a command as its root."""
+        return [sys.executable, "-I", "-S", str(_ENTER), str(self.pid), *command]
+
     def run(self, *command: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """A command as its root. Raises CalledProcessError."""
-        inside = ["nsenter", "--target", str(self.pid), "--all", "--wdns=/", "env", "-i", _PATH, "HOME=/root", *command]
-        return subprocess.run(inside, text=True, capture_output=True, check=check)
+        """Raises CalledProcessError."""
+        return subprocess.run(self.entering(*command), text=True, capture_output=True, check=check)
+
+    def cpu_seconds(self) -> float:
+        """Of all that it ever ran since its start."""
+        told = (Path(self._kept.cgroup) / "cpu.stat").read_text(encoding="ascii")
+        return int(dict(line.split() for line in told.splitlines())["usage_usec"]) / 1e6
+
+    def press_power(self) -> None:
+        """As EC2's stop does it: the machine is asked to end."""
+        if not self.is_off():
+            os.kill(self.pid, signal.SIGRTMIN + 4)  # what systemd takes for it
+
+    def is_off(self) -> bool:
+        """Whether its disks are at rest."""
+        return self.keeper.poll() is not None
 
     def power_off(self, within: float = 60) -> None:
-        """As EC2's stop does it: the machine is asked, and its disks are at rest when this returns."""
-        self.run("systemctl", "poweroff", check=False)  # which cuts off who asks
+        """Ask it, and wait until it is off. Raises TimeoutExpired."""
+        self.press_power()
         self.keeper.wait(within)
         self.cut_power()
 
@@ -126,9 +159,6 @@ class Machine:
         """Return when nothing of it is left but its volumes."""
         self.keeper.communicate()
         self._wire.close()
-
-
-_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def _run(*command: str) -> None:

@@ -15,8 +15,8 @@ class Content(Protocol):
     def begin(self) -> None:
         """Forget all: a fresh world begins."""
 
-    def make_volume(self, volume_id: str, snapshot_id: str | None) -> None:
-        """A blank volume, or one with exactly the content of the snapshot."""
+    def make_volume(self, volume_id: str, snapshot_id: str | None, gib: int) -> None:
+        """A blank volume of a size, or one with exactly the content of the snapshot."""
 
     def make_snapshot(self, snapshot_id: str, volume_id: str) -> int:
         """Keep what is on the volume now; gives its size in bytes."""
@@ -73,7 +73,7 @@ class DirectoryContent:
     def instance(self, instance_id: str) -> Path:
         return self._root / "instances" / instance_id
 
-    def make_volume(self, volume_id: str, snapshot_id: str | None) -> None:
+    def make_volume(self, volume_id: str, snapshot_id: str | None, gib: int) -> None:  # noqa: ARG002 # as large as it is
         if snapshot_id is None:
             self.volume(volume_id).mkdir()
         else:
@@ -127,7 +127,7 @@ class MemoryContent:
         self._volumes.clear()
         self._snapshots.clear()
 
-    def make_volume(self, volume_id: str, snapshot_id: str | None) -> None:
+    def make_volume(self, volume_id: str, snapshot_id: str | None, gib: int) -> None:  # noqa: ARG002 # one number
         self._volumes[volume_id] = 0 if snapshot_id is None else self._snapshots[snapshot_id]
 
     def make_snapshot(self, snapshot_id: str, volume_id: str) -> int:

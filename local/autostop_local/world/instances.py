@@ -1,5 +1,6 @@
 """EC2 instances: the calls that change them once they are there, and their states."""
 
+import base64
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -173,7 +174,9 @@ class Instances:
         cloud, now = self._cloud, self._cloud.now()
         instance.launched_at = now
         instance.transition_reason, instance.state_reason = "", None
-        instance.public_ip = cloud.machines.address or f"3.{cloud.number() % 250 + 1}.{now.minute}.{now.second + 1}"
+        instance.public_ip = (
+            cloud.machines.address(instance.id) or f"3.{cloud.number() % 250 + 1}.{now.minute}.{now.second + 1}"
+        )
         if instance.spot_request_id:
             cloud.spots[instance.spot_request_id].state = "active"
         self._enter(instance, "pending", now)
@@ -198,8 +201,10 @@ class Instances:
 
     def _boot(self, instance: Instance) -> None:
         directory = self._cloud.content.instance(instance.id)
+        user_data = base64.b64decode(instance.user_data or "")
+        tags = instance.tags if instance.metadata_options["InstanceMetadataTags"] == "enabled" else {}
         try:
-            self._cloud.machines.boot(Machine(instance.id, directory, instance.jupyter_port))
+            self._cloud.machines.boot(Machine(instance.id, directory, instance.jupyter_port, user_data, dict(tags)))
         except OSError:
             # A machine that does not come up is what its owner must see; the other machines go on.
             _log.exception("%s does not boot", instance.id)

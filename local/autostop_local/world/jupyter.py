@@ -31,7 +31,11 @@ exec "$@"
 
 @dataclass(frozen=True, slots=True)
 class JupyterServer:
-    """How to reach the JupyterLab of an instance; certificate: PEM file, its fingerprint of the DER form, in hex."""
+    """How to reach the JupyterLab of an instance; certificate: PEM file, its fingerprint of the DER form, in hex.
+
+    data: the folder of the data volume below Jupyter's own, and as files of this system; runtime_directory: as the
+    machine's processes see it.
+    """
 
     url: str
     port: int
@@ -40,6 +44,9 @@ class JupyterServer:
     certificate_sha256: str
     runtime_directory: Path
     log: Path
+    files: Path
+    data: str = ""
+    host: str = "127.0.0.1"
 
 
 class JupyterMachines:
@@ -49,8 +56,6 @@ class JupyterMachines:
     is reached through the instance's stable directory. grace: what a shutdown gives the processes before it kills them.
     """
 
-    address: str | None = "127.0.0.1"
-
     def __init__(self, *, grace: timedelta = timedelta(seconds=5)) -> None:
         self._grace = grace
         self._running: dict[str, _Tree] = {}
@@ -59,6 +64,12 @@ class JupyterMachines:
     def server(self, instance_id: str) -> JupyterServer:
         """The JupyterLab of an instance that has booted at least once; it need not be up. Raises KeyError."""
         return self._servers[instance_id]
+
+    def label(self, instance_id: str) -> None:
+        """Its volumes are directories."""
+
+    def address(self, instance_id: str) -> str:  # noqa: ARG002 # the port's shape; all are reached at the loopback
+        return "127.0.0.1"
 
     def boot(self, machine: Machine) -> None:
         """Start the first process and the server; returns before the server answers."""
@@ -75,6 +86,8 @@ class JupyterMachines:
             token.write_text(secrets.token_hex(24))
         known = self._servers.get(machine.instance_id)
         port = machine.jupyter_port or (known.port if known else free_port())
+        disks = sorted(machine.directory.glob("data-*"))
+        files = disks[0] if disks else home
         server = JupyterServer(
             url=f"https://127.0.0.1:{port}/",
             port=port,
@@ -83,12 +96,12 @@ class JupyterMachines:
             certificate_sha256=certificate_sha256(certificate),
             runtime_directory=runtime,
             log=log,
+            files=files,
         )
         self._servers[machine.instance_id] = server
-        disks = sorted(machine.directory.glob("data-*"))
         tree = _Tree(_environment(home, runtime), home)
         self._running[machine.instance_id] = tree
-        tree.start(_jupyter(server, key, disks[0] if disks else home), server, disks[0] if disks else home)
+        tree.start(_jupyter(server, key, files), server, files)
 
     def shutdown(self, instance_id: str) -> None:
         tree = self._running.get(instance_id)

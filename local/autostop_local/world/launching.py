@@ -39,7 +39,18 @@ class Launching:
         self._asked: dict[tuple[str, str | None], tuple[Params, list[str], str]] = {}
         self._zones = {_default_subnet(f"{cloud.region}{letter}"): f"{cloud.region}{letter}" for letter in "abcdef"}
         self.root_devices: dict[str, str] = {}  # by image id; /dev/sda1 for the others
-        self.operations: dict[str, Callable[[Params], Reply]] = {"RunInstances": self.run_instances}
+        self._templates: dict[str, Params] = {}
+        self.operations: dict[str, Callable[[Params], Reply]] = {
+            "CreateLaunchTemplate": self.create_launch_template,
+            "RunInstances": self.run_instances,
+        }
+
+    def create_launch_template(self, params: Params) -> Reply:
+        """Of one version, and without looking at what is in it."""
+        template_id = self._cloud.new_id("lt")
+        self._templates[template_id] = params["LaunchTemplateData"]
+        told = {"LaunchTemplateId": template_id, "LaunchTemplateName": params["LaunchTemplateName"]}
+        return {"LaunchTemplate": told | {"DefaultVersionNumber": 1, "LatestVersionNumber": 1}}
 
     def run_instances(self, params: Params) -> Reply:
         """The same client token gives the same instances again, until they are terminated (it is kept for ever).
@@ -75,6 +86,11 @@ class Launching:
 
     def _run(self, params: Params) -> tuple[list[str], str]:
         cloud = self._cloud
+        if template := params.get("LaunchTemplate"):
+            if template["LaunchTemplateId"] not in self._templates:
+                raise AwsError("InvalidLaunchTemplateId.NotFound", "The specified launch template does not exist.")
+            # What the request says itself counts.
+            params = {**self._templates[template["LaunchTemplateId"]], **params}
         kind = params.get("InstanceType") or "m1.small"
         if kind not in INSTANCE_TYPES:
             raise AwsError("InvalidInstanceType", f"The following supplied instance types do not exist: [{kind}]")

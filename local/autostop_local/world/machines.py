@@ -1,7 +1,7 @@
 """What runs inside an instance: the port to it, and machines that run nothing."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -9,11 +9,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What an instance is to its machine; directory: holds the links `root` and `data-<device>` to the volumes."""
+    """What an instance is to its machine; directory: holds the links `root` and `data-<device>` to the volumes.
+
+    tags: as far as its metadata service tells them.
+    """
 
     instance_id: str
     directory: Path
     jupyter_port: int | None
+    user_data: bytes = b""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,8 @@ class Execution(Protocol):
 class Machines(Protocol):
     """The hardware under the instances. No call may block for long: the world is locked meanwhile."""
 
-    address: str | None  # the public address of every machine; None where the world may invent one
+    def address(self, instance_id: str) -> str | None:
+        """Its public address in the start that comes now; None where the world may invent one."""
 
     def boot(self, machine: Machine) -> None: ...
 
@@ -73,8 +79,6 @@ class VirtualMachines:
     respond: what a Run Command gives, from the instance id and the script; text alone is a success's standard output.
     """
 
-    address: str | None = None
-
     def __init__(self, respond: Callable[[str, str], Outcome | str] = lambda _instance_id, _script: "") -> None:
         self.respond = respond
         self._cores: dict[str, float] = {}
@@ -93,6 +97,8 @@ class VirtualMachines:
         Until this is said nothing comes and nothing goes, which is published.
         """
         self._traffic[instance_id] = None if received is None else (received, sent)
+
+    def address(self, instance_id: str) -> str | None: ...
 
     def boot(self, machine: Machine) -> None: ...
 

@@ -116,7 +116,7 @@ class Volumes:
     def create(self, volume: Volume) -> None:
         cloud = self._cloud
         cloud.volumes[volume.id] = volume
-        cloud.content.make_volume(volume.id, volume.snapshot_id)
+        cloud.content.make_volume(volume.id, volume.snapshot_id, volume.size)
         fails = self.failing > 0
         self.failing -= fails
         due = volume.created_at + cloud.timings.creating
