@@ -114,19 +114,18 @@ def test_nothing_is_left_running_after_it(demo: tuple[Path, str, dict[str, Any]]
 
 def test_ctrl_c_leaves_no_process_and_no_port_behind(tmp_path: Path) -> None:
     process = begin(tmp_path)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "is adopted" in line:
-            break
-    running = psutil.Process(process.pid)
-    tree = [running, *running.children(recursive=True)]
-    ports = {port for each in tree for port in listening(each.net_connections("tcp"))}
-    assert len(ports) >= 2  # the emulator, the world
-    assert any(each.name() == "systemd" for each in tree)
-    assert any("/world/" in each for each in left_over(tmp_path))  # its disks
-
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=120)
+    try:
+        assert process.stdout is not None
+        assert any("is adopted" in line for line in process.stdout)
+        running = psutil.Process(process.pid)
+        tree = [running, *running.children(recursive=True)]
+        ports = {port for each in tree for port in listening(each.net_connections("tcp"))}
+        assert len(ports) >= 2  # the emulator, the world
+        assert any(each.name() == "systemd" for each in tree)
+        assert any("/world/" in each for each in left_over(tmp_path))  # its disks
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
 
     assert process.returncode == 1
     until = time.monotonic() + 300
