@@ -201,6 +201,7 @@ def test_what_stays_without_its_device_is_named_while_its_volume_tells_it() -> N
     there = up(snapshots=(replace(OLD, tags=unnamed), *snapshots(SECOND_CYCLE)))
     deletes = next_chore(at(there), house())
     assert deletes == RETIRED
+    assert deletes is not None
     assert deletes.refused is not None
     stays = deletes.refused(REFUSAL).housekeeping
     assert stays is not None
