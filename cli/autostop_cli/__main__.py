@@ -9,15 +9,17 @@ import boto3
 import click
 
 from autostop import tags
-from autostop.link import Scope, parse_workstation
+from autostop.link import Scope
 from autostop.model import WorkstationId
 from autostop.settings import SETTINGS, parse_duration
 from autostop_cli.account import Account
 from autostop_cli.adopt import TOKEN_VARIABLE, adopt, given_token
 from autostop_cli.certificate import fingerprint
+from autostop_cli.daily import open_jupyter, start, stop
 from autostop_cli.errors import EXPECTED, sentence
 from autostop_cli.keep_awake import end_promise, keep_awake
 from autostop_cli.links import make_link
+from autostop_cli.naming import workstation_called
 from autostop_cli.rehearse.command import rehearse
 from autostop_cli.repair.command import recover_all, recover_one
 from autostop_cli.status import show_all, show_one
@@ -51,10 +53,19 @@ class _Word(click.ParamType[Value]):
             self.fail(f"{value!r} {error}", param, ctx)
 
 
-def _workstation(text: str) -> WorkstationId:
-    if (workstation := parse_workstation(text)) is None:
-        raise ValueError("is not the id of an instance, such as i-0123456789abcdef0")
-    return workstation
+class _Instance(click.ParamType[WorkstationId]):
+    """The id of an instance, or its name."""
+
+    name = "instance"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WorkstationId:
+        account = ctx.find_object(Account) if ctx is not None else None
+        if account is None:
+            raise LookupError("an instance is looked up in an account")
+        try:
+            return workstation_called(account, value)
+        except LookupError as error:
+            self.fail(f"{value!r} {error}", param, ctx)
 
 
 def _setting(parse: Callable[[str], object], text: str) -> str:
@@ -82,7 +93,7 @@ def _directory(text: str) -> str:
     return text
 
 
-_INSTANCE: Final = _Word("instance", _workstation)
+_INSTANCE: Final = _Instance()
 _EXPIRY: Final = _Word("duration", _expiry)
 
 
@@ -92,7 +103,10 @@ _EXPIRY: Final = _Word("duration", _expiry)
 @click.option("--stack", default="autostop", show_default=True, envvar="AUTOSTOP_STACK", help="Autostop's own stack.")
 @click.pass_context
 def cli(context: click.Context, region: str | None, profile: str | None, stack: str) -> None:
-    """Put EC2 workstations to sleep when you stop working, and bring them back at a tap on a link."""
+    """Put EC2 workstations to sleep when you stop working, and bring them back at a tap on a link.
+
+    An INSTANCE is named by its id or by its name.
+    """
     # Who calls it from Python may hand in an account of its own.
     if context.obj is None:
         context.obj = Account(boto3.Session(region_name=region, profile_name=profile), stack)
@@ -107,7 +121,7 @@ def _with_settings(command: Any) -> Any:
     return command
 
 
-@cli.command("adopt")
+@cli.command("adopt", epilog="Example: autostop adopt lab --idle-after 45m")
 @click.argument("instance", type=_INSTANCE)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
@@ -160,7 +174,7 @@ def adopt_command(
     adopt(account, instance, given, token=given_token(from_stdin=token_from_stdin), yes=yes, dry_run=dry_run)
 
 
-@cli.command("rehearse")
+@cli.command("rehearse", epilog="Example: autostop rehearse lab --dry-run")
 @click.argument("instance", type=_INSTANCE)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--stop", is_flag=True, help="Stop it for some minutes if it runs; with --yes it is not asked about.")
@@ -176,7 +190,7 @@ def rehearse_command(account: Account, instance: WorkstationId, *, yes: bool, st
     rehearse(account, instance, yes=yes, stop=stop, dry_run=dry_run)
 
 
-@cli.command("link")
+@cli.command("link", epilog="Example: autostop link lab --label tablet --expires 90d")
 @click.argument("instance", type=_INSTANCE)
 @click.option(
     "--label", default="phone", show_default=True, type=_Word("text", _label), help="Whose or what it is, for you."
@@ -197,9 +211,50 @@ def link_command(
     make_link(account, instance, label, [Scope(each) for each in scopes] or tuple(Scope), expires)
 
 
-@cli.command("status")
+_json = click.option("--json", "as_json", is_flag=True, help="The same as the page's API gives it.")
+
+
+@cli.command("list", epilog="Example: autostop list --json")
+@_json
+@click.pass_obj
+def list_command(account: Account, *, as_json: bool) -> None:
+    """Show every workstation on a line of its own."""
+    show_all(account, as_json=as_json)
+
+
+@cli.command("start", epilog="Example: autostop start lab")
+@click.argument("instance", type=_INSTANCE)
+@click.option("--no-wait", is_flag=True, help="Ask for it, and do not wait until it is ready.")
+@_json
+@click.pass_obj
+def start_command(account: Account, instance: WorkstationId, *, no_wait: bool, as_json: bool) -> None:
+    """Wake an INSTANCE, and say how far it is until it is ready. Ctrl-C ends the telling, not the wake."""
+    start(account, instance, wait=not no_wait, as_json=as_json)
+
+
+@cli.command("stop", epilog="Example: autostop stop lab --wait")
+@click.argument("instance", type=_INSTANCE)
+@click.option("--wait", is_flag=True, help="Wait until it is stopped.")
+@_json
+@click.pass_obj
+def stop_command(account: Account, instance: WorkstationId, *, wait: bool, as_json: bool) -> None:
+    """Stop an INSTANCE, whoever works on it; it is shelved as its settings say. It ends a promise of work."""
+    stop(account, instance, wait=wait, as_json=as_json)
+
+
+@cli.command("open", epilog="Example: autostop open lab")
+@click.argument("instance", type=_INSTANCE)
+@click.option("--print", "print_only", is_flag=True, help="Print the address, and open no browser.")
+@click.option("--json", "as_json", is_flag=True, help="The same for programs.")
+@click.pass_obj
+def open_command(account: Account, instance: WorkstationId, *, print_only: bool, as_json: bool) -> None:
+    """Open the JupyterLab of an INSTANCE, or print the tunnel to it where the network lets nobody in from here."""
+    open_jupyter(account, instance, in_browser=not print_only, as_json=as_json)
+
+
+@cli.command("status", epilog="Example: autostop status lab")
 @click.argument("instance", type=_INSTANCE, required=False)
-@click.option("--json", "as_json", is_flag=True, help="The same as the page's API gives it.")
+@_json
 @click.pass_obj
 def status_command(account: Account, instance: WorkstationId | None, *, as_json: bool) -> None:
     """Show how every workstation stands, or one INSTANCE in full."""
@@ -209,7 +264,7 @@ def status_command(account: Account, instance: WorkstationId | None, *, as_json:
         show_one(account, instance, as_json=as_json)
 
 
-@cli.command("why")
+@cli.command("why", epilog="Example: autostop why lab --at 02:30")
 @click.argument("instance", type=_INSTANCE)
 @click.option("--at", metavar="TIME", help="Then instead of now: 14:05 by this terminal's clock, or ISO 8601.")
 @click.option(
@@ -234,12 +289,15 @@ def why_command(
         explain(account, instance, at, as_json=as_json)
 
 
-@cli.command("keep-awake")
+@cli.command("keep-awake", epilog="Example: autostop keep-awake lab --for 3h")
 @click.argument("instance", type=_INSTANCE)
 @click.option("--for", "lasts", type=_EXPIRY, help="For how long from now, such as 3h; else as its settings say.")
 @click.option("--off", is_flag=True, help="Take the promise back.")
+@_json
 @click.pass_obj
-def keep_awake_command(account: Account, instance: WorkstationId, lasts: timedelta | None, *, off: bool) -> None:
+def keep_awake_command(
+    account: Account, instance: WorkstationId, lasts: timedelta | None, *, off: bool, as_json: bool
+) -> None:
     """Promise that an INSTANCE is at work: for so long idleness does not stop it, nor a limit of yours.
 
     What you give with --for replaces a longer promise, too. Your stop ends it.
@@ -250,9 +308,11 @@ def keep_awake_command(account: Account, instance: WorkstationId, lasts: timedel
         end_promise(account, instance)
     else:
         keep_awake(account, instance, lasts)
+    if as_json:
+        show_one(account, instance, as_json=True)
 
 
-@cli.command("recover")
+@cli.command("recover", epilog="Example: autostop recover lab")
 @click.argument("instance", type=_INSTANCE, required=False)
 @click.option("--yes", is_flag=True, help="Write what is lost, or build the new instance, without asking.")
 @click.option("--delete-orphans", is_flag=True, help="Ask whether to delete what is left over; you type `delete`.")

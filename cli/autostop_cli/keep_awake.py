@@ -24,13 +24,13 @@ def keep_awake(account: Account, workstation: WorkstationId, lasts: timedelta | 
     until = account.ledger.load(workstation).kept_awake_until
     if until is not None:
         now = account.now(adopted(account, workstation))
-        click.echo(f"Neither idleness nor a limit stops it before {written(until, now)}.")
+        click.echo(f"Neither idleness nor a limit stops it before {written(until, now)}.", err=True)
         if lasts is not None and until < now + lasts - timedelta(minutes=1):
-            click.echo("Its longest-promise does not allow more.")
+            click.echo("Its longest-promise does not allow more.", err=True)
 
 
 def end_promise(account: Account, workstation: WorkstationId) -> None:
     """Take the promise back. Raises click.ClickException for what is no workstation, TransientError, DeniedError."""
     adopted(account, workstation)
     account.owner.end_promise(workstation, "the command autostop")
-    click.echo("No promise keeps it awake. It is judged by what is seen of it, and its limits hold.")
+    click.echo("No promise keeps it awake. It is judged by what is seen of it, and its limits hold.", err=True)
