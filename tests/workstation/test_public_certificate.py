@@ -211,6 +211,38 @@ def test_one_that_does_not_serve_here_is_not_served(machine: Chosen, authority: 
         assert authority.issued == issued, what
 
 
+def test_one_that_ends_soon_or_has_ended_is_replaced_and_serves_until_its_end(
+    machine: Chosen, authority: Authority
+) -> None:
+    day = 86_400
+    authority.mood(clock=-5 * day)  # of its 160 hours 40 are left
+    machine.ask()
+    address = machine.address
+    ending = read(machine, "workstation.pem")
+    assert machine.names() == {address}
+
+    # Whoever cannot have another has this one as long as it is valid.
+    authority.mood(refuses=True)
+    machine.boot()
+    machine.ask()
+    assert "enrollment failed" in machine.failure
+    assert read(machine, "workstation.pem") == ending
+
+    # In its place the authority gives one that is over: the machine's own serves.
+    machine.wait_an_hour()
+    authority.mood(clock=-8 * day)
+    machine.ask()
+    assert "the certificate of Let's Encrypt names" in machine.failure
+    assert {address, "localhost"} <= machine.names()
+
+    machine.wait_an_hour()
+    authority.mood()
+    machine.ask()
+    assert machine.names() == {address}, machine.failure
+    assert machine.served().not_valid_after_utc > datetime.now(UTC) + timedelta(days=6)
+    assert machine.failure == ""
+
+
 def test_a_port_that_is_closed_or_taken_leaves_the_machines_own(machine: Chosen) -> None:
     machine.move(listens=next(ADDRESSES))
     machine.boot()

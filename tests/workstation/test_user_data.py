@@ -40,7 +40,8 @@ def installed(tmp_path: Path) -> Iterator[Machine]:
 def test_it_fits_and_is_the_same_each_time() -> None:
     given = {"user": "analyst", "data_device": "/dev/sdf"}
 
-    assert len(user_data(given)) <= LIMIT
+    size = len(user_data(given))
+    assert size <= LIMIT, f"{size} bytes"
     assert user_data(given) == user_data(given)
 
 

@@ -1,14 +1,12 @@
 """What the machine does at each boot."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
 from workstation.boot import block_devices, certificate, metadata, mount_data, parts, public_certificate, secret_files
 from workstation.boot.home import furnish
 from workstation.boot.names import KEYS, names
-from workstation.boot.programs import FailedError
 from workstation.boot.settings import Settings
 
 
@@ -43,11 +41,10 @@ def _be_reachable(settings: Settings) -> Iterator[str]:
         yield "NOT DONE: EC2 does not tell the address of this machine"
         if (present := certificate.read()) and certificate.serves(present, (), now):
             return
-    if own.public and told.get(metadata.CERTIFICATE) == public_certificate.CHOSEN:
-        with suppress(FailedError):  # then the machine's own serves until there is one
-            yield from public_certificate.put_in_place(own.public, owner, now)
-            return
-    yield from certificate.make_certificate(own.every, owner, now)
+    if told.get(metadata.CERTIFICATE) == public_certificate.CHOSEN:
+        yield from public_certificate.serve(own, owner, now)
+    else:
+        yield from certificate.make_certificate(own.every, owner, now)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from workstation.boot.programs import FailedError, run
 # Key and certificate in one file: replaced by one rename, and JupyterLab reads it at every connection.
 PEM = Path("/var/lib/autostop/workstation.pem")
 VALID_FOR = timedelta(days=397)  # no browser takes one that is valid for longer
-_RENEWED_BEFORE = timedelta(hours=48)
+RENEWED_BEFORE = timedelta(hours=48)
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-sha256", "-days", str(VALID_FOR.days))
 _OUTPUT = ("-keyout", "-", "-out", "-")
 
@@ -28,12 +28,12 @@ class Certificate:
     ends_at: datetime
 
 
-def serves(certificate: Certificate, wanted: Collection[str], now: datetime) -> bool:
-    """Whether it still does for all these names. Pure.
+def serves(certificate: Certificate, wanted: Collection[str], now: datetime, left: timedelta = RENEWED_BEFORE) -> bool:
+    """Whether it does for all these names, and for so long. Pure.
 
     One that begins later than now was made when the clock was wrong: browsers refuse it until then.
     """
-    valid = certificate.begins_at <= now < certificate.ends_at - _RENEWED_BEFORE
+    valid = certificate.begins_at <= now < certificate.ends_at - left
     return valid and certificate.names.issuperset(wanted)
 
 

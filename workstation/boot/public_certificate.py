@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from workstation.boot import certificate, files, metadata
-from workstation.boot.names import KEYS, names
+from workstation.boot.names import KEYS, Names, names
 from workstation.boot.programs import FailedError, run
 from workstation.boot.settings import Settings
 
@@ -56,8 +56,16 @@ def paused(failure: Failure | None, address: str, now: datetime) -> bool:
     return datetime.fromisoformat(failure.at) <= now < datetime.fromisoformat(failure.at) + _PAUSE
 
 
-def put_in_place(address: str | None, owner: tuple[int, int], now: datetime) -> Iterator[str]:
-    """Have JupyterLab serve what certbot keeps. Raises FailedError when that does not do for this address."""
+def serve(own: Names, owner: tuple[int, int], now: datetime) -> Iterator[str]:
+    """The one that certbot keeps, to its last hour; the machine's own where there is none that does."""
+    try:
+        yield from _put_in_place(own.public, owner, now, timedelta(0))
+    except FailedError:
+        yield from certificate.make_certificate(own.every, owner, now)
+
+
+def _put_in_place(address: str | None, owner: tuple[int, int], now: datetime, left: timedelta) -> Iterator[str]:
+    """Have JupyterLab serve what certbot keeps. Raises FailedError when that does not do for this address so long."""
     if address is None:
         raise FailedError("this machine has no public address, and Let's Encrypt certifies no other")
     try:
@@ -65,22 +73,22 @@ def put_in_place(address: str | None, owner: tuple[int, int], now: datetime) -> 
     except FileNotFoundError:
         raise FailedError("there is no certificate of Let's Encrypt") from None
     found = certificate.read(_LIVE / "fullchain.pem", _LIVE / "privkey.pem")
-    if found is None or not certificate.serves(found, [address], now):
+    if found is None or not certificate.serves(found, [address], now, left):
         raise FailedError(f"the certificate of Let's Encrypt {_in_words(found)}")
     if not certificate.PEM.exists() or certificate.PEM.read_text(encoding="ascii", errors="replace") != kept:
         files.replace(certificate.PEM, kept, mode=0o600, owner=owner)
         yield f"the certificate is of Let's Encrypt, and names {address} until {found.ends_at}"
 
 
-def keep(address: str | None, settings: Settings, clock: Callable[[], datetime]) -> Iterator[str]:
-    """Have one, and ask for it where what is kept does not do. A failure is told, written down, and tried again later.
+def keep(own: Names, settings: Settings, clock: Callable[[], datetime]) -> Iterator[str]:
+    """Have one, and ask for it where what is kept ends soon. A failure is told, written down, and tried again later.
 
     The command is the same each time, and given only when none is there that does.
     """
-    asked = ""
+    address, asked = own.public, ""
     try:
         try:
-            yield from put_in_place(address, settings.owner(), clock())
+            yield from _put_in_place(address, settings.owner(), clock(), certificate.RENEWED_BEFORE)
         except FailedError:
             if address is None:
                 raise
@@ -90,10 +98,11 @@ def keep(address: str | None, settings: Settings, clock: Callable[[], datetime])
                 return
             asked = address
             yield from _ask(address, settings.wait_for_certificate)
-            yield from put_in_place(address, settings.owner(), clock())
+            yield from _put_in_place(address, settings.owner(), clock(), timedelta(0))
     except FailedError as error:
         files.replace(FAILURE, json.dumps(asdict(Failure(asked, clock().isoformat(), str(error)))))
         yield f"NOT DONE: {error}"
+        yield from serve(own, settings.owner(), clock())
     else:
         FAILURE.unlink(missing_ok=True)
 
@@ -147,7 +156,7 @@ def main() -> None:
     told = metadata.tell(settings.metadata, [*KEYS, metadata.CERTIFICATE], settings.wait_for_network)
     if told.get(metadata.CERTIFICATE) == CHOSEN:
         try:
-            for line in keep(names(told).public, settings, lambda: datetime.now(UTC)):
+            for line in keep(names(told), settings, lambda: datetime.now(UTC)):
                 print(line, flush=True)
         except OSError as error:  # of a disk that is full
             print(f"NOT DONE: {error}", flush=True)
