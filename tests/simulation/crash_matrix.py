@@ -77,7 +77,6 @@ SCENARIOS: Mapping[str, Callable[[Lab], None]] = {
 
 def _lab(weather: Planned) -> Lab:
     lab = Lab(1, disks=_DISKS, weather=weather, settings={"idle-after": "20m", "grace": "5m"})
-    lab.oracle.activity.idle_after, lab.oracle.activity.grace = timedelta(minutes=20), timedelta(minutes=5)
 
     def write() -> None:
         lab.oracle.write()

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from autostop.model import instance_of
 from autostop.ports import DeniedError
-from autostop_cli.repair.recover import Recovery
 from tests.simulation import rest
 from tests.simulation.account import Call
 from tests.simulation.lab import START, Disks, Lab, Usual
@@ -44,7 +42,6 @@ _MOMENTS = (
 )
 _TYPE = "m5.xlarge"
 _OTHER_TYPES = ("c6i.2xlarge", "m5.2xlarge")
-_FOR_GOOD = timedelta(days=3)
 
 
 @dataclass
@@ -101,17 +98,13 @@ class History:
                 **({"instance-types": ",".join(_OTHER_TYPES)} if chance.random() < 0.4 else {}),
             },
         )
-        self.lab.oracle.activity.idle_after, self.lab.oracle.activity.grace = (
-            timedelta(minutes=20),
-            timedelta(minutes=5),
-        )
         self.lagged = False
         if chance.random() < 0.4 * rough:
             most = chance.choice((2, 10, 40))
             own = random.Random(chance.getrandbits(64))  # noqa: S311 - as above
             self.lagged = True
             self.lab.world.lag = lambda: timedelta(seconds=own.uniform(0, most))
-        self.works_until = START + timedelta(minutes=chance.uniform(5, 40))
+        self.lab.works_until = START + timedelta(minutes=chance.uniform(5, 40))
         self.ends_at = START + timedelta(hours=chance.choice((3, 4, 6)))
         self.undo: list[Callable[[], object]] = []
         self.lasting: list[str] = []
@@ -122,7 +115,7 @@ class History:
 
     def _plan(self) -> None:
         chance, lab = self.chance, self.lab
-        self._work()
+        lab.live(lambda: timedelta(seconds=chance.uniform(20, 240)))
         for _ in range(chance.choice((1, 2, 3, 6))):
             self._some_time(self._act(chance.choice(("start", "start", "start", "stop", "keep-awake"))))
         console = list(_CONSOLE)
@@ -142,7 +135,7 @@ class History:
             if name in ("start", "stop", "keep-awake"):
                 self.lab.tap(name)
                 if name == "start":
-                    self.works_until = self.lab.clock() + timedelta(minutes=self.chance.uniform(5, 30))
+                    self.lab.works_until = self.lab.clock() + timedelta(minutes=self.chance.uniform(5, 30))
             else:
                 (_CONSOLE.get(name) or _NATURE[name])(self)
 
@@ -165,16 +158,6 @@ class History:
                     lab.hub.at(lab.clock() + timedelta(seconds=soon), act)
 
         lab.on_call.append(watch)
-
-    def _work(self) -> None:
-        """While it runs, something is always written; and while the owner works, Jupyter knows of it."""
-        lab = self.lab
-        if lab.ec2_state() == "running":
-            lab.oracle.write()
-            if lab.clock() < self.works_until:
-                lab.answers.used_at = lab.clock()
-                lab.oracle.activity.last_work = lab.clock()
-        lab.hub.at(lab.clock() + timedelta(seconds=self.chance.uniform(20, 240)), self._work)
 
     def _harden(self, chance: random.Random) -> None:
         """What AWS does now and then, and what it refuses for good."""
@@ -247,9 +230,9 @@ class History:
         What is not judged and not told, the vigil tells.
         """
         lab = self.lab
-        self._clear_up()
+        rest.calm_down(lab)
         lab.tap("start")
-        self.works_until = lab.clock() + timedelta(minutes=30)
+        lab.works_until = lab.clock() + timedelta(minutes=30)
         lab.pass_time(timedelta(hours=9))
         told = [each for each in lab.vigil.told if each.kind != "stops-soon"]
         if lab.ec2_state() == "running" and lab.tagged() and not told:
@@ -257,30 +240,19 @@ class History:
             raise rest.StuckError(f"untold: it is awake, and idle since {since:%d %H:%M}: {rest.told_state(lab)}")
         lab.pass_time(timedelta(days=self.days_after))
 
-    def _clear_up(self) -> None:
-        self.lab.weather.clear_up()
-        self.lab.messages.disorder = Disorder()
-        self.lab.world.lag = None
-
     def _tidy_up(self) -> None:
         """The weather clears up, and the person takes back what only a person can."""
         lab, world = self.lab, self.lab.world
-        self._clear_up()
+        rest.calm_down(lab)
+        rest.take_back(lab)
         world.allow()
         world.allow_keys()
         for image in list(world.cloud.images):
             lab.person("DeregisterImage", ImageId=image)
-        world.fail_next_snapshots(0)
-        world.fail_next_volumes(0)
-        world.fail_next_boots(0)
-        world.lack_capacity(())
         lab.answers.fails = False
         if lab.ec2_state() != "gone":
-            world.break_agent(lab.workstation, broken=False)
-            world.lose_metrics(lab.workstation, lost=False)
             world.fail_checks(lab.workstation, "ok")
             world.hang_stops(lab.workstation, hang=False)
-        lab.oracle.activity.blind_since = None
         if lab.vigil.max_run is not None and lab.ec2_state() != "gone":
             lab.vigil.max_run = None
             lab.tag(lab.workstation, "autostop:max-run", None)
@@ -293,14 +265,10 @@ class History:
     def _recover(self) -> None:
         """The owner runs `autostop recover` where the page says so."""
         lab = self.lab
-        recovery = Recovery(lab.instances, lab.disks, lab.ledger, lab.queue, lab.clock)
 
         def mend() -> None:
-            instance = lab.instances.find(instance_of(lab.workstation))
-            finding = recovery.look(instance) if instance is not None and not instance.is_gone else None
-            if finding is not None and finding.new is not None:
-                self.told.actions.append(f"{lab.clock():%H:%M:%S} recover: {finding.lost}")
-                recovery.mend(finding)
+            if (lost := rest.recover(lab)) is not None:
+                self.told.actions.append(f"{lab.clock():%H:%M:%S} recover: {lost}")
 
         lab.hub.spawn("recover", mend, lab.clock())
         lab.pass_time(timedelta(minutes=1))
@@ -313,22 +281,12 @@ class History:
             if not rest.blocked(lab):
                 raise rest.StuckError(f"stuck: the instance is gone, and nobody is told: {rest.told_state(lab)}")
             return "blocked: terminated"
-        self.works_until = lab.clock() + _FOR_GOOD
-        rest.wake(lab)
+        rest.work_again(lab)
         if rest.blocked(lab) and rest.meddled(lab):
             return "blocked: a person destroyed what was needed"
-        rest.whole(lab, "after the tap")
-        lab.oracle.write()
-        lab.tag(lab.workstation, "autostop:shelve-after", "0")
-        self.works_until = lab.clock()
-        rest.fall_asleep(lab)
-        self.works_until = lab.clock() + _FOR_GOOD
-        rest.wake(lab)
-        rest.whole(lab, "after the last night")
-        lab.pass_time(timedelta(minutes=30))
+        rest.one_more_night(lab)
         if lab.oracle.forgiven:
             return "awake, without what a person destroyed"
-        rest.nothing_left_over(lab)
         # Two reconcilers that both see old lists may leave a note that does not fit the type, and forget the own one.
         if not self.lagged and (kind := lab.world.cloud.instances[lab.workstation].type) != _TYPE:
             raise rest.StuckError(f"left over: it runs as {kind}, and {_TYPE} could be had")

@@ -14,6 +14,7 @@ from autostop.aws.table import DynamoLedger, read_outline
 from autostop.messages import workstations_in
 from autostop.model import WorkstationId
 from autostop.ports import ConflictError, DeniedError, State, TransientError
+from autostop.settings import policy_for
 from autostop.sleep.intent import Wanted
 from autostop_local.world import MemoryContent, Timings, VirtualClock, VirtualMachines, World
 from autostop_local.world.errors import AwsError
@@ -118,20 +119,21 @@ class Lab(Product):
         self.workstation = WorkstationId(self._launch(disks))
         self._adopt(settings or {})
         self.machines.use_cores(self.workstation, 0.05)
-        idle_after = self.defaults.idle_after or timedelta(0)
+        policy, _ = policy_for(self.defaults, self.world.cloud.instances[self.workstation].tags)
         self.oracle = Oracle(
             self.world,
             self.content,
             self.table,
             self.hub,
             self.workstation,
-            Activity(idle_after, self.defaults.grace, START),
+            Activity(policy.idle_after or timedelta(0), policy.grace, START),
             lambda: set(self.running),
         )
         self.oracle.adopt()
         self.vigil = Vigil(self.world, self.workstation, self.state, self.clock, forgiven=self._left_to_a_person)
         self.vigil.has_outline = self._has_outline
         self.shape_at_first = self.shape()
+        self.works_until = START
         self._sweep_at(self.clock() + timedelta(seconds=30))
 
     def _has_outline(self) -> bool:
@@ -164,6 +166,14 @@ class Lab(Product):
 
     def pass_time(self, how_long: timedelta, enough: Callable[[], bool] = lambda: False) -> bool:
         return self.hub.run(self.clock() + how_long, enough)
+
+    def live(self, apart: Callable[[], timedelta]) -> None:
+        """From now on, while it runs, something is always written; and while the owner works, Jupyter knows of it."""
+        if self.ec2_state() == "running":
+            self.oracle.write()
+            if self.clock() < self.works_until:
+                self.answers.used_at = self.oracle.activity.last_work = self.clock()
+        self.hub.at(self.clock() + apart(), lambda: self.live(apart))
 
     # -- the watch over the calls
 

@@ -276,7 +276,6 @@ def endure(name: str, condition: Condition) -> Night:
 def _lab() -> Lab:
     settings = {"idle-after": "20m", "grace": "5m", "shelve-after": "0"}
     lab = Lab(1, disks=_DISKS, weather=Planned(), settings=settings)
-    lab.oracle.activity.idle_after, lab.oracle.activity.grace = timedelta(minutes=20), timedelta(minutes=5)
 
     def write() -> None:
         if lab.account.calls > _MOST_CALLS:

@@ -2,17 +2,72 @@
 
 from datetime import timedelta
 
+from autostop.model import instance_of
 from autostop.ports import DeniedError
 from autostop.sleep.intent import Wanted
+from autostop_cli.repair.recover import Recovery
 from autostop_local.world.resources import Snapshot, Volume
 from tests.simulation.lab import Lab
+from tests.simulation.messages import Disorder
 
 # Longer than every back-off, visibility and slow snapshot together.
 _AT_MOST = timedelta(hours=14)
+_FOR_GOOD = timedelta(days=9)
 
 
 class StuckError(Exception):
     """It did not come to rest as it should; begins with the kind of the problem."""
+
+
+def calm_down(lab: Lab) -> None:
+    """The weather clears up, messages come in order, and lists tell what is."""
+    lab.weather.clear_up()
+    lab.messages.disorder = Disorder()
+    lab.world.lag = None
+
+
+def take_back(lab: Lab) -> None:
+    """Nothing fails any more, and all can be seen."""
+    world = lab.world
+    world.fail_next_snapshots(0)
+    world.fail_next_volumes(0)
+    world.fail_next_boots(0)
+    world.lack_capacity(())
+    if lab.ec2_state() != "gone":
+        world.break_agent(lab.workstation, broken=False)
+        world.lose_metrics(lab.workstation, lost=False)
+    lab.oracle.activity.blind_since = None
+
+
+def recover(lab: Lab) -> str | None:
+    """`autostop recover`: what was lost, and is written anew."""
+    recovery = Recovery(lab.instances, lab.disks, lab.ledger, lab.queue, lab.clock)
+    instance = lab.instances.find(instance_of(lab.workstation))
+    finding = recovery.look(instance) if instance is not None and not instance.is_gone else None
+    if finding is None or finding.new is None:
+        return None
+    recovery.mend(finding)
+    return finding.lost
+
+
+def work_again(lab: Lab) -> None:
+    """As `wake`, by an owner who works from then on."""
+    lab.works_until = lab.clock() + _FOR_GOOD
+    wake(lab)
+
+
+def one_more_night(lab: Lab) -> None:
+    """Whole after a tap, asleep, awake and whole, with nothing left over but by a person. Raises StuckError."""
+    whole(lab, "after the tap")
+    lab.oracle.write()
+    lab.tag(lab.workstation, "autostop:shelve-after", "0")
+    lab.works_until = lab.clock()
+    fall_asleep(lab)
+    work_again(lab)
+    whole(lab, "after the last night")
+    lab.pass_time(timedelta(minutes=30))
+    if not lab.oracle.forgiven:
+        nothing_left_over(lab)
 
 
 def wake(lab: Lab) -> None:

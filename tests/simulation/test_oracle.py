@@ -23,7 +23,6 @@ DISKS = {
     DATA: {"VolumeType": "gp3", "VolumeSize": 200, "DeleteOnTermination": False},
 }
 A_MINUTE = timedelta(minutes=1)
-IDLE_AFTER, GRACE = timedelta(minutes=20), timedelta(minutes=5)
 
 
 @dataclass
@@ -47,7 +46,6 @@ class Scene(Lab):
             5, disks=DISKS, weather=self._plague, settings={"shelve-after": "0", "idle-after": "20m", "grace": "5m"}
         )
         self.plague.hub = self.hub
-        self.oracle.activity.idle_after, self.oracle.activity.grace = IDLE_AFTER, GRACE
         self.pass_time(2 * A_MINUTE)
         self.oracle.write()
 

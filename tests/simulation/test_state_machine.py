@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from autostop_cli.repair.recover import Recovery
 from tests.simulation import rest
 from tests.simulation.lab import Lab, Usual
 from tests.simulation.messages import Disorder
@@ -41,7 +40,6 @@ CALLS = (
 )
 # When something happens: so many minutes later, or right after the next step of this name, with a tap if it needs one.
 MOMENTS = (0, 1, 15, 60, *STEPS)
-FOR_GOOD = timedelta(days=9)
 nth = st.integers(0, 2)
 times = st.sampled_from((1, 4))
 
@@ -81,22 +79,12 @@ class Workstation(RuleBasedStateMachine):
             weather=Ordered,
             settings={"shelve-after": shelve_after, "idle-after": "20m", "grace": "5m"},
         )
-        lab.oracle.activity.idle_after, lab.oracle.activity.grace = timedelta(minutes=20), timedelta(minutes=5)
-        self.works_until = lab.clock() + timedelta(minutes=5)
+        lab.works_until = lab.clock() + timedelta(minutes=5)
         self.neighbour = self.of_the_neighbour()
         self.detached_by_hand = self.meddled = False
         self.did: list[str] = []
         lab.on_call.append(lambda call: self.did.append(call.operation) if call.operation in STEPS else None)
-        self.work()
-
-    def work(self) -> None:
-        """While it runs, something is always written; and while the owner works, Jupyter knows of it."""
-        lab = self.lab
-        if lab.ec2_state() == "running":
-            lab.oracle.write()
-            if lab.clock() < self.works_until:
-                lab.answers.used_at = lab.oracle.activity.last_work = lab.clock()
-        lab.hub.at(lab.clock() + timedelta(minutes=3), self.work)
+        lab.live(lambda: timedelta(minutes=3))
 
     def wait(self, until: str | int) -> None:
         """So many minutes; or until Autostop has taken a step, an hour and a half at most."""
@@ -121,7 +109,7 @@ class Workstation(RuleBasedStateMachine):
 
     @event(minutes=st.sampled_from((0, 20, 90)))
     def owner_works_for(self, minutes: int) -> None:
-        self.works_until = self.lab.clock() + timedelta(minutes=minutes)
+        self.lab.works_until = self.lab.clock() + timedelta(minutes=minutes)
 
     @event()
     def owner_recovers(self) -> None:
@@ -129,17 +117,8 @@ class Workstation(RuleBasedStateMachine):
 
     def recover(self) -> None:
         """`autostop recover`."""
-        lab = self.lab
-        recovery = Recovery(lab.instances, lab.disks, lab.ledger, lab.queue, lab.clock)
-
-        def mend() -> None:
-            instance = lab.instances.find(lab.workstation)
-            finding = recovery.look(instance) if instance is not None and not instance.is_gone else None
-            if finding is not None and finding.new is not None:
-                recovery.mend(finding)
-
-        lab._run("recover", mend)
-        lab.pass_time(timedelta(minutes=1))
+        self.lab._run("recover", lambda: rest.recover(self.lab))
+        self.lab.pass_time(timedelta(minutes=1))
 
     # -- a person at the console
 
@@ -306,16 +285,8 @@ class Workstation(RuleBasedStateMachine):
 
     def tidy_up(self) -> None:
         lab = self.lab
-        lab.weather.clear_up()
-        lab.messages.disorder = Disorder()
-        lab.world.lag = None
-        lab.world.fail_next_snapshots(0)
-        lab.world.fail_next_volumes(0)
-        lab.world.fail_next_boots(0)
-        lab.world.lack_capacity(())
-        lab.world.break_agent(lab.workstation, broken=False)
-        lab.world.lose_metrics(lab.workstation, lost=False)
-        lab.oracle.activity.blind_since = None
+        rest.calm_down(lab)
+        rest.take_back(lab)
         if self.detached_by_hand:
             lab.pass_time(timedelta(minutes=1))
             self.attach_back()
@@ -325,23 +296,12 @@ class Workstation(RuleBasedStateMachine):
     def come_to_rest(self) -> None:
         """Awake and whole, asleep, awake and whole, with nothing left over. Raises StuckError."""
         lab = self.lab
-        self.works_until = lab.clock() + FOR_GOOD
-        rest.wake(lab)
+        rest.work_again(lab)
         # Without the table, only a whole set of snapshots tells how to restore: law 9 lets it wait for a person.
         hurt = lab.oracle.table_hurt_at is not None and bool(lab.oracle.deleted_by_hand)
         if rest.blocked(lab) and (self.meddled or hurt or lab.oracle.forgiven):
             return
-        rest.whole(lab, "after the tap")
-        lab.oracle.write()
-        lab.tag(lab.workstation, "autostop:shelve-after", "0")
-        self.works_until = lab.clock()
-        rest.fall_asleep(lab)
-        self.works_until = lab.clock() + FOR_GOOD
-        rest.wake(lab)
-        rest.whole(lab, "after the last night")
-        lab.pass_time(timedelta(minutes=30))
-        if not lab.oracle.forgiven:
-            rest.nothing_left_over(lab)
+        rest.one_more_night(lab)
 
 
 TestWorkstation = Workstation.TestCase

@@ -19,7 +19,6 @@ DISKS = {"/dev/sda1": {"VolumeType": "gp3", "VolumeSize": 50, "DeleteOnTerminati
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     lab = Lab(1, disks=DISKS, weather=Planned(), settings={"shelve-after": "0", "idle-after": "20m", "grace": "5m"})
-    lab.oracle.activity.idle_after, lab.oracle.activity.grace = 20 * MINUTES, 5 * MINUTES
     yield lab
     lab.close()
 
