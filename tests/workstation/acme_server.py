@@ -7,8 +7,10 @@ import datetime as dt
 import ipaddress
 import json
 import os
+import socket
 import socketserver
 import sys
+import threading
 import time
 import wsgiref.simple_server
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 from acme2certifier.cahandlers import openssl_ca_handler
 from cryptography import x509
 
+_FREEBIND = 15  # linux/in.h
 FOLDER = Path(sys.argv[1] if __name__ == "__main__" else os.environ["ACME2CERTIFIER_BASE_DIR"])
 
 
@@ -49,11 +52,17 @@ class CAhandler(openssl_ca_handler.CAhandler):  # type: ignore[misc] # it carrie
 
 
 class _Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
+    """At an address that this system need not have yet: that of a machine's wire comes with the machine."""
+
     daemon_threads = True
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.SOL_IP, _FREEBIND, 1)
+        super().server_bind()
 
 
 def main() -> None:
-    """Serve on a free port of the address that is given, and tell it in a line."""
+    """Serve on one port of all addresses that are given, and tell it in a line."""
     (FOLDER / "acme_srv.cfg").write_text(f"""
 [DEFAULT]
 debug: False
@@ -76,10 +85,13 @@ renewaltreshold_pctg: 50
     os.environ |= {"ACME_SRV_CONFIGFILE": f"{FOLDER}/acme_srv.cfg", "ACME2CERTIFIER_BASE_DIR": str(FOLDER)}
     from acme2certifier.share.acme2certifier_wsgi import application  # noqa: PLC0415 # it reads the configuration
 
-    server = wsgiref.simple_server.make_server(sys.argv[2], 0, application, _Server)
-    sys.stdout.write(f"{server.server_port}\n")
+    port = 0
+    for address in sys.argv[2:]:
+        server = wsgiref.simple_server.make_server(address, port, application, _Server)
+        port = server.server_port
+        threading.Thread(target=server.serve_forever).start()
+    sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    server.serve_forever()
 
 
 if __name__ == "__main__":

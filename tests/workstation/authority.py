@@ -29,14 +29,14 @@ class Authority:
 
 
 @contextlib.contextmanager
-def authority(folder: Path, listens: str = "127.0.0.1") -> Iterator[Authority]:
-    """listens: at which address."""
+def authority(folder: Path, *listens: str) -> Iterator[Authority]:
+    """listens: at which addresses."""
     (folder / "issued").mkdir()
     (folder / "crl.pem").touch()
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-keyout", str(folder / "ca-key.pem")]
     subject = ["-subj", "/CN=the authority of the tests", "-days", "30", "-out", str(folder / "ca.pem")]
     subprocess.run(["openssl", "req", "-x509", *key, *subject], check=True, capture_output=True)
-    command = [str(ENVIRONMENT / "bin/python"), str(Path(__file__).with_name("acme_server.py")), str(folder), listens]
+    command = [str(ENVIRONMENT / "bin/python"), str(Path(__file__).with_name("acme_server.py")), str(folder), *listens]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     try:

@@ -329,7 +329,7 @@ runpy.run_module("workstation.boot", run_name="__main__")
 
 def test_killed_at_one_act_after_another_it_gets_there(machine: Machine) -> None:
     machine.attach(machine.disk())
-    ends = []
+    ends: list[int] = []
     while 0 not in ends:
         ends.append(machine.inside(sys.executable, "-c", MORTAL, str(len(ends)), check=False).returncode)
         machine.shut_down()

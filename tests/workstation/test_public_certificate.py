@@ -32,7 +32,7 @@ ASK = (sys.executable, "-m", "workstation.boot.public_certificate")
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    with authority_in(tmp_path_factory.mktemp("authority")) as authority:
+    with authority_in(tmp_path_factory.mktemp("authority"), "127.0.0.1") as authority:
         yield authority
 
 

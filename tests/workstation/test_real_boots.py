@@ -61,6 +61,12 @@ def log(machine: Machine, unit: str = "autostop-boot") -> list[str]:
     return shown.stdout.splitlines()
 
 
+def when(machine: Machine, unit: str, what: str) -> int:
+    """Microseconds since the system around was started."""
+    shown = machine.run("systemctl", "show", unit, f"--property={what}TimestampMonotonic", "--value").stdout
+    return int(shown)
+
+
 def is_up(machine: Machine) -> bool:
     """Whether its boot is over, and nothing failed."""
     state = machine.run("systemctl", "is-system-running", check=False).stdout.strip()
@@ -171,6 +177,8 @@ def test_after_a_night_all_is_where_it_was(first: Machine, volumes: dict[str, Pa
             f"the certificate names {machine.address}, i-0123456789abcdef0, localhost, 127.0.0.1, ::1",
         ]
         assert log(machine, "autostop-environments") == []
+        took = when(machine, "autostop-boot", "ExecMainExit") - when(machine, "autostop-boot", "ExecMainStart")
+        assert took <= 10e6
         assert kept(machine, "token") == token
         assert kept(machine, "workstation.pem") != certificate
         assert ask(machine, "/api/contents/data/thought.csv", token=kept(machine, "token")) == 200

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from cryptography import x509
 
-from autostop_local.machine.machine import ROOT, Machine, make_root, make_volume, write_seed
+from autostop_local.machine.machine import ROOT, Machine, Wire, make_root, make_volume, write_seed
 from tests.workstation.authority import Authority, authority
 from tests.workstation.test_bucket import HANGS
-from tests.workstation.test_real_boots import answers, is_up, kept, log, wait_until
+from tests.workstation.test_real_boots import answers, is_up, kept, log, wait_until, when
 from workstation.user_data import user_data
 
 TOLD = {"tags/instance/autostop:certificate": "letsencrypt", "tags/instance/autostop:bucket": "a-bucket"}
@@ -51,28 +51,22 @@ def is_mounted(machine: Machine) -> bool:
     return " /s3 fuse " in machine.run("cat", "/proc/mounts").stdout
 
 
-def when(machine: Machine, unit: str, what: str) -> int:
-    """Microseconds since the machine around was started."""
-    shown = machine.run("systemctl", "show", unit, f"--property={what}TimestampMonotonic", "--value").stdout
-    return int(shown)
-
-
 def test_neither_a_certificate_nor_a_bucket_that_hangs_keeps_anything_waiting(tmp_path: Path) -> None:
     (tmp_path / "authority").mkdir()
     volumes = {ROOT: tmp_path / "root", "sdf": tmp_path / "data"}
     for file, mib in zip(volumes.values(), (8192, 400), strict=True):
         make_volume(file, mib)
     make_root(volumes[ROOT])
-    # At all addresses: a machine is not on the loopback.
-    with authority(tmp_path / "authority", "0.0.0.0") as server:  # noqa: S104
+    nights = [Wire(), Wire()]
+    with authority(tmp_path / "authority", *(wire.gateway for wire in nights)) as server:
         write_seed(tmp_path / "seed", seed(server), "i-0123456789abcdef0")
-        with Machine(tmp_path, volumes, TOLD) as machine:
+        with Machine(tmp_path, volumes, TOLD, wire=nights[0]) as machine:
             for reached in (answers, is_up, is_mounted, is_public, answers):
                 wait_until(machine, reached)
             first = machine.address
             machine.power_off()
 
-        with Machine(tmp_path, volumes, TOLD) as machine:
+        with Machine(tmp_path, volumes, TOLD, wire=nights[1]) as machine:
             for reached in (answers, is_up, is_mounted, is_public, answers):
                 wait_until(machine, reached)
 
