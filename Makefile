@@ -132,6 +132,13 @@ check-types: .venv/.synced
 check-layers: .venv/.synced
 	.venv/bin/lint-imports
 
+# What checkov asks for and the controller does without: keys of one's own beside AWS's, a dollar a month each (27, 119, 158,
+# 173; 26: a notice goes on as a mail in the clear); queues of failed calls, which the next sweep makes good (116); a share
+# of the account's concurrency, which is ten in all for new accounts (115); a VPC, whose way to AWS costs more than all the
+# rest (117); a log of accesses, for what template.yaml says of the API (95).
+UNWANTED := CKV_AWS_26,CKV_AWS_27,CKV_AWS_95,CKV_AWS_115,CKV_AWS_116,CKV_AWS_117,CKV_AWS_119,CKV_AWS_158,CKV_AWS_173
+CHECKOV := .venv-checkov/bin/checkov --quiet --compact --framework cloudformation --skip-download
+
 # A Region only because cfn-lint wants to know where; nothing is asked of AWS.
 .PHONY: check-template
 check-template: .venv/.synced .venv-sam/.synced .venv-checkov/.synced
@@ -139,7 +146,8 @@ check-template: .venv/.synced .venv-sam/.synced .venv-checkov/.synced
 	.venv/bin/cfn-lint --regions us-east-1 -- workstation/template.yaml
 	AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint
 	AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --config-env workstation
-	.venv-checkov/bin/checkov --quiet --compact --framework cloudformation --skip-download --file workstation/template.yaml
+	$(CHECKOV) --file workstation/template.yaml
+	$(CHECKOV) --file template.yaml --skip-check $(UNWANTED)
 
 .PHONY: format
 format: .venv/.synced ## put the Python code into its one form
