@@ -1,7 +1,13 @@
-"""The user data on a machine with systemd as its first process: first boots, next ones, nights, cuts of power."""
+"""The user data on a machine with systemd as its first process: first boots, next ones, nights, cuts of power.
 
+The owner of the machine through most of these tests chose Let's Encrypt, and has a bucket that does not answer.
+"""
+
+import gzip
 import hashlib
 import http.client
+import ipaddress
+import json
 import socket
 import ssl
 import time
@@ -10,20 +16,48 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
-from autostop_local.machine.machine import ROOT, Machine, copy, make_root, make_volume, write_seed
+from autostop_local.machine.machine import ROOT, Machine, Wire, copy, make_root, make_volume, write_seed
 from tests.probe.jupyter_servers import wait_for
+from tests.workstation.authority import Authority, authority
 from tests.workstation.machine import MIB
+from tests.workstation.test_bucket import HANGS
 from workstation.boot import superblock
 from workstation.user_data import user_data
 
 DATA = "sdf"
 KEPT = Path("var/lib/autostop")
+TOLD = {"tags/instance/autostop:certificate": "letsencrypt", "tags/instance/autostop:bucket": "a-bucket"}
+
+_BEFORE = "[Service]\nExecStartPre=/usr/local/sbin/write-cli-ini\n"
+# The machine reaches this system at the address below its own. Its other address has the metadata service on port 80.
+_CLI_INI = """#!/bin/sh
+own=$(ip -4 -o address show eth0 | sed 's|.* inet ||; s|/.*||')
+mkdir -p /etc/letsencrypt
+cat >/etc/letsencrypt/cli.ini <<INI
+email = me@example.org
+server = http://${{own%.*}}.$((${{own##*.}} - 1)):{port}/directory
+http-01-address = $own
+INI
+"""
 
 
-def new(folder: Path) -> dict[str, Path]:
+def seed(server: Authority) -> bytes:
+    """User data, with a certificate authority and a Mountpoint of the tests: S3 does not answer."""
+    content = gzip.decompress(user_data({})).partition(b"\n")[2]
+    config = json.loads(content)
+    config["write_files"] += [
+        {"path": "/etc/systemd/system/autostop-certificate.service.d/tests.conf", "content": _BEFORE},
+        {"path": "/usr/local/sbin/write-cli-ini", "content": _CLI_INI.format(port=server.port), "permissions": "0755"},
+        {"path": "/usr/bin/mount-s3", "content": HANGS, "permissions": "0755"},
+    ]
+    return b"#cloud-config\n" + json.dumps(config).encode()
+
+
+def new(folder: Path, seed: bytes | None = None) -> dict[str, Path]:
     """Its volumes, before its first boot."""
-    write_seed(folder / "seed", user_data({}), "i-0123456789abcdef0")
+    write_seed(folder / "seed", seed or user_data({}), "i-0123456789abcdef0")
     volumes = {ROOT: folder / "root", DATA: folder / "data"}
     for file, mib in zip(volumes.values(), (8192, 400), strict=True):
         make_volume(file, mib)
@@ -74,8 +108,24 @@ def is_up(machine: Machine) -> bool:
     return state == "running"
 
 
+def is_public(machine: Machine) -> bool:
+    """Whether JupyterLab has the authority's certificate, for this address and nothing else."""
+    certificate = x509.load_pem_x509_certificate(kept(machine, "workstation.pem").encode())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return list(names) == [x509.IPAddress(ipaddress.ip_address(machine.address))]
+
+
+def is_mounted(machine: Machine) -> bool:
+    return " /s3 fuse " in machine.run("cat", "/proc/mounts").stdout
+
+
 def wait_until(machine: Machine, reached: Callable[[Machine], bool]) -> None:
     wait_for(lambda: reached(machine), lambda: machine.run("journalctl", "--no-pager", "--lines=60").stdout)
+
+
+def wait_until_all_is_there(machine: Machine) -> None:
+    for reached in (answers, is_up, is_mounted, is_public, answers):
+        wait_until(machine, reached)
 
 
 def contents(machine: Machine) -> dict[str, tuple[int, int]]:
@@ -85,16 +135,23 @@ def contents(machine: Machine) -> dict[str, tuple[int, int]]:
 
 
 @pytest.fixture(scope="module")
-def volumes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Of one machine, through the boots of these tests: in their order."""
-    return new(tmp_path_factory.mktemp("machine"))
+def wires() -> tuple[Wire, Wire]:
+    """Of the first day and of the next."""
+    return Wire(), Wire()
 
 
 @pytest.fixture(scope="module")
-def first(volumes: dict[str, Path]) -> Iterator[Machine]:
-    with Machine(volumes[ROOT].parent, volumes) as machine:
-        wait_until(machine, answers)
-        wait_until(machine, is_up)
+def volumes(tmp_path_factory: pytest.TempPathFactory, wires: tuple[Wire, Wire]) -> Iterator[dict[str, Path]]:
+    """Of one machine, through the boots of these tests: in their order."""
+    gateways = (wire.gateway for wire in wires)
+    with authority(tmp_path_factory.mktemp("authority"), *gateways) as server:
+        yield new(tmp_path_factory.mktemp("machine"), seed(server))
+
+
+@pytest.fixture(scope="module")
+def first(volumes: dict[str, Path], wires: tuple[Wire, Wire]) -> Iterator[Machine]:
+    with Machine(volumes[ROOT].parent, volumes, TOLD, wire=wires[0]) as machine:
+        wait_until_all_is_there(machine)
         yield machine
 
 
@@ -148,7 +205,9 @@ def test_apt_waits_until_the_wake_is_over(first: Machine) -> None:
         assert "Persistent=no" in shown
 
 
-def test_after_a_night_all_is_where_it_was(first: Machine, volumes: dict[str, Path]) -> None:
+def test_after_a_night_all_is_where_it_was_and_nothing_waited_for_others(
+    first: Machine, volumes: dict[str, Path], wires: tuple[Wire, Wire]
+) -> None:
     content = b"all that I know\n" * 100_000
     (first.root / "data/thought.csv").write_bytes(content)
     token, address, certificate = kept(first, "token"), first.address, kept(first, "workstation.pem")
@@ -165,9 +224,8 @@ def test_after_a_night_all_is_where_it_was(first: Machine, volumes: dict[str, Pa
         data.truncate(700 * MIB)
     volumes.clear()
     volumes.update(restored)
-    with Machine(folder, restored) as machine:
-        wait_until(machine, answers)
-        wait_until(machine, is_up)
+    with Machine(folder, restored, TOLD, wire=wires[1]) as machine:
+        wait_until_all_is_there(machine)
 
         assert machine.address != address
         said = log(machine)
@@ -184,7 +242,15 @@ def test_after_a_night_all_is_where_it_was(first: Machine, volumes: dict[str, Pa
         assert ask(machine, "/api/contents/data/thought.csv", token=kept(machine, "token")) == 200
         kept_there = hashlib.sha256((machine.root / "data/thought.csv").read_bytes()).digest()
         assert kept_there == hashlib.sha256(content).digest()
-        machine.power_off()
+
+        (asked, got) = log(machine, "autostop-certificate")
+        assert asked.startswith("nobody opens port 80")
+        assert got.startswith(f"the certificate is of Let's Encrypt, and names {machine.address} until")
+        serves_at = when(machine, "autostop-jupyterlab", "ActiveEnter")
+        assert when(machine, "autostop-certificate", "ExecMainExit") > serves_at
+        assert when(machine, "autostop-s3", "ExecMainStart") > serves_at
+        home = machine.run("timeout", "20", "runuser", "--user", "ubuntu", "--", "ls", "-l", "/home/ubuntu").stdout
+        assert "s3 -> /s3" in home
     assert superblock.parse(restored["nvme1n1"].read_bytes()[:512]) == label
 
 
