@@ -109,6 +109,7 @@ _SOURCES = {
 }  # fmt: skip
 _NOT_ONES_OWN = {"__pycache__", "node_modules", "site-packages"}
 _FILE_NAME = re.compile(r"(jp|nb)server-.+\.json", re.ASCII)
+_PROGRAMS = "/usr/bin:/bin:/usr/local/bin:/usr/local/nvidia/bin"  # where nobody but root puts a program
 _SENDABLE = re.compile(r"[\x21-\x7e]*", re.ASCII)  # nothing that could end a header or a request line
 
 
@@ -414,7 +415,8 @@ def _servers(
     runtimes = {}
     for handle in opened.values():
         for runtime in _runtimes(handle, errors):
-            runtimes[(runtime.pid, runtime.port, runtime.unix_socket)] = runtime
+            # What one user writes hides no server of another.
+            runtimes[(runtime.uid, runtime.pid, runtime.port, runtime.unix_socket)] = runtime
         os.close(handle)
     servers = [(runtime, addresses) for runtime in runtimes.values() for addresses in _listening(runtime)]
     if len(servers) > _MOST_ASKED:
@@ -690,7 +692,11 @@ def _listening(runtime: Runtime) -> Iterator[list[str]]:
         if folder.stat().st_uid != runtime.uid:
             return
         if runtime.unix_socket:
-            yield []
+            if _listens_at(folder, runtime.unix_socket, runtime.uid):
+                yield []
+            return
+        # What listens on this port here is another where the process has a network of its own.
+        if os.readlink(folder / "ns/net") != os.readlink(_PROC / "self/ns/net"):  # noqa: PTH115 - Path.readlink came with Python 3.9
             return
         addresses = _addresses(folder, runtime.port)
     except (OSError, ValueError, IndexError):
@@ -708,6 +714,17 @@ def _opened(folder: Path) -> set[str]:
         except OSError:
             continue  # closed while we looked
     return own
+
+
+def _listens_at(folder: Path, path: str, uid: int) -> bool:
+    """Whether this process itself listens on the socket of this name, which is its user's. Raises OSError."""
+    status = os.lstat(path)
+    if not stat.S_ISSOCK(status.st_mode) or status.st_uid != uid:
+        return False
+    own = _opened(folder)
+    # "Num: RefCount Protocol Flags Type St Inode Path"; the flag is that of listen().
+    lines = [os.fsdecode(line).split(None, 7) for line in (folder / "net/unix").read_bytes().splitlines()[1:]]
+    return any(line[7:] == [path] and line[3] == "00010000" and f"socket:[{line[6]}]" in own for line in lines)
 
 
 def _addresses(folder: Path, port: int) -> list[str]:
@@ -1168,7 +1185,7 @@ def _gpu(until: float) -> tuple[float | None, list[str], set[int]]:
     None, nothing and nobody without a GPU. A sample speaks for less than a second, so there are three. Each is a
     process: in a loop of its own, nvidia-smi may keep what it read for itself for as long as its output is no terminal.
     """
-    program = shutil.which("nvidia-smi", path=os.environ.get("PATH", os.defpath) + ":/usr/bin:/usr/local/bin")
+    program = shutil.which("nvidia-smi", path=_PROGRAMS)
     if not program:
         return None, [], set()
 
@@ -1219,7 +1236,7 @@ def _is_gpu(device: Path) -> bool:
 # --- the line --------------------------------------------------------------------------------------------------------
 
 _SUMS = ("busy", "idle", "starting", "other", "terminals", "connections")
-_LATEST_OF = ("kernel_at", "busy_at", "terminal_at", "server_at", "saved_at", "together")
+_LATEST_OF = ("kernel_at", "busy_at", "terminal_at", "server_at", "saved_at")
 
 
 def report(at: float, servers: list[dict[str, Any]], machine: dict[str, Any] | None, errors: list[str]) -> str:
@@ -1249,6 +1266,7 @@ def _shortened(servers: list[dict[str, Any]], most: int) -> list[dict[str, Any]]
             together[key] = sum(server[key] for server in rest)
         for key in _LATEST_OF:
             together[key] = max((server[key] for server in rest if server[key] is not None), default=None)
+        together["together"] = min((server["together"] for server in rest if server["connections"]), default=0)
     return [*alone, together]
 
 
