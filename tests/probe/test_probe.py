@@ -632,7 +632,7 @@ def test_the_line_is_short_and_loses_nothing_busy_and_no_failure(servers: list[d
 
 def test_even_the_longest_entries_fit_the_line() -> None:
     full: dict[str, Any] = {"port": 65535, "status": "ok"}
-    full |= dict.fromkeys(SUMS, 999_999) | dict.fromkeys(NEWEST, 4_102_444_800.123)
+    full |= dict.fromkeys(SUMS, 999_999) | dict.fromkeys(NEWEST, 4_102_444_800.123) | {"together": 1}
 
     line = probe.report(4_102_444_800.123, [full] * 6, MACHINE, ["deadline", "gpu"])
 

@@ -884,6 +884,12 @@ def with_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def sourced(with_gpu: Path) -> bytes:
+    """The probe's source, on that machine."""
+    programs = f'_PROGRAMS = "{with_gpu / "bin"}:'.encode()
+    return SOURCE.replace(b'_PROGRAMS = "', programs).replace(b"/sys/bus/pci/devices", bytes(with_gpu / "pci"))
+
+
 def gpu() -> tuple[float | None, list[str]]:
     percent, errors, _ = probe._gpu(time.monotonic() + probe.DEADLINE_SECONDS)
     return percent, errors
@@ -910,8 +916,7 @@ def test_the_seconds_of_who_holds_a_gpu_are_told(with_gpu: Path, start: Callable
     pid = start([script(with_gpu / "trainer")])
     script(with_gpu / "bin/nvidia-smi", f'#!/bin/sh\ncase "$1" in *compute-apps*) echo {pid};; *) echo 3;; esac\n')
     wait(lambda: used_by(pid) > 0.5)
-    source = SOURCE.replace(b'"/usr/bin:/bin:', f'"{with_gpu / "bin"}:/usr/bin:/bin:'.encode())
-    assert run(source)["machine"]["cpu"]["g"] >= 0.5
+    assert run(sourced(with_gpu))["machine"]["cpu"]["g"] >= 0.5
 
 
 def test_without_the_program_there_is_no_gpu(with_gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -939,9 +944,7 @@ def test_the_program_may_fail_where_there_is_no_gpu(with_gpu: Path) -> None:
 
 def test_a_program_that_hangs_is_ended_with_all_that_it_began(with_gpu: Path) -> None:
     script(with_gpu / "bin/nvidia-smi", '#!/bin/sh\nsleep 300 &\necho $! >> "$0.began"; echo $$ >> "$0.began"; wait\n')
-    source = SOURCE.replace(b"/sys/bus/pci/devices", str(with_gpu / "pci").encode())
-
-    said = run(source, PATH=os.environ["PATH"])
+    said = run(sourced(with_gpu))
 
     assert (said["machine"]["gpu"], said["errors"]) == (None, ["gpu"])
     began = [int(pid) for pid in (with_gpu / "bin/nvidia-smi.began").read_text().split()]
