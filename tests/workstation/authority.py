@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,12 @@ class Authority:
     @property
     def issued(self) -> int:
         return len(list((self._folder / "issued").iterdir()))
+
+    @property
+    def profiles(self) -> set[str]:
+        """What was ever asked for."""
+        with contextlib.closing(sqlite3.connect(self._folder / "acme.db")) as orders:
+            return {profile for (profile,) in orders.execute("SELECT profile FROM orders")}
 
 
 @contextlib.contextmanager

@@ -153,6 +153,7 @@ def test_it_is_issued_kept_and_issued_anew_for_another_address(machine: Chosen, 
     machine.ask()
     assert machine.names() == {address}
     assert authority.issued == before + 2
+    assert authority.profiles == {"shortlived"}
 
     # Whatever happens to the file that JupyterLab reads, nobody has to be asked for it.
     authority.mood(refuses=True)
