@@ -35,16 +35,6 @@ def tap(lab: AtWork, workstation: WorkstationId, within: timedelta = timedelta(m
     lab.awake(workstation, within)
 
 
-def test_with_room_for_its_own_type_nothing_is_changed_or_asked(lab: AtWork) -> None:
-    workstation = asleep(lab)
-    lab.world.journal.clear()
-    tap(lab, workstation)
-    assert look_up(lab, workstation).type == OWN
-    assert tags.INSTANCE_TYPE not in look_up(lab, workstation).tags
-    asked = [str(call.parameters) for call in lab.world.journal.calls("DescribeInstanceTypes")]
-    assert not [each for each in asked if FIRST in each]
-
-
 def test_without_room_it_starts_as_the_next_type_and_then_as_its_own_again(lab: AtWork) -> None:
     workstation = asleep(lab)
     lab.world.lack_capacity({OWN, FIRST})
@@ -64,35 +54,6 @@ def test_without_room_it_starts_as_the_next_type_and_then_as_its_own_again(lab: 
     assert lab.owner.status(workstation).problems == ()
 
 
-def test_a_persons_own_change_of_the_type_is_not_undone(lab: AtWork) -> None:
-    workstation = asleep(lab)
-    lab.world.lack_capacity({OWN})
-    tap(lab, workstation)
-    lab.asleep(workstation)
-    lab.world.lack_capacity(set())
-    lab.ec2.modify_instance_attribute(InstanceId=workstation, InstanceType={"Value": "r5.large"})
-    tap(lab, workstation)
-    assert look_up(lab, workstation).type == "r5.large"
-
-
-def test_who_may_only_tag_it_does_not_choose_as_what_it_starts(lab: AtWork) -> None:
-    workstation = asleep(lab)
-    hostile = [{"Key": tags.INSTANCE_TYPE, "Value": f"m5.4xlarge {OWN}"}]
-    lab.ec2.create_tags(Resources=[workstation], Tags=hostile)
-    tap(lab, workstation)
-    assert look_up(lab, workstation).type == OWN
-    assert lab.owner.status(workstation).problems == ()
-
-    lab.asleep(workstation)
-    lab.world.lack_capacity({OWN})
-    tap(lab, workstation)
-    lab.ec2.create_tags(Resources=[workstation], Tags=[{"Key": tags.INSTANCE_TYPE, "Value": f"m5.4xlarge {FIRST}"}])
-    lab.asleep(workstation)
-    lab.world.lack_capacity(set())
-    tap(lab, workstation)
-    assert look_up(lab, workstation).type == OWN
-
-
 def test_a_tag_that_may_not_be_written_holds_up_no_start(lab: AtWork) -> None:
     workstation = asleep(lab)
     lab.world.lack_capacity({OWN})
@@ -100,38 +61,6 @@ def test_a_tag_that_may_not_be_written_holds_up_no_start(lab: AtWork) -> None:
     lab.after("StartInstances", lambda: lab.world.fail_next("CreateTags", "UnauthorizedOperation", times=100))
     lab.awake(workstation)
     assert (look_up(lab, workstation).type, own(lab, workstation)) == (FIRST, OWN)
-
-
-def test_with_room_nowhere_the_page_says_so_and_it_starts_when_there_is_some(lab: AtWork) -> None:
-    workstation = asleep(lab)
-    lab.world.lack_capacity({OWN, FIRST, SECOND})
-    lab.world.journal.clear()
-    lab.owner.start(workstation, "the test")
-    lab.pass_time(timedelta(seconds=50))
-    headline = lab.owner.status(workstation).headline
-    assert headline.startswith(
-        f"Waking up: EC2 has no capacity in us-east-1a for {OWN}, {FIRST} and {SECOND}. It is tried again at 0"
-    )
-    lab.pass_time(timedelta(hours=2))
-    # 1, 2, 4 and 8 minutes after a round, and then every 15.
-    assert 10 <= lab.state(workstation).attempts.times(OWN) <= 12
-    lab.world.lack_capacity({OWN, FIRST})
-    lab.awake(workstation, within=timedelta(minutes=16))
-    assert look_up(lab, workstation).type == SECOND
-
-
-def test_types_that_do_not_fit_are_told_and_never_tried(lab: AtWork) -> None:
-    workstation = asleep(lab, **{"instance-types": f"c6gd.large,c5d.large,c9z.large,{SECOND}"})
-    lab.world.lack_capacity({OWN})
-    lab.world.journal.clear()
-    tap(lab, workstation)
-    assert look_up(lab, workstation).type == SECOND
-    (problem,) = [each for each in lab.owner.status(workstation).problems if "not tried" in each]
-    assert "c6gd.large is not tried: it is for arm64, and the workstation is x86_64." in problem
-    assert "c5d.large is not tried: it has instance-store disks, and a stop empties them." in problem
-    assert "c9z.large is not tried: EC2 does not know it in this Region." in problem
-    changed = [call.parameters for call in lab.world.journal.calls("ModifyInstanceAttribute")]
-    assert [each["InstanceType"]["Value"] for each in changed if "InstanceType" in each] == [SECOND]
 
 
 def test_a_type_that_ec2_refuses_leaves_the_next(lab: AtWork) -> None:
