@@ -11,11 +11,10 @@ from tests.simulation.__main__ import in_words, numbers
 from tests.simulation.history import _CONSOLE, _NATURE, History, Told, run
 from tests.simulation.lasting import FOR_GOOD
 
-SEEDS = range(27, 47)  # of the first fifty, those in a row that take the least time
 CHUNK = 5
 
 
-@pytest.mark.parametrize("first", SEEDS[::CHUNK])
+@pytest.mark.parametrize("first", [27, 42])  # of the first fifty, those in a row that take the least time
 def test_nothing_goes_wrong_in_histories(first: int) -> None:
     told = [run(seed) for seed in range(first, first + CHUNK)]
     assert {each.seed: each.problems for each in told if each.problems} == {}

@@ -307,7 +307,7 @@ class Workstation(RuleBasedStateMachine):
 TestWorkstation = Workstation.TestCase
 TestWorkstation.settings = settings(
     deadline=None,
-    max_examples=int(EXAMPLES or 30),
+    max_examples=int(EXAMPLES or 15),
     stateful_step_count=12,
     derandomize=EXAMPLES is None,
     database=None,

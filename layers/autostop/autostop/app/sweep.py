@@ -194,9 +194,9 @@ class Sweeper:
         # Warnings first: what is not told now is told by the next sweep, and a state is written for each.
         due.sort(key=lambda notice: notice.kind is not NoticeKind.STOPS_SOON)
         due = due[: _MOST_TOLD + sum(notice.kind is NoticeKind.STOPS_SOON for notice in due)]
-        due = [
-            notice for notice in due if notice.kind is NoticeKind.STOPS_SOON or self._remembers(notice.workstation, now)
-        ]
+        others = dict.fromkeys(notice.workstation for notice in due if notice.kind is not NoticeKind.STOPS_SOON)
+        remembered = {each for each in others if self._remembers(each, now)}
+        due = [each for each in due if each.kind is NoticeKind.STOPS_SOON or each.workstation in remembered]
         refused = self.announcer.announce(due) if due else {}
         told: dict[WorkstationId, list[Notice]] = {}
         for notice in due:
