@@ -73,8 +73,8 @@ def test_the_look_is_one_call_a_day_however_many_sleep(lab: AtWork) -> None:
         asleep(lab)
     lab.pass_time(timedelta(hours=12))
     lab.world.journal.clear()
-    lab.pass_time(10 * DAY)
-    assert 9 <= len(lab.calls("DescribeSnapshots")) <= 11
+    lab.pass_time(4 * DAY)
+    assert 3 <= len(lab.calls("DescribeSnapshots")) <= 5
 
 
 def test_a_look_that_failed_is_tried_again_by_the_next_sweep(lab: AtWork) -> None:

@@ -45,25 +45,30 @@ def test_no_data_is_no_sample_and_never_zero(lab: AtWork) -> None:
     assert len(samples[other]) > 3
 
 
-def test_five_hundred_and_one_workstations_take_two_calls(lab: AtWork) -> None:
+@pytest.mark.parametrize(("measure", "count", "queries"), [("processor", 501, [500, 1]), ("network", 251, [500, 2])])
+def test_more_workstations_than_one_call_takes_are_two(
+    lab: AtWork, measure: str, count: int, queries: list[int]
+) -> None:
     workstation = lab.workstation(disks={})
     lab.clock.advance(timedelta(minutes=30))
     one = instance(lab, workstation)
-    many = [replace(one, id=InstanceId(f"i-{number:017x}")) for number in range(500)] + [one]
+    many = [replace(one, id=InstanceId(f"i-{number:017x}")) for number in range(count - 1)] + [one]
     lab.world.journal.clear()
-    samples = lab.metrics.processor(many, {each.workstation: START for each in many}, PERIOD, lab.clock())
-    assert len(samples) == 501
-    assert samples[workstation]
-    assert [len(call.parameters["MetricDataQueries"]) for call in lab.world.journal.calls("GetMetricData")] == [500, 1]
+    found = getattr(lab.metrics, measure)(many, {each.workstation: START for each in many}, PERIOD, lab.clock())
+    assert len(found) == count
+    assert found[workstation]
+    asked = lab.world.journal.calls("GetMetricData")
+    assert [len(call.parameters["MetricDataQueries"]) for call in asked] == queries
 
 
-def test_a_refusal_is_an_error_and_no_empty_answer(lab: AtWork) -> None:
+@pytest.mark.parametrize("measure", ["processor", "network"])
+def test_a_refusal_is_an_error_and_no_empty_answer(lab: AtWork, measure: str) -> None:
     workstation = lab.workstation(disks={})
     lab.clock.advance(timedelta(minutes=30))
     one = instance(lab, workstation)
     lab.world.fail_next("GetMetricData", "Throttling", times=10)
     with pytest.raises(TransientError):
-        lab.metrics.processor([one], {workstation: START}, PERIOD, lab.clock())
+        getattr(lab.metrics, measure)([one], {workstation: START}, PERIOD, lab.clock())
 
 
 def test_of_an_unknown_number_of_cores_a_percentage_says_nothing(lab: AtWork) -> None:
@@ -116,27 +121,6 @@ def test_the_traffic_of_a_period_that_is_not_over_is_no_sample(lab: AtWork) -> N
     assert lab.metrics.network([one], {workstation: START}, PERIOD, lab.clock()) == {workstation: []}
     lab.clock.advance(timedelta(seconds=1))
     assert lab.metrics.network([one], {workstation: START}, PERIOD, lab.clock()) == {workstation: [Traffic(START, 3.0)]}
-
-
-def test_the_traffic_of_two_hundred_and_fifty_one_workstations_takes_two_calls(lab: AtWork) -> None:
-    workstation = lab.workstation(disks={})
-    lab.clock.advance(timedelta(minutes=30))
-    one = instance(lab, workstation)
-    many = [replace(one, id=InstanceId(f"i-{number:017x}")) for number in range(250)] + [one]
-    lab.world.journal.clear()
-    traffic = lab.metrics.network(many, {each.workstation: START for each in many}, PERIOD, lab.clock())
-    assert len(traffic) == 251
-    assert traffic[workstation]
-    assert [len(call.parameters["MetricDataQueries"]) for call in lab.world.journal.calls("GetMetricData")] == [500, 2]
-
-
-def test_traffic_that_cloudwatch_refuses_to_tell_is_an_error_and_no_quiet_network(lab: AtWork) -> None:
-    workstation = lab.workstation(disks={})
-    lab.clock.advance(timedelta(minutes=30))
-    one = instance(lab, workstation)
-    lab.world.fail_next("GetMetricData", "Throttling", times=10)
-    with pytest.raises(TransientError):
-        lab.metrics.network([one], {workstation: START}, PERIOD, lab.clock())
 
 
 def test_answers_are_read_from_every_page_and_only_with_a_readable_status() -> None:
