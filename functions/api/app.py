@@ -15,7 +15,7 @@ from autostop.aws.queue import SqsQueue
 from autostop.aws.subscription import MailSubscription
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import SnsTopic
-from autostop.http_api import HttpApi, page_answer
+from autostop.http_api import HttpApi, loggable, page_answer
 
 logger = Logger(use_rfc3339=True)
 
@@ -52,7 +52,6 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """One request. What is logged names neither the secret nor any header."""
     answer = api.answer(event)
     request = event["requestContext"]["http"]
-    logger.info(
-        "answered", extra={"method": request["method"], "path": event["rawPath"], "status": answer["statusCode"]}
-    )
+    path = loggable(event["rawPath"])
+    logger.info("answered", extra={"method": request["method"], "path": path, "status": answer["statusCode"]})
     return answer

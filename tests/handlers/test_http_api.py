@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from autostop.http_api import HttpApi, content_policy, page_answer
+from autostop.http_api import HttpApi, content_policy, loggable, page_answer
 from autostop.link import Scope
 from autostop.model import WorkstationId
 from tests.app.autostop_at_work import SECRET, AtWork, at_work
@@ -159,6 +159,29 @@ def test_keep_awake_of_what_sleeps_is_a_conflict_with_a_remedy(
     lab.owner.stop(workstation, "the test")
     status, body = ask(api, "POST", path_of(workstation, "keep-awake"))
     assert (status, body["next"]) == (409, "Start it instead.")
+
+
+def test_a_link_of_a_notice_starts_nothing_that_is_stopped(
+    lab: AtWork, workstation: WorkstationId, api: HttpApi
+) -> None:
+    # Shelving goes on for hours where its snapshots take that long; whoever reads a mail may have its link.
+    lab.link(workstation, scopes=(Scope.STATUS, Scope.KEEP_AWAKE))
+    assert lab.pass_time(timedelta(hours=3), lambda: lab.world.instance(workstation).state == "stopped")
+    before = lab.state(workstation)
+    status, body = ask(api, "POST", path_of(workstation, "keep-awake"))
+    assert (status, body["next"]) == (409, "Start it, with a link that may.")
+    assert lab.state(workstation) == before
+    lab.link(workstation, scopes=(Scope.START, Scope.KEEP_AWAKE, Scope.STATUS))
+    assert ask(api, "POST", path_of(workstation, "keep-awake"))[0] == 202
+
+
+@pytest.mark.parametrize(("path", "shown"), [
+    (f"/w/{EXAMPLE}", f"/w/{EXAMPLE}"), (f"/w/{EXAMPLE}#{SECRET}", "/w/…"), (f"/w/{EXAMPLE}%23{SECRET}", "/w/…"),
+    (path_of(EXAMPLE, "start"), path_of(EXAMPLE, "start")), (path_of(EXAMPLE, SECRET), path_of(EXAMPLE, "…")),
+    (f"/{SECRET}", "/…"), ("/w/" + "i" * 4000, "/w/…"), ("", ""), ("/", "/"),
+])  # fmt: skip
+def test_of_a_path_only_what_is_ours_is_logged(path: str, shown: str) -> None:
+    assert loggable(path) == shown
 
 
 @pytest.mark.parametrize(("code", "status"), [("RequestLimitExceeded", 503), ("UnauthorizedOperation", 500)])

@@ -11,7 +11,6 @@ from typing import Any
 
 from autostop.app.owner import Owner, RefusedError
 from autostop.link import Link, Scope, parse_workstation
-from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
 
 _ASK_FOR_A_LINK = "Ask for a new link with `autostop link`."
@@ -22,12 +21,19 @@ _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Strict-Transport-Security": "max-age=31536000",
 }
-_VERBS: Mapping[str, tuple[Scope, Callable[[Owner, WorkstationId, str], None]]] = {
-    "start": (Scope.START, Owner.start),
-    "stop": (Scope.STOP, Owner.stop),
-    "keep-awake": (Scope.KEEP_AWAKE, Owner.keep_awake),
-    "end-promise": (Scope.KEEP_AWAKE, Owner.end_promise),
+
+
+def _keep_awake(owner: Owner, link: Link, asked_by: str) -> None:
+    owner.keep_awake(link.workstation, asked_by, may_start=Scope.START in link.scopes)
+
+
+_VERBS: Mapping[str, tuple[Scope, Callable[[Owner, Link, str], None]]] = {
+    "start": (Scope.START, lambda owner, link, asked_by: owner.start(link.workstation, asked_by)),
+    "stop": (Scope.STOP, lambda owner, link, asked_by: owner.stop(link.workstation, asked_by)),
+    "keep-awake": (Scope.KEEP_AWAKE, _keep_awake),
+    "end-promise": (Scope.KEEP_AWAKE, lambda owner, link, asked_by: owner.end_promise(link.workstation, asked_by)),
 }
+_WORDS = {"", "w", "api", "workstations", *_VERBS}
 
 Answer = dict[str, Any]
 
@@ -70,7 +76,7 @@ class HttpApi:
             case "POST", ["api", "workstations", text, verb] if verb in _VERBS:
                 scope, act = _VERBS[verb]
                 link = self._allowed(request, text, scope)
-                act(self.owner, link.workstation, f"the link “{link.label}”")
+                act(self.owner, link, f"the link “{link.label}”")
                 return self._status(link, HTTPStatus.ACCEPTED)
         raise HttpError(HTTPStatus.NOT_FOUND, "There is nothing here.", _ASK_FOR_A_LINK)
 
@@ -91,6 +97,11 @@ class HttpApi:
 
     def _status(self, link: Link, status: HTTPStatus) -> Answer:
         return _json(status, self.owner.status(link.workstation, link.scopes).as_json())
+
+
+def loggable(path: str) -> str:
+    """A path without what is not of ours: a link whose # became %23 has its secret in it."""
+    return "/".join(part if part in _WORDS or parse_workstation(part) else "…" for part in path.split("/"))
 
 
 def page_answer(page: str) -> Answer:

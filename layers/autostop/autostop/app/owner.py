@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autostop.app.status import Status, status_of
 from autostop.clock import clock_time
 from autostop.link import Link, Scope, is_secret
-from autostop.model import WorkstationId, instance_of
+from autostop.model import InstanceState, WorkstationId, instance_of
 from autostop.ports import Happened, State
 from autostop.settings import Policy, policy_for
 from autostop.sleep.intent import By, Wanted, following
@@ -74,11 +74,14 @@ class Owner:
 
         self._change(workstation, begin)
 
-    def keep_awake(self, workstation: WorkstationId, asked_by: str, lasts: timedelta | None = None) -> None:
+    def keep_awake(
+        self, workstation: WorkstationId, asked_by: str, lasts: timedelta | None = None, *, may_start: bool = True
+    ) -> None:
         """Promise work for a while; a stop for idleness that is under way turns back. Raises RefusedError if asleep.
 
         lasts: how long from now, in the place of whatever was promised before; None for as long as its settings say,
-        which shortens no promise. No promise goes further ahead than its setting longest-promise.
+        which shortens no promise. No promise goes further ahead than its setting longest-promise. may_start: whether
+        who asks may have it start again that is stopped by now.
         """
         instance = self.instances.find(instance_of(workstation))
         policy, _ = policy_for(self.defaults, instance.tags if instance else {})
@@ -96,6 +99,8 @@ class Owner:
                 return kept
             if intent.settled or intent.by not in (By.IDLE, By.LIMIT):
                 raise RefusedError("It is asleep or on its way there, as it was asked to be.", "Start it instead.")
+            if not may_start and instance is not None and instance.state is InstanceState.STOPPED:
+                raise RefusedError("It is stopped by now.", "Start it, with a link that may.")
             return kept.wanting(following(intent, Wanted.RUN, By.PROMISE, f"{asked_by} keeps it awake", now))
 
         self._change(workstation, promise)
