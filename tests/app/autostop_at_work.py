@@ -26,10 +26,10 @@ from autostop.idle.record import SweepRecord
 from autostop.idle.verdict import Verdict
 from autostop.link import Link, Scope, digest_of
 from autostop.messages import workstations_in
-from autostop.model import WorkstationId
+from autostop.model import Instance, WorkstationId, instance_of
 from autostop.notice import Notice
 from autostop.ports import State
-from autostop.sleep.intent import Wanted
+from autostop.sleep.intent import Intent, Wanted
 from autostop_local.world import Outcome, Timings, VirtualClock, VirtualMachines, World
 from autostop_local.world.errors import AwsError
 from autostop_local.world.wire import Asked
@@ -322,6 +322,23 @@ class AtWork(Product):
 
     def awake(self, workstation: WorkstationId, within: timedelta = timedelta(minutes=30)) -> None:
         assert self.pass_time(within, lambda: self.reached(workstation, Wanted.RUN)), self.state(workstation)
+
+    def wake(self, workstation: WorkstationId, within: timedelta = timedelta(minutes=30)) -> None:
+        """By its owner's tap."""
+        self.owner.start(workstation, "the test")
+        self.awake(workstation, within)
+
+    def instance(self, workstation: WorkstationId) -> Instance:
+        """As EC2 shows it; it is there."""
+        instance = self.instances.find(instance_of(workstation))
+        assert instance is not None
+        return instance
+
+    def intent(self, workstation: WorkstationId) -> Intent:
+        """What is wanted of it; something is."""
+        intent = self.state(workstation).intent
+        assert intent is not None
+        return intent
 
     def shape(self, workstation: WorkstationId) -> dict[str, tuple[object, ...]]:
         """By device, everything of a volume that its owner could miss."""

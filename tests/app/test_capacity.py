@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from autostop import tags
-from autostop.model import Instance, WorkstationId, instance_of
+from autostop.model import WorkstationId
 from autostop.sleep.fallback import own_type
 from tests.app.autostop_at_work import AtWork
 
@@ -13,14 +13,8 @@ OWN, FIRST, SECOND = "t3.xlarge", "c6i.2xlarge", "m5.2xlarge"
 LIST = {"instance-types": f"{FIRST},{SECOND}"}
 
 
-def look_up(lab: AtWork, workstation: WorkstationId) -> Instance:
-    instance = lab.instances.find(instance_of(workstation))
-    assert instance is not None
-    return instance
-
-
 def own(lab: AtWork, workstation: WorkstationId) -> str:
-    return own_type(look_up(lab, workstation), lab.state(workstation).fallback)
+    return own_type(lab.instance(workstation), lab.state(workstation).fallback)
 
 
 def asleep(lab: AtWork, **settings: str) -> WorkstationId:
@@ -30,16 +24,11 @@ def asleep(lab: AtWork, **settings: str) -> WorkstationId:
     return workstation
 
 
-def tap(lab: AtWork, workstation: WorkstationId, within: timedelta = timedelta(minutes=30)) -> None:
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation, within)
-
-
 def test_without_room_it_starts_as_the_next_type_and_then_as_its_own_again(lab: AtWork) -> None:
     workstation = asleep(lab)
     lab.world.lack_capacity({OWN, FIRST})
-    tap(lab, workstation)
-    assert look_up(lab, workstation).type == SECOND
+    lab.wake(workstation)
+    assert lab.instance(workstation).type == SECOND
     assert own(lab, workstation) == OWN
     assert set(lab.content(workstation).values()) == {"monday /dev/sda1", "monday /dev/sdf", "monday /dev/sdg"}
     told = f"It runs as {SECOND}: {OWN} had no capacity. The next start tries {OWN} first."
@@ -48,9 +37,9 @@ def test_without_room_it_starts_as_the_next_type_and_then_as_its_own_again(lab: 
     lab.asleep(workstation)
     assert told not in lab.owner.status(workstation).problems
     lab.world.lack_capacity(set())
-    tap(lab, workstation)
-    assert look_up(lab, workstation).type == OWN
-    assert look_up(lab, workstation).tags[tags.INSTANCE_TYPE] == ""
+    lab.wake(workstation)
+    assert lab.instance(workstation).type == OWN
+    assert lab.instance(workstation).tags[tags.INSTANCE_TYPE] == ""
     assert lab.owner.status(workstation).problems == ()
 
 
@@ -60,7 +49,7 @@ def test_a_tag_that_may_not_be_written_holds_up_no_start(lab: AtWork) -> None:
     lab.owner.start(workstation, "the test")
     lab.after("StartInstances", lambda: lab.world.fail_next("CreateTags", "UnauthorizedOperation", times=100))
     lab.awake(workstation)
-    assert (look_up(lab, workstation).type, own(lab, workstation)) == (FIRST, OWN)
+    assert (lab.instance(workstation).type, own(lab, workstation)) == (FIRST, OWN)
 
 
 def test_a_type_that_ec2_refuses_leaves_the_next(lab: AtWork) -> None:
@@ -72,7 +61,7 @@ def test_a_type_that_ec2_refuses_leaves_the_next(lab: AtWork) -> None:
         "StartInstances", lambda: lab.world.fail_next("ModifyInstanceAttribute", "Unsupported", "no ENA", times=1)
     )
     lab.awake(workstation)
-    assert look_up(lab, workstation).type == SECOND
+    assert lab.instance(workstation).type == SECOND
     assert f"{FIRST} is not tried: AWS refused ModifyInstanceAttribute (Unsupported): no ENA." in str(
         lab.owner.status(workstation).problems
     )
@@ -92,14 +81,14 @@ def test_a_crash_on_the_way_to_another_type_forgets_nothing(lab: AtWork, operati
     assert own(lab, workstation) == OWN
     lab.asleep(workstation)
     lab.world.lack_capacity(set())
-    tap(lab, workstation)
-    assert look_up(lab, workstation).type == OWN
+    lab.wake(workstation)
+    assert lab.instance(workstation).type == OWN
 
 
 def test_a_start_that_falls_back_is_asked_for_again_and_then_blocked_with_the_reason(lab: AtWork) -> None:
     workstation = asleep(lab)
     lab.world.fail_next_boots(1)
-    tap(lab, workstation)
+    lab.wake(workstation)
     lab.asleep(workstation)
 
     lab.world.fail_next_boots(100)
@@ -109,4 +98,4 @@ def test_a_start_that_falls_back_is_asked_for_again_and_then_blocked_with_the_re
     assert lab.calls("StartInstances") == ["StartInstances"] * 3
     assert "Client error on launch), 3 times" in str(lab.state(workstation).blocked)
     lab.world.fail_next_boots(0)
-    tap(lab, workstation)
+    lab.wake(workstation)

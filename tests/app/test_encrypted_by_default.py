@@ -17,15 +17,10 @@ def asleep(lab: AtWork) -> WorkstationId:
     return workstation
 
 
-def wake(lab: AtWork, workstation: WorkstationId) -> None:
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
-
-
 def test_disks_come_back_encrypted_and_sleep_again(lab: AtWork) -> None:
     workstation = asleep(lab)
     for _ in range(2):
-        wake(lab, workstation)
+        lab.wake(workstation)
         assert {volume.device for volume in lab.disks.volumes(workstation) if volume.encrypted} == DEVICES
         assert set(lab.content(workstation).values()) == {f"monday {device}" for device in DEVICES}
         lab.asleep(workstation)
@@ -39,5 +34,5 @@ def test_with_a_key_that_may_not_be_used_it_says_so_and_wakes_once_it_may(lab: A
     assert lab.pass_time(timedelta(hours=2), lambda: lab.is_blocked(workstation)), lab.state(workstation)
     assert "KMS key" in str(lab.state(workstation).blocked)
     lab.world.allow_keys()
-    wake(lab, workstation)
+    lab.wake(workstation)
     assert set(lab.content(workstation).values()) == {f"monday {device}" for device in DEVICES}

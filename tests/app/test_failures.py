@@ -21,11 +21,6 @@ from tests.direct import client_error
 DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
 
 
-def tap(lab: AtWork, workstation: WorkstationId, within: timedelta = timedelta(minutes=30)) -> None:
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation, within)
-
-
 def blocked(lab: AtWork, workstation: WorkstationId, within: timedelta = timedelta(hours=3)) -> str:
     assert lab.pass_time(within, lambda: lab.is_blocked(workstation)), lab.state(workstation)
     return str(lab.state(workstation).blocked)
@@ -45,7 +40,7 @@ def test_a_volume_that_could_not_be_made_is_deleted_and_made_again(lab: AtWork) 
     lab.asleep(workstation)
     lab.world.fail_next_volumes(2)
     lab.world.journal.clear()
-    tap(lab, workstation)
+    lab.wake(workstation)
     assert lab.shape(workstation) == before
     assert set(lab.content(workstation).values()) == {f"monday {device}" for device in DEVICES}
     assert lab.calls("CreateVolume") == ["CreateVolume"] * 5
@@ -68,7 +63,7 @@ def test_after_three_a_person_is_asked_and_a_new_tap_tries_again(lab: AtWork) ->
         lab.owner.stop(workstation, "the test")
         lab.pass_time(timedelta(minutes=4), lambda: lab.reached(workstation, Wanted.STOP))
     lab.world.fail_next_volumes(0)
-    tap(lab, workstation)
+    lab.wake(workstation)
     assert lab.shape(workstation) == before
     assert len(lab.disks.volumes(workstation)) == 3
 
@@ -85,7 +80,7 @@ def test_a_volume_that_somebody_deletes_before_it_is_attached_is_made_again(lab:
         lab.ec2.delete_volume(VolumeId=made[0])
 
     lab.after("CreateVolume", delete)
-    tap(lab, workstation)
+    lab.wake(workstation)
     assert made
     assert lab.shape(workstation) == before
 
@@ -122,7 +117,7 @@ def test_at_the_rate_of_its_owner_or_without_it_gets_up(lab: AtWork) -> None:
     lab.asleep(workstation)
     lab.world.journal.clear()
     lab.world.fail_next("CreateVolume", "VolumeInitializationRateExceeded", times=1)
-    tap(lab, workstation)
+    lab.wake(workstation)
     rates = [call.parameters.get("VolumeInitializationRate") for call in lab.world.journal.calls("CreateVolume")]
     assert rates == [300, None, 300, 300]
     assert lab.shape(workstation) == before
@@ -137,7 +132,7 @@ def test_of_sets_that_failed_in_part_nothing_is_left_once_it_runs_from_the_last(
     lab.world.fail_next_snapshots(2, alone=True)
     lab.asleep(workstation)
     assert states(lab, workstation) == {SnapshotState.COMPLETED}
-    tap(lab, workstation)
+    lab.wake(workstation)
     assert len(lab.disks.snapshots(workstation)) == 3
     assert set(lab.content(workstation).values()) == {f"monday {device}" for device in DEVICES}
 
@@ -148,7 +143,7 @@ def test_after_three_failed_sets_a_stop_settles_and_the_next_shelving_has_all_it
     assert "3 snapshot sets failed; its volumes stay" in blocked(lab, workstation, within=timedelta(hours=5))
     lab.pass_time(timedelta(hours=6))
     assert lab.calls("CreateSnapshots") == ["CreateSnapshots"] * 3
-    tap(lab, workstation)
+    lab.wake(workstation)
     assert lab.disks.snapshots(workstation) == []
     lab.owner.stop(workstation, "the test")
     assert lab.pass_time(timedelta(minutes=5), lambda: lab.reached(workstation, Wanted.STOP))
@@ -194,8 +189,7 @@ def test_a_whole_night_with_lists_that_lag_makes_nothing_twice(lab: AtWork) -> N
     lab.pass_time(timedelta(minutes=5))
     lab.world.lag = lambda: timedelta(seconds=110)
     lab.asleep(workstation, within=timedelta(hours=6))
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation, within=timedelta(hours=2))
+    lab.wake(workstation, within=timedelta(hours=2))
     lab.pass_time(timedelta(minutes=2))
     assert lab.shape(workstation) == before
     assert lab.calls("CreateVolume") == ["CreateVolume"] * 3
@@ -307,8 +301,7 @@ def test_with_every_call_throttled_no_function_is_ended_by_its_time(lab_over_htt
     with storm(lab) as took:
         lab.owner.stop(workstation, "the test")
         lab.asleep(workstation, within=timedelta(hours=12))
-        lab.owner.start(workstation, "the test")
-        lab.awake(workstation, within=timedelta(hours=12))
+        lab.wake(workstation, within=timedelta(hours=12))
         assert lab.shape(workstation) == before
     assert max(took) > FUNCTION_RUNS_FOR
     assert max(took) < FUNCTION_RUNS_FOR + KEPT_BACK
@@ -325,7 +318,7 @@ def test_a_table_that_fails_in_a_wake_is_tried_again_within_seconds(lab: AtWork,
     lab.losses.events = True
     lab.after("before TransactWriteItems", fail, nth=4)
     began = lab.clock()
-    tap(lab, workstation)
+    lab.wake(workstation)
     assert lab.clock() - began < timedelta(minutes=4)
     assert not [step for step in lab.steps(workstation) if "blocked" in step]
 

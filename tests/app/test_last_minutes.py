@@ -55,8 +55,7 @@ def test_who_comes_back_while_ec2_is_throttled_is_not_stopped_by_an_old_answer(
         types(lab, workstation, lambda: False, timedelta(minutes=15))
 
     assert stops(lab) == []
-    intent = lab.state(workstation).intent
-    assert intent is not None
+    intent = lab.intent(workstation)
     assert (intent.wanted, intent.by) == (Wanted.RUN, By.FOUND)
 
 
@@ -110,8 +109,7 @@ def test_what_was_judged_by_an_older_state_never_overrules_a_start_that_was_aske
         lab.pass_time(timedelta(minutes=12))
 
     assert stops(lab) == []
-    intent = lab.state(workstation).intent
-    assert intent is not None
+    intent = lab.intent(workstation)
     assert (intent.wanted, intent.by) == (Wanted.RUN, By.OWNER)
 
 

@@ -28,8 +28,7 @@ def test_two_nights_bring_all_of_them_back_through_a_crash(lab: AtWork) -> None:
         lab.write(workstation, day)
         lab.asleep(workstation, within=timedelta(hours=4))
         assert lab.disks.volumes(workstation) == []
-        lab.owner.start(workstation, "the test")
-        lab.awake(workstation)
+        lab.wake(workstation)
         assert lab.shape(workstation) == before
         assert lab.content(workstation) == {device: f"{day} {device}" for device in before}
     assert lab.crashes == 1

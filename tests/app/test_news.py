@@ -31,8 +31,7 @@ def woken(lab: AtWork) -> WorkstationId:
     workstation = lab.workstation()
     for _ in range(2):
         lab.asleep(workstation)
-        lab.owner.start(workstation, "the test")
-        lab.awake(workstation)
+        lab.wake(workstation)
     return workstation
 
 
@@ -54,8 +53,7 @@ def test_a_snapshot_that_may_not_be_deleted_keeps_nothing_awake_and_is_told_afte
 
     # Once it may be deleted, nothing is left.
     del lab.refusals["DeleteSnapshot"]
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
+    lab.wake(workstation)
     lab.pass_time(timedelta(minutes=30))
     assert len(lab.disks.snapshots(workstation)) == 3
     lab.asleep(workstation)
@@ -65,12 +63,10 @@ def test_what_fails_each_time_holds_up_nothing_else_that_is_to_be_tidied_up(lab:
     workstation = lab.workstation()
     lab.asleep(workstation)
     lab.refusals["ModifyInstanceAttribute"] = PASSING
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
+    lab.wake(workstation)
     lab.asleep(workstation)
     assert len(lab.disks.snapshots(workstation)) == 6
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
+    lab.wake(workstation)
     lab.pass_time(timedelta(minutes=10))
     assert len(lab.disks.snapshots(workstation)) == 3
 
@@ -79,8 +75,7 @@ def test_a_wake_whose_checks_stay_impaired_is_up_and_judged(lab: AtWork, monkeyp
     workstation = lab.workstation()
     lab.asleep(workstation)
     monkeypatch.setattr(Ec2Instances, "checks", lambda _self, _instance: Checks.IMPAIRED)
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
+    lab.wake(workstation)
     assert "status checks fail" in str(lab.owner.status(workstation).problems)
     lab.asleep(workstation)
 
@@ -224,8 +219,7 @@ def test_what_may_never_be_deleted_is_told_once_for_its_reason(lab: AtWork) -> N
     for _ in range(4):
         lab.asleep(workstation)
         lab.pass_time(16 * HOUR)
-        lab.owner.start(workstation, "the test")
-        lab.awake(workstation)
+        lab.wake(workstation)
         lab.pass_time(timedelta(minutes=20))
     [text] = told(lab, NoticeKind.HOUSEKEEPING)
     assert text.count(DENIED.code) == 1
@@ -278,14 +272,12 @@ def test_at_one_moment_for_all_only_so_many_are_asked_whether_they_may_be_stoppe
 def test_what_is_deleted_and_still_listed_is_not_deleted_again_and_again(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.asleep(workstation)
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
+    lab.wake(workstation)
     lab.pass_time(timedelta(minutes=20))
     lab.asleep(workstation)
     lab.after("StartInstances", lambda: setattr(lab.world, "lag", lambda: timedelta(minutes=4)))
     lab.world.journal.clear()
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
+    lab.wake(workstation)
     lab.pass_time(timedelta(minutes=20))
     assert len(lab.calls("DeleteSnapshot")) == 3
 

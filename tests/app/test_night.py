@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from autostop.idle.verdict import VerdictKind
-from autostop.model import InstanceState, SnapshotState, WorkstationId, instance_of
+from autostop.model import InstanceState, SnapshotState, WorkstationId
 from autostop.sleep.intent import By, Wanted
 from tests.app.autostop_at_work import CHANGES, AtWork
 
@@ -14,15 +14,13 @@ A_DAY = timedelta(hours=12)
 
 
 def instance_state(lab: AtWork, workstation: WorkstationId) -> InstanceState:
-    instance = lab.instances.find(instance_of(workstation))
-    assert instance is not None
+    instance = lab.instance(workstation)
     return instance.state
 
 
 def sleep_and_wake(lab: AtWork, workstation: WorkstationId) -> None:
     lab.asleep(workstation)
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
+    lab.wake(workstation)
 
 
 def test_two_nights_bring_everything_back_as_it_was_and_leave_the_last_snapshots(lab: AtWork) -> None:
@@ -40,13 +38,11 @@ def test_two_nights_bring_everything_back_as_it_was_and_leave_the_last_snapshots
         assert {(each.tags["autostop:device"], each.state) for each in tonights} == {
             (device, SnapshotState.COMPLETED) for device in DEVICES
         }
-        intent = lab.state(workstation).intent
-        assert intent is not None
+        intent = lab.intent(workstation)
         assert intent.by is By.IDLE
         assert lab.calls("CreateSnapshots", "StopInstances") == ["StopInstances", "CreateSnapshots"]
 
-        lab.owner.start(workstation, "the test")
-        lab.awake(workstation)
+        lab.wake(workstation)
         assert lab.shape(workstation) == before
         assert lab.content(workstation) == {device: f"{day} {device}" for device in DEVICES}
         assert "done: the workstation is ready." in lab.steps(workstation)
@@ -129,8 +125,7 @@ def test_the_look_before_the_stop_finds_work_and_turns_back(lab: AtWork, work: s
         at -= timedelta(minutes=at.minute % 5, seconds=at.second, microseconds=at.microsecond)
         lab.world.put_cpu(workstation, at + timedelta(seconds=1), 390.0)
     lab.awake(workstation)
-    intent = lab.state(workstation).intent
-    assert intent is not None
+    intent = lab.intent(workstation)
     assert intent.by is By.FOUND
     assert "it is not put to sleep" in intent.why
     assert "StopInstances" not in lab.calls()
@@ -143,8 +138,7 @@ def test_a_tap_while_the_snapshots_are_pending_makes_nothing_anew(lab: AtWork) -
     lab.world.journal.clear()
     lab.pass_time(timedelta(hours=3), lambda: "CreateSnapshots" in lab.calls())
     lab.pass_time(timedelta(minutes=1))
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
+    lab.wake(workstation)
     assert not {"CreateVolume", "DeleteVolume", "DetachVolume"} & set(lab.calls())
     assert {volume.id for volume in lab.disks.volumes(workstation)} == volumes
     assert lab.shape(workstation) == before
@@ -182,13 +176,11 @@ def test_found_stopped_it_is_shelved_and_found_running_it_is_let_run(lab: AtWork
     lab.pass_time(timedelta(minutes=5))
     lab.ec2.stop_instances(InstanceIds=[workstation])
     assert lab.pass_time(timedelta(minutes=15), lambda: lab.reached(workstation, Wanted.STOP))
-    intent = lab.state(workstation).intent
-    assert intent is not None
+    intent = lab.intent(workstation)
     assert intent.by is By.FOUND
     lab.ec2.start_instances(InstanceIds=[workstation])
     lab.awake(workstation)
-    intent = lab.state(workstation).intent
-    assert intent is not None
+    intent = lab.intent(workstation)
     assert intent.by is By.FOUND
     lab.world.power_off(workstation)
     lab.asleep(workstation)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autostop import tags
-from autostop.model import InstanceState, SpotKind, WorkstationId, instance_of
+from autostop.model import InstanceState, SpotKind, WorkstationId
 from autostop.notice import NoticeKind
 from autostop.sleep.intent import By, Wanted, following
 from tests.app.autostop_at_work import AtWork
@@ -76,8 +76,7 @@ def test_what_may_not_be_stopped_or_shelved_is_not_and_the_page_says_why(lab: At
     assert case.words in str(lab.state(workstation).blocked)
     assert lab.owner.status(workstation).phase == "blocked"
     assert lab.calls() == (["StopInstances"] if case.is_stopped else [])
-    instance = lab.instances.find(instance_of(workstation))
-    assert instance is not None
+    instance = lab.instance(workstation)
     assert instance.state is (InstanceState.STOPPED if case.is_stopped else InstanceState.RUNNING)
     [notice] = lab.told.notices
     assert notice.kind is NoticeKind.BLOCKED
@@ -87,8 +86,7 @@ def test_what_may_not_be_stopped_or_shelved_is_not_and_the_page_says_why(lab: At
         lab.pass_time(timedelta(hours=1))
         assert case.words in str(lab.state(workstation).blocked)
         assert lab.disks.snapshots(workstation) == []
-        lab.owner.start(workstation, "the test")
-        lab.awake(workstation)
+        lab.wake(workstation)
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -122,8 +120,6 @@ def test_persistent_spot_is_stopped_and_never_shelved(lab: AtWork) -> None:
     assert lab.disks.snapshots(workstation) == []
     assert not {"CreateSnapshots", "DetachVolume", "DeleteVolume"} & set(lab.calls())
     assert "A Spot instance is only stopped" in str(lab.owner.status(workstation).problems)
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
-    instance = lab.instances.find(instance_of(workstation))
-    assert instance is not None
+    lab.wake(workstation)
+    instance = lab.instance(workstation)
     assert instance.spot is SpotKind.PERSISTENT

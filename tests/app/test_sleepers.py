@@ -55,8 +55,7 @@ def test_one_that_was_archived_is_told_and_not_restored_from(lab: AtWork, monkey
     assert "Restore it from the archive" in str(lab.state(workstation).blocked)
     # By then it is restored.
     monkeypatch.undo()
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
+    lab.wake(workstation)
     lab.pass_time(DAY)
     assert lab.state(workstation).lost == ""
 
@@ -98,8 +97,7 @@ def test_what_the_recycle_bin_keeps_of_deleted_volumes_is_told_once_with_its_cos
     [text] = told(lab, NoticeKind.HOUSEKEEPING)
     assert all(volume in text for volume in volumes)
     assert "at $" in text
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
+    lab.wake(workstation)
     lab.asleep(workstation)
     lab.pass_time(3 * DAY)
     assert len(told(lab, NoticeKind.HOUSEKEEPING)) == 1

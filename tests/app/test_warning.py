@@ -101,8 +101,7 @@ def test_at_its_limit_it_stops_whoever_works_and_is_told_too(lab: AtWork) -> Non
     assert told(lab) == 0
     warned(lab, workstation)
     assert lab.pass_time(timedelta(minutes=30), lambda: bool(stops(lab)))
-    intent = lab.state(workstation).intent
-    assert intent is not None
+    intent = lab.intent(workstation)
     assert (intent.by, intent.wanted) == (By.LIMIT, Wanted.SHELVE)
     assert "max-run" in intent.why
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from autostop.model import InstanceState, WorkstationId, instance_of
+from autostop.model import InstanceState, WorkstationId
 from autostop.ports import Outline
 from autostop.sleep.intent import By, Wanted
 from autostop_cli.repair.recover import Recovery
@@ -93,8 +93,7 @@ def before(lab: AtWork) -> Before:
 def wakes(lab: AtWork, workstation: WorkstationId) -> None:
     lab.awake(workstation)
     assert lab.content(workstation) == {device: f"monday {device}" for device in DEVICES}
-    instance = lab.instances.find(instance_of(workstation))
-    assert instance is not None
+    instance = lab.instance(workstation)
     assert instance.state is InstanceState.RUNNING
 
 
@@ -159,8 +158,7 @@ def test_what_it_saw_of_a_run_is_remembered(lab: AtWork, before: Before) -> None
 def test_its_tags_alone_bring_the_volumes_back(lab: AtWork) -> None:
     before = Before(lab, with_table=False)
     recovery = Recovery(lab.instances, lab.disks, lab.ledger, lab.queue, lab.ticking)
-    instance = lab.instances.find(instance_of(before.asleep))
-    assert instance is not None
+    instance = lab.instance(before.asleep)
     finding = recovery.look(instance)
     assert finding.new is not None, finding
     recovery.mend(finding)

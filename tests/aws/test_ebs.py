@@ -34,8 +34,7 @@ def workstation(lab: AtWork) -> WorkstationId:
 
 
 def manifest_of(lab: AtWork, workstation: WorkstationId) -> Manifest:
-    instance = lab.instances.find(instance_of(workstation))
-    assert instance is not None
+    instance = lab.instance(workstation)
     seen = Observation(workstation, instance, tuple(lab.disks.volumes(workstation)))
     return write_manifest(seen, instance, 1, lab.clock())
 

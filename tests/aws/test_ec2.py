@@ -14,12 +14,6 @@ from autostop_local.world.instance_types import INSTANCE_TYPES
 from tests.app.autostop_at_work import AtWork
 
 
-def find(lab: AtWork, workstation: WorkstationId) -> Any:
-    instance = lab.instances.find(instance_of(workstation))
-    assert instance is not None
-    return instance
-
-
 def test_only_tagged_instances_are_listed_and_terminated_ones_are_not(lab: AtWork) -> None:
     lab.neighbour()
     ours, gone = lab.workstation(), lab.workstation()
@@ -38,7 +32,7 @@ def test_an_instance_as_it_is(lab: AtWork) -> None:
     workstation = lab.workstation()
     launched_at = lab.clock()
     lab.pass_time(timedelta(seconds=30))
-    instance = find(lab, workstation)
+    instance = lab.instance(workstation)
     assert (instance.state, instance.type, instance.vcpus) == (InstanceState.RUNNING, "t3.xlarge", 4)
     assert (instance.root_device, instance.zone, instance.name) == ("/dev/sda1", "us-east-1a", "lab")
     assert instance.launched_at == launched_at
@@ -58,13 +52,13 @@ def test_start_and_stop_may_be_repeated_and_the_stop_has_its_moment(lab: AtWork)
     lab.instances.stop(instance_of(workstation))
     lab.instances.stop(instance_of(workstation))
     lab.pass_time(timedelta(seconds=30))
-    instance = find(lab, workstation)
+    instance = lab.instance(workstation)
     assert instance.state is InstanceState.STOPPED
     assert instance.stopped_at == stopped_at.replace(microsecond=0)
     lab.instances.stop(instance_of(workstation))
     lab.instances.start(instance_of(workstation))
     lab.instances.start(instance_of(workstation))
-    assert find(lab, workstation).launched_at > instance.launched_at
+    assert lab.instance(workstation).launched_at > instance.launched_at
 
 
 def test_a_start_while_it_stops_is_tried_later(lab: AtWork) -> None:
@@ -97,7 +91,7 @@ def test_two_checks_are_told_as_one(system: Any, instance: Any, both: Checks) ->
 @pytest.mark.parametrize(("asked", "kind"), [("one-time", SpotKind.ONE_TIME), ("persistent", SpotKind.PERSISTENT)])
 def test_spot_is_told_by_its_request(lab: AtWork, asked: str, kind: SpotKind) -> None:
     workstation = WorkstationId(lab.world.launch(spot=asked))
-    assert find(lab, workstation).spot is kind
+    assert lab.instance(workstation).spot is kind
 
 
 def test_what_decides_whether_it_may_be_stopped_is_read(lab: AtWork) -> None:
@@ -105,8 +99,8 @@ def test_what_decides_whether_it_may_be_stopped_is_read(lab: AtWork) -> None:
     marketplace = WorkstationId(lab.world.launch())
     lab.world.mark_marketplace(marketplace, "abc")
     lab.pass_time(timedelta(seconds=30))
-    assert find(lab, protected).stop_protected
-    assert find(lab, marketplace).marketplace
+    assert lab.instance(protected).stop_protected
+    assert lab.instance(marketplace).marketplace
 
 
 def test_a_type_is_asked_about_once(lab: AtWork) -> None:
@@ -114,7 +108,7 @@ def test_a_type_is_asked_about_once(lab: AtWork) -> None:
     lab.pass_time(timedelta(seconds=30))
     lab.world.journal.clear()
     for workstation in (first, second, first):
-        find(lab, workstation)
+        lab.instance(workstation)
     assert len(lab.world.journal.calls("DescribeInstanceTypes")) == 1
 
 
@@ -142,14 +136,14 @@ def test_types_are_told_in_their_order_with_unknown_ones_among_them(lab: AtWork)
 def test_the_type_is_noted_and_changed_while_it_is_stopped(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.pass_time(timedelta(seconds=30))
-    assert find(lab, workstation).architecture == "x86_64"
+    assert lab.instance(workstation).architecture == "x86_64"
     with pytest.raises(TransientError, match="IncorrectInstanceState"):
         lab.instances.change_type(instance_of(workstation), "m5.xlarge")
     lab.instances.stop(instance_of(workstation))
     lab.pass_time(timedelta(seconds=30))
     lab.instances.note_type(instance_of(workstation), "t3.xlarge m5.xlarge")
     lab.instances.change_type(instance_of(workstation), "m5.xlarge")
-    instance = find(lab, workstation)
+    instance = lab.instance(workstation)
     assert (instance.type, instance.tags[tags.INSTANCE_TYPE]) == ("m5.xlarge", "t3.xlarge m5.xlarge")
     with pytest.raises(DeniedError):
         lab.instances.change_type(instance_of(workstation), "c7z.large")

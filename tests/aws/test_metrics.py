@@ -10,7 +10,7 @@ import pytest
 from autostop.aws.metrics import CloudWatchMetrics
 from autostop.idle.signs import Activity, Sample, Traffic
 from autostop.idle.verdict import assess
-from autostop.model import Instance, InstanceId, InstanceState, WorkstationId, instance_of
+from autostop.model import Instance, InstanceId, InstanceState
 from autostop.ports import TransientError
 from autostop.settings import Policy, Probe
 from tests.app.autostop_at_work import START, AtWork
@@ -19,19 +19,13 @@ PERIOD = timedelta(minutes=5)
 MINUTE = timedelta(minutes=1)
 
 
-def instance(lab: AtWork, workstation: WorkstationId) -> Instance:
-    found = lab.instances.find(instance_of(workstation))
-    assert found is not None
-    return found
-
-
 def test_percent_becomes_cores_oldest_first(lab: AtWork) -> None:
     workstation = lab.workstation(disks={})
     lab.machines.use_cores(workstation, None)
     for number, percent in enumerate((5.0, 50.0, 100.0)):
         lab.world.put_cpu(workstation, START + number * PERIOD, percent)
     lab.clock.advance(timedelta(minutes=30))
-    samples = lab.metrics.processor([instance(lab, workstation)], {workstation: START}, PERIOD, lab.clock())
+    samples = lab.metrics.processor([lab.instance(workstation)], {workstation: START}, PERIOD, lab.clock())
     assert samples == {workstation: [Sample(START + n * PERIOD, cores) for n, cores in enumerate((0.2, 2.0, 4.0))]}
 
 
@@ -39,7 +33,7 @@ def test_no_data_is_no_sample_and_never_zero(lab: AtWork) -> None:
     workstation, other = lab.workstation(disks={}), lab.workstation(disks={})
     lab.clock.advance(timedelta(minutes=30))
     lab.world.lose_metrics(workstation)
-    both = [instance(lab, workstation), instance(lab, other)]
+    both = [lab.instance(workstation), lab.instance(other)]
     samples = lab.metrics.processor(both, {workstation: START, other: START}, PERIOD, lab.clock())
     assert samples[workstation] == []
     assert len(samples[other]) > 3
@@ -51,7 +45,7 @@ def test_more_workstations_than_one_call_takes_are_two(
 ) -> None:
     workstation = lab.workstation(disks={})
     lab.clock.advance(timedelta(minutes=30))
-    one = instance(lab, workstation)
+    one = lab.instance(workstation)
     many = [replace(one, id=InstanceId(f"i-{number:017x}")) for number in range(count - 1)] + [one]
     lab.world.journal.clear()
     found = getattr(lab.metrics, measure)(many, {each.workstation: START for each in many}, PERIOD, lab.clock())
@@ -65,7 +59,7 @@ def test_more_workstations_than_one_call_takes_are_two(
 def test_a_refusal_is_an_error_and_no_empty_answer(lab: AtWork, measure: str) -> None:
     workstation = lab.workstation(disks={})
     lab.clock.advance(timedelta(minutes=30))
-    one = instance(lab, workstation)
+    one = lab.instance(workstation)
     lab.world.fail_next("GetMetricData", "Throttling", times=10)
     with pytest.raises(TransientError):
         getattr(lab.metrics, measure)([one], {workstation: START}, PERIOD, lab.clock())
@@ -74,7 +68,7 @@ def test_a_refusal_is_an_error_and_no_empty_answer(lab: AtWork, measure: str) ->
 def test_of_an_unknown_number_of_cores_a_percentage_says_nothing(lab: AtWork) -> None:
     workstation = lab.workstation(disks={})
     lab.clock.advance(timedelta(minutes=30))
-    unknown = replace(instance(lab, workstation), vcpus=0)
+    unknown = replace(lab.instance(workstation), vcpus=0)
     samples = lab.metrics.processor([unknown], {workstation: START}, PERIOD, lab.clock())
     assert samples == {workstation: []}
 
@@ -83,7 +77,7 @@ def test_what_came_and_went_is_added_and_told_by_the_second(lab: AtWork) -> None
     workstation = lab.workstation(disks={})
     lab.machines.use_network(workstation, 4000.0, 200.0)
     lab.clock.advance(timedelta(minutes=12))
-    traffic = lab.metrics.network([instance(lab, workstation)], {workstation: START}, PERIOD, lab.clock())
+    traffic = lab.metrics.network([lab.instance(workstation)], {workstation: START}, PERIOD, lab.clock())
     # The instance was pending for the first two seconds of the first period.
     rates = {each.at: round(each.bytes_per_second) for each in traffic[workstation]}
     assert rates == {START: round(4200 * 298 / 300), START + PERIOD: 4200}
@@ -95,7 +89,7 @@ def test_every_minute_of_detailed_monitoring_is_added(lab: AtWork) -> None:
     for minute in range(5):
         lab.world.put_network(workstation, START + minute * timedelta(minutes=1), 600.0, 300.0)
     lab.clock.advance(timedelta(minutes=30))
-    traffic = lab.metrics.network([instance(lab, workstation)], {workstation: START}, PERIOD, lab.clock())
+    traffic = lab.metrics.network([lab.instance(workstation)], {workstation: START}, PERIOD, lab.clock())
     assert traffic == {workstation: [Traffic(START, 5 * 900 / 300)]}
 
 
@@ -107,7 +101,7 @@ def test_half_a_period_s_traffic_is_no_sample(lab: AtWork) -> None:
     lab.world.put_network(workstation, START + 2 * PERIOD, None, 300.0)
     lab.world.put_network(workstation, START + 3 * PERIOD, 0.0, 0.0)
     lab.clock.advance(timedelta(minutes=30))
-    traffic = lab.metrics.network([instance(lab, workstation)], {workstation: START}, PERIOD, lab.clock())
+    traffic = lab.metrics.network([lab.instance(workstation)], {workstation: START}, PERIOD, lab.clock())
     assert traffic == {workstation: [Traffic(START, 3.0), Traffic(START + 3 * PERIOD, 0.0)]}
 
 
@@ -116,7 +110,7 @@ def test_the_traffic_of_a_period_that_is_not_over_is_no_sample(lab: AtWork) -> N
     workstation = lab.workstation(disks={})
     lab.machines.use_network(workstation, None)
     lab.world.put_network(workstation, START, 600.0, 300.0)
-    one = instance(lab, workstation)
+    one = lab.instance(workstation)
     lab.clock.advance(timedelta(minutes=4, seconds=59))
     assert lab.metrics.network([one], {workstation: START}, PERIOD, lab.clock()) == {workstation: []}
     lab.clock.advance(timedelta(seconds=1))

@@ -107,8 +107,7 @@ def test_the_new_workstation_sleeps_and_wakes_and_lets_the_old_ones_snapshots_go
     lab.write(new, "tuesday")
     lab.asleep(new)
     assert {snapshot.cycle for snapshot in lab.disks.snapshots(new)} == {1, 2}
-    lab.owner.start(new, "the test")
-    lab.awake(new)
+    lab.wake(new)
     assert lab.shape(new) == shape
     assert lab.content(new) == {device: f"tuesday {device}" for device in DEVICES}
     assert {snapshot.cycle for snapshot in lab.disks.snapshots(new)} == {2}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autostop import tags
-from autostop.model import InstanceState, WorkstationId, instance_of
+from autostop.model import InstanceState, WorkstationId
 from autostop.ports import State
 from autostop.sleep.intent import Wanted
 from autostop_cli.repair.recover import Finding, Recovery, set_aside
@@ -30,8 +30,7 @@ def recovery(lab: AtWork) -> Recovery:
 
 
 def look(lab: AtWork, workstation: WorkstationId) -> Finding:
-    instance = lab.instances.find(instance_of(workstation))
-    assert instance is not None
+    instance = lab.instance(workstation)
     return recovery(lab).look(instance)
 
 
@@ -59,8 +58,7 @@ def lose_table_after(lab: AtWork, operation: str, nth: int = 1) -> None:
 
 
 def wake(lab: AtWork, workstation: WorkstationId, text: str) -> None:
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
+    lab.wake(workstation)
     assert lab.content(workstation) == {device: f"{text} {device}" for device in DEVICES}
 
 
@@ -93,8 +91,7 @@ def test_while_it_is_shelved_the_manifest_comes_back_as_it_was(lab: AtWork) -> N
 def test_while_it_runs_it_is_wanted_running_and_sleeps_again(lab: AtWork) -> None:
     workstation = worked(lab)
     lab.asleep(workstation)
-    lab.owner.start(workstation, "the test")
-    lab.awake(workstation)
+    lab.wake(workstation)
     lab.write(workstation, "tuesday")
     lose_table(lab)
 
@@ -170,8 +167,7 @@ def test_what_the_tags_do_not_tell_is_never_started_or_shelved_in_part(lab: AtWo
     lab.owner.start(workstation, "the test")
     lab.pass_time(timedelta(hours=1))
     assert "Run `autostop recover" in (lab.state(workstation).blocked or "")
-    instance = lab.instances.find(instance_of(workstation))
-    assert instance is not None
+    instance = lab.instance(workstation)
     assert instance.state is InstanceState.STOPPED
     assert look(lab, workstation).why_not is not None
 

@@ -19,8 +19,7 @@ def scratch(lab: AtWork) -> EbsScratch:
 
 
 def rehearsal_of(lab: AtWork, workstation: WorkstationId) -> Rehearsal:
-    instance = lab.instances.find(instance_of(workstation))
-    assert instance is not None
+    instance = lab.instance(workstation)
     seen = Observation(workstation, instance, tuple(lab.disks.volumes(workstation)))
     return Rehearsal(write_manifest(seen, instance, 0, lab.clock()))
 
@@ -76,11 +75,9 @@ def test_why_blocks_were_not_compared(lab: AtWork, scratch: EbsScratch, code: st
 
 def test_the_mark_comes_and_goes(lab: AtWork, scratch: EbsScratch) -> None:
     workstation = lab.workstation()
-    instance = lab.instances.find(instance_of(workstation))
-    assert instance is not None
+    instance = lab.instance(workstation)
     scratch.mark_stopped(instance)
-    marked = lab.instances.find(instance_of(workstation))
-    assert marked is not None
+    marked = lab.instance(workstation)
     assert marked.tags[tags.REHEARSAL] == instance.launched_at.isoformat()
     for _ in range(2):
         scratch.unmark(workstation)
