@@ -15,6 +15,7 @@ from mypy_boto3_ssm import SSMClient
 from autostop_local.world import Timings, VirtualClock, VirtualMachines, World
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+Refused = Callable[..., tuple[str, str]]
 
 
 @dataclass
@@ -90,7 +91,7 @@ def refusal(call: Callable[..., Any], **parameters: Any) -> tuple[str, str]:
 
 
 @pytest.fixture(name="refused", scope="session")
-def refused_fixture() -> Callable[..., tuple[str, str]]:
+def refused_fixture() -> Refused:
     return refusal
 
 

@@ -1,15 +1,12 @@
 """Run Command."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from autostop_local.world import Outcome
-from tests.local.conftest import Desk
-
-Refused = Callable[..., tuple[str, str]]
+from tests.local.conftest import Desk, Refused
 
 
 def ask(instance_ids: list[str], *commands: str, **parameters: list[str]) -> dict[str, Any]:

@@ -1,14 +1,11 @@
 """Images that are registered from snapshots, and the instances that are launched from them."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.local.conftest import Desk
-
-Refused = Callable[..., tuple[str, str]]
+from tests.local.conftest import Desk, Refused
 
 MODERN = {"Architecture": "x86_64", "VirtualizationType": "hvm", "EnaSupport": True}
 

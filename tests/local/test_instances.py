@@ -1,6 +1,5 @@
 """Instances: their states, what each allows, and what is told of them."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +8,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.local.conftest import START, Desk
-
-Refused = Callable[..., tuple[str, str]]
+from tests.local.conftest import START, Desk, Refused
 
 
 def test_states_take_their_time(desk: Desk) -> None:

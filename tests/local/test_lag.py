@@ -1,14 +1,11 @@
 """Lists that tell how the world was a moment ago."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from autostop_local.world import Timings
-from tests.local.conftest import START, Desk
-
-Refused = Callable[..., tuple[str, str]]
+from tests.local.conftest import START, Desk, Refused
 
 
 def lag(desk: Desk, seconds: float) -> None:

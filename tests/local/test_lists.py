@@ -1,12 +1,8 @@
 """Filters, pages and tags."""
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.local.conftest import Desk
-
-Refused = Callable[..., tuple[str, str]]
+from tests.local.conftest import Desk, Refused
 
 
 def test_every_page_of_the_tagged_instances(desk: Desk) -> None:

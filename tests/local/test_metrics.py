@@ -1,14 +1,12 @@
 """CloudWatch's metrics of the instances."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.local.conftest import START, Desk
+from tests.local.conftest import START, Desk, Refused
 
-Refused = Callable[..., tuple[str, str]]
 MINUTES = timedelta(minutes=1)
 
 

@@ -1,14 +1,10 @@
 """What the world was told to refuse, for as long as that holds."""
 
-from collections.abc import Callable
-
 import pytest
 
 from autostop_local.world import AwsError
 from autostop_local.world.wire import Asked
-from tests.local.conftest import Desk
-
-Refused = Callable[..., tuple[str, str]]
+from tests.local.conftest import Desk, Refused
 
 
 def test_an_operation_is_refused_until_that_is_lifted(desk: Desk, refused: Refused) -> None:

@@ -16,8 +16,7 @@ from mypy_boto3_ec2 import EC2Client
 from mypy_boto3_ssm import SSMClient
 
 from autostop_local.world import Timings, VirtualMachines, WallClock, World, serve
-
-Refused = Callable[..., tuple[str, str]]
+from tests.local.conftest import Refused
 
 
 class Served:

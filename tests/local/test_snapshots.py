@@ -1,14 +1,11 @@
 """Snapshots: their states, sets, and limits."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.local.conftest import Desk
-
-Refused = Callable[..., tuple[str, str]]
+from tests.local.conftest import Desk, Refused
 
 
 def workstation(desk: Desk) -> str:

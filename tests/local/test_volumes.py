@@ -1,14 +1,11 @@
 """Volumes: their states, and the rules of attaching, detaching, deleting and creating."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.local.conftest import Desk
-
-Refused = Callable[..., tuple[str, str]]
+from tests.local.conftest import Desk, Refused
 
 
 def attach(desk: Desk, volume_id: str, instance_id: str, device: str = "/dev/sdf") -> None:

@@ -2,7 +2,6 @@
 
 import os
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 from autostop_local.world import MemoryContent, Timings, VirtualClock, World
-from tests.local.conftest import START, Clients, Desk
-
-Refused = Callable[..., tuple[str, str]]
+from tests.local.conftest import START, Clients, Desk, Refused
 
 
 def test_every_entry_is_a_fresh_world(tmp_path: Path, clients: Clients) -> None:
