@@ -130,14 +130,6 @@ def test_what_was_never_adopted_is_refused_with_what_to_do(at: Desk) -> None:
     assert changes(at) == []
 
 
-def test_what_is_under_way_is_refused(at: Desk) -> None:
-    lab = workstation(at)
-    at.account.owner.stop(lab, "the test")
-    result = at.run("rehearse", lab, "--yes", "--stop")
-    assert result.exit_code == 1
-    assert "on the way to `stop`" in result.output
-
-
 def test_an_unknown_instance_is_one_sentence(at: Desk) -> None:
     result = at.run("rehearse", "i-0123456789abcdef0", "--yes")
     assert result.exit_code == 1
