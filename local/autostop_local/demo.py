@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -105,20 +105,19 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 @contextmanager
 def _whole_desk(directory: Path, report: Report) -> Iterator[Desk]:
-    with report.stage("the cloud on your desk: sam build, sam deploy"):
-        missing = what_is_missing()
-        report.facts["machine"] = missing or "booted from disks"
-        if missing:
-            report.say(f"{missing}: the workstation is a JupyterLab beside directories")
-        context = desk(directory, say=report.say, with_disks=not missing)
-        whole = context.__enter__()
-    try:
-        yield whole
-    finally:
-        # Another Ctrl-C would only leave half of it there.
-        _on_ending(signal.SIG_IGN)
-        report.say("taking everything down", indent="")
-        context.__exit__(None, None, None)
+    with ExitStack() as stack:
+        with report.stage("the cloud on your desk: sam build, sam deploy"):
+            missing = what_is_missing()
+            report.facts["machine"] = missing or "booted from disks"
+            if missing:
+                report.say(f"{missing}: the workstation is a JupyterLab beside directories")
+            whole = stack.enter_context(desk(directory, say=report.say, with_disks=not missing))
+        try:
+            yield whole
+        finally:
+            # Another Ctrl-C would only leave half of it there.
+            _on_ending(signal.SIG_IGN)
+            report.say("taking everything down", indent="")
 
 
 def _two_nights(whole: Desk, report: Report) -> night.Phone:

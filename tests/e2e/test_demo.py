@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from autostop_local import demo as demo_of_ours
 from autostop_local.emulator import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
@@ -110,6 +112,27 @@ def test_the_volumes_come_back_with_their_devices_types_sizes_and_flags(demo: tu
 
 def test_nothing_is_left_running_after_it(demo: tuple[Path, str, dict[str, Any]]) -> None:
     assert left_over(demo[0]) == []
+
+
+def test_it_is_taken_down_also_when_nobody_reads_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
+
+    @contextmanager
+    def made(*_: object, **__: object) -> Iterator[str]:
+        try:
+            yield "a desk"
+        finally:
+            ended.append(True)
+
+    def broken(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(demo_of_ours, "desk", made)
+    monkeypatch.setattr(demo_of_ours, "_on_ending", lambda _: None)
+    report = demo_of_ours.Report(tmp_path / "demo.json")
+    with pytest.raises(BrokenPipeError), demo_of_ours._whole_desk(tmp_path, report):
+        monkeypatch.setattr(report, "say", broken)
+    assert ended
 
 
 def test_ctrl_c_leaves_no_process_and_no_port_behind(tmp_path: Path) -> None:

@@ -130,3 +130,21 @@ def until(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < give_up
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("headers", [
+    {"Authorization": "AWS4-HMAC-SHA256 Credential=x", "Origin": "https://evil.example"},
+    {"Authorization": "AWS4-HMAC-SHA256 Credential=x", "Origin": "null"},
+    {"Authorization": "AWS4-HMAC-SHA256 Credential=x", "Host": "evil.example:80"},
+    {"Authorization": "AWS4-HMAC-SHA256 Credential=x", "Host": "127.0.0.1.evil.example:80"},
+    {},
+    {"Authorization": "Basic eDp5"},
+], ids=str)  # fmt: skip
+def test_no_page_of_a_browser_gets_an_answer(served: Served, headers: dict[str, str]) -> None:
+    commands = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": ["true"]}, "InstanceIds": ["i-1"]}
+    asked = {"X-Amz-Target": "AmazonSSM.SendCommand", "Content-Type": "application/x-amz-json-1.1", **headers}
+    for path, body in (("/", json.dumps(commands)), ("/", "Action=DescribeInstances"), ("/moto-api/reset", "")):
+        request = urllib.request.Request(f"{served.url}{path}", body.encode(), asked)  # noqa: S310 - our own server
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request, timeout=5)  # noqa: S310 - the same
+    assert served.journal() == []

@@ -26,8 +26,9 @@ _log = logging.getLogger(__name__)
 def serve(world: World, port: int = 0) -> Iterator[str]:
     """Serve an entered world on the loopback, and give the endpoint's URL; port 0 takes a free one.
 
-    One endpoint for EC2, SSM and CloudWatch (and whatever else moto has); any credentials. Events go out and machines
-    boot in their time, without a call. `GET` and `DELETE /_world/journal` read and clear the journal.
+    One endpoint for EC2, SSM and CloudWatch (and whatever else moto has); any credentials, and no page of a browser.
+    Events go out and machines boot in their time, without a call. `GET` and `DELETE /_world/journal` read and clear
+    the journal.
     """
     server = make_server("127.0.0.1", port, _Application(world), threaded=True, request_handler=_Quiet)
     closing = threading.Event()
@@ -63,6 +64,20 @@ class _Quiet(WSGIRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None: ...
 
 
+def _why_refused(environ: dict[str, Any]) -> str | None:
+    """Why a request comes from no program of this machine: a page that its owner looks at could send it, too.
+
+    A page's browser names the page, or a host that was pointed here, or signs nothing.
+    """
+    if "HTTP_ORIGIN" in environ:
+        return "A page has nothing to ask here."
+    if environ.get("HTTP_HOST", "").rpartition(":")[0] not in ("127.0.0.1", "localhost"):
+        return "Ask 127.0.0.1."
+    if environ.get("PATH_INFO") != _JOURNAL and not environ.get("HTTP_AUTHORIZATION", "").startswith("AWS4-"):
+        return "Sign it, with any credentials."
+    return None
+
+
 class _Application:
     """The WSGI application: the world's own calls, the journal, and moto for the rest."""
 
@@ -71,6 +86,8 @@ class _Application:
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if (why_not := _why_refused(environ)) is not None:
+            return Response(why_not, 403)(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         if environ.get("PATH_INFO") == _JOURNAL:
