@@ -130,9 +130,9 @@ def test_it_is_taken_down_also_when_nobody_reads_what_it_says(tmp_path: Path, mo
     monkeypatch.setattr(demo_of_ours, "desk", made)
     monkeypatch.setattr(demo_of_ours, "_on_ending", lambda _: None)
     report = demo_of_ours.Report(tmp_path / "demo.json")
-    with pytest.raises(BrokenPipeError), demo_of_ours._whole_desk(tmp_path, report):
-        monkeypatch.setattr(report, "say", broken)
-    assert ended
+    with pytest.raises(BrokenPipeError) as raised, demo_of_ours._whole_desk(tmp_path, report):
+        monkeypatch.setattr(demo_of_ours.Report, "say", broken)
+    assert ended, raised  # which keeps the frames from ending by themselves
 
 
 def test_ctrl_c_leaves_no_process_and_no_port_behind(tmp_path: Path) -> None:
