@@ -297,6 +297,13 @@ def test_what_is_called_a_viewer_an_editor_a_wrapper_or_a_shell_is_no_job(
     assert survey(terminal.pid)["jobs"] == 0
 
 
+@pytest.mark.parametrize("name", ["scp", "rsync"])
+def test_a_copy_to_another_machine_is_a_job(terminal: Terminal, tmp_path: Path, name: str) -> None:
+    terminal.runs(f"{program(tmp_path / name)} 300", name)
+
+    assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, name)
+
+
 @pytest.mark.parametrize("line", ["python3 {}", "python3 -u < {}", "python3 -c 'import time; time.sleep(300)'"])
 def test_python_at_work_is_a_job(terminal: Terminal, tmp_path: Path, line: str) -> None:
     train = script(tmp_path / "train.py", "import time; time.sleep(300)")
