@@ -288,7 +288,9 @@ def test_who_serves_others_and_does_nothing_else_is_a_server(terminal: Terminal)
     assert all(name.startswith("s") for name, used in survey(terminal.pid)["cpu"].items() if used > 0.05)
 
 
-@pytest.mark.parametrize("name", ["htop", "less", "vim.basic", "emacs-nox", "nano", "ssh", "sudo", "gitstatusd-linu"])
+@pytest.mark.parametrize(
+    "name", ["htop", "less", "vim.basic", "emacs-nox", "nano", "ssh", "code", "sudo", "gitstatusd-linu"]
+)
 def test_what_is_called_a_viewer_an_editor_a_wrapper_or_a_shell_is_no_job(
     terminal: Terminal, tmp_path: Path, name: str
 ) -> None:

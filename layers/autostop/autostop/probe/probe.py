@@ -764,7 +764,7 @@ _EDITORS = re.compile(
 )
 # They wait for what they started, which is looked at itself, or for the other end; or they belong to a prompt.
 _WRAPPERS = re.compile(
-    r"abduco|agetty|chrt|doas|dtach|dumb-init|env|fakeroot|flock|fzf|getty|gitstatusd.*|gpg-agent|ionice|login|mosh|"
+    r"abduco|agetty|chrt|code|code-insiders|doas|dtach|dumb-init|env|fakeroot|flock|fzf|getty|gitstatusd.*|gpg-agent|ionice|login|mosh|"
     r"mosh-client|nice|nohup|numactl|proot|sftp-server|ssh|ssh-agent|sshd|sshd-session|screen|script|setsid|"
     r"stdbuf|su|sudo|taskset|time|timeout|tini|tmux|unshare|zellij"
 )
