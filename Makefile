@@ -42,7 +42,7 @@ WORKERS := 6
 test: setup $(PROGRAMS) $(RUNTIME_VENV) .botocore/.synced ## run every test, the end-to-end ones too
 	@mkdir -p build
 	@$(MAKE) --no-print-directory test-runtime test-botocore > build/test-versions.log 2>&1 & versions=$$!; \
-	.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/e2e tests/person tests/workstation tests; \
+	.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/e2e tests/person tests/workstation tests/simulation tests; \
 	here=$$?; wait $$versions; there=$$?; cat build/test-versions.log; exit $$((here + there))
 
 .PHONY: test-runtime
