@@ -108,6 +108,15 @@ def terminal() -> Iterator[Terminal]:
         yield opened
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    """With all that it began, in sessions of their own too: not each heeds that its terminal is gone."""
+    for each in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.kill()
+    process.wait()
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., int]]:
     """Starts a program without a terminal; gives its number."""
@@ -115,8 +124,7 @@ def start() -> Iterator[Callable[..., int]]:
 
         def begin(command: Sequence[str | Path], executable: Path | None = None) -> int:
             process = subprocess.Popen(command, executable=executable, stdin=subprocess.DEVNULL, start_new_session=True)
-            stack.callback(process.wait)
-            stack.callback(lambda: os.killpg(process.pid, signal.SIGKILL))
+            stack.callback(end, process)
             return process.pid
 
         yield begin
