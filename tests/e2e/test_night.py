@@ -1,5 +1,6 @@
 """What the demo does not show: a tap in the middle, what nobody may stop, the other way to ask, a lost table."""
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,6 +9,7 @@ import pytest
 
 from autostop_local import night, notebook
 from autostop_local.desk import Desk, desk
+from autostop_local.process import CommandError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -90,7 +92,21 @@ def test_asked_over_https_with_the_certificate_pinned_a_busy_kernel_is_work_and_
     assert whole.state(instance) == "running"
     night.sweep_until_wanted(whole, phone, "shelve", 400, print)
     night.wait_for_phase(phone, "asleep", 400, print)
-    night.wake(phone, print)
+    _wake_and_stop_by_name(whole, instance, "over https")
+
+
+def _wake_and_stop_by_name(whole: Desk, instance: str, name: str) -> None:
+    """From a terminal, as its owner types it."""
+    with pytest.raises(CommandError, match="is no instance's id or name here"):
+        whole.autostop("start", name[:-1])
+    url = whole.autostop("start", name).strip()
+    assert whole.state(instance) == "running"
+    assert notebook.answers(whole.machines.server(instance))
+    assert whole.autostop("open", name, "--print").strip() == url == f"{whole.machines.server(instance).url}lab"
+    phases = {each["name"]: each["phase"] for each in json.loads(whole.autostop("list", "--json"))}
+    assert phases[name] == "awake"
+    whole.autostop("stop", name, "--wait")
+    assert whole.state(instance) == "stopped"
 
 
 def test_a_table_that_is_lost_while_a_workstation_sleeps_is_recovered_and_all_comes_back(whole: Desk) -> None:
