@@ -50,7 +50,8 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
         _, sshd, tmux = boot("tmux")
         gone = sshd.login()
         stack.callback(gone.end)
-        gone.type("tmux\r")
+        # Else tmux takes keys that come within a millisecond for pasted, and ^B d for text.
+        gone.type("tmux new \\; set -g assume-paste-time 0\r")
         gone.see("[0] ")
         gone.enter("cd /")
         gone.type("sleep 1000\r")
