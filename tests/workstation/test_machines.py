@@ -20,7 +20,7 @@ AT_ONCE = Timings(
 )
 DISKS = [{"DeviceName": f"/dev/{name}", "Ebs": {"VolumeSize": 1, "VolumeType": "gp3"}} for name in ("sda1", "sdf")]
 SOON: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 180}
-SEED = b"#cloud-config\nruncmd: [[sh, -c, 'echo a thought >/root/kept']]\n"
+SEED = b"#cloud-config\nruncmd: [[sh, -c, 'echo a thought >/var/lib/kept']]\n"
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_stop_waits_for_no_command_and_what_was_written_is_in_the_snapshots(
     instance_id = launch(ec2)
     wait_until(world, instance_id, "running")
     machine = machines.machine(instance_id)
-    kept = machine.root / "root/kept"
+    kept = machine.root / "var/lib/kept"
     wait_for(kept.exists, machine.console.read_text)
     first = world.instance(instance_id)
     assert (first.type, first.public_ip) == ("m7g.2xlarge", machine.address)
@@ -89,7 +89,7 @@ def test_a_stop_waits_for_no_command_and_what_was_written_is_in_the_snapshots(
 
     second = machines.machine(instance_id)
     assert second.address != machine.address
-    assert (second.root / "root/kept").read_text() == "a thought\n"
+    assert (second.root / "var/lib/kept").read_text() == "a thought\n"
 
 
 def attached(ec2: EC2Client, volume: str, instance_id: str) -> bool:
