@@ -11,7 +11,9 @@ import websocket
 
 from autostop_local.world import JupyterServer
 
-_CONNECT_SECONDS = 5.0
+# A server begins a kernel before it answers, which takes long on a machine that is at work.
+_PATIENCE_SECONDS = 60.0
+_LOOK_SECONDS = 15.0
 
 
 class NotebookError(Exception):
@@ -26,7 +28,7 @@ class Notebook:
     session: str
     kernel: str
 
-    def run(self, code: str, within_seconds: float = 60) -> None:
+    def run(self, code: str, within_seconds: float = _PATIENCE_SECONDS) -> None:
         """Run a cell and wait for its end. Raises NotebookError when it raises."""
         channels = _connect(self.server, self.kernel, within_seconds)
         try:
@@ -46,7 +48,7 @@ class Notebook:
 
     def begin(self, code: str) -> None:
         """Run a cell and go away, as one who closes the laptop."""
-        channels = _connect(self.server, self.kernel, _CONNECT_SECONDS)
+        channels = _connect(self.server, self.kernel, _PATIENCE_SECONDS)
         channels.send(json.dumps(_request(code)))
         # The kernel takes it up before the connection goes, or it might never have come.
         while json.loads(channels.recv()).get("msg_type") != "execute_input":
@@ -57,7 +59,7 @@ class Notebook:
 def answers(server: JupyterServer) -> bool:
     """True when the server answers."""
     try:
-        return bool(call(server, "GET", "/api")["version"])
+        return bool(call(server, "GET", "/api", within_seconds=_LOOK_SECONDS)["version"])
     except (OSError, NotebookError, http.client.HTTPException):
         return False
 
@@ -72,9 +74,11 @@ def open_notebook(server: JupyterServer, name: str) -> Notebook:
     return Notebook(server, session["id"], session["kernel"]["id"])
 
 
-def call(server: JupyterServer, method: str, path: str, body: Any = None) -> Any:
+def call(
+    server: JupyterServer, method: str, path: str, body: Any = None, within_seconds: float = _PATIENCE_SECONDS
+) -> Any:
     """One call of Jupyter's REST API; gives the decoded answer."""
-    connection = http.client.HTTPSConnection(server.host, server.port, timeout=15, context=_pinned(server))
+    connection = http.client.HTTPSConnection(server.host, server.port, timeout=within_seconds, context=_pinned(server))
     try:
         headers = {"Authorization": f"token {server.token}"}
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -48,16 +47,16 @@ class Lab:
             headers={"Authorization": f"token {self.server.token}"},
             method=method,
         )
-        with urllib.request.urlopen(request, context=context, timeout=5) as answer:  # noqa: S310 - the same
+        with urllib.request.urlopen(request, context=context, timeout=60) as answer:  # noqa: S310 - the same
             return json.load(answer)
 
     def answers(self) -> bool:
         try:
             return "started" in self.ask("api/status")
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:
             return False
 
-    def run(self, *commands: str, timeout: str = "20") -> dict[str, Any]:
+    def run(self, *commands: str, timeout: str = "240") -> dict[str, Any]:
         command_id = self.clients.ssm.send_command(
             InstanceIds=[self.id],
             DocumentName="AWS-RunShellScript",

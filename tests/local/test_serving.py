@@ -29,7 +29,7 @@ class Served:
 
     def journal(self, method: str = "GET") -> Any:
         request = urllib.request.Request(f"{self.url}/_world/journal", method=method)  # noqa: S310 - our own server
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the same
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - the same
             return json.loads(answer.read() or "null")
 
 
@@ -114,7 +114,7 @@ def test_older_clients_speak_the_query_protocol(served: Served) -> None:
     def ask(form: bytes) -> str:
         request = urllib.request.Request(served.url, data=form, headers={"Authorization": scope})  # noqa: S310 - our own server
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the same
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - the same
                 return str(answer.read(), "utf-8")
         except urllib.error.HTTPError as error:
             return str(error.read(), "utf-8")
@@ -146,5 +146,5 @@ def test_no_page_of_a_browser_gets_an_answer(served: Served, headers: dict[str, 
     for path, body in (("/", json.dumps(commands)), ("/", "Action=DescribeInstances"), ("/moto-api/reset", "")):
         request = urllib.request.Request(f"{served.url}{path}", body.encode(), asked)  # noqa: S310 - our own server
         with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(request, timeout=5)  # noqa: S310 - the same
+            urllib.request.urlopen(request, timeout=60)  # noqa: S310 - the same
     assert served.journal() == []
