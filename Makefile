@@ -37,12 +37,16 @@ RUNTIME_VENV := $(if $(RUNTIME_PYTHON),.venv-runtime/.synced)
 # Thrice as many as two cores: whoever waits for a real server or for a real window of idleness uses none.
 WORKERS := 6
 
-# What waits longest begins first. What runs on other versions goes beside the rest, and is shown after it.
+# What waits longest begins first: no folder stands within another of the list, or pytest takes them by the alphabet.
+# What runs on other versions goes beside the rest, and is shown after it.
+FIRST := tests/e2e/ tests/person/ tests/workstation/ tests/simulation/
+TESTS := $(FIRST) $(filter-out $(FIRST),$(sort $(dir $(wildcard tests/*/test_*.py)))) $(wildcard tests/test_*.py)
+
 .PHONY: test
 test: setup $(PROGRAMS) $(RUNTIME_VENV) .botocore/.synced ## run every test, the end-to-end ones too
 	@mkdir -p build
 	@$(MAKE) --no-print-directory test-runtime test-botocore > build/test-versions.log 2>&1 & versions=$$!; \
-	.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/e2e tests/person tests/workstation tests/simulation tests; \
+	.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS); \
 	here=$$?; wait $$versions; there=$$?; cat build/test-versions.log; exit $$((here + there))
 
 .PHONY: test-runtime
