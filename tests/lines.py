@@ -9,7 +9,6 @@ ROOMS = {
     "probe": ("layers/autostop/autostop/probe/", None),
     "controller": ("layers/autostop/autostop/", 6_500),
     "functions": ("functions/", None),
-    "rehearse": ("cli/autostop_cli/rehearse/", None),
     "cli": ("cli/", 3_100),
     "local": ("local/", None),
     "workstation": ("workstation/", None),

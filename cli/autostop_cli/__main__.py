@@ -20,9 +20,9 @@ from autostop_cli.errors import EXPECTED, sentence
 from autostop_cli.keep_awake import end_promise, keep_awake
 from autostop_cli.links import make_link
 from autostop_cli.naming import workstation_called
-from autostop_cli.rehearse.command import rehearse
 from autostop_cli.repair.command import recover_all, recover_one
 from autostop_cli.status import show_all, show_one
+from autostop_cli.verify.command import verify
 from autostop_cli.what_if.command import what_if
 from autostop_cli.why import explain
 
@@ -174,20 +174,18 @@ def adopt_command(
     adopt(account, instance, given, token=given_token(from_stdin=token_from_stdin), yes=yes, dry_run=dry_run)
 
 
-@cli.command("rehearse", epilog="Example: autostop rehearse lab --dry-run")
+@cli.command("verify", epilog="Example: autostop verify lab --dry-run")
 @click.argument("instance", type=_INSTANCE)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--stop", is_flag=True, help="Stop it for some minutes if it runs; with --yes it is not asked about.")
-@click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done and what it costs, and make nothing.")
 @click.pass_obj
-def rehearse_command(account: Account, instance: WorkstationId, *, yes: bool, stop: bool, dry_run: bool) -> None:
-    """Try out a whole cycle of a workstation, with the deletion left out.
+def verify_command(account: Account, instance: WorkstationId, *, yes: bool, dry_run: bool) -> None:
+    """Try whether the last snapshots of an INSTANCE bring its disks back as they were.
 
-    Snapshots the volumes of an INSTANCE, makes scratch volumes from the snapshots, compares them with yours, removes
-    what it made, and reports. An instance that runs is stopped for it and started again. What an interrupted one left
-    is removed when it is run again.
+    Makes scratch volumes from them, compares these, removes them, and says of each disk whether its snapshot is good,
+    damaged, missing or foreign, and what to do. What an interrupted one left is removed when it is run again.
     """
-    rehearse(account, instance, yes=yes, stop=stop, dry_run=dry_run)
+    verify(account, instance, yes=yes, dry_run=dry_run)
 
 
 @cli.command("link", epilog="Example: autostop link lab --label tablet --expires 90d")

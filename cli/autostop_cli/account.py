@@ -19,8 +19,8 @@ from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import SnsTopic
 from autostop.model import Instance
 from autostop.settings import policy_for
-from autostop_cli.rehearse.scratch import EbsScratch
 from autostop_cli.stack import Stack, find_stack
+from autostop_cli.verify.scratch import EbsScratch
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -65,7 +65,7 @@ class Account:
 
     @cached_property
     def scratch(self) -> EbsScratch:
-        """What rehearsals make."""
+        """What verifications make."""
         return EbsScratch(self.ec2, self.session.client("ebs", config=_CONFIG))
 
     @cached_property

@@ -14,6 +14,7 @@ from autostop.model import WorkstationId
 from autostop_cli.__main__ import cli
 from autostop_cli.account import Account
 from autostop_cli.stack import Stack
+from autostop_cli.verify.scratch import EbsScratch
 from autostop_local.world import Timings, VirtualClock, World
 from tests.app.autostop_at_work import SESSION, AtWork, at_work
 from tests.handlers.table import TABLE
@@ -109,4 +110,5 @@ def account_of(lab: AtWork, sleep: Callable[[float], None] | None = None) -> Acc
     if not lab.over_http:
         stack = Stack("autostop", API_URL, TABLE, "queue", replace(lab.defaults, idle_after=timedelta(minutes=40)))
         vars(account).update(ec2=lab.ec2, ledger=lab.ledger, queue=lab.queue, stack=stack)
+        vars(account).update(scratch=EbsScratch(lab.ec2, lab.clients.ebs))
     return account

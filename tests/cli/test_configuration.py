@@ -46,7 +46,7 @@ def test_settings_and_the_name_come_before_other_tags_and_what_has_no_room_is_co
 
 
 def test_what_says_that_it_replaces_another_is_not_handed_on() -> None:
-    own = {tags.RECOVERED_FROM: "i-0abc", tags.RECOVERED_CYCLE: "3", tags.REHEARSAL: "now", "Name": "lab"}
+    own = {tags.RECOVERED_FROM: "i-0abc", tags.RECOVERED_CYCLE: "3", "Name": "lab"}
 
     assert record_launch("/dev/sda1", FACTS, own, 5).tags == {"Name": "lab"}
 

@@ -80,8 +80,6 @@ FAILED = detached(restored(DATA, id=VolumeId("vol-failed")), VolumeState.ERROR)
     row("a volume that another one uses",
         gone(volumes=(replace(volume(DATA), attached_to=instance_of(WorkstationId("i-0other"))),)), {}),
     row("a volume without our tags", gone(volumes=(detached(replace(volume(DATA), tags={})),)), {}),
-    row("a rehearsal's",
-        gone(volumes=(detached(replace(volume(DATA), tags={**volume(DATA).tags, tags.REHEARSAL: "x"})),)), {}),
     row("not a workstation any more", seen(instance=instance(tags={}), volumes=(volume(), detached(volume(DATA))),
             snapshots=snapshots()), {"vol-data": True, "snap-root": True, "snap-data": True}),
 ])  # fmt: skip

@@ -164,16 +164,16 @@ def _snapshots(seen: Observation, standing: Standing) -> Iterator[Orphan]:
 
 
 def _loose_volumes(seen: Observation) -> Iterator[Volume]:
-    """Volumes with this workstation's tags that are attached to nothing, and not a rehearsal's."""
+    """Volumes with this workstation's tags that are attached to nothing."""
     for volume in seen.volumes:
         own = tags.are_of(volume.tags, seen.workstation)
         loose = volume.attached_to is None and volume.state in (VolumeState.AVAILABLE, VolumeState.ERROR)
-        if own and loose and tags.REHEARSAL not in volume.tags:
+        if own and loose:
             yield volume
 
 
 def _own_snapshots(seen: Observation) -> list[Snapshot]:
-    return [each for each in seen.snapshots if made_by_autostop(each, seen) and tags.REHEARSAL not in each.tags]
+    return [each for each in seen.snapshots if made_by_autostop(each, seen)]
 
 
 def _failed(volume: Volume, seen: Observation) -> Orphan | None:

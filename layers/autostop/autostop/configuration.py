@@ -14,7 +14,7 @@ from autostop import tags
 # EC2's limit of a tag's value, in characters. The text is ASCII, so that no other way of counting matters.
 _PIECE: Final = 256
 
-_NEVER_COPIED: Final = frozenset({tags.RECOVERED_FROM, tags.RECOVERED_CYCLE, tags.REHEARSAL})
+_NEVER_COPIED: Final = frozenset({tags.RECOVERED_FROM, tags.RECOVERED_CYCLE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ RESTORE: Final = "autostop:restore"
 # On an instance that runs as another type for want of capacity: its own type, and the present one; only a hint.
 INSTANCE_TYPE: Final = "autostop:instance-type"
 
-# On all that a rehearsal makes, and on an instance that it stopped; never together with the tags of a cycle.
-REHEARSAL: Final = "autostop:rehearsal"
+# On all that a verification makes, and on nothing else; never together with the tags of a workstation.
+VERIFICATION: Final = "autostop:verification"
 
 # The instance, in pieces on the root's snapshot: `autostop:instance-1-of-3`.
 INSTANCE_PIECE: Final = "autostop:instance-"
@@ -56,7 +56,7 @@ YES: Final = "yes"
 
 # What of ours may stand on an instance beside its settings.
 BESIDE_SETTINGS: Final = frozenset({
-    INSTANCE_TYPE, REHEARSAL, RECOVERED_FROM, RECOVERED_CYCLE, JUPYTER_CERTIFICATE, JUPYTER_RUNTIME,
+    INSTANCE_TYPE, RECOVERED_FROM, RECOVERED_CYCLE, JUPYTER_CERTIFICATE, JUPYTER_RUNTIME,
     CERTIFICATE, BUCKET, INSTANCE_STORE_IS_SCRATCH,
 })  # fmt: skip
 

@@ -77,6 +77,7 @@ class Snapshot(Resource):
     state_message: str | None = None
     completed_at: datetime | None = None
     doomed: bool = False  # deleted while pending: goes when it is complete
+    owner: str = "self"  # or the account that shares it
 
 
 @dataclass(slots=True, kw_only=True)

@@ -62,16 +62,15 @@ class Snapshots:
         return {"Snapshots": [_only(self._told(snapshot), _CREATED_KEYS) for snapshot in made]}
 
     def describe_snapshots(self, params: Params) -> Reply:
-        """Only this account's: an owner other than `self` has none here."""
+        """The account's, and what others share with it."""
         cloud = self._cloud
         asked = params.get("SnapshotIds")
         snapshots = [cloud.snapshot(one) for one in asked] if asked else list(cloud.snapshots.values())
-        owners = params.get("OwnerIds")
-        if owners and not {"self", cloud.account} & set(owners):
-            snapshots = []
+        if owners := {"self" if each == cloud.account else each for each in params.get("OwnerIds") or ()}:
+            snapshots = [each for each in snapshots if each.owner in owners]
         facts = {
             **_FACTS,
-            "owner-id": lambda _snapshot: [cloud.account],
+            "owner-id": lambda snapshot: [self._owner(snapshot)],
             "progress": lambda snapshot: [self._progress(snapshot)],
         }
         shown, token = page(filtered(snapshots, params, facts), params, ids="SnapshotIds")
@@ -172,6 +171,9 @@ class Snapshots:
         gone = self._cloud.now() - snapshot.started_at
         return f"{min(99, int(100 * gone / whole)) if whole else 99}%"
 
+    def _owner(self, snapshot: Snapshot) -> str:
+        return self._cloud.account if snapshot.owner == "self" else snapshot.owner
+
     def _told(self, snapshot: Snapshot) -> dict[str, Any]:
         return {
             "SnapshotId": snapshot.id,
@@ -182,7 +184,7 @@ class Snapshots:
             "StartTime": snapshot.started_at,
             "CompletionTime": snapshot.completed_at,
             "Progress": self._progress(snapshot),
-            "OwnerId": self._cloud.account,
+            "OwnerId": self._owner(snapshot),
             "Description": snapshot.description,
             "Encrypted": snapshot.kms_key_id is not None,
             "KmsKeyId": snapshot.kms_key_id,

@@ -1,6 +1,6 @@
-"""What rehearsals make in EBS: snapshots and scratch volumes with a tag of their own."""
+"""What verifications make in EBS: scratch volumes, and a snapshot of each, with a tag of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,10 +9,10 @@ from botocore.exceptions import ClientError
 from autostop import tags
 from autostop.aws.ec2 import EbsDisks, shapes_of
 from autostop.aws.errors import aws_errors
-from autostop.model import Instance, Snapshot, SnapshotId, Volume, VolumeId, WorkstationId
+from autostop.model import Snapshot, SnapshotId, Volume, VolumeId, WorkstationId
 from autostop.ports import DeniedError
 from autostop.sleep.manifest import VolumeRecord
-from autostop_cli.rehearse.rehearsal import Rehearsal, is_of, stopped_mark
+from autostop_cli.verify.verdict import Verification, is_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -42,28 +42,30 @@ class EbsScratch:
         """By their tag."""
         return [each for each in EbsDisks(self.client).find_snapshots(_by_tag(workstation)) if is_of(each, workstation)]
 
-    def create_snapshots(self, rehearsal: Rehearsal) -> Sequence[SnapshotId]:
-        """CreateSnapshots, as for a shelving but for the tags."""
+    def owners(self, snapshots: Sequence[SnapshotId]) -> Mapping[SnapshotId, str]:
+        """The accounts whose these are; of all that this one may see. By filter, so that a missing one is no error."""
         with aws_errors():
-            answer = self.client.create_snapshots(
-                InstanceSpecification={"InstanceId": rehearsal.manifest.workstation},
-                Description=f"autostop rehearsal {rehearsal.name}",
-                TagSpecifications=[{"ResourceType": "snapshot", "Tags": shapes_of(rehearsal.set_tags())}],
-            )
-        return [SnapshotId(shape.get("SnapshotId", "")) for shape in answer["Snapshots"]]
+            filters: list[FilterTypeDef] = [{"Name": "snapshot-id", "Values": list(snapshots)}]
+            pages = self.client.get_paginator("describe_snapshots").paginate(Filters=filters)
+            return {
+                SnapshotId(shape.get("SnapshotId", "")): shape.get("OwnerId", "")
+                for page in pages
+                for shape in page["Snapshots"]
+            }
 
-    def create_volume(self, rehearsal: Rehearsal, record: VolumeRecord) -> VolumeId:
+    def create_volume(self, verification: Verification, record: VolumeRecord) -> VolumeId:
         """As a restore makes it, but for its tags."""
         disks = EbsDisks(self.client)
-        return disks.create_from(record, rehearsal.token(record), rehearsal.volume_tags(record))
+        carried = {**(record.own_tags or {}), **verification.tags}
+        return disks.create_from(record, verification.token(record), carried)
 
-    def create_snapshot(self, rehearsal: Rehearsal, volume: VolumeId) -> SnapshotId:
+    def create_snapshot(self, verification: Verification, volume: VolumeId) -> SnapshotId:
         """CreateSnapshot: the set call takes only what is attached to an instance."""
         with aws_errors():
             answer = self.client.create_snapshot(
                 VolumeId=volume,
-                Description=f"autostop rehearsal {rehearsal.name}, scratch volume",
-                TagSpecifications=[{"ResourceType": "snapshot", "Tags": shapes_of(rehearsal.set_tags())}],
+                Description=f"autostop verification {verification.name}, scratch volume",
+                TagSpecifications=[{"ResourceType": "snapshot", "Tags": shapes_of(verification.tags)}],
             )
         return SnapshotId(answer["SnapshotId"])
 
@@ -88,19 +90,9 @@ class EbsScratch:
         except DeniedError as error:
             raise DeniedError(_why(error)) from error.__cause__
 
-    def mark_stopped(self, instance: Instance) -> None:
-        """CreateTags."""
-        with aws_errors():
-            self.client.create_tags(Resources=[instance.id], Tags=shapes_of(stopped_mark(instance.launched_at)))
-
-    def unmark(self, workstation: WorkstationId) -> None:
-        """DeleteTags."""
-        with aws_errors():
-            self.client.delete_tags(Resources=[workstation], Tags=[{"Key": tags.REHEARSAL}])
-
 
 def _by_tag(workstation: WorkstationId) -> list["FilterTypeDef"]:
-    return [{"Name": f"tag:{tags.REHEARSAL}", "Values": [f"{workstation}/*"]}]
+    return [{"Name": f"tag:{tags.VERIFICATION}", "Values": [f"{workstation}/*"]}]
 
 
 def _why(error: DeniedError) -> str:
@@ -108,7 +100,7 @@ def _why(error: DeniedError) -> str:
     if not isinstance(cause, ClientError):
         return str(error)
     if cause.response.get("Error", {}).get("Code") == "AccessDeniedException":
-        return "needs ebs:ListChangedBlocks"
+        return "it needs ebs:ListChangedBlocks"
     if cause.response.get("Reason") == "UNRELATED_SNAPSHOTS":
         return "EBS does not compare a volume with what was made from its snapshot"
     return str(error)

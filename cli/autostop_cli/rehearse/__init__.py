@@ -1,1 +1,0 @@
-"""Try a shelving on scratch volumes."""

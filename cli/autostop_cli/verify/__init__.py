@@ -1,0 +1,1 @@
+"""Restore a workstation's last snapshots to scratch volumes, and compare them."""
