@@ -10,6 +10,8 @@ export PYTHONPATH := layers/autostop:local:cli:.
 export SAM_CLI_TELEMETRY := 0
 export UV_HTTP_TIMEOUT := 180
 export UV_PYTHON_DOWNLOADS := never
+# Every process of the tests would compile all of them anew, with their assertions.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -38,7 +40,7 @@ RUNTIME_VENV := $(if $(RUNTIME_PYTHON),.venv-runtime/.synced)
 WORKERS := 6
 
 # What waits longest begins first: no folder stands within another of the list, or pytest takes them by the alphabet.
-# What runs on other versions goes beside the rest, and is shown after it.
+# What runs on other versions goes beside the rest, and is shown after it. One process compiles the tests for the workers.
 FIRST := tests/e2e/ tests/person/ tests/workstation/ tests/simulation/
 TESTS := $(FIRST) $(filter-out $(FIRST),$(sort $(dir $(wildcard tests/*/test_*.py)))) $(wildcard tests/test_*.py)
 
@@ -46,6 +48,7 @@ TESTS := $(FIRST) $(filter-out $(FIRST),$(sort $(dir $(wildcard tests/*/test_*.p
 test: setup $(PROGRAMS) $(RUNTIME_VENV) .botocore/.synced ## run every test, the end-to-end ones too
 	@mkdir -p build
 	@$(MAKE) --no-print-directory test-runtime test-botocore > build/test-versions.log 2>&1 & versions=$$!; \
+	.venv/bin/pytest --collect-only --quiet $(TESTS) > build/collected.log || cat build/collected.log; \
 	.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS); \
 	here=$$?; wait $$versions; there=$$?; cat build/test-versions.log; exit $$((here + there))
 
@@ -215,7 +218,7 @@ endef
 
 .botocore/.synced: requirements/botocore.txt | .tools/.synced
 	@echo "setting up .botocore from $<"
-	@.tools/bin/uv pip sync --quiet --require-hashes --python $(PYTHON) --target .botocore $<
+	@.tools/bin/uv pip sync --quiet --compile-bytecode --require-hashes --python $(PYTHON) --target .botocore $<
 	@touch $@
 
 # Only for `make check`.
