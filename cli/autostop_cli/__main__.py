@@ -22,6 +22,7 @@ from autostop_cli.links import make_link
 from autostop_cli.naming import workstation_called
 from autostop_cli.repair.command import recover_all, recover_one
 from autostop_cli.status import show_all, show_one
+from autostop_cli.unadopt import unadopt
 from autostop_cli.verify.command import verify
 from autostop_cli.what_if.command import what_if
 from autostop_cli.why import explain
@@ -172,6 +173,24 @@ def adopt_command(
     chosen[tags.INSTANCE_STORE_IS_SCRATCH] = tags.YES if instance_store_is_scratch else None
     given = {key: value for key, value in chosen.items() if value is not None}
     adopt(account, instance, given, token=given_token(from_stdin=token_from_stdin), yes=yes, dry_run=dry_run)
+
+
+@cli.command("unadopt", epilog="Example: autostop unadopt lab --wake-first")
+@click.argument("instance", type=_INSTANCE)
+@click.option("--wake-first", is_flag=True, help="Wake it if it is asleep, so that you have its disks.")
+@click.option("--keep-snapshots", is_flag=True, help="Delete no snapshot; while it is asleep they hold all its data.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done and what stays, and change nothing.")
+@click.pass_obj
+def unadopt_command(
+    account: Account, instance: WorkstationId, *, wake_first: bool, keep_snapshots: bool, yes: bool, dry_run: bool
+) -> None:
+    """Make an INSTANCE one like any other: take Autostop's tags, its snapshots, its links and its record away.
+
+    Shows first what goes, what stays and what that costs, and asks. A snapshot is deleted only where its disk runs.
+    Safe to run again.
+    """
+    unadopt(account, instance, wake_first=wake_first, keep_snapshots=keep_snapshots, yes=yes, dry_run=dry_run)
 
 
 @cli.command("verify", epilog="Example: autostop verify lab --dry-run")

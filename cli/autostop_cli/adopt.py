@@ -12,9 +12,10 @@ from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.aws.probes import token_name
 from autostop.cost import cost_now
-from autostop.model import AttachmentState, Instance, Snapshot, Volume, WorkstationId
+from autostop.model import AttachmentState, Instance, Observation, Snapshot, Volume, WorkstationId
 from autostop.ports import DeniedError
 from autostop.settings import Policy, Probe, policy_for, words
+from autostop.sleep.from_tags import devices_only_in_snapshots
 from autostop.sleep.law import why_never_shelve, why_never_stop
 from autostop_cli.account import Account
 from autostop_cli.links import known_instance
@@ -143,8 +144,10 @@ def plan_adoption(
     # The tag that makes it a workstation comes last to the eye too; CreateTags sets all of one resource at once.
     wanted = {**settings, tags.AUTOSTOP: tags.ON}
     plan_instance = Tagging(instance.id, f"{instance.name}, {instance.type}", _changes(instance.tags, wanted))
+    seen = Observation(instance.workstation, instance, tuple(volumes), tuple(snapshots))
+    in_snapshots = devices_only_in_snapshots(seen)
     refusals = [
-        *_refusals_of_instance(instance, attached, after, policy),
+        *_refusals_of_instance(instance, attached, after, policy, in_snapshots),
         *_refusals_of_volumes(instance.workstation, attached),
         *_refusals_of_probe(instance.workstation, policy, after, has_token=has_token),
         *_refusals_of_room(instance, attached, plan_volumes, plan_instance),
@@ -249,7 +252,11 @@ def _changes(now: Mapping[str, str], wanted: Mapping[str, str]) -> tuple[Change,
 
 
 def _refusals_of_instance(
-    instance: Instance, attached: Sequence[Volume], after: Mapping[str, str], policy: Policy
+    instance: Instance,
+    attached: Sequence[Volume],
+    after: Mapping[str, str],
+    policy: Policy,
+    in_snapshots: Sequence[str],
 ) -> Iterator[str]:
     if instance.is_gone:
         yield "it is terminated. Adopt another instance."
@@ -259,8 +266,9 @@ def _refusals_of_instance(
     # A Spot instance is only stopped, and so is one that its owner never wants shelved.
     if policy.shelve_after is not None and instance.spot is None and (reason := why_never_shelve(instance, attached)):
         yield f"{reason} Or adopt it with `--shelve-after off`: then it is only stopped."
-    has_root = any(each.device == instance.root_device for each in attached)
-    # One that is adopted already may be shelved: then its settings are all there is to change.
+    has_root = instance.root_device in (*in_snapshots, *(each.device for each in attached))
+    # One that is adopted already may be shelved: then its settings are all there is to change. So may one that was
+    # unadopted asleep.
     if not has_root and instance.root_is_ebs and not tags.is_ours(instance.tags):
         yield f"it has no volume at its root device {instance.root_device}. Attach it, then adopt it."
 

@@ -22,7 +22,7 @@ def start(account: Account, workstation: WorkstationId, *, wait: bool, as_json: 
     """Wake it, and say how far it is until it is ready. Raises click.ClickException, TransientError, DeniedError."""
     adopted(account, workstation)
     account.owner.start(workstation, "the command autostop")
-    status = _followed(account, workstation, Wanted.RUN, wait=wait)
+    status = followed(account, workstation, Wanted.RUN, wait=wait)
     _show(status, as_json=as_json)
     if not as_json and status.jupyter_url is not None:
         click.echo(status.jupyter_url)
@@ -32,7 +32,7 @@ def stop(account: Account, workstation: WorkstationId, *, wait: bool, as_json: b
     """Stop it; it is shelved as its settings say. Raises click.ClickException, TransientError, DeniedError."""
     adopted(account, workstation)
     account.owner.stop(workstation, "the command autostop")
-    _show(_followed(account, workstation, Wanted.STOP, wait=wait), as_json=as_json)
+    _show(followed(account, workstation, Wanted.STOP, wait=wait), as_json=as_json)
 
 
 def answers(host: str, port: int) -> bool:
@@ -81,7 +81,7 @@ def _tunnel(account: Account, workstation: WorkstationId, port: int) -> str:
     return shlex.join(words)
 
 
-def _followed(account: Account, workstation: WorkstationId, wanted: Wanted, *, wait: bool) -> Status:
+def followed(account: Account, workstation: WorkstationId, wanted: Wanted, *, wait: bool) -> Status:
     """How it stands once it is there, with every new headline told on standard error.
 
     Raises click.ClickException when a person's turn has come, or somebody wants something else.

@@ -252,7 +252,10 @@ class Sweeper:
         if is_written:
             self.ledger.save(replace(self.ledger.load(workstation), problems=problems, told=told))
         else:
-            self.ledger.change(workstation, lambda state: replace(state, problems=problems, told=told))
+            # What was unadopted meanwhile has no state any more.
+            self.ledger.change(
+                workstation, lambda state: replace(state, problems=problems, told=told) if state.version else state
+            )
 
     def _want(self, state: State, intent: Intent, now: datetime) -> str:
         self.ledger.save(state.wanting(intent))

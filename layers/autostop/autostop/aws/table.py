@@ -97,6 +97,24 @@ class DynamoLedger:
             raise ConflictError(state.workstation)
         return saved
 
+    def end(self, state: State) -> None:
+        """Delete the links and the state; its history expires. Raises ConflictError when it is another by now."""
+        pages = self._pages(
+            KeyConditionExpression="workstation = :workstation AND begins_with(kind, :kind)",
+            ExpressionAttributeValues={":workstation": {"S": state.workstation}, ":kind": {"S": _link_kind("")}},
+        )
+        with aws_errors():
+            for item in list(pages):
+                key = {"workstation": item["workstation"], "kind": item["kind"]}
+                self.client.delete_item(TableName=self.table, Key=key)
+        outline, details = _key(_STATES, state.workstation), _key(state.workstation, _DETAILS)
+        older, as_known = _key(state.workstation, _OLDER_STATE), _if_version(state.version)
+        parts = [self._in_transaction("Delete", Key=each) for each in (details, older)]
+        if not state.version or self._write_together([self._in_transaction("Delete", Key=outline, **as_known), *parts]):
+            return
+        if not self._write_together([self._in_transaction("Delete", Key=older, **as_known)]):
+            raise ConflictError(state.workstation)
+
     def change(self, workstation: WorkstationId, decide: Callable[[State], State]) -> tuple[State, State]:
         """The optimistic lock: load, decide, save, and all over again when the version is another by then."""
         for _ in range(_TRIES):
@@ -279,7 +297,11 @@ def _key(workstation: str, kind: str) -> Item:
 
 
 def _link_key(workstation: WorkstationId, digest: str) -> Item:
-    return _key(workstation, f"link#{digest}")
+    return _key(workstation, _link_kind(digest))
+
+
+def _link_kind(digest: str) -> str:
+    return f"link#{digest}"
 
 
 def _link_item(link: Link) -> Item:
