@@ -11,6 +11,7 @@ from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.notice import Notice, NoticeKind, message_of, stops_soon, unknown_for_long
 from autostop.sleep.intent import By
 from tests.build import ID, NOW, instance, row
+from tests.hostile import HOSTILE, obeyed
 
 URL = f"https://api.example/w/{ID}#{'A' * 43}"
 MINUTE = timedelta(minutes=1)
@@ -42,6 +43,16 @@ def test_a_workstation_without_a_name_is_called_by_its_id_once(name: str) -> Non
 
     assert message.title.endswith(f": {ID}")
     assert message.text.startswith(f"{ID}: idle")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_whatever_others_wrote_stays_one_line_and_becomes_no_link(text: str) -> None:
+    message = message_of(replace(SOON, name=text, text=text, reasons=(text,)), URL)
+
+    assert obeyed(message.title + message.text) == ""
+    assert "\n" not in message.title
+    assert message.text.count("\n") == 4
+    assert message.text.count("://") == 1
 
 
 def test_a_name_can_break_no_line_and_fill_no_screen() -> None:

@@ -22,6 +22,7 @@ from autostop_cli.links import make_link
 from autostop_cli.naming import workstation_called
 from autostop_cli.repair.command import recover_all, recover_one
 from autostop_cli.status import show_all, show_one
+from autostop_cli.text import FailedError
 from autostop_cli.unadopt import unadopt
 from autostop_cli.verify.command import verify
 from autostop_cli.what_if.command import what_if
@@ -38,7 +39,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except EXPECTED as error:
-            raise click.ClickException(sentence(error)) from error
+            raise FailedError(sentence(error)) from error
 
 
 class _Word(click.ParamType[Value]):

@@ -19,7 +19,7 @@ from autostop.sleep.from_tags import devices_only_in_snapshots
 from autostop.sleep.law import why_never_shelve, why_never_stop
 from autostop_cli.account import Account
 from autostop_cli.links import known_instance
-from autostop_cli.text import dollars, harmless, table
+from autostop_cli.text import FailedError, dollars, say, table
 
 TOKEN_VARIABLE = "AUTOSTOP_JUPYTER_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -65,9 +65,9 @@ class Adoption:
 
 
 def ask_at_terminal(question: str) -> None:
-    """Return when the owner says yes. Raises click.Abort on no, click.ClickException when nobody is there to ask."""
+    """Return when the owner says yes. Raises click.Abort on no, FailedError when nobody is there to ask."""
     if not sys.stdin.isatty():
-        raise click.ClickException("Nobody is at the terminal to confirm it. Nothing was changed. Give --yes.")
+        raise FailedError("Nobody is at the terminal to confirm it. Nothing was changed. Give --yes.")
     click.confirm(question, abort=True)
 
 
@@ -84,30 +84,30 @@ def adopt(
     """Make an instance a workstation, after showing what that changes and asking.
 
     settings: valid ones, by tag. token: of Jupyter, kept only where it is asked by https. confirm: raises on a no.
-    Raises click.ClickException for what is refused, click.Abort when the owner says no, TransientError, DeniedError.
+    Raises FailedError for what is refused, click.Abort when the owner says no, TransientError, DeniedError.
     """
     adoption = _plan(account, workstation, settings, has_token=token is not None)
-    click.echo("\n".join(_shown(adoption)))
+    say(*_shown(adoption))
     if adoption.refusals:
-        reasons = "\n".join(f"  - {harmless(each)}" for each in adoption.refusals)
-        raise click.ClickException(f"{workstation} cannot be adopted. Nothing was changed.\n{reasons}")
+        reasons = [f"  - {each}" for each in adoption.refusals]
+        raise FailedError(f"{workstation} cannot be adopted. Nothing was changed.", *reasons)
     if token is not None and adoption.policy.probe is not Probe.HTTPS:
-        click.echo("Note: the token is not kept, for Jupyter is not asked by https.")
+        say("Note: the token is not kept, for Jupyter is not asked by https.")
         token = None
     if token is not None:
-        click.echo(f"\nThe token goes into the SSM parameter {token_name(workstation)}, encrypted.")
+        say("", f"The token goes into the SSM parameter {token_name(workstation)}, encrypted.")
     if not adoption.changes_tags and token is None:
-        click.echo("\nNothing is to be changed: it is adopted.")
+        say("", "Nothing is to be changed: it is adopted.")
         return
     if dry_run:
-        click.echo("\nNothing was changed: this was a dry run.")
+        say("", "Nothing was changed: this was a dry run.")
         return
     if not yes:
         confirm(f"\nAdopt {workstation}?")
         if _plan(account, workstation, settings, has_token=token is not None) != adoption:
-            raise click.ClickException(f"{workstation} changed meanwhile. Nothing was changed. Run it again.")
+            raise FailedError(f"{workstation} changed meanwhile. Nothing was changed. Run it again.")
     _apply(account, adoption, token)
-    click.echo(f"\n{workstation} is adopted. Make a link for your phone: autostop link {workstation}")
+    say("", f"{workstation} is adopted. Make a link for your phone: autostop link {workstation}")
 
 
 def given_token(*, from_stdin: bool) -> str | None:
@@ -196,11 +196,11 @@ def _is_token_stored(account: Account, workstation: WorkstationId) -> bool:
 def _shown(adoption: Adoption) -> list[str]:
     lines = []
     for each in (*adoption.volumes, adoption.instance):
-        lines.append(f"{each.resource}  {harmless(each.what)}")
+        lines.append(f"{each.resource}  {each.what}")
         rows = [[change.key, _old(change.old), "->", change.new] for change in each.changes]
         lines += [f"  {line}" for line in table(rows)] if rows else ["  no tag changes"]
     lines += ["", f"Its disks and snapshots cost at most {dollars(adoption.cost)} now.", _promise(adoption.policy)]
-    lines += [f"Note: {harmless(each)}" for each in adoption.warnings]
+    lines += [f"Note: {each}" for each in adoption.warnings]
     return lines
 
 

@@ -12,24 +12,24 @@ from autostop.settings import policy_for
 from autostop.sleep.intent import Wanted
 from autostop_cli.account import Account
 from autostop_cli.links import adopted
-from autostop_cli.text import harmless, json_text, written
+from autostop_cli.text import FailedError, json_lines, say, written
 
 _LOOK_EVERY_SECONDS = 5
 _ANSWERS_WITHIN_SECONDS = 4
 
 
 def start(account: Account, workstation: WorkstationId, *, wait: bool, as_json: bool) -> None:
-    """Wake it, and say how far it is until it is ready. Raises click.ClickException, TransientError, DeniedError."""
+    """Wake it, and say how far it is until it is ready. Raises FailedError, TransientError, DeniedError."""
     adopted(account, workstation)
     account.owner.start(workstation, "the command autostop")
     status = followed(account, workstation, Wanted.RUN, wait=wait)
     _show(status, as_json=as_json)
     if not as_json and status.jupyter_url is not None:
-        click.echo(status.jupyter_url)
+        say(status.jupyter_url)
 
 
 def stop(account: Account, workstation: WorkstationId, *, wait: bool, as_json: bool) -> None:
-    """Stop it; it is shelved as its settings say. Raises click.ClickException, TransientError, DeniedError."""
+    """Stop it; it is shelved as its settings say. Raises FailedError, TransientError, DeniedError."""
     adopted(account, workstation)
     account.owner.stop(workstation, "the command autostop")
     _show(followed(account, workstation, Wanted.STOP, wait=wait), as_json=as_json)
@@ -47,27 +47,27 @@ def answers(host: str, port: int) -> bool:
 def open_jupyter(account: Account, workstation: WorkstationId, *, in_browser: bool, as_json: bool) -> None:
     """Open the address of its JupyterLab, or say how to get there where the network lets nobody in from here.
 
-    Raises click.ClickException while it is not awake, TransientError, DeniedError.
+    Raises FailedError while it is not awake, TransientError, DeniedError.
     """
     instance = adopted(account, workstation)
     status = account.owner.status(workstation)
     if status.phase is not Phase.AWAKE:
-        raise click.ClickException(f"{harmless(status.headline)}. Wake it: autostop start {workstation}")
+        raise FailedError(f"{status.headline}. Wake it: autostop start {workstation}")
     url = status.jupyter_url
     at = urlsplit(url) if url is not None else None
     port = at.port if at is not None and at.port else policy_for(account.stack.policy, instance.tags)[0].jupyter_port
     direct = at is not None and at.hostname is not None and answers(at.hostname, port)
-    shown = url if direct else f"https://localhost:{port}/lab"
+    shown = url if url is not None and direct else f"https://localhost:{port}/lab"
     tunnel = None if direct else _tunnel(account, workstation, port)
     if as_json:
-        click.echo(json_text({"url": shown, "tunnel": tunnel}))
+        say(*json_lines({"url": shown, "tunnel": tunnel}))
         return
     if tunnel is not None:
         why = "It does not answer from here" if url is not None else "No sweep has seen its Jupyter answer yet"
-        click.echo(f"{why}. This opens a tunnel (it needs the AWS CLI and its Session Manager plugin); leave it open:")
-        click.echo(f"\n  {tunnel}\n\nThen open:")
-    click.echo(shown)
-    if direct and in_browser and shown is not None:
+        say(f"{why}. This opens a tunnel (it needs the AWS CLI and its Session Manager plugin); leave it open:")
+        say("", f"  {tunnel}", "", "Then open:")
+    say(shown)
+    if direct and in_browser:
         click.launch(shown)
 
 
@@ -84,7 +84,7 @@ def _tunnel(account: Account, workstation: WorkstationId, port: int) -> str:
 def followed(account: Account, workstation: WorkstationId, wanted: Wanted, *, wait: bool) -> Status:
     """How it stands once it is there, with every new headline told on standard error.
 
-    Raises click.ClickException when a person's turn has come, or somebody wants something else.
+    Raises FailedError when a person's turn has come, or somebody wants something else.
     """
     told = ""
     try:
@@ -92,20 +92,20 @@ def followed(account: Account, workstation: WorkstationId, wanted: Wanted, *, wa
             status = account.owner.status(workstation)
             if status.headline != told:
                 told = status.headline
-                click.echo(f"{written(status.now, status.now)}  {harmless(told)}", err=True)
+                say(f"{written(status.now, status.now)}  {told}", err=True)
             intent = status.state.intent
             if status.phase is Phase.BLOCKED:
-                raise click.ClickException("\n".join(map(harmless, (status.headline, *status.problems))))
+                raise FailedError(status.headline, *status.problems)
             if intent is not None and intent.wanted is not wanted and Wanted.RUN in (intent.wanted, wanted):
-                raise click.ClickException(f"Something else is wanted of it meanwhile: {harmless(intent.why)}.")
+                raise FailedError(f"Something else is wanted of it meanwhile: {intent.why}.")
             if not wait or intent is None or intent.settled:
                 return status
             account.sleep(_LOOK_EVERY_SECONDS)
     except KeyboardInterrupt:
-        click.echo(f"It goes on without you: autostop status {workstation}", err=True)
+        say(f"It goes on without you: autostop status {workstation}", err=True)
         raise
 
 
 def _show(status: Status, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json_text(status.as_json()))
+        say(*json_lines(status.as_json()))

@@ -15,7 +15,6 @@ from botocore.exceptions import (
 
 from autostop.ports import ConflictError, DeniedError, TransientError
 from autostop.settings import InvalidSettingError
-from autostop_cli.text import harmless
 
 EXPECTED = (TransientError, DeniedError, ConflictError, InvalidSettingError, ClientError, BotoCoreError)
 
@@ -50,7 +49,7 @@ def sentence(error: Exception) -> str:
 
 def _said(error: Exception) -> str:
     # AWS adds to a refusal kilobytes that only `sts decode-authorization-message` can read.
-    text = harmless(str(error).partition(" Encoded authorization failure message")[0]).rstrip()
+    text = str(error).partition(" Encoded authorization failure message")[0].rstrip()
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 

@@ -2,35 +2,33 @@
 
 from datetime import timedelta
 
-import click
-
 from autostop.app.owner import RefusedError
 from autostop.model import WorkstationId
 from autostop_cli.account import Account
 from autostop_cli.links import adopted
-from autostop_cli.text import written
+from autostop_cli.text import FailedError, say, written
 
 
 def keep_awake(account: Account, workstation: WorkstationId, lasts: timedelta | None) -> None:
     """Promise work on it, for as long as its settings say or as given.
 
-    Raises click.ClickException when it is asleep or no workstation, TransientError, DeniedError.
+    Raises FailedError when it is asleep or no workstation, TransientError, DeniedError.
     """
     adopted(account, workstation)
     try:
         account.owner.keep_awake(workstation, "the command autostop", lasts)
     except RefusedError as refusal:
-        raise click.ClickException(f"{refusal} {refusal.remedy}") from refusal
+        raise FailedError(f"{refusal} {refusal.remedy}") from refusal
     until = account.ledger.load(workstation).kept_awake_until
     if until is not None:
         now = account.now(adopted(account, workstation))
-        click.echo(f"Neither idleness nor a limit stops it before {written(until, now)}.", err=True)
+        say(f"Neither idleness nor a limit stops it before {written(until, now)}.", err=True)
         if lasts is not None and until < now + lasts - timedelta(minutes=1):
-            click.echo("Its longest-promise does not allow more.", err=True)
+            say("Its longest-promise does not allow more.", err=True)
 
 
 def end_promise(account: Account, workstation: WorkstationId) -> None:
-    """Take the promise back. Raises click.ClickException for what is no workstation, TransientError, DeniedError."""
+    """Take the promise back. Raises FailedError for what is no workstation, TransientError, DeniedError."""
     adopted(account, workstation)
     account.owner.end_promise(workstation, "the command autostop")
-    click.echo("No promise keeps it awake. It is judged by what is seen of it, and its limits hold.", err=True)
+    say("No promise keeps it awake. It is judged by what is seen of it, and its limits hold.", err=True)

@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 
 from autostop.aws.errors import aws_errors
+from autostop.harmless import harmless
 from autostop.link import parse_workstation
 from autostop.model import WorkstationId
 from autostop.tags import is_ours
 from autostop_cli.account import Account
-from autostop_cli.text import harmless
 
 _THERE = ("pending", "running", "stopping", "stopped")
 # A filter takes these for wildcards, or for what takes a wildcard's meaning away.

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from functools import partial
 
-import click
-
 from autostop.app.status import Status
 from autostop.clock import clock_time
 from autostop.model import WorkstationId
@@ -15,23 +13,23 @@ from autostop_cli.account import Account
 from autostop_cli.errors import sentence
 from autostop_cli.links import adopted
 from autostop_cli.repair.dead_letters import letters_problem
-from autostop_cli.text import dollars, harmless, heading, json_text, table
+from autostop_cli.text import FailedError, dollars, heading, json_lines, say, table
 
 
 def show_one(account: Account, workstation: WorkstationId, *, as_json: bool) -> None:
-    """Print one workstation in full. Raises click.ClickException, TransientError, DeniedError."""
+    """Print one workstation in full. Raises FailedError, TransientError, DeniedError."""
     status = account.owner.status(workstation)
     if status.state.intent is None:
         # One with an intent is shown even when its instance is gone: its snapshots are kept.
         adopted(account, workstation)
-    click.echo(json_text(status.as_json()) if as_json else "\n".join(_detail(status)))
+    say(*(json_lines(status.as_json()) if as_json else _detail(status)))
     _show_letters(account)
 
 
 def show_all(account: Account, *, as_json: bool) -> None:
     """Print every workstation on a line of its own; one that cannot be read hides no other.
 
-    Raises click.ClickException at the end if any could not be read, TransientError, DeniedError.
+    Raises FailedError at the end if any could not be read, TransientError, DeniedError.
     """
     found: list[Status] = []
     failed: list[str] = []
@@ -41,24 +39,24 @@ def show_all(account: Account, *, as_json: bool) -> None:
         except (TransientError, DeniedError) as error:
             failed.append(f"{instance.id}: {sentence(error)}")
     if as_json:
-        click.echo(json_text([status.as_json() for status in found]))
+        say(*json_lines([status.as_json() for status in found]))
     elif found:
-        click.echo("\n".join(table([("WORKSTATION", "NAME", "PHASE", "COST NOW", "HOW IT STANDS"), *map(_row, found)])))
+        say(*table([("WORKSTATION", "NAME", "PHASE", "COST NOW", "HOW IT STANDS"), *map(_row, found)]))
     elif not failed:
-        click.echo("There is no workstation here yet. Make an instance one: autostop adopt i-…")
+        say("There is no workstation here yet. Make an instance one: autostop adopt i-…")
     for instance in account.instances.nearly_tagged():
         # On standard error, in the way of no JSON.
         if problem := why_not_adopted(instance.tags):
-            click.echo(f"problem: {instance.id}: {harmless(problem)} Run `autostop adopt {instance.id}`.", err=True)
+            say(f"problem: {instance.id}: {problem} Run `autostop adopt {instance.id}`.", err=True)
     _show_letters(account)
     if failed:
-        raise click.ClickException("\n".join(failed))
+        raise FailedError(*failed)
 
 
 def _show_letters(account: Account) -> None:
     """On standard error, in the way of no JSON."""
     if problem := letters_problem(account):
-        click.echo(f"problem: {problem}", err=True)
+        say(f"problem: {problem}", err=True)
 
 
 def _row(status: Status) -> Sequence[str]:
@@ -98,7 +96,7 @@ def _detail(status: Status) -> list[str]:
     rows += [("step", f"{at(step.at)}  {step.text}") for step in status.steps]
     rows += [("problem", problem) for problem in status.problems]
     rows += [("told you", f"{at(each.at)}  {each.kind}: {each.text}") for each in state.told]
-    return [heading(state.workstation, status.name), harmless(status.headline), "", *table(rows)]
+    return [heading(state.workstation, status.name), status.headline, "", *table(rows)]
 
 
 def _at(moment: datetime, zone: tzinfo | None) -> str:

@@ -8,7 +8,10 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
+import click
+
 from autostop.clock import clock_time
+from autostop.harmless import harmless
 
 _TIME_OF_DAY = re.compile(r"(\d{1,2}):(\d{2})", re.ASCII)
 _EXAMPLES = "write it like 14:05, or 2026-11-23T14:05, with Z or +01:00 behind it if it is not by this terminal's clock"
@@ -18,9 +21,16 @@ class NotAMomentError(ValueError):
     """A text that names no moment of the past; it says what would do."""
 
 
-def harmless(text: str) -> str:
-    """The text on one line, with escapes for what a terminal would obey (ESC, line ends, a turn of direction)."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+class FailedError(click.ClickException):  # noqa: TID251 - here is what it is escaped by
+    """Ends the command: why, in lines that may hold foreign text."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(harmless, lines)))
+
+
+def say(*lines: str, err: bool = False) -> None:
+    """Print them: the one way to the terminal, so that nothing foreign in them speaks to it. err: on standard error."""
+    click.echo("\n".join(map(harmless, lines)), err=err)  # noqa: TID251 - likewise
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -32,7 +42,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def heading(workstation: str, name: str) -> str:
     """A workstation's id, and its name beside it if it has one."""
-    return workstation if name == workstation else f"{workstation}  {harmless(name)}"
+    return workstation if name == workstation else f"{workstation}  {name}"
 
 
 def dollars(cost: float) -> str:
@@ -40,9 +50,9 @@ def dollars(cost: float) -> str:
     return f"${cost:.2f} a month"
 
 
-def json_text(body: object) -> str:
-    """JSON for people and programs; its own escapes leave nothing for a terminal to obey."""
-    return json.dumps(body, indent=2)
+def json_lines(body: object) -> list[str]:
+    """JSON for people and programs."""
+    return json.dumps(body, indent=2).splitlines()
 
 
 def parse_past(text: str, now: datetime) -> datetime:

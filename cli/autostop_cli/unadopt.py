@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-import click
-
 from autostop import tags
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.aws.probes import token_name
@@ -33,7 +31,7 @@ from autostop_cli.adopt import ask_at_terminal
 from autostop_cli.daily import followed
 from autostop_cli.links import known_instance
 from autostop_cli.stack import NoStackError
-from autostop_cli.text import dollars, harmless, table
+from autostop_cli.text import FailedError, dollars, say, table
 
 _LEASE = timedelta(minutes=5)
 _WOKEN = (
@@ -80,20 +78,20 @@ def unadopt(
     """Take the tags away, and with them all that is Autostop's, after showing what that means and asking.
 
     wake_first: it is woken if it is asleep. keep_snapshots: none is deleted. confirm: raises on a no.
-    Raises click.ClickException for what is refused, click.Abort when the owner says no, TransientError, DeniedError.
+    Raises FailedError for what is refused, click.Abort when the owner says no, TransientError, DeniedError.
     """
     seen, state = _look(account, workstation)
     parting = plan_parting(seen, state, wake_first=wake_first, keep_snapshots=keep_snapshots)
     wakes = parting.asleep and wake_first
-    click.echo(_WOKEN if wakes else "\n".join(_shown(parting)))
+    say(*([_WOKEN] if wakes else _shown(parting)))
     if parting.refusals:
-        reasons = "\n".join(f"  - {harmless(each)}" for each in parting.refusals)
-        raise click.ClickException(f"{workstation} is not unadopted. Nothing was changed.\n{reasons}")
+        reasons = [f"  - {each}" for each in parting.refusals]
+        raise FailedError(f"{workstation} is not unadopted. Nothing was changed.", *reasons)
     if not (parting.untagged or parting.deleted or state.version):
-        click.echo("\nNothing is to be changed: it is not adopted.")
+        say("", "Nothing is to be changed: it is not adopted.")
         return
     if dry_run:
-        click.echo("\nNothing was changed: this was a dry run.")
+        say("", "Nothing was changed: this was a dry run.")
         return
     if not yes:
         confirm(f"\nUnadopt {workstation}?")
@@ -199,13 +197,13 @@ def _notes(instance: Instance, state: State, *, asleep: bool) -> Iterator[str]:
 
 def _shown(parting: Parting) -> Iterator[str]:
     for resource, keys in parting.untagged.items():
-        yield f"{resource}  without {', '.join(map(harmless, keys))}"
+        yield f"{resource}  without {', '.join(keys)}"
     rows: list[tuple[str, str, str]] = [(each.id, "deleted", _of(each)) for each in parting.deleted]
     rows += [(each.id, "stays", f"{_of(each)}: {why}") for each, why in parting.kept]
     yield from table(rows) if rows else ()
     if parting.kept:
         yield f"What stays costs at most {dollars(parting.cost)}, and nobody looks after it any more."
-    yield from (f"Note: {harmless(each)}" for each in parting.notes)
+    yield from (f"Note: {each}" for each in parting.notes)
 
 
 def _of(each: Volume | Snapshot) -> str:
@@ -227,17 +225,17 @@ def _part(account: Account, workstation: WorkstationId, *, keep_snapshots: bool,
         return
     now = account.clock()
     if not ledger.take_lease(workstation, holder, now, now + _LEASE):
-        raise click.ClickException(f"Autostop is at work on {workstation} just now. Run it again in a minute.")
+        raise FailedError(f"Autostop is at work on {workstation} just now. Run it again in a minute.")
     try:
         seen, state = _look(account, workstation)
         _take_away(account, workstation, seen, state, keep_snapshots=keep_snapshots, woken=woken)
         try:
             ledger.end(state)
         except ConflictError:
-            raise click.ClickException(f"Somebody wants something of {workstation} just now. Run it again.") from None
+            raise FailedError(f"Somebody wants something of {workstation} just now. Run it again.") from None
     finally:
         ledger.give_lease_back(workstation, holder)
-    click.echo(f"\n{workstation} is a workstation no more. Its links open nothing.")
+    say("", f"{workstation} is a workstation no more. Its links open nothing.")
 
 
 def _take_away(
@@ -245,10 +243,10 @@ def _take_away(
 ) -> None:
     parting = plan_parting(seen, state, wake_first=False, keep_snapshots=keep_snapshots and not woken)
     if parting.refusals:
-        raise click.ClickException(f"{workstation} changed meanwhile. Nothing was changed. Run it again.")
+        raise FailedError(f"{workstation} changed meanwhile. Nothing was changed. Run it again.")
     if woken:
         parting = plan_parting(seen, state, wake_first=False, keep_snapshots=keep_snapshots)
-        click.echo("\n".join(_shown(parting)))
+        say(*_shown(parting))
     instance = instance_of(workstation)
     _untag(account, instance, parting.untagged.get(instance, ()))
     refused = [f"{each.id}: {why}" for each in parting.deleted if (why := _delete(account, each))]
@@ -258,7 +256,7 @@ def _take_away(
     with aws_errors(), AlreadySo("ParameterNotFound"):
         account.ssm.delete_parameter(Name=token_name(workstation))
     if refused:
-        click.echo(f"Note: AWS does not delete {harmless('; '.join(refused))}. `autostop recover` shows its price.")
+        say(f"Note: AWS does not delete {'; '.join(refused)}. `autostop recover` shows its price.")
 
 
 def _untag(account: Account, resource: str, keys: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from autostop.settings import words
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop_cli.account import Account
 from autostop_cli.links import adopted
-from autostop_cli.text import NotAMomentError, harmless, heading, json_text, parse_past, table, written
+from autostop_cli.text import NotAMomentError, heading, json_lines, parse_past, say, table, written
 
 # A verdict speaks for the time until the next sweep; three may have failed.
 _SPEAKS_FOR: Final = timedelta(minutes=15)
@@ -68,7 +68,7 @@ class Explanation:
 def explain(account: Account, workstation: WorkstationId, at: str | None, *, as_json: bool) -> None:
     """Print why it is up or was stopped, now or at a moment as it was typed.
 
-    Raises click.ClickException, click.BadParameter, TransientError, DeniedError.
+    Raises FailedError, click.BadParameter, TransientError, DeniedError.
     """
     try:
         moment = None if at is None else parse_past(at, account.now())
@@ -76,13 +76,11 @@ def explain(account: Account, workstation: WorkstationId, at: str | None, *, as_
         raise click.BadParameter(f"{at!r} {error}", param_hint="--at") from None
     refuse_unknown(account, workstation)
     explanation = why_now(account, workstation) if moment is None else why_at(account, workstation, moment)
-    click.echo(
-        json_text(explanation.as_json()) if as_json else "\n".join(_shown(explanation, now_of(account, workstation)))
-    )
+    say(*(json_lines(explanation.as_json()) if as_json else _shown(explanation, now_of(account, workstation))))
 
 
 def refuse_unknown(account: Account, workstation: WorkstationId) -> None:
-    """Raises click.ClickException for what is no workstation; one with a history is told of even when it is gone."""
+    """Raises FailedError for what is no workstation; one with a history is told of even when it is gone."""
     try:
         known = account.ledger.load(workstation).intent is not None
     except DamagedError:
@@ -210,7 +208,7 @@ def _plain(text: str) -> str:
 
 
 def _shown(explanation: Explanation, now: datetime) -> list[str]:
-    lines = [heading(explanation.workstation, explanation.name), harmless(explanation.sentence)]
+    lines = [heading(explanation.workstation, explanation.name), explanation.sentence]
     seen = explanation.seen
     if seen is None:
         return lines
@@ -222,7 +220,7 @@ def _shown(explanation: Explanation, now: datetime) -> list[str]:
     head = ("SIGNAL", "EFFECT", "VALUE", "THRESHOLD", "LAST WORK")
     lines += ["", *table([head, *(_row(sign, seen, now) for sign in seen.verdict.signs)])]
     reasons = _why_unknown(seen)
-    return [*lines, "", *map(harmless, reasons)] if reasons else lines
+    return [*lines, "", *reasons] if reasons else lines
 
 
 def _row(sign: Sign, seen: SweepRecord, now: datetime) -> Sequence[str]:

@@ -4,20 +4,20 @@ import os
 from pathlib import Path
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging import correlation_paths
 
 from autostop.app.owner import Owner
 from autostop.aws import clients
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
+from autostop.aws.log import make_logger
 from autostop.aws.queue import SqsQueue
 from autostop.aws.subscription import MailSubscription
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import SnsTopic
 from autostop.http_api import HttpApi, loggable, page_answer
 
-logger = Logger(use_rfc3339=True)
+logger = make_logger()
 
 
 def wire() -> HttpApi:

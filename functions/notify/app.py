@@ -4,16 +4,15 @@ import os
 import time
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from autostop.app.notify import notify
 from autostop.aws import clients
 from autostop.aws.environment import NotifyEnvironment, read_notify_environment, utc_now
+from autostop.aws.log import make_logger
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import Ntfy, SnsTopic, notice_in
 from autostop.ports import Channel
 
-logger = Logger(use_rfc3339=True)
+logger = make_logger()
 
 
 def wire() -> tuple[DynamoLedger, list[Channel], NotifyEnvironment]:

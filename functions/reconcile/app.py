@@ -6,20 +6,20 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from autostop.app.reconcile import KEPT_BACK, Reconciler
 from autostop.aws import clients
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
+from autostop.aws.log import make_logger
 from autostop.aws.metrics import CloudWatchMetrics
 from autostop.aws.probes import Askers, HttpsJupyter
 from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
 from autostop.messages import workstations_in
 
-logger = Logger(use_rfc3339=True)
+logger = make_logger()
 
 
 def wire() -> Reconciler:

@@ -3,13 +3,12 @@
 import os
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from autostop.app.sleepers import Sleepers
 from autostop.app.sweep import Sweeper
 from autostop.aws import clients
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
+from autostop.aws.log import make_logger
 from autostop.aws.metrics import CloudWatchMetrics
 from autostop.aws.probes import Askers, HttpsJupyter
 from autostop.aws.queue import SqsQueue
@@ -21,7 +20,7 @@ class UnheardError(Exception):
     """All else of the sweep is done, but owners could not be told."""
 
 
-logger = Logger(use_rfc3339=True)
+logger = make_logger()
 
 
 def wire() -> Sweeper:

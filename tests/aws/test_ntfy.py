@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop.aws.tell import Ntfy, header
+from autostop.harmless import harmless
 from autostop.notice import Message, NoticeKind
 from autostop.ports import DeniedError, TransientError
 from autostop_local.world.certificate import make_certificate
 from tests.aws.receiver import Receiver, receiving
+from tests.hostile import HOSTILE, obeyed
 
 LINK = "https://api.example/w/i-0123456789abcdef0#bWFkZS11cC1zZWNyZXQtZm9yLWV4YW1wbGVzLW9ubHk"
 MESSAGE = Message(NoticeKind.STOPS_SOON, "Sleeping at 18:30 UTC: lab", f"idle ä 🧪\n\nKeep it awake: {LINK}", LINK)
@@ -77,8 +79,21 @@ def test_a_header_is_one_line_of_printable_ascii_whatever_the_text(text: str) ->
 
     assert value.isascii()
     assert value.isprintable()
-    shown = "".join(each if each.isprintable() else " " for each in text).strip()
-    assert str(make_header(decode_header(value))) == shown or value == shown
+    assert harmless(text.strip()) in {str(make_header(decode_header(value))), value}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_that_others_wrote_is_obeyed_from_a_header(phone: Receiver, text: str) -> None:
+    ntfy(phone.url).send(replace(MESSAGE, title=text))
+
+    [posted] = phone.posted
+    shown = str(make_header(decode_header(posted.headers["Title"])))
+    assert obeyed(shown) == ""
+    assert "\n" not in shown
+    assert set(posted.headers) == {
+        "Host", "Accept-Encoding", "Content-Length", "Title", "Click", "Priority", "Tags", "Content-Type", "User-Agent",
+    }  # fmt: skip
+    assert posted.text == MESSAGE.text
 
 
 def test_a_login_in_the_url_becomes_a_header(phone: Receiver) -> None:

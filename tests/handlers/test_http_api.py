@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
+from autostop.harmless import harmless
 from autostop.http_api import HttpApi, content_policy, loggable, page_answer
 from autostop.link import Scope
 from autostop.model import WorkstationId
+from autostop.notice import NoticeKind, Told
+from autostop.ports import State
 from tests.app.autostop_at_work import SECRET, AtWork, at_work
 from tests.handlers.functions import EXAMPLE, ROOT, request
+from tests.hostile import HOSTILE, IN_TAGS, obeyed
 
 PAGE = (ROOT / "functions/api/page/index.html").read_text(encoding="utf-8")
 WRONG = SECRET[::-1]
@@ -243,8 +247,32 @@ def test_every_answer_forbids_caching_and_guessing_its_type(api: HttpApi) -> Non
         assert headers["Referrer-Policy"] == "no-referrer"
 
 
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from texts(each)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_nothing_that_others_wrote_is_obeyed_from_an_answer(
+    lab: AtWork, workstation: WorkstationId, api: HttpApi, hostile: str
+) -> None:
+    lab.link(workstation, label=hostile)
+    name = hostile if hostile in IN_TAGS else "lab"
+    lab.world.tag(workstation, {"Name": name, "autostop:idle-after": name})
+    told = (Told(NoticeKind.BLOCKED, "", lab.clock(), hostile),)
+    lab.ledger.save(State(workstation, note=hostile, lost=hostile, binned=hostile, told=told, waiting_for=hostile))
+    answer = api.answer(request("POST", path_of(workstation, "start"), SECRET))
+    assert answer["statusCode"] == 202
+    said = "\n".join(texts(json.loads(answer["body"])))
+    assert obeyed(said + "".join(answer["headers"].values())) == ""
+    assert f"“{harmless(hostile)}”" in said
+
+
 def test_a_hostile_label_and_name_stay_plain_text(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:
-    hostile = "</script><img src=x onerror=alert(1)>\r\nSet-Cookie: a=b \u202e\u2028"
+    hostile = "</script><img src=x onerror=alert(1)>"
     lab.link(workstation, label=hostile)
     lab.ec2.create_tags(Resources=[workstation], Tags=[{"Key": "Name", "Value": "<b>lab</b>"}])
     answer = api.answer(request("POST", path_of(workstation, "start"), SECRET))

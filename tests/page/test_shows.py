@@ -17,7 +17,7 @@ from tests.page.statuses import asleep, awake, blocked, falling_asleep, idle, in
 
 pytestmark = pytest.mark.page
 
-HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>&lt;b&gt;\u202e'\"`${1}"
+HOSTILE = "https://evil.example/w/i-1#x <img src=x onerror=alert(1)><script>alert(2)</script>&lt;b&gt;\u202e'\"`${1}"
 
 
 def berlin(written: str) -> str:
@@ -220,6 +220,7 @@ def test_hostile_strings_stay_text(phone: Phone, api: ScriptedApi) -> None:
         expect(page.locator(f"#{part}")).to_contain_text("<img src=x onerror=alert(1)>")
     assert page.locator("img").count() == 0
     assert page.locator("script").count() == 1
+    assert page.locator("a:not(#jupyter)").count() == 0
 
 
 def test_an_answer_of_another_shape_breaks_nothing(phone: Phone, api: ScriptedApi) -> None:

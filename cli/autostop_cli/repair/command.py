@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from datetime import tzinfo
 
-import click
-
 from autostop.model import WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError
 from autostop.sleep.from_tags import UnreadableError
@@ -18,7 +16,7 @@ from autostop_cli.repair.leftovers import delete_leftovers, find_leftovers, show
 from autostop_cli.repair.rebuild import Rebuild
 from autostop_cli.repair.rebuild_plan import RebuildPlan
 from autostop_cli.repair.recover import Finding, Recovery
-from autostop_cli.text import dated, harmless, heading, table
+from autostop_cli.text import FailedError, dated, heading, say, table
 
 _DRY = "Nothing was changed. Run it at a terminal to be asked, or give --yes."
 
@@ -26,7 +24,7 @@ _DRY = "Nothing was changed. Run it at a terminal to be asked, or give --yes."
 def recover_one(account: Account, workstation: WorkstationId, *, yes: bool = False, ask: Ask = typed) -> None:
     """Mend what the table has lost of one workstation, or build a new one in its place.
 
-    ask: for the owner's consent. Raises click.ClickException with the reason when it cannot be, TransientError,
+    ask: for the owner's consent. Raises FailedError with the reason when it cannot be, TransientError,
     DeniedError.
     """
     instance = account.instances.find(instance_of(workstation))
@@ -42,7 +40,7 @@ def recover_all(
     """Mend what the table has lost of all workstations; show what is left over and what has failed for good.
 
     delete: the owner may consent to the deletion of what is left over. retry: what has failed for good is tried again.
-    Raises click.ClickException at the end if anything could not be read or mended, TransientError, DeniedError.
+    Raises FailedError at the end if anything could not be read or mended, TransientError, DeniedError.
     """
     recovery, findings, failed = _recovery(account), [], []
     for instance in account.workstations():
@@ -50,10 +48,10 @@ def recover_all(
             findings.append(recovery.look(instance))
         except (TransientError, DeniedError) as error:
             failed.append(f"{instance.id}: {sentence(error)}")
-    problem: click.ClickException | None = None
+    problem: FailedError | None = None
     try:
         _mend(account, findings, failed, yes=yes, ask=ask)
-    except click.ClickException as error:
+    except FailedError as error:
         # What is left over and what has failed is told all the same.
         problem = error
     left = find_leftovers(account)
@@ -72,52 +70,53 @@ def _recovery(account: Account) -> Recovery:
 
 
 def _mend(account: Account, findings: Sequence[Finding], failed: list[str], *, yes: bool, ask: Ask) -> None:
-    """Show the findings, ask, and write. Raises click.ClickException if any could not be read or mended."""
-    click.echo("\n".join(line for finding in findings for line in _shown(finding)) or "There is no workstation here.")
+    """Show the findings, ask, and write. Raises FailedError if any could not be read or mended."""
+    lines = [line for finding in findings for line in _shown(finding)]
+    say(*(lines or ["There is no workstation here."]))
     lost = [finding for finding in findings if finding.new is not None]
     if lost:
         if yes or ask("\nWrite this into the table?", "yes"):
             _write(account, lost, failed)
         else:
-            click.echo(f"\n{_DRY}")
+            say("", _DRY)
     failed += [f"{each.workstation} cannot be recovered: {_why_not(each)}" for each in findings if each.why_not]
     if failed:
-        raise click.ClickException("\n".join(harmless(each) for each in failed))
+        raise FailedError(*failed)
 
 
 def _write(account: Account, lost: Sequence[Finding], failed: list[str]) -> None:
     recovery = _recovery(account)
-    click.echo("")
+    say("")
     for finding in lost:
         try:
             recovery.mend(finding)
         except (TransientError, DeniedError) as error:
             failed.append(f"{finding.workstation}: {sentence(error)}")
             continue
-        click.echo(f"{finding.workstation} is recovered.")
+        say(f"{finding.workstation} is recovered.")
         if finding.links_lost:
-            click.echo(f"  Its links went with the table. Make a new one: autostop link {finding.workstation}")
+            say(f"  Its links went with the table. Make a new one: autostop link {finding.workstation}")
 
 
 def _shown(finding: Finding) -> list[str]:
     title = heading(finding.workstation, finding.name)
-    copies = [f"  {harmless(each)}" for each in finding.copies]
+    copies = [f"  {each}" for each in finding.copies]
     if finding.lost is None:
         return [title, *(copies or ["  all is well: the table and the tags agree"])]
-    lines = [title, f"  {harmless(finding.lost)}", *copies]
+    lines = [title, f"  {finding.lost}", *copies]
     new = finding.new
     if finding.damaged:
         lines.append("  the damaged item is kept in the table, under the kind `damaged#…`, for a person to read")
     if new is not None and new.intent is not None:
         settled = "reached" if new.intent.settled else "it goes on"
         lines.append(f"  to be written: intent {new.intent.number}, {new.intent.wanted} ({settled})")
-        lines.append(f"  {harmless(new.intent.why)}")
+        lines.append(f"  {new.intent.why}")
         if new.fallback is not None:
             own = f"its next start changes its type to {new.fallback.own}, which is its own by its tag {INSTANCE_TYPE}"
-            lines.append(f"  {harmless(own)}")
+            lines.append(f"  {own}")
         if new.manifest is not None:
             lines += [
-                f"  {harmless(record.device)}: {record.volume}, {record.type}, {record.size_gib} GiB, {record.snapshot}"
+                f"  {record.device}: {record.volume}, {record.type}, {record.size_gib} GiB, {record.snapshot}"
                 for record in new.manifest.volumes
             ]
     return lines
@@ -132,26 +131,25 @@ def _why_not(finding: Finding) -> str:
 
 def _rebuild(account: Account, gone: WorkstationId, *, yes: bool, ask: Ask) -> None:
     """Build a new instance after showing what that means and asking, or finish what was begun."""
-    rebuild = Rebuild(account, gone, lambda text: click.echo(harmless(text)))
+    rebuild = Rebuild(account, gone, say)
     begun = rebuild.built()
     if begun is not None and rebuild.is_finished():
-        click.echo(f"{gone} is gone, and {begun} was built in its place. Nothing is left to do.")
+        say(f"{gone} is gone, and {begun} was built in its place. Nothing is left to do.")
         return
     if begun is not None:
-        click.echo(f"{gone} is gone, and {begun} is being built in its place. That is to be finished.")
+        say(f"{gone} is gone, and {begun} is being built in its place. That is to be finished.")
     else:
         try:
-            click.echo("\n".join(_shown_plan(rebuild.plan(), account.now().tzinfo)))
+            say(*_shown_plan(rebuild.plan(), account.now().tzinfo))
         except UnreadableError as error:
-            why = harmless(str(error))
-            raise click.ClickException(f"{gone} is gone, and no new one is built: {why}.") from error
+            raise FailedError(f"{gone} is gone, and no new one is built: {error}.") from error
     if not yes and not ask("\nBuild it?" if begun is None else "\nFinish it?", "yes"):
-        click.echo(f"\n{_DRY}")
+        say("", _DRY)
         return
-    click.echo("")
+    say("")
     new = rebuild.build()
-    click.echo(f"\n{new} is in the place of {gone}. Autostop now sees to it that it comes up: autostop status {new}")
-    click.echo(f"Links of the old one do not open it. Make a new one: autostop link {new}")
+    say("", f"{new} is in the place of {gone}. Autostop now sees to it that it comes up: autostop status {new}")
+    say(f"Links of the old one do not open it. Make a new one: autostop link {new}")
 
 
 def _shown_plan(plan: RebuildPlan, zone: tzinfo | None) -> list[str]:
@@ -176,5 +174,5 @@ def _shown_plan(plan: RebuildPlan, zone: tzinfo | None) -> list[str]:
         "",
         "It is started at once, and costs what its type costs. What cannot come back:",
         *(f"  - {each}" for each in plan.lost),
-        *(f"Note: {harmless(each)}." for each in plan.warnings),
+        *(f"Note: {each}." for each in plan.warnings),
     ]

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import click
-
 from autostop.aws.errors import aws_errors
 from autostop.messages import workstations_in
 from autostop.ports import DeniedError, TransientError
 from autostop_cli.account import Account
 from autostop_cli.errors import sentence
-from autostop_cli.text import dated, harmless, table
+from autostop_cli.text import dated, say, table
 
 _OLDER_STACK = "The stack does not say where its dead letters are. Deploy the present version to see them."
 _MOST = 100
@@ -42,15 +40,15 @@ def letters_problem(account: Account) -> str | None:
 def show_letters(account: Account) -> Sequence[DeadLetter]:
     """Print them, and give them. Raises TransientError, DeniedError."""
     if not account.stack.dead_letter_url:
-        click.echo(f"\n{_OLDER_STACK}")
+        say("", _OLDER_STACK)
         return ()
     letters = _read(account, account.stack.dead_letter_url)
     if not letters:
         return letters
-    click.echo(f"\n{len(letters)} messages on which the reconciler failed five times:")
+    say("", f"{len(letters)} messages on which the reconciler failed five times:")
     rows = [(dated(letter.sent_at, account.now().tzinfo), _subject(account, letter)) for letter in letters]
-    click.echo("\n".join(f"  {line}" for line in table(rows)))
-    click.echo("The function's log says why. Once that is mended: autostop recover --retry-dead-letters")
+    say(*(f"  {line}" for line in table(rows)))
+    say("The function's log says why. Once that is mended: autostop recover --retry-dead-letters")
     return letters
 
 
@@ -63,7 +61,7 @@ def put_back_letters(account: Account, letters: Sequence[DeadLetter]) -> None:
         with aws_errors():
             account.sqs.send_message(QueueUrl=account.stack.queue_url, MessageBody=letter.body)
             account.sqs.delete_message(QueueUrl=account.stack.dead_letter_url or "", ReceiptHandle=letter.receipt)
-    click.echo(f"{len(letters)} messages were put back into the queue.")
+    say(f"{len(letters)} messages were put back into the queue.")
 
 
 def _count(account: Account, url: str) -> int:
@@ -102,4 +100,4 @@ def _subject(account: Account, letter: DeadLetter) -> str:
         workstations = sorted(workstations_in(letter.body, account.disks.workstations_of))
     except (ValueError, RecursionError):
         workstations = []
-    return ", ".join(workstations) or f"unreadable: {harmless(letter.body[:80])}"
+    return ", ".join(workstations) or f"unreadable: {letter.body[:80]}"

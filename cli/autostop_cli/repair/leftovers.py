@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import click
-
 from autostop import tags
 from autostop.aws.ec2 import tags_of
 from autostop.model import Observation, SnapshotId, VolumeId, WorkstationId, instance_of
@@ -14,7 +12,7 @@ from autostop_cli.account import Account
 from autostop_cli.consent import Ask
 from autostop_cli.repair.images import OURS, deregister, images_where
 from autostop_cli.repair.orphans import Kind, Orphan, Standing, find_orphans
-from autostop_cli.text import dollars, table
+from autostop_cli.text import dollars, say, table
 
 # An image holds on to its snapshot.
 _ORDER = (Kind.IMAGE, Kind.SNAPSHOT, Kind.VOLUME)
@@ -45,18 +43,17 @@ def show_leftovers(left: Sequence[Orphan]) -> None:
     """Print what is left over: what may be deleted, and what may be the only copy of something."""
     plain, precious = _parted(left)
     if not left:
-        click.echo("\nNothing is left over.")
+        say("", "Nothing is left over.")
     if plain:
-        click.echo(
-            f"\nLeft over, {dollars(sum(each.cost for each in plain))}; they hold nothing that is not elsewhere:"
-        )
-        click.echo("\n".join(f"  {line}" for line in table([_row(each) for each in plain])))
-        click.echo("Delete them: autostop recover --delete-orphans")
+        total = dollars(sum(each.cost for each in plain))
+        say("", f"Left over, {total}; they hold nothing that is not elsewhere:")
+        say(*(f"  {line}" for line in table([_row(each) for each in plain])))
+        say("Delete them: autostop recover --delete-orphans")
     if precious:
         total = dollars(sum(each.cost for each in precious))
-        click.echo(f"\nWARNING: left over, {total}, but each may be the only copy of data. This command keeps them:")
-        click.echo("\n".join(f"  {line}" for line in table([_row(each) for each in precious])))
-        click.echo("If you are sure that you need none of it, delete them in the EC2 console.")
+        say("", f"WARNING: left over, {total}, but each may be the only copy of data. This command keeps them:")
+        say(*(f"  {line}" for line in table([_row(each) for each in precious])))
+        say("If you are sure that you need none of it, delete them in the EC2 console.")
 
 
 def delete_leftovers(account: Account, left: Sequence[Orphan], *, ask: Ask) -> None:
@@ -65,13 +62,13 @@ def delete_leftovers(account: Account, left: Sequence[Orphan], *, ask: Ask) -> N
     if not plain:
         return
     if not ask(f"\nDelete these {len(plain)} for ever?", "delete"):
-        click.echo("\nNothing was deleted: that needs the word `delete`, typed at a terminal.")
+        say("", "Nothing was deleted: that needs the word `delete`, typed at a terminal.")
         return
     # Once more: what changed since it was shown stays.
     still = find_leftovers(account)
     for orphan in sorted(plain, key=lambda each: _ORDER.index(each.kind)):
         if orphan not in still:
-            click.echo(f"{orphan.id} changed meanwhile, and stays.")
+            say(f"{orphan.id} changed meanwhile, and stays.")
             continue
         match orphan.kind:
             case Kind.IMAGE:
@@ -80,7 +77,7 @@ def delete_leftovers(account: Account, left: Sequence[Orphan], *, ask: Ask) -> N
                 account.disks.delete_snapshot(SnapshotId(orphan.id))
             case Kind.VOLUME:
                 account.disks.delete(VolumeId(orphan.id))
-        click.echo(f"{orphan.id} is deleted.")
+        say(f"{orphan.id} is deleted.")
 
 
 def _standing(account: Account, workstation: WorkstationId) -> Standing:

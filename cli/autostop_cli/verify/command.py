@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-import click
-
 from autostop import tags
 from autostop.model import Observation, Snapshot, Volume, WorkstationId, instance_of
 from autostop.ports import DamagedError
@@ -12,7 +10,7 @@ from autostop.sleep.manifest import Manifest
 from autostop_cli.account import Account
 from autostop_cli.adopt import ask_at_terminal
 from autostop_cli.stack import NoStackError
-from autostop_cli.text import harmless, table
+from autostop_cli.text import FailedError, say, table
 from autostop_cli.verify.verdict import Verdict, Worth, cost_an_hour
 from autostop_cli.verify.verify import Verifier
 
@@ -27,7 +25,7 @@ def verify(
 ) -> None:
     """Say of each disk what the snapshot that it would be restored from is worth, after showing what that takes.
 
-    confirm: raises on a no. Raises click.ClickException unless all are good and nothing is left over, click.Abort when
+    confirm: raises on a no. Raises FailedError unless all are good and nothing is left over, click.Abort when
     the owner says no, TransientError, DeniedError.
     """
     manifest = _manifest(account, workstation)
@@ -37,10 +35,10 @@ def verify(
     _collect(verifier, yes=yes, dry_run=dry_run, confirm=confirm)
     verifier.look()
     tried = [device for device, verdict in verifier.verdicts.items() if verdict is None]
-    click.echo("\n".join(_shown(manifest, tried)))
+    say(*_shown(manifest, tried))
     left: tuple[str, ...] = ()
     if dry_run:
-        click.echo("\nNothing was made: this was a dry run.")
+        say("", "Nothing was made: this was a dry run.")
     elif tried:
         if not yes:
             confirm(f"\nVerify {workstation}?")
@@ -48,7 +46,6 @@ def verify(
             left = verifier.verify()
         except KeyboardInterrupt:
             raise _InterruptedError(f"Interrupted. `autostop verify {workstation}` removes what may be left.") from None
-    click.echo("")
     _tell_verdicts(verifier, left)
 
 
@@ -57,7 +54,7 @@ def _manifest(account: Account, workstation: WorkstationId) -> Manifest:
     try:
         manifest = account.ledger.load(workstation).manifest
     except (NoStackError, DamagedError) as error:
-        click.echo(f"Note: {harmless(str(error))} What the tags say is verified.", err=True)
+        say(f"Note: {error} What the tags say is verified.", err=True)
         manifest = None
     if manifest is None:
         instance = account.instances.find(instance_of(workstation))
@@ -65,14 +62,14 @@ def _manifest(account: Account, workstation: WorkstationId) -> Manifest:
         try:
             manifest = manifest_from_tags(Observation(workstation, instance, tuple(volumes), tuple(snapshots)))
         except UnreadableError as error:
-            raise click.ClickException(f"{workstation} has no snapshots to verify: {harmless(str(error))}.") from error
+            raise FailedError(f"{workstation} has no snapshots to verify: {error}.") from error
     if any(record.snapshot is None for record in manifest.volumes):
-        raise click.ClickException(f"{workstation} is being shelved. Verify it when it is asleep: autostop status.")
+        raise FailedError(f"{workstation} is being shelved. Verify it when it is asleep: autostop status.")
     return manifest
 
 
 def _tell(text: str) -> None:
-    click.echo(f"  {harmless(text)}")
+    say(f"  {text}")
 
 
 def _collect(verifier: Verifier, *, yes: bool, dry_run: bool, confirm: Callable[[str], None]) -> None:
@@ -80,17 +77,17 @@ def _collect(verifier: Verifier, *, yes: bool, dry_run: bool, confirm: Callable[
     left = verifier.left()
     if not left:
         return
-    click.echo("A verification that did not end left this behind:")
+    say("A verification that did not end left this behind:")
     begun = [(each.id, _what(each), f"begun {each.tags[tags.VERIFICATION].partition('/')[2]}") for each in left]
-    click.echo("\n".join(f"  {line}" for line in table(begun)))
+    say(*(f"  {line}" for line in table(begun)))
     if dry_run:
-        click.echo("It is removed when it is no dry run.\n")
+        say("It is removed when it is no dry run.", "")
         return
     if not yes:
         confirm("\nRemove it first? If another verification of it is running just now, let that end instead.")
     if kept := verifier.remove(lambda _: True):
-        raise click.ClickException(f"Not everything is removed: {harmless('; '.join(kept))}.")
-    click.echo("That is removed.\n")
+        raise FailedError(f"Not everything is removed: {'; '.join(kept)}.")
+    say("That is removed.", "")
 
 
 def _what(each: Volume | Snapshot) -> str:
@@ -102,8 +99,9 @@ def _shown(manifest: Manifest, tried: list[str]) -> Iterator[str]:
     disks = [(each.device, each.snapshot or "", each.type, f"{each.size_gib} GiB") for each in manifest.volumes]
     yield from (f"  {line}" for line in table(disks))
     if tried:
+        yield ""
         yield (
-            f"\nScratch volumes are made from the snapshots of {', '.join(map(harmless, tried))}, compared, and "
+            f"Scratch volumes are made from the snapshots of {', '.join(tried)}, compared, and "
             "removed. Nothing of yours is changed. "
             f"They cost at most ${cost_an_hour(manifest):.2f} an hour while they are there, which is some minutes."
         )
@@ -113,21 +111,21 @@ def _tell_verdicts(verifier: Verifier, left: tuple[str, ...]) -> None:
     verdicts = list(verifier.verdicts.items())
     records = {each.device: each for each in verifier.manifest.volumes}
     rows = [(device, records[device].snapshot or "", *_row(verdict)) for device, verdict in verdicts]
-    click.echo("\n".join(table([("DISK", "SNAPSHOT", "VERDICT", "EQUAL"), *rows])))
+    say("", *table([("DISK", "SNAPSHOT", "VERDICT", "EQUAL"), *rows]))
     known = [verdict for _, verdict in verdicts if verdict is not None]
     for why in sorted({each.not_compared for each in known if each.not_compared}):
-        click.echo(f"The content was not compared: {harmless(why)}.")
+        say(f"The content was not compared: {why}.")
     problems = [f"{each.record.device}: {each.why}. {each.remedy}." for each in known if each.worth is not Worth.GOOD]
     if left:
         again = f"`autostop verify {verifier.workstation}` removes it"
         problems.append(f"Not everything that was made is removed: {'; '.join(left)}. {again}.")
     if problems:
-        raise click.ClickException("\n".join(map(harmless, problems)))
+        raise FailedError(*problems)
 
 
 def _row(verdict: Verdict | None) -> tuple[str, str]:
     return (verdict.worth, ", ".join(verdict.compared)) if verdict is not None else ("not tried", "")
 
 
-class _InterruptedError(click.ClickException):
+class _InterruptedError(FailedError):
     exit_code = 130  # as of a program that SIGINT ends

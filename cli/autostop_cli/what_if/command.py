@@ -11,7 +11,7 @@ from autostop.model import WorkstationId, instance_of
 from autostop.settings import SETTINGS, InvalidSettingError, Probe, policy_for, words
 from autostop.tags import PREFIX
 from autostop_cli.account import Account
-from autostop_cli.text import harmless, heading, json_text, table, written
+from autostop_cli.text import heading, json_lines, say, table, written
 from autostop_cli.what_if.replay import AT_WORK_WITHIN, Replay, Stop, as_it_was, replay
 from autostop_cli.why import now_of, refuse_unknown
 
@@ -61,12 +61,12 @@ class WhatIf:
 def what_if(account: Account, workstation: WorkstationId, settings: Sequence[str], days: int, *, as_json: bool) -> None:
     """Print what other settings, each as it was typed, would have made of the last days.
 
-    Raises click.ClickException, click.BadParameter, TransientError, DeniedError.
+    Raises FailedError, click.BadParameter, TransientError, DeniedError.
     """
     given = _settings(settings)
     refuse_unknown(account, workstation)
     answer = replayed(account, workstation, given, days)
-    click.echo(json_text(answer.as_json()) if as_json else "\n".join(_compared(answer, now_of(account, workstation))))
+    say(*(json_lines(answer.as_json()) if as_json else _compared(answer, now_of(account, workstation))))
 
 
 def replayed(account: Account, workstation: WorkstationId, settings: Mapping[str, str], days: int) -> WhatIf:
@@ -143,7 +143,7 @@ def _verdict(answer: WhatIf, setting: str) -> str:
         )
     else:
         hit = "and would have stopped nobody at work, as far as the record shows"
-    return harmless(f"{setting} would have {less}, {hit}.")
+    return f"{setting} would have {less}, {hit}."
 
 
 def _stop(stop: Stop, now: datetime) -> Sequence[str]:
@@ -165,7 +165,7 @@ def _notes(would: Replay, setting: str) -> list[str]:
             f"For {words(would.unknown)} the record cannot tell whether it was in use under {setting}, mostly because "
             "nobody was asked while the processor was at work; that time counts as not idle."
         )
-    return ["", *map(harmless, notes)] if notes else []
+    return ["", *notes] if notes else []
 
 
 def _replay_as_json(replayed: Replay) -> dict[str, object]:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from autostop.app.owner import Owner, RefusedError
+from autostop.harmless import harmless
 from autostop.link import Link, Scope, parse_workstation
 from autostop.ports import DeniedError, TransientError
 
@@ -124,7 +125,16 @@ def content_policy(page: str) -> str:
 
 
 def _json(status: HTTPStatus, body: Mapping[str, object]) -> Answer:
-    return _answer(status, "application/json", json.dumps(body))
+    return _answer(status, "application/json", json.dumps(_shown(body)))
+
+
+def _shown(value: Any) -> Any:
+    """A part of a body with each of its texts harmless: they may be anybody's, and the page shows them."""
+    if isinstance(value, Mapping):
+        return {key: _shown(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_shown(each) for each in value]
+    return harmless(value) if isinstance(value, str) else value
 
 
 def _answer(status: HTTPStatus, kind: str, body: str, **headers: str) -> Answer:

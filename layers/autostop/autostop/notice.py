@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from autostop.clock import clock_time
 from autostop.cost import cost_running
+from autostop.harmless import harmless
 from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict
 from autostop.model import Instance, WorkstationId
@@ -178,9 +179,8 @@ def _offer(kind: NoticeKind) -> str:
 
 
 def _one_line(text: str, longest: int) -> str:
-    """Without line breaks and control characters: a tag may hold anything, and this stands in headers and subjects."""
-    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
-    return _cut(line, longest)
+    """A tag may hold anything, and this stands in headers and subjects; no address in it becomes a link."""
+    return _cut(harmless(" ".join(text.split())).replace("://", ": //"), longest)
 
 
 def _cut(text: str, longest: int) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from autostop.aws.codec import from_plain, to_plain
 from autostop.aws.errors import aws_errors
+from autostop.harmless import harmless
 from autostop.link import parse_workstation
 from autostop.notice import Message, Notice, NoticeKind
 from autostop.ports import DeniedError, TransientError
@@ -213,7 +214,7 @@ def header(text: str) -> str:
 
     What is not ASCII becomes encoded words of RFC 2047, which ntfy decodes; so does what looks like one.
     """
-    line = "".join(each if each.isprintable() else " " for each in text).strip()
+    line = harmless(text.strip())
     if line.isascii() and "=?" not in line:
         return line
     # Without a line end, the encoded words that folding would put on lines of their own stand side by side.
