@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from autostop.aws.table import DynamoLedger
 
 
+_UP = (InstanceState.PENDING, InstanceState.RUNNING)
+
+
 class RefusedError(Exception):
     """The owner's wish cannot be met now. `remedy`: what to do instead."""
 
@@ -81,7 +84,7 @@ class Owner:
 
         lasts: how long from now, in the place of whatever was promised before; None for as long as its settings say,
         which shortens no promise. No promise goes further ahead than its setting longest-promise. may_start: whether
-        who asks may have it start again that is stopped by now.
+        who asks may have it start again that stops by now.
         """
         instance = self.instances.find(instance_of(workstation))
         policy, _ = policy_for(self.defaults, instance.tags if instance else {})
@@ -99,7 +102,7 @@ class Owner:
                 return kept
             if intent.settled or intent.by not in (By.IDLE, By.LIMIT):
                 raise RefusedError("It is asleep or on its way there, as it was asked to be.", "Start it instead.")
-            if not may_start and instance is not None and instance.state is InstanceState.STOPPED:
+            if not may_start and (instance is None or instance.state not in _UP):
                 raise RefusedError("It is stopped by now.", "Start it, with a link that may.")
             return kept.wanting(following(intent, Wanted.RUN, By.PROMISE, f"{asked_by} keeps it awake", now))
 
