@@ -289,6 +289,12 @@ def test_who_began_a_viewer_on_the_way_is_a_job(terminal: Terminal, tmp_path: Pa
     assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, "python3")
 
 
+def test_what_sifts_a_log_waits_for_more_of_it(terminal: Terminal) -> None:
+    terminal.runs("tail -f /dev/null | grep x | cat", "cat")
+
+    wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["job", "grep"], ["job", "cat"]]))
+
+
 def test_who_serves_others_and_does_nothing_else_is_a_server(terminal: Terminal) -> None:
     terminal.runs("python3 -m http.server --bind 127.0.0.1 0", "python3")
 
@@ -296,9 +302,7 @@ def test_who_serves_others_and_does_nothing_else_is_a_server(terminal: Terminal)
     assert all(name.startswith("s") for name, used in survey(terminal.pid)["cpu"].items() if used > 0.05)
 
 
-@pytest.mark.parametrize(
-    "name", ["htop", "less", "vim.basic", "emacs-nox", "nano", "ssh", "code", "sudo", "gitstatusd-linu"]
-)
+@pytest.mark.parametrize("name", ["htop", "less", "vim.basic", "emacs-nox", "nano", "code", "sudo", "gitstatusd-linu"])
 def test_what_is_called_a_viewer_an_editor_a_wrapper_or_a_shell_is_no_job(
     terminal: Terminal, tmp_path: Path, name: str
 ) -> None:
@@ -307,8 +311,8 @@ def test_what_is_called_a_viewer_an_editor_a_wrapper_or_a_shell_is_no_job(
     assert survey(terminal.pid)["jobs"] == 0
 
 
-@pytest.mark.parametrize("name", ["scp", "rsync"])
-def test_a_copy_to_another_machine_is_a_job(terminal: Terminal, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["scp", "rsync", "ssh"])
+def test_what_goes_on_with_another_machine_is_a_job(terminal: Terminal, tmp_path: Path, name: str) -> None:
     terminal.runs(f"{program(tmp_path / name)} 300", name)
 
     assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, name)
@@ -588,6 +592,9 @@ class Seen(probe.Looks):
     def waits_for_a_line(self, _: probe.Task) -> bool:
         return self.waits
 
+    def _pipe(self, _: probe.Task, __: int) -> str:
+        return ""
+
     def listens(self, _: probe.Task) -> bool:
         return self.serves
 
@@ -612,13 +619,26 @@ NO_DOUBT: list[list[str]] = []
     row("R at work", (Seen(), [made(2, 0, "R --no-save", TTY)]), {"jobs": 1, "doubts": NO_DOUBT}),
     row("a query", (Seen(), [made(2, 0, "psql mine", TTY)]), {"jobs": 1}),
     row("a container's shell", (RAW, [made(2, 0, "docker exec -it x bash", TTY)]), {"doubts": [["prompt", "docker"]]}),
-    row("a connection elsewhere", (RAW, [made(2, 0, "ssh elsewhere", TTY)]), {"jobs": 0, "doubts": NO_DOUBT}),
+    row("a login elsewhere", (RAW, [made(2, 0, "ssh elsewhere", TTY)]),
+        {"jobs": 0, "doubts": [["prompt", "ssh"]], "wrote_at": None}),
+    row("a tunnel", (Seen(), [made(2, 0, "ssh -fNL 1:here:2 elsewhere", TTY)]), {"jobs": 0, "doubts": NO_DOUBT}),
+    row("a connection that is shared", (LEFT, [made(1, 0, "/sbin/init"), made(2, 1, "ssh: /h/mux [mux]")]),
+        {"doubts": NO_DOUBT}),
+    row("containers are kept up", (RAW, [made(2, 0, "docker compose -f x up", TTY)]),
+        {"jobs": 0, "doubts": [["server", "docker"]], "wrote_at": None}),
+    row("their log", (Seen(), [made(2, 0, "docker compose logs -f", TTY)]), {"jobs": 0, "doubts": NO_DOUBT}),
+    row("piped into a viewer", (RAW, [made(2, 0, "train", TTY), made(3, 0, "less", TTY)]),
+        {"jobs": 0, "doubts": [["job", "train"]]}),
     row("an editor", (RAW, [made(2, 0, "vim.basic x", TTY), made(3, 2, "pyright-langserver", TTY, False)]),
         {"jobs": 0, "doubts": NO_DOUBT}),
     row("git waits for its pager", (RAW, [made(2, 0, "git log", TTY), made(3, 2, "less", TTY)]),
         {"jobs": 0, "doubts": NO_DOUBT}),
     row("a pipe into tail", (Seen(), [made(2, 0, "train", TTY), made(3, 0, "tail -1", TTY)]),
         {"jobs": 1, "job": "train"}),
+    row("a time limit", (Seen(), [made(2, 0, "sh -c x", TTY), made(3, 2, "timeout 9 train", TTY, False),
+        made(4, 3, "train", TTY, False)]), {"job": "train", "doubts": NO_DOUBT}),
+    row("beside the shell of an editor's terminal", (Seen(), [made(2, 0, "bash --init-file x", TTY),
+        made(3, 2, "train", TTY, False)]), {"jobs": 0, "doubts": [["job", "train"]]}),
     row("a script of a shell", (Seen(), [made(2, 0, "bash train.sh", TTY)]), {"jobs": 1, "job": "bash"}),
     row("a shell", (Seen(), [made(2, 0, "-bash", TTY)]), {"jobs": 0, "doubts": NO_DOUBT}),
     row("a kernel of an editor", (Seen(), [made(2, 0, NODE), made(3, 2, KERNEL)]),

@@ -768,6 +768,11 @@ _WRAPPERS = re.compile(
     r"mosh-client|nice|nohup|numactl|proot|sftp-server|ssh|ssh-agent|sshd|sshd-session|screen|script|setsid|"
     r"stdbuf|su|sudo|taskset|time|timeout|tini|tmux|unshare|zellij"
 )
+# ssh that carries nothing out, and hands on what comes to a port.
+_ONLY_HANDS_ON = re.compile(r"-[A-Za-z0-9]*N[A-Za-z0-9]*")
+# Clients of containers: they show what runs elsewhere, or keep it up.
+_CLIENTS = re.compile(r"docker|docker-compose|kubectl|nerdctl|oc|podman|podman-compose")
+_SHOWS = {"events", "logs", "stats"}
 # What a login or a desktop leaves behind by itself.
 _AGENTS = re.compile(
     r"\(sd-pam\)|at-spi.*|dbus-.*|dconf-.*|dirmngr|eternalterm.*|etserver|evolution-.*|fcitx.*|gnome-keyring.*|goa-.*|"
@@ -847,6 +852,21 @@ class Looks:
         except (OSError, ValueError):
             return False
         return call in ("0", "63") and place.startswith(("/dev/pts/", "/dev/tty"))
+
+    def input(self, task: Task) -> str:
+        """The pipe from which it reads; empty where it reads from none."""
+        return self._pipe(task, 0)
+
+    def output(self, task: Task) -> str:
+        """The pipe into which it writes, likewise."""
+        return self._pipe(task, 1)
+
+    def _pipe(self, task: Task, number: int) -> str:
+        try:
+            place = os.readlink(_PROC / str(task.pid) / "fd" / str(number))  # noqa: PTH115 - Path.readlink came with Python 3.9
+        except OSError:
+            return ""
+        return place if place.startswith("pipe:") else ""
 
     def listens(self, task: Task) -> bool:
         """Whether it listens on the network."""
@@ -978,8 +998,9 @@ class _Found:
         """One that no terminal waits for: left behind, begun by a cell, over a connection without one, by an editor."""
         names, command = _names(task), " ".join(task.words)
         helps = "multiprocessing." in command or _EDITOR_SERVER.search(command)
-        kinds = (_SHELLS, _WRAPPERS, _AGENTS, _EDITORS, *([_TOOLS] if above.kind == "editors" else []))
-        if task.state not in "ZT" and not helps and not any(_any(kind, names) for kind in kinds):
+        kinds = (_SHELLS, _AGENTS, _EDITORS, *([_TOOLS] if above.kind == "editors" else []))
+        none = helps or _is_wrapper(task) or any(_any(kind, names) for kind in kinds)
+        if task.state not in "ZT" and not none:
             self._doubt("editor" if above.kind == "editors" else "server" if looks.listens(task) else "job", task)
 
     def _doubt(self, word: str, task: Task) -> None:
@@ -991,29 +1012,64 @@ class _Found:
         for members in self.terminals.values():
             present = [(task, kind, own) for task, kind, own in members if task.state not in "ZT"]
             front = [each for each in present if each[0].group == each[0].front]
+            # `timeout` makes a group of its own, and what began it waits for it all the same. Parents come first.
+            waiting = {task.pid for task, _, _ in front if _is_wrapper(task) or _is_script(task)}
+            for each in present:
+                if each[0].parent in waiting and each not in front:
+                    front.append(each)
+                    waiting.add(each[0].pid)
+            behind = [task for task, _, own in present if own and task not in [task for task, _, _ in front]]
             programs = [task for task, _, own in front if own and _is_program(task)]
             if programs and not any(kind in ("server", "editors") for _, kind, _ in front):
                 jobs += self._foreground(front, programs, looks)
-            for task, _, own in present:
-                if own and task.group != task.front and _is_program(task) and not _any(_TOOLS, _names(task)):
+            for task in behind:
+                if _is_program(task) and not _any(_TOOLS, _names(task)):
                     self._doubt("server" if looks.listens(task) else "job", task)
         return jobs
 
     def _foreground(self, front: list[tuple[Task, str, bool]], programs: list[Task], looks: Looks) -> list[Task]:
         """Its programs, if they are at work."""
+        viewers = [task for task, kind, _ in front if kind == "viewer"]
         lines = looks.reads_lines(programs[0])
+        programs = self._beside(viewers, programs, lines, looks) if viewers else programs
+        if not programs:
+            return []
+        if any(_keeps_up(task) for task in programs):
+            self._doubt("server", programs[0])
+            return []
         if lines is False:
-            if not any(kind == "viewer" or _any(_EDITORS, _names(task)) for task, kind, _ in front):
-                self.wrote += [at for at in [looks.wrote_at(programs[0])] if at is not None]
+            if not any(_any(_EDITORS, _names(task)) for task, _, _ in front):
+                # What another machine shows is not known to be work.
+                if not any(_any(_WRAPPERS, _names(task)) for task in programs):
+                    self.wrote += [at for at in [looks.wrote_at(programs[0])] if at is not None]
                 self._doubt("prompt", programs[0])
             return []
         if lines and any(looks.waits_for_a_line(task) for task, _, _ in front):
             self._doubt("prompt", programs[0])
             return []
-        if any(looks.listens(task) for task in programs):
-            self._doubt("server", programs[0])
+        serving = [task for task in programs if looks.listens(task)]
+        for task in serving[:1]:
+            self._doubt("server", task)
+        return [] if serving else programs
+
+    def _beside(self, viewers: list[Task], programs: list[Task], lines: bool | None, looks: Looks) -> list[Task]:
+        """The programs that neither wait for a viewer nor are shown by one, which are doubts."""
+        if lines is False:
+            # A pager: what is piped into it goes on behind it, and who began it waits until it is left.
+            began = {task.parent for task in viewers}
+            for task in programs:
+                if task.pid not in began:
+                    self._doubt("job", task)
             return []
-        return programs
+        # What sifts a log that grows waits for more of it.
+        fed, own = {looks.output(task) for task in viewers}, []
+        for task in sorted(programs, key=lambda task: task.pid):
+            if looks.input(task) in fed - {""}:
+                fed.add(looks.output(task))
+                self._doubt("job", task)
+            else:
+                own.append(task)
+        return own
 
     def seconds(self) -> dict[str, float]:
         """Of each session, the busiest alone and the rest together."""
@@ -1058,7 +1114,7 @@ def _kind(task: Task) -> str:
     """`server`, `viewer`, the word under which it is counted, or "" for anything else."""
     words = task.words
     names = _names(task)
-    if task.pid == os.getpid() or _any(_VIEWERS, names):
+    if task.pid == os.getpid() or _any(_VIEWERS, names) or (_any(_CLIENTS, names) and _SHOWS & set(words[1:4])):
         return "viewer"
     if _is_server(words):
         return "server"
@@ -1109,12 +1165,28 @@ def _is_program(task: Task) -> bool:
     """Whether a terminal that waits for it waits for more than a shell, a wrapper, a viewer or an editor."""
     names = _names(task)
     if _any(_SHELLS, names):
-        return _runs_a_script(task) and task.pid != task.session
-    return not any(_any(pattern, names) for pattern in (_WRAPPERS, _EDITORS))
+        return _is_script(task) and task.pid != task.session
+    return not _is_wrapper(task) and not _any(_EDITORS, names)
 
 
-def _runs_a_script(shell: Task) -> bool:
-    return any(not word.startswith("-") for word in shell.words[1:])
+def _is_wrapper(task: Task) -> bool:
+    """Whether it only waits for another program, or for whoever connects; ssh waits for another machine's."""
+    if Path(task.words[0]).name == "ssh":
+        return any(map(_ONLY_HANDS_ON.fullmatch, task.words))
+    return _any(_WRAPPERS, _names(task))
+
+
+def _keeps_up(task: Task) -> bool:
+    """Whether it runs containers for as long as nobody ends it."""
+    return _any(_CLIENTS, _names(task)) and "up" in task.words
+
+
+def _is_script(task: Task) -> bool:
+    """Whether it is a shell that waits for what it began, and not for a person."""
+    words = iter(task.words[1:])
+    # An editor gives the shells of its terminals a file to begin with.
+    given = [word for word in words if not (word in ("--init-file", "--rcfile") and next(words, ""))]
+    return _any(_SHELLS, _names(task)) and any(not word.startswith("-") for word in given)
 
 
 def _typed_at(tasks: list[Task]) -> float | None:
