@@ -166,7 +166,8 @@ def test_a_doubt_holds_for_as_long_as_the_owner_says_and_is_named(
     assert {sign.effect for sign in held.signs if sign.name == name} == {Effect.DOUBT}
     shorter = Policy(doubt_for=minutes(50))
     assert judge(**there, history=worked, policy=shorter).stop_at == AGO_40 + minutes(50)
-    assert judge(**there, history=worked | {"cpu_at": NOW - minutes(50)}, policy=shorter).kind is IDLE
+    over = judge(**there, history=worked | {"cpu_at": NOW - minutes(50)}, policy=shorter)
+    assert (over.kind, over.headline.partition("): ")[2]) == (IDLE, headline)
     assert judge(**there, history=worked, policy=Policy(doubt_for=timedelta(0))).kind is IDLE
 
 

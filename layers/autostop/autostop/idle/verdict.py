@@ -118,7 +118,8 @@ def assess(activity: Activity, policy: Policy, now: datetime) -> Verdict:
         reason = f"quiet, but {missing} more answer{'s' if missing > 1 else ''} of the workstation are needed first"
         due_at = now + policy.cpu_period * missing
         return judged(VerdictKind.ACTIVE, reason, since=since, due_at=due_at, stop_at=due_at)
-    headline = f"idle for {words(now - since)} (since {clock_time(since, policy.time_zone, now)})"
+    doubted = f": {quiet.doubted}" if quiet.doubted else ""
+    headline = f"idle for {words(now - since)} (since {clock_time(since, policy.time_zone, now)}){doubted}"
     return judged(VerdictKind.IDLE, headline, since=since, stop_at=now)
 
 
