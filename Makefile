@@ -110,6 +110,10 @@ traces: .venv/.synced ## judge the labelled traces by our rule and by those of t
 bench: .venv/.synced .venv-sam/.synced $(RUNTIME_VENV) .venv-custodian/.synced ## time cold starts, count a sweep's AWS calls beside Cloud Custodian's
 	.venv/bin/python -m tests.bench
 
+.PHONY: wheel
+wheel: .venv/.synced .venv-sam/.synced ## build the wheel that users install, with all that "autostop create" deploys, into build/wheel
+	.venv/bin/python -m autostop_local.wheel
+
 .PHONY: lines
 lines: ## count the lines of Python by room, beside what each may have
 	@$(PYTHON) -m tests.lines

@@ -1,5 +1,6 @@
 """The command `autostop`: its words, options and help."""
 
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -12,17 +13,20 @@ from autostop import tags
 from autostop.link import Scope
 from autostop.model import WorkstationId
 from autostop.settings import SETTINGS, parse_duration
+from autostop_cli import VERSION
 from autostop_cli.account import Account
 from autostop_cli.adopt import TOKEN_VARIABLE, adopt, given_token
 from autostop_cli.certificate import fingerprint
+from autostop_cli.create import create, parse_address
 from autostop_cli.daily import open_jupyter, start, stop
 from autostop_cli.errors import EXPECTED, sentence
 from autostop_cli.keep_awake import end_promise, keep_awake
 from autostop_cli.links import make_link
+from autostop_cli.machine import DEFAULT_TYPE, Wish, parse_name, parse_size, types_in_words
 from autostop_cli.naming import workstation_called
 from autostop_cli.repair.command import recover_all, recover_one
 from autostop_cli.status import show_all, show_one
-from autostop_cli.text import FailedError
+from autostop_cli.text import FailedError, say
 from autostop_cli.unadopt import unadopt
 from autostop_cli.verify.command import verify
 from autostop_cli.what_if.command import what_if
@@ -103,6 +107,7 @@ _EXPIRY: Final = _Word("duration", _expiry)
 @click.option("--region", help="The AWS Region; else your AWS configuration's.")
 @click.option("--profile", help="The profile of your AWS configuration.")
 @click.option("--stack", default="autostop", show_default=True, envvar="AUTOSTOP_STACK", help="Autostop's own stack.")
+@click.version_option(VERSION, message="autostop %(version)s")
 @click.pass_context
 def cli(context: click.Context, region: str | None, profile: str | None, stack: str) -> None:
     """Put EC2 workstations to sleep when you stop working, and bring them back at a tap on a link.
@@ -112,6 +117,50 @@ def cli(context: click.Context, region: str | None, profile: str | None, stack: 
     # Who calls it from Python may hand in an account of its own.
     if context.obj is None:
         context.obj = Account(boto3.Session(region_name=region, profile_name=profile), stack)
+
+
+@cli.command("create", epilog="Example: autostop create lab --type m7g.2xlarge --allow-from here")
+@click.argument("name", type=_Word("name", parse_name))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--type", "type_", help=f"The instance type; else you are asked, or it is {DEFAULT_TYPE}.")
+@click.option("--spot", is_flag=True, help="Cheaper; EC2 may stop it at any time, and its disks are never shelved.")
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    type=_Word("device=gib", parse_size),
+    help="Of a disk: sda1 is the system's (else 30 GiB), sdf the data's (else 100).",
+)
+@click.option(
+    "--allow-from",
+    type=_Word("address", parse_address),
+    help="Let this IPv4 address in at ports 22, 443 and 8888, or `here`: yours. Else Session Manager is the way in.",
+)
+@click.option(
+    "--notify", help="A mail address, or a URL as ntfy takes it, for the notices of a stack that is made now."
+)
+@click.pass_obj
+def create_command(
+    account: Account,
+    /,
+    *,
+    name: str,
+    yes: bool,
+    type_: str | None,
+    spot: bool,
+    sizes: tuple[tuple[str, int], ...],
+    allow_from: str | None,
+    notify: str | None,
+) -> None:
+    """Make a workstation under a NAME, and whatever it needs beside itself.
+
+    Shows first what is made and what it costs, and asks; waits until JupyterLab answers; ends with the link for your
+    phone. Run again after whatever happened, it goes on where it was.
+    """
+    if type_ is None and not yes and sys.stdin.isatty():
+        say(*types_in_words())
+        type_ = click.prompt("Which type", default=DEFAULT_TYPE)
+    create(account, Wish(name, type_ or DEFAULT_TYPE, spot, dict(sizes), allow_from, notify), yes=yes)
 
 
 def _with_settings(command: Any) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -13,16 +13,21 @@ from botocore.config import Config
 from autostop.app.owner import Owner
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import utc_now
+from autostop.aws.errors import aws_errors
 from autostop.aws.queue import SqsQueue
 from autostop.aws.subscription import MailSubscription
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import SnsTopic
 from autostop.model import Instance
 from autostop.settings import policy_for
-from autostop_cli.stack import Stack, find_stack
+from autostop_cli import VERSION
+from autostop_cli.stack import Stack, find_stack, other_version
+from autostop_cli.text import say
 from autostop_cli.verify.scratch import EbsScratch
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
@@ -79,14 +84,44 @@ class Account:
         return SqsQueue(self.sqs, self.stack.queue_url)
 
     @cached_property
+    def cloudformation(self) -> "CloudFormationClient":
+        """CloudFormation."""
+        return self.session.client("cloudformation", config=_CONFIG)
+
+    @cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        """DynamoDB."""
+        return self.session.client("dynamodb", config=_CONFIG)
+
+    @cached_property
+    def s3(self) -> Any:
+        """S3."""
+        return self.session.client("s3", config=_CONFIG)
+
+    @cached_property
+    def number(self) -> str:
+        """The account's own. Raises TransientError, DeniedError."""
+        with aws_errors():
+            return self.session.client("sts", config=_CONFIG).get_caller_identity()["Account"]
+
+    @property
+    def region(self) -> str:
+        """Where all this is."""
+        return self.ec2.meta.region_name
+
+    @cached_property
     def stack(self) -> Stack:
         """The deployed stack. Raises DeniedError, InvalidSettingError, TransientError."""
-        return find_stack(self.session.client("cloudformation", config=_CONFIG), self.stack_name)
+        stack = find_stack(self.cloudformation, self.stack_name)
+        if stack.version != VERSION:
+            # On standard error, in the way of no JSON.
+            say(other_version(stack), err=True)
+        return stack
 
     @cached_property
     def ledger(self) -> DynamoLedger:
         """The stack's table."""
-        return DynamoLedger(self.session.client("dynamodb", config=_CONFIG), self.stack.table)
+        return DynamoLedger(self.dynamodb, self.stack.table)
 
     def workstations(self) -> Sequence[Instance]:
         """All that are adopted, by name. Raises TransientError, DeniedError."""

@@ -110,6 +110,14 @@ def adopt(
     say("", f"{workstation} is adopted. Make a link for your phone: autostop link {workstation}")
 
 
+def adopt_new(account: Account, workstation: WorkstationId) -> None:
+    """Adopt what was just made to be a workstation. Raises FailedError, TransientError, DeniedError."""
+    adoption = _plan(account, workstation, {}, has_token=False)
+    if adoption.refusals:
+        raise FailedError(f"{workstation} cannot be adopted: {adoption.refusals[0]}")
+    _apply(account, adoption, None)
+
+
 def given_token(*, from_stdin: bool) -> str | None:
     """Jupyter's token as the owner gives it; None when none is given. Raises click.UsageError for what is no token."""
     token = sys.stdin.readline() if from_stdin else os.environ.get(TOKEN_VARIABLE)

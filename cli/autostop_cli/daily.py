@@ -58,7 +58,7 @@ def open_jupyter(account: Account, workstation: WorkstationId, *, in_browser: bo
     port = at.port if at is not None and at.port else policy_for(account.stack.policy, instance.tags)[0].jupyter_port
     direct = at is not None and at.hostname is not None and answers(at.hostname, port)
     shown = url if url is not None and direct else f"https://localhost:{port}/lab"
-    tunnel = None if direct else _tunnel(account, workstation, port)
+    tunnel = None if direct else tunnel_to(account, workstation, port)
     if as_json:
         say(*json_lines({"url": shown, "tunnel": tunnel}))
         return
@@ -71,7 +71,8 @@ def open_jupyter(account: Account, workstation: WorkstationId, *, in_browser: bo
         click.launch(shown)
 
 
-def _tunnel(account: Account, workstation: WorkstationId, port: int) -> str:
+def tunnel_to(account: Account, workstation: WorkstationId, port: int) -> str:
+    """The command that opens a tunnel to a port of it."""
     words = [
         *("aws", "ssm", "start-session", "--target", instance_of(workstation)),
         *("--document-name", "AWS-StartPortForwardingSession"),

@@ -22,7 +22,8 @@ def workstation_called(account: Account, text: str) -> WorkstationId:
     """
     if (workstation := parse_workstation(text)) is not None:
         return workstation
-    named = {id_: tags for id_, tags in _instances(account, _SPECIAL.sub("?", text)).items() if tags["Name"] == text}
+    alike = instances_where(account, {"tag:Name": [_SPECIAL.sub("?", text)], "instance-state-name": list(_THERE)})
+    named = {id_: tags for id_, tags in alike.items() if tags["Name"] == text}
     found = [id_ for id_, tags in named.items() if is_ours(tags)] or list(named)
     if not found:
         there = [f"{harmless(each.name)} ({each.id})" for each in account.workstations()]
@@ -32,9 +33,8 @@ def workstation_called(account: Account, text: str) -> WorkstationId:
     return WorkstationId(found[0])
 
 
-def _instances(account: Account, pattern: str) -> Mapping[str, Mapping[str, str]]:
-    """The tags of all instances whose name fits, by id."""
-    filters = {"tag:Name": [pattern], "instance-state-name": list(_THERE)}
+def instances_where(account: Account, filters: Mapping[str, list[str]]) -> Mapping[str, Mapping[str, str]]:
+    """The tags of all instances that fit, by id. Raises TransientError, DeniedError."""
     pages = account.ec2.get_paginator("describe_instances")
     with aws_errors():
         return {

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 from autostop.aws.errors import aws_errors
 from autostop.ports import DeniedError
 from autostop.settings import SETTINGS, Policy, policy_from_environment
+from autostop_cli import VERSION
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -23,7 +24,7 @@ class Stack:
 
     mail_topic: None where no mail is wanted.
 
-    dead_letter_url: None when the stack was deployed by a version that does not tell it.
+    dead_letter_url, version: None when the stack was deployed by a version that does not tell it.
     """
 
     name: str
@@ -33,6 +34,19 @@ class Stack:
     policy: Policy
     dead_letter_url: str | None = None
     mail_topic: str | None = None
+    version: str | None = None
+
+
+def other_version(stack: Stack) -> str:
+    """What to do about a command that is not of the stack's version, on one line."""
+    there = stack.version or "an older version"
+    newer = stack.version is None or _numbers(stack.version) < _numbers(VERSION)
+    then = "Deploy the stack anew" if newer else "Install the newer command: pipx upgrade autostop"
+    return f"note: this is autostop {VERSION}, and the stack {stack.name} is of {there}. {then}."
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]
 
 
 def find_stack(client: "CloudFormationClient", name: str) -> Stack:
@@ -72,5 +86,6 @@ def find_stack(client: "CloudFormationClient", name: str) -> Stack:
         queue_url=outputs["QueueUrl"],
         policy=policy_from_environment(variables),
         dead_letter_url=outputs.get("DeadLetterQueueUrl") or None,
+        version=outputs.get("Version") or None,
         mail_topic=(outputs.get("NoticeTopicArn") or None) if parameters.get("NoticeEmail") else None,
     )

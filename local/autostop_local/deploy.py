@@ -59,10 +59,15 @@ def deploy_workstation(emulator: Emulator) -> "RequestLaunchTemplateDataTypeDef"
     cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
     (made,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in made["Outputs"]}
+    return launch_template(emulator, outputs["LaunchTemplateId"])
+
+
+def launch_template(emulator: Emulator, template_id: str) -> "RequestLaunchTemplateDataTypeDef":
+    """What the latest version of a launch template of the emulator holds."""
     ec2 = emulator.session.client("ec2", **emulator.reach)
-    (version,) = ec2.describe_launch_template_versions(
-        LaunchTemplateId=outputs["LaunchTemplateId"], Versions=[outputs["LaunchTemplateVersion"]]
-    )["LaunchTemplateVersions"]
+    (version,) = ec2.describe_launch_template_versions(LaunchTemplateId=template_id, Versions=["$Latest"])[
+        "LaunchTemplateVersions"
+    ]
     version["LaunchTemplateData"]["MetadataOptions"].pop("State", None)  # it is told, and cannot be asked for
     return version["LaunchTemplateData"]  # type: ignore[return-value] # as it is told it may be asked for
 

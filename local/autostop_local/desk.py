@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from autostop_local.deploy import Say, deploy
+from autostop_local.deploy import Say, deploy, launch_template
 from autostop_local.emulator import REGION, Emulator, emulator
 from autostop_local.event_bus import Event, events_sink
 from autostop_local.machine.disks import DiskContent
@@ -32,24 +32,62 @@ QUICK_TAGS = {"autostop:cpu-period": "5s"}
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """Everything that runs. ec2: a client that talks to the world, as the owner's own would."""
+class Cloud:
+    """An account that holds nothing. deliver: gets the events of EC2 and EBS once something is deployed."""
 
     emulator: Emulator
-    stack: Stack
     world: World
     world_url: str
     machines: JupyterMachines | SystemdMachines
+    deliver: list[Callable[[Event], int]]
+
+    def environment(self) -> dict[str, str]:
+        """Of a program that shall see this as AWS."""
+        return self.emulator.environment() | {
+            f"AWS_ENDPOINT_URL_{service}": self.world_url for service in ("EC2", "SSM", "CLOUDWATCH")
+        }
+
+    def desk(self, deployed: Stack) -> "Desk":
+        """Let the functions of a deployed stack see the world, and its events come to them."""
+        deployed.wire({"ec2": self.world_url, "ssm": self.world_url, "cloudwatch": self.world_url})
+        self.deliver.append(events_sink(self.emulator))
+        limits = Config(connect_timeout=5, read_timeout=30, proxies={})
+        ec2 = boto3.client(
+            "ec2",
+            endpoint_url=self.world_url,
+            region_name=REGION,
+            aws_access_key_id="owner",
+            aws_secret_access_key="owner",  # noqa: S106 - the world takes any
+            config=limits,
+        )
+        return Desk(self, deployed, ec2)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything that runs. ec2: a client that talks to the world, as the owner's own would."""
+
+    cloud: Cloud
+    stack: Stack
     ec2: "EC2Client"
+
+    @property
+    def emulator(self) -> Emulator:
+        return self.cloud.emulator
+
+    @property
+    def world(self) -> World:
+        return self.cloud.world
+
+    @property
+    def machines(self) -> JupyterMachines | SystemdMachines:
+        return self.cloud.machines
 
     def autostop(self, *arguments: str, stdin: str = "") -> str:
         """Run the command `autostop` as the owner would; gives what it printed. Raises CommandError."""
-        environment = self.emulator.environment() | {
-            f"AWS_ENDPOINT_URL_{service}": self.world_url for service in ("EC2", "SSM", "CLOUDWATCH")
-        }
         python = [sys.executable, "-m", "autostop_cli"]
         # The same import paths as this process has.
-        return run([*python, *arguments], environment | {"PYTHONPATH": ":".join(sys.path)}, stdin)
+        return run([*python, *arguments], self.cloud.environment() | {"PYTHONPATH": ":".join(sys.path)}, stdin)
 
     def volumes(self, instance: str) -> list[dict[str, Any]]:
         """The workstation's volumes, attached or not, in the order of their device names."""
@@ -89,13 +127,11 @@ class Desk:
 
 
 @contextmanager
-def desk(
-    directory: Path, *, say: Say, settings: Mapping[str, str] = QUICK_SETTINGS, with_disks: bool = False
-) -> Iterator[Desk]:
-    """Everything up, with the repository's own template deployed; gone when the block ends, whatever happens.
+def cloud(directory: Path, *, with_disks: bool = False) -> Iterator[Cloud]:
+    """The emulator and the world, with nothing in them; gone when the block ends, whatever happens.
 
-    directory: exists and is empty. settings: parameters of the template. with_disks: instances are machines that boot
-    from disks, on which their user data does what it does on EC2; else each is a JupyterLab beside directories.
+    directory: exists and is empty. with_disks: instances are machines that boot from disks, on which their user data
+    does what it does on EC2; else each is a JupyterLab beside directories.
     """
     machines = SystemdMachines() if with_disks else JupyterMachines()
     content = DiskContent if with_disks else DirectoryContent
@@ -118,18 +154,15 @@ def desk(
             in_process=False,
         )
         stack.enter_context(world)
-        url = stack.enter_context(serve(world))
+        world.find_templates(lambda template_id: launch_template(running, template_id))
+        yield Cloud(running, world, stack.enter_context(serve(world)), machines, deliver)
+
+
+@contextmanager
+def desk(
+    directory: Path, *, say: Say, settings: Mapping[str, str] = QUICK_SETTINGS, with_disks: bool = False
+) -> Iterator[Desk]:
+    """The cloud with the repository's own template deployed. settings: parameters of the template."""
+    with cloud(directory, with_disks=with_disks) as empty:
         say("the emulator and the world run")
-        deployed = deploy(running, say=say, parameters=settings)
-        deployed.wire({"ec2": url, "ssm": url, "cloudwatch": url})
-        deliver.append(events_sink(running))
-        limits = Config(connect_timeout=5, read_timeout=30, proxies={})
-        ec2 = boto3.client(
-            "ec2",
-            endpoint_url=url,
-            region_name=REGION,
-            aws_access_key_id="owner",
-            aws_secret_access_key="owner",  # noqa: S106 - the world takes any
-            config=limits,
-        )
-        yield Desk(running, deployed, world, url, machines, ec2)
+        yield empty.desk(deploy(empty.emulator, say=say, parameters=settings))

@@ -11,6 +11,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from autostop.model import WorkstationId
+from autostop_cli import VERSION
 from autostop_cli.__main__ import cli
 from autostop_cli.account import Account
 from autostop_cli.stack import Stack
@@ -22,7 +23,7 @@ from tests.handlers.table import TABLE
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 API_URL = "https://abc123.execute-api.us-east-1.amazonaws.com"
 
-_TEMPLATE = {
+CONTROLLER = {
     "Parameters": {
         "IdleAfter": {"Type": "String", "Default": "40m"},
         "ShelveAfter": {"Type": "String", "Default": "0"},
@@ -36,6 +37,7 @@ _TEMPLATE = {
         "NoticeTopic": {"Type": "AWS::SNS::Topic"},
     },
     "Outputs": {
+        "Version": {"Value": VERSION},
         "ApiUrl": {"Value": API_URL},
         "TableName": {"Value": TABLE},
         "QueueUrl": {"Value": {"Ref": "Queue"}},
@@ -98,7 +100,7 @@ def desk(root: Path, *, begins: datetime = START, over_http: bool = True, **para
         if over_http:
             SESSION.client("cloudformation").create_stack(
                 StackName="autostop",
-                TemplateBody=json.dumps(_TEMPLATE),
+                TemplateBody=json.dumps(CONTROLLER),
                 Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             )
         yield Desk(lab, account_of(lab))
@@ -108,7 +110,8 @@ def account_of(lab: AtWork, sleep: Callable[[float], None] | None = None) -> Acc
     """The account over Autostop at work; without HTTP with its clients, its queue and a stack that was read already."""
     account = Account(SESSION, clock=lab.clock, sleep=sleep or lab.sleep)
     if not lab.over_http:
-        stack = Stack("autostop", API_URL, TABLE, "queue", replace(lab.defaults, idle_after=timedelta(minutes=40)))
+        policy = replace(lab.defaults, idle_after=timedelta(minutes=40))
+        stack = Stack("autostop", API_URL, TABLE, "queue", policy, version=VERSION)
         vars(account).update(ec2=lab.ec2, ledger=lab.ledger, queue=lab.queue, stack=stack)
         vars(account).update(scratch=EbsScratch(lab.ec2, lab.clients.ebs))
     return account

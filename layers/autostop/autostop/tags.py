@@ -43,6 +43,9 @@ INSTANCE_PIECE: Final = "autostop:instance-"
 RECOVERED_FROM: Final = "autostop:recovered-from"
 RECOVERED_CYCLE: Final = "autostop:recovered-cycle"
 
+# On what `autostop create` made, and so `autostop uninstall` takes away: the name that it was made under.
+CREATED: Final = "autostop:created"
+
 JUPYTER_CERTIFICATE: Final = "autostop:jupyter-certificate"
 JUPYTER_RUNTIME: Final = "autostop:jupyter-runtime"
 
@@ -57,7 +60,7 @@ YES: Final = "yes"
 # What of ours may stand on an instance beside its settings.
 BESIDE_SETTINGS: Final = frozenset({
     INSTANCE_TYPE, RECOVERED_FROM, RECOVERED_CYCLE, JUPYTER_CERTIFICATE, JUPYTER_RUNTIME,
-    CERTIFICATE, BUCKET, INSTANCE_STORE_IS_SCRATCH,
+    CERTIFICATE, BUCKET, INSTANCE_STORE_IS_SCRATCH, CREATED,
 })  # fmt: skip
 
 AUTO_SCALING_GROUP: Final = "aws:autoscaling:groupName"

@@ -1,4 +1,4 @@
-"""AMIs that were registered here; those of others (Amazon's, say) are moto's."""
+"""AMIs that were registered here, and Ubuntu's newest; those of others (Amazon's, say) are moto's."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,6 +12,14 @@ from autostop_local.world.resources import Image
 _NAME = re.compile(r"[\w()\[\] ./'@-]{3,128}", re.ASCII)  # botocore, RegisterImage
 
 
+# By the public parameter that names each, the id and the architecture.
+_UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/{}/hvm/ebs-gp3/ami-id"
+_PUBLIC = {
+    _UBUNTU.format("amd64"): ("ami-00000000000240401", "x86_64"),
+    _UBUNTU.format("arm64"): ("ami-00000000000240402", "arm64"),
+}
+
+
 class Images:
     """The calls on images, by AWS's names in `operations`."""
 
@@ -22,6 +30,7 @@ class Images:
             "DescribeImages": self.describe_images,
             "DeregisterImage": self.deregister_image,
         }
+        self.parameters: dict[str, Callable[[Params], Reply | None]] = {"GetParameter": self.get_parameter}
 
     def register_image(self, params: Params) -> Reply:
         """From snapshots. What is left out has AWS's defaults, which run on nothing new: i386, paravirtual, no ENA."""
@@ -58,12 +67,19 @@ class Images:
         """Those of this account; None for whoever asks for others'."""
         cloud = self._cloud
         asked, owners = params.get("ImageIds") or [], set(params.get("Owners") or ())
+        if public := [_public(*each) for each in _PUBLIC.values() if each[0] in asked]:
+            return {"Images": public}
         mine = cloud.images.keys() | cloud.deregistered
         if not owners & {"self", cloud.account} and not mine & set(asked):
             return None
         images = [cloud.image(one) for one in asked] if asked else list(cloud.images.values())
         shown, token = page(filtered(images, params, _FACTS), params, ids="ImageIds", least=1)
         return {"Images": [self._told(image) for image in shown], "NextToken": token}
+
+    def get_parameter(self, params: Params) -> Reply | None:
+        """Of SSM; None for whoever asks for another."""
+        found = _PUBLIC.get(params["Name"])
+        return {"Parameter": {"Name": params["Name"], "Type": "String", "Value": found[0]}} if found else None
 
     def deregister_image(self, params: Params) -> Reply:
         """The snapshots stay."""
@@ -125,6 +141,18 @@ class Images:
             ],
             "Tags": tag_list(image.tags),
         }
+
+
+def _public(image: str, architecture: str) -> dict[str, Any]:
+    return {
+        "ImageId": image,
+        "Name": f"ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{architecture}-server-20260101",
+        "OwnerId": "099720109477",
+        "State": "available",
+        "Architecture": architecture,
+        "RootDeviceName": "/dev/sda1",
+        "RootDeviceType": "ebs",
+    }
 
 
 _FACTS: Facts[Image] = {

@@ -38,6 +38,7 @@ class Instances:
             "RebootInstances": self.reboot_instances,
             "TerminateInstances": self.terminate_instances,
             "ModifyInstanceAttribute": self.modify_instance_attribute,
+            "CancelSpotInstanceRequests": self.cancel_spot_instance_requests,
         }
 
     def start_instances(self, params: Params) -> Reply:
@@ -94,6 +95,16 @@ class Instances:
                 self._terminate(instance)
             changes.append(_change(instance, before))
         return {"TerminatingInstances": changes}
+
+    def cancel_spot_instance_requests(self, params: Params) -> Reply:
+        """What is stopped under a request that is disabled is terminated with it (EC2 User Guide, Spot requests)."""
+        spots = self._cloud.spots
+        for one in params["SpotInstanceRequestIds"]:
+            if spots[one].state == "disabled":
+                self._terminate(self._cloud.instances[spots[one].instance_id])
+            spots[one].state = "cancelled"
+        cancelled = [{"SpotInstanceRequestId": one, "State": "cancelled"} for one in params["SpotInstanceRequestIds"]]
+        return {"CancelledSpotInstanceRequests": cancelled}
 
     def modify_instance_attribute(self, params: Params) -> Reply:
         instance = self._cloud.instance(params["InstanceId"])

@@ -40,6 +40,7 @@ class Launching:
         self._zones = {_default_subnet(f"{cloud.region}{letter}"): f"{cloud.region}{letter}" for letter in "abcdef"}
         self.root_devices: dict[str, str] = {}  # by image id; /dev/sda1 for the others
         self._templates: dict[str, Params] = {}
+        self.find_template: Callable[[str], Params | None] = lambda _id: None
         self.operations: dict[str, Callable[[Params], Reply]] = {
             "CreateLaunchTemplate": self.create_launch_template,
             "RunInstances": self.run_instances,
@@ -87,10 +88,13 @@ class Launching:
     def _run(self, params: Params) -> tuple[list[str], str]:
         cloud = self._cloud
         if template := params.get("LaunchTemplate"):
-            if template["LaunchTemplateId"] not in self._templates:
+            found = self._templates.get(template["LaunchTemplateId"]) or self.find_template(
+                template["LaunchTemplateId"]
+            )
+            if found is None:
                 raise AwsError("InvalidLaunchTemplateId.NotFound", "The specified launch template does not exist.")
             # What the request says itself counts.
-            params = {**self._templates[template["LaunchTemplateId"]], **params}
+            params = {**found, **params}
         kind = params.get("InstanceType") or "m1.small"
         if kind not in INSTANCE_TYPES:
             raise AwsError("InvalidInstanceType", f"The following supplied instance types do not exist: [{kind}]")

@@ -99,19 +99,20 @@ class World:
         self._snapshots = Snapshots(self.cloud)
         self._direct_blocks = DirectBlocks(self.cloud)
         self._instances = Instances(self.cloud, self._volumes, self._metrics.measure)
+        self._images = Images(self.cloud)
         self._launching = Launching(self.cloud, self._volumes, self._instances.begin)
         self._operations: Mapping[str, Mapping[str, Callable[[Params], Reply | None]]] = {
             "ec2": {
                 **self._launching.operations,
                 **self._instances.operations,
-                **Images(self.cloud).operations,
+                **self._images.operations,
                 **InstanceViews(self.cloud).operations,
                 **self._volumes.operations,
                 **self._snapshots.operations,
                 **Tagging(self.cloud).operations,
             },
             "ebs": self._direct_blocks.operations,
-            "ssm": Commands(self.cloud).operations,
+            "ssm": {**Commands(self.cloud).operations, **self._images.parameters},
             "cloudwatch": self._metrics.operations,
         }
         with ExitStack() as stack:
@@ -228,6 +229,10 @@ class World:
             self.cloud.instances[instance_id].jupyter_port = jupyter_port
         self.tick()
         return instance_id
+
+    def find_templates(self, find: Callable[[str], Params | None]) -> None:
+        """From now on, launch templates that were not made here are looked for: by id, their LaunchTemplateData."""
+        self._launching.find_template = find
 
     def root_device(self, image: str, device: str) -> None:
         """From now on, instances of this image have their root at this device (else /dev/sda1)."""

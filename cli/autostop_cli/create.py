@@ -1,0 +1,319 @@
+"""The command `create`: from an empty account to a workstation whose notebook answers. Run again, it goes on."""
+
+import base64
+import http.client
+import ipaddress
+import secrets
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from autostop import tags
+from autostop.aws.ec2 import shapes_of, tags_of
+from autostop.aws.errors import AlreadySo, aws_errors
+from autostop.link import Scope
+from autostop.model import Instance, InstanceId, InstanceState, WorkstationId, instance_of
+from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
+from autostop_cli.account import Account
+from autostop_cli.adopt import adopt_new, ask_at_terminal
+from autostop_cli.artefacts import Artefacts, artefacts
+from autostop_cli.daily import tunnel_to
+from autostop_cli.deploy import Stacks, code_bucket, upload
+from autostop_cli.errors import EXPECTED
+from autostop_cli.links import make_link
+from autostop_cli.machine import Machine, Wish, find_machine
+from autostop_cli.naming import instances_where
+from autostop_cli.plans import Plan, Plans
+from autostop_cli.text import FailedError, say, table
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
+
+WORKSTATION_STACK = "autostop-workstation"
+PORTS = (22, 443, 8888)
+_ALIVE = ("pending", "running", "stopping", "stopped")
+_LOOK_EVERY_SECONDS = 5
+_LOOKS = 240
+_REACHED_WITHIN_SECONDS = 4
+
+
+def create(
+    account: Account,
+    wish: Wish,
+    *,
+    yes: bool,
+    confirm: Callable[[str], None] = ask_at_terminal,
+    wheel: Callable[[], Artefacts] = artefacts,
+) -> None:
+    """Make what is missing, after showing it and asking; wait until JupyterLab answers; print the link.
+
+    Raises FailedError and click.Abort, DeniedError, TransientError; what exists by then is told before.
+    """
+    _Creation(account, wish, wheel).run(yes=yes, confirm=confirm)
+
+
+@dataclass
+class _Creation:
+    """One run. exists: what there is by now, in words."""
+
+    account: Account
+    wish: Wish
+    wheel: Callable[[], Artefacts]
+    exists: list[str] = field(default_factory=list)
+
+    def run(self, *, yes: bool, confirm: Callable[[str], None]) -> None:
+        refuse_taken_name(self.account, self.wish.name)
+        stacks = Stacks(self.account.cloudformation, self.account.sleep, say)
+        missing = [name for name in (self.account.stack_name, WORKSTATION_STACK) if not stacks.outputs(name)]
+        plan = None if self.account.stack_name in missing else self.plans.find(self.wish.name)
+        machine = None
+        if made_as(self.account, self.wish.name) or (plan is not None and not self._is_over(plan)):
+            say(f"{self.wish.name} was begun before; this goes on with it, as it was planned then.")
+        else:
+            vpc = (stacks.outputs(WORKSTATION_STACK) or {}).get("VpcId", "default")
+            machine = find_machine(self.account.ec2, self.account.ssm, self.wish, vpc)
+            say(*self._shown(missing, machine))
+            if not yes:
+                confirm("\nCreate it?")
+        try:
+            outputs = self._deploy(stacks, missing)
+            if machine is not None:
+                request = machine.request(
+                    secrets.token_hex(32), self._group(machine.vpc), outputs, self.wheel().user_data
+                )
+                plan = self.plans.put(Plan(self.wish.name, request), plan)
+            self._finish(self._launched(plan))
+        except (*EXPECTED, FailedError, KeyboardInterrupt):
+            self._tell_what_exists()
+            raise
+
+    @property
+    def plans(self) -> Plans:
+        return Plans(self.account.dynamodb, self.account.stack.table)
+
+    def _shown(self, missing: list[str], machine: Machine) -> list[str]:
+        what = {
+            self.account.stack_name: "the controller: functions, a queue, a table, the page; less than $1 a month",
+            WORKSTATION_STACK: "a role, a private bucket and a launch template for machines",
+        }
+        rows = [(f"stack {name}", what[name]) for name in missing]
+        if self.account.stack_name in missing:
+            rows.append((f"bucket {self._bucket}", "the functions' code"))
+        elif self.wish.notify:
+            rows.append((f"stack {self.account.stack_name}", "is there already: --notify changes nothing of it"))
+        door = f"lets {self.wish.allow_from} in at ports 22, 443 and 8888" if self.wish.allow_from else "lets nobody in"
+        rows.append((f"security group {group_name(self.wish.name)}", door))
+        return [
+            f"This is made in {self.account.region} of account {self.account.number}:",
+            "",
+            *table(rows),
+            *machine.shown(),
+            "Its certificate is its own: browsers warn before they show the page, and Safari may refuse the kernel.",
+        ]
+
+    @property
+    def _bucket(self) -> str:
+        return code_bucket(self.account.number, self.account.region)
+
+    def _deploy(self, stacks: Stacks, missing: list[str]) -> Mapping[str, str]:
+        """Gives the outputs of the workstation's stack."""
+        name = self.account.stack_name
+        if name in missing:
+            made = self.wheel()
+            say(f"Uploading the code to {self._bucket}")
+            upload(self.account.s3, self._bucket, self.account.number, made.code)
+            self.exists.append(f"bucket {self._bucket}")
+            say(f"Deploying {name}; this takes some two minutes")
+            stacks.create(name, made.template("controller", self._bucket), self._notices())
+            self.exists.append(f"stack {name}")
+        if WORKSTATION_STACK in missing:
+            say(f"Deploying {WORKSTATION_STACK}")
+            stacks.create(WORKSTATION_STACK, self.wheel().template("workstation"), {})
+            self.exists.append(f"stack {WORKSTATION_STACK}")
+        return stacks.outputs(WORKSTATION_STACK) or {}
+
+    def _notices(self) -> Mapping[str, str]:
+        if not self.wish.notify:
+            return {}
+        return {"NoticeUrl" if self.wish.notify.startswith("https://") else "NoticeEmail": self.wish.notify}
+
+    def _is_over(self, plan: Plan) -> bool:
+        """True when its machine is terminated; one that EC2 does not list yet is not."""
+        instance = self.account.instances.find(InstanceId(plan.instance)) if plan.instance else None
+        return instance is not None and instance.is_gone
+
+    def _launched(self, plan: Plan | None) -> Plan:
+        """The plan with its instance, which runs or did so before; one that the table has lost is written anew."""
+        found = made_as(self.account, self.wish.name)
+        if plan is None:
+            lost = {"ClientToken": secrets.token_hex(32), "SecurityGroupIds": []}
+            plan = self.plans.put(Plan(self.wish.name, lost), None)
+        for group in plan.request["SecurityGroupIds"]:
+            self._open_door(group)
+            self.exists.append(f"security group {group_name(plan.name)}")
+        plan = self.plans.put(replace(plan, instance=found[0]), plan) if found else self._run(plan)
+        self.exists.append(f"instance {plan.instance}")
+        return plan
+
+    def _run(self, plan: Plan) -> Plan:
+        say(f"Launching {plan.request['InstanceType']} in {plan.request['Placement']['AvailabilityZone']}")
+        asked = dict(plan.request) | {"UserData": base64.b64decode(plan.request["UserData"])}
+        try:
+            with aws_errors():
+                answer = self.account.ec2.run_instances(**asked)
+        except BurnedTokenError:
+            # The plan's machine was terminated: the next one is another.
+            self.plans.drop(plan)
+            raise DeniedError(f"{plan.name} was terminated meanwhile. Run it again: it makes a new one.") from None
+        except (DeniedError, TransientError) as error:
+            if isinstance(error, TransientError) and not (error.refused or isinstance(error, NoCapacityError)):
+                raise
+            self.plans.drop(plan)
+            raise DeniedError(
+                f"{str(error).rstrip('.')}. Nothing was launched. Correct it, or take another --type, and run it again."
+            ) from error.__cause__
+        return self.plans.put(replace(plan, instance=answer["Instances"][0]["InstanceId"]), plan)
+
+    def _group(self, vpc: str) -> str:
+        """Its security group, made if need be."""
+        name = group_name(self.wish.name)
+        where: list[FilterTypeDef] = [{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc]}]
+        with aws_errors():
+            with AlreadySo("InvalidGroup.Duplicate"):
+                made = self.account.ec2.create_security_group(
+                    GroupName=name,
+                    Description=f"autostop: the workstation {self.wish.name}",
+                    VpcId=vpc,
+                    TagSpecifications=[
+                        {"ResourceType": "security-group", "Tags": shapes_of({tags.CREATED: self.wish.name})}
+                    ],
+                )
+                return made["GroupId"]
+            (found,) = self.account.ec2.describe_security_groups(Filters=where)["SecurityGroups"]
+        if tags_of(found.get("Tags")).get(tags.CREATED) != self.wish.name:
+            raise DeniedError(f"There is a security group {name} that is not of `autostop create`. Take another name.")
+        return found.get("GroupId", "")
+
+    def _open_door(self, group: str) -> None:
+        if self.wish.allow_from is None:
+            return
+        of_one = [{"CidrIp": f"{self.wish.allow_from}/32", "Description": f"autostop create {self.wish.name}"}]
+        wanted: Any = [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": of_one} for port in PORTS]
+        with aws_errors(), AlreadySo("InvalidPermission.Duplicate"):
+            self.account.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=wanted)
+
+    def _finish(self, plan: Plan) -> None:
+        workstation = WorkstationId(plan.instance)
+        instance = self._awaited(workstation)
+        if instance.state is not InstanceState.RUNNING:
+            say(f"{plan.name} ({workstation}) is there, and asleep. Wake it: autostop start {plan.name}")
+            return
+        say("JupyterLab answers.", "")
+        if not plan.linked:
+            make_link(self.account, workstation, "phone", tuple(Scope), None)
+            self.plans.put(replace(plan, linked=True), plan)
+        shell = f"aws ssm start-session --target {workstation} --region {self.account.region}"
+        say(
+            "",
+            f"{plan.name} is ready: https://{instance.address}/lab",
+            "It asks for a token, which `sudo cat /var/lib/autostop/token` shows on the machine. A shell there, and a",
+            "tunnel to https://localhost:8888/lab, by the AWS CLI and its Session Manager plugin:",
+            "",
+            f"  {shell}",
+            f"  {tunnel_to(self.account, workstation, 8888)}",
+            "",
+            f"Another link: autostop link {plan.name}. What costs money: autostop list. Away with it: "
+            f"autostop uninstall {plan.name}",
+        )
+
+    def _awaited(self, workstation: WorkstationId) -> Instance:
+        """The instance once its JupyterLab answers, or at once when it sleeps. Raises FailedError."""
+        told, adopted, begun = "", False, False
+        for _ in range(_LOOKS):
+            instance = self.account.instances.find(instance_of(workstation))
+            if instance is None or instance.is_gone:
+                why = f": {instance.state_reason}" if instance and instance.state_reason else ""
+                raise FailedError(f"{workstation} was terminated{why}.")
+            if instance.state in (InstanceState.STOPPING, InstanceState.STOPPED) and not begun:
+                return instance
+            now = "the first boot installs JupyterLab, which takes some minutes"
+            if instance.state is InstanceState.PENDING:
+                now, begun = "it is being started", True
+            elif instance.state is not InstanceState.RUNNING:
+                raise FailedError(f"{workstation} fell back to stopped: {instance.state_reason}")
+            elif not adopted:
+                adopt_new(self.account, workstation)
+                adopted = begun = True
+            if now != told:
+                say(f"{workstation}: {now}")
+                told = now
+            if adopted and self._answers(instance):
+                return instance
+            self.account.sleep(_LOOK_EVERY_SECONDS)
+        raise FailedError(
+            f"{workstation} runs, but its JupyterLab does not answer yet. See `autostop status {self.wish.name}`."
+        )
+
+    def _answers(self, instance: Instance) -> bool:
+        """Seen from here where there is a way in; else by the controller, which asks by Session Manager."""
+        if self.wish.allow_from and jupyter_answers(str(instance.address)):
+            return True
+        return self.account.owner.status(instance.workstation).jupyter_url is not None
+
+    def _tell_what_exists(self) -> None:
+        what = ", ".join(self.exists) if self.exists else "nothing new"
+        say(
+            "",
+            f"By now there is: {what}. To go on run the same again; to undo it: autostop uninstall {self.wish.name}, "
+            "and --all for the stacks.",
+            err=True,
+        )
+
+
+def group_name(name: str) -> str:
+    """Of the security group of one workstation."""
+    return f"autostop-{name}"
+
+
+def made_as(account: Account, name: str) -> list[str]:
+    """The instances that `create` made under a name and that are not terminated."""
+    return list(instances_where(account, {f"tag:{tags.CREATED}": [name], "instance-state-name": list(_ALIVE)}))
+
+
+def refuse_taken_name(account: Account, name: str) -> None:
+    """Raises DeniedError where an instance that `create` did not make has it."""
+    named = instances_where(account, {"tag:Name": [name], "instance-state-name": list(_ALIVE)})
+    taken = [each for each, carried in named.items() if carried.get(tags.CREATED) != name]
+    if taken:
+        raise DeniedError(f"The instance {taken[0]} has the name {name}. Take another, or adopt that one.")
+
+
+def parse_address(text: str) -> str:
+    """One public IPv4 address; `here` asks AWS which one calls come from. Raises ValueError."""
+    try:
+        address = ipaddress.IPv4Address(_own_address() if text == "here" else text)
+    except (OSError, http.client.HTTPException, ValueError):
+        raise ValueError("is no IPv4 address, and could not be found out") from None
+    return str(address)
+
+
+def _own_address() -> str:
+    connection = http.client.HTTPSConnection("checkip.amazonaws.com", timeout=_REACHED_WITHIN_SECONDS)
+    with suppress(http.client.HTTPException):
+        connection.request("GET", "/")
+    return connection.getresponse().read(64).decode("ascii", "replace").strip()
+
+
+def jupyter_answers(host: str, port: int = 443) -> bool:
+    """True when a JupyterLab speaks TLS there; whose certificate it is is not asked."""
+    context = ssl._create_unverified_context()  # noqa: S323, SLF001 - it has its own, and nothing secret is sent
+    connection = http.client.HTTPSConnection(host, port, timeout=_REACHED_WITHIN_SECONDS, context=context)
+    try:
+        connection.request("GET", "/api")
+        return b'"version"' in connection.getresponse().read(1000)
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

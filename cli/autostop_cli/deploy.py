@@ -1,0 +1,140 @@
+"""The stacks: made with progress, and taken away; by CloudFormation alone, so that nobody needs the SAM CLI."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from autostop.aws.errors import AlreadySo, aws_errors
+from autostop.ports import DeniedError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+_LOOK_EVERY_SECONDS = 3
+_DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
+
+
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """CloudFormation. sleep: takes seconds. tell: gets a line for each thing that was made or deleted, while it is."""
+
+    client: "CloudFormationClient"
+    sleep: Callable[[float], None]
+    tell: Callable[[str], None]
+    _told: set[str] = field(default_factory=set)
+
+    def outputs(self, name: str) -> Mapping[str, str] | None:
+        """Of a stack; empty while it is not made, None when there is none. Raises TransientError, DeniedError."""
+        found = self._find(name)
+        if found is None or found[1] == "DELETE_COMPLETE":
+            return None
+        return found[2] if found[1] in _DONE else {}
+
+    def create(self, name: str, template: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
+        """Make a stack, or wait for one that is under way; gives its outputs. Of a failure nothing of it stays.
+
+        Raises DeniedError with CloudFormation's reason, TransientError.
+        """
+        if self._find(name) is None:
+            with aws_errors(), AlreadySo("AlreadyExistsException"):
+                self.client.create_stack(
+                    StackName=name,
+                    TemplateBody=template,
+                    Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+                    Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+                    OnFailure="DELETE",
+                )
+        identity, status, outputs = self._settled(name)
+        if status in _DONE:
+            return outputs
+        reason = self._reason(identity)
+        if status == "DELETE_COMPLETE":
+            raise DeniedError(f"The stack {name} could not be made, and nothing of it is left: {reason}")
+        raise DeniedError(
+            f"The stack {name} is {status}: {reason} Delete it (aws cloudformation delete-stack --stack-name {name})."
+        )
+
+    def delete(self, name: str) -> None:
+        """Delete a stack and wait; none is no error. Raises DeniedError with the reason, TransientError."""
+        if (found := self._find(name)) is None:
+            return
+        with aws_errors():
+            self.client.delete_stack(StackName=name)
+        identity, status, _ = self._settled(found[0])
+        if status != "DELETE_COMPLETE":
+            raise DeniedError(f"The stack {name} is {status}: {self._reason(identity)}")
+
+    def _settled(self, name: str) -> tuple[str, str, Mapping[str, str]]:
+        """By its name, or by its id, which finds it when it is deleted too."""
+        identity = name
+        while True:
+            found = self._find(identity)
+            if found is None:
+                return identity, "DELETE_COMPLETE", {}
+            identity = found[0]
+            self._tell_events(identity)
+            if not found[1].endswith("_IN_PROGRESS"):
+                return found
+            self.sleep(_LOOK_EVERY_SECONDS)
+
+    def _find(self, name: str) -> tuple[str, str, Mapping[str, str]] | None:
+        with aws_errors():
+            try:
+                (stack,) = self.client.describe_stacks(StackName=name)["Stacks"]
+            except ClientError as error:
+                # CloudFormation has no error code of its own for a stack that is not there.
+                if error.response.get("Error", {}).get("Code") != "ValidationError":
+                    raise
+                return None
+        outputs = {each.get("OutputKey", ""): each.get("OutputValue", "") for each in stack.get("Outputs", ())}
+        return stack.get("StackId", name), stack["StackStatus"], outputs
+
+    def _tell_events(self, identity: str) -> None:
+        with aws_errors():
+            events = self.client.describe_stack_events(StackName=identity)["StackEvents"]
+        for event in reversed(events):
+            done = event.get("ResourceStatus", "") in ("CREATE_COMPLETE", "DELETE_COMPLETE")
+            if done and event["EventId"] not in self._told:
+                word = "made" if event.get("ResourceStatus") == "CREATE_COMPLETE" else "deleted"
+                self.tell(f"  {word} {event.get('LogicalResourceId')} ({event.get('ResourceType')})")
+            self._told.add(event["EventId"])
+
+    def _reason(self, identity: str) -> str:
+        """Of the first thing that failed."""
+        with aws_errors():
+            events = self.client.describe_stack_events(StackName=identity)["StackEvents"]
+        for event in reversed(events):
+            if event.get("ResourceStatus", "").endswith("_FAILED"):
+                why = event.get("ResourceStatusReason") or "CloudFormation does not say why"
+                return f"{event.get('LogicalResourceId')}: {why.rstrip('.')}."
+        return "CloudFormation does not say why."
+
+
+def code_bucket(account: str, region: str) -> str:
+    """The name of the bucket from which the functions' code is deployed."""
+    return f"autostop-code-{account}-{region}"
+
+
+def upload(client: Any, bucket: str, account: str, code: Mapping[str, bytes]) -> None:
+    """Put code into the bucket, which is made if need be, and must be this account's: anybody may have its name.
+
+    Raises TransientError, DeniedError.
+    """
+    place = {"CreateBucketConfiguration": {"LocationConstraint": client.meta.region_name}}
+    with aws_errors():
+        with AlreadySo("BucketAlreadyOwnedByYou"):
+            # S3 takes no word for its first Region.
+            client.create_bucket(Bucket=bucket, **({} if client.meta.region_name == "us-east-1" else place))
+        for key, content in code.items():
+            client.put_object(Bucket=bucket, Key=key, Body=content, ExpectedBucketOwner=account)
+
+
+def remove_bucket(client: Any, bucket: str, account: str) -> None:
+    """Empty and delete the bucket of the code. Raises TransientError, DeniedError."""
+    with aws_errors(), AlreadySo("NoSuchBucket", "404"):
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, ExpectedBucketOwner=account)
+        for key in [each.get("Key", "") for page in pages for each in page.get("Contents", ())]:
+            client.delete_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account)
+        client.delete_bucket(Bucket=bucket, ExpectedBucketOwner=account)

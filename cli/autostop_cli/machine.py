@@ -1,0 +1,223 @@
+"""What a new machine is to be: its type, image, place and disks, and what it will cost."""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from autostop import tags
+from autostop.aws.ec2 import shapes_of
+from autostop.aws.errors import AlreadySo, aws_errors
+from autostop.cost import snapshot_cost, volume_cost
+from autostop.link import parse_workstation
+from autostop.ports import DeniedError
+from autostop_cli.text import dollars, table
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
+    from mypy_boto3_ssm import SSMClient
+
+DEFAULT_TYPE = "c5.2xlarge"
+DATA_DEVICE = "/dev/sdf"  # the boot script's data_device
+# USD an hour on demand in us-east-1, of the price list of 19 January 2026; a first figure, not a bill.
+_PRICES: Mapping[str, tuple[float, str]] = {
+    "c5.2xlarge": (0.3400, "Intel, 8 vCPU, 16 GiB: the guide's"),
+    "c6a.2xlarge": (0.3060, "AMD, 8 vCPU, 16 GiB"),
+    "c7g.2xlarge": (0.2900, "Arm, 8 vCPU, 16 GiB"),
+    "m6a.2xlarge": (0.3456, "AMD, 8 vCPU, 32 GiB"),
+    "m7g.2xlarge": (0.3264, "Arm, 8 vCPU, 32 GiB: take it unless something you need has no build for Arm"),
+    "m7i-flex.2xlarge": (0.3830, "Intel, 8 vCPU, 32 GiB"),
+    "r7g.2xlarge": (0.4284, "Arm, 8 vCPU, 64 GiB"),
+}
+_ADDRESS_HOUR = 0.005
+_HOURS = 6 * 365 / 12
+_CANONICAL = "099720109477"
+_IMAGE = "/aws/service/canonical/ubuntu/server/24.04/stable/current/{}/hvm/ebs-gp3/ami-id"
+_ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,38}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the owner asks for. sizes: GiB by device, where the defaults do not do. notify: a mail address or a URL."""
+
+    name: str
+    type: str = DEFAULT_TYPE
+    spot: bool = False
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    allow_from: str | None = None
+    notify: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What it comes to in this Region. disks: GiB by device, the root's first."""
+
+    wish: Wish
+    vcpus: int
+    memory_gib: float
+    image: str
+    image_name: str
+    vpc: str
+    subnet: str
+    zone: str
+    disks: Mapping[str, int]
+
+    def shown(self) -> list[str]:
+        """For a person, with the cost."""
+        spot = "Spot" if self.wish.spot else "on demand"
+        disks = ", ".join(f"{device} {size} GiB" for device, size in self.disks.items())
+        return [
+            *table(
+                [
+                    (
+                        "instance",
+                        f"{self.wish.type}: {self.vcpus} vCPU, {self.memory_gib:g} GiB, {spot}, in {self.zone}",
+                    ),
+                    ("image", f"{self.image_name} ({self.image})"),
+                    ("disks", f"{disks}; gp3, encrypted"),
+                ]
+            ),
+            "",
+            cost_in_words(self.wish.type, self.disks.values(), spot=self.wish.spot),
+        ]
+
+    def request(self, token: str, group: str, stack: Mapping[str, str], user_data: bytes) -> dict[str, Any]:
+        """RunInstances' parameters. stack: the outputs of the workstation's."""
+        of_all = {tags.AUTOSTOP: tags.ON}
+        of_instance = {
+            "Name": self.wish.name,
+            tags.CREATED: self.wish.name,
+            tags.CERTIFICATE: "self-signed",
+            tags.BUCKET: stack["BucketName"],
+        }
+        root = next(iter(self.disks))
+        request = {
+            "LaunchTemplate": {
+                "LaunchTemplateId": stack["LaunchTemplateId"],
+                "Version": stack["LaunchTemplateVersion"],
+            },
+            "ClientToken": token,
+            "ImageId": self.image,
+            "InstanceType": self.wish.type,
+            "Placement": {"AvailabilityZone": self.zone},
+            "SubnetId": self.subnet,
+            "SecurityGroupIds": [group],
+            "UserData": base64.b64encode(user_data).decode(),
+            "MinCount": 1,
+            "MaxCount": 1,
+            "BlockDeviceMappings": [
+                {
+                    "DeviceName": device,
+                    "Ebs": {
+                        "VolumeType": "gp3",
+                        "VolumeSize": size,
+                        "Encrypted": True,
+                        "DeleteOnTermination": device == root,  # the owner's data outlives a termination by mistake
+                    },
+                }
+                for device, size in self.disks.items()
+            ],
+            # All of them, also those of the launch template: whether EC2 joins both is not relied on.
+            "TagSpecifications": [
+                {"ResourceType": "instance", "Tags": shapes_of(of_all | of_instance)},
+                {"ResourceType": "volume", "Tags": shapes_of(of_all)},
+            ],
+        }
+        if self.wish.spot:
+            request["InstanceMarketOptions"] = {
+                "MarketType": "spot",
+                "SpotOptions": {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop"},
+            }
+        return request
+
+
+def parse_name(text: str) -> str:
+    """Raises ValueError for what cannot be a workstation's name."""
+    if not _NAME.fullmatch(text) or parse_workstation(text) is not None:
+        raise ValueError("is no name: a letter, then up to 38 letters, digits and hyphens")
+    return text
+
+
+def parse_size(text: str) -> tuple[str, int]:
+    """`/dev/sdf=200`, or without `/dev/`. Raises ValueError."""
+    device, _, size = text.partition("=")
+    if not re.fullmatch(r"(/dev/)?[a-z0-9]+", device) or not size.isdecimal() or not 1 <= int(size) <= 16384:
+        raise ValueError("is not DEVICE=GIB, such as sdf=200")
+    return f"/dev/{device.removeprefix('/dev/')}", int(size)
+
+
+def types_in_words() -> list[str]:
+    """What there is to choose from, for a question."""
+    rows = [(name, f"${price:.4f} an hour", what) for name, (price, what) in _PRICES.items()]
+    return [*table(rows), "Prices: on demand in us-east-1, January 2026. Memory runs out before the processor does."]
+
+
+def cost_in_words(type_: str, sizes: Sequence[int] | Any, *, spot: bool = False) -> str:
+    """USD a month, awake for six hours a day and asleep; disks cost their share while awake, snapshots always."""
+    sizes = list(sizes)
+    disks = sum(volume_cost("gp3", size, None, None) for size in sizes)
+    snapshots = sum(snapshot_cost(size) for size in sizes)
+    asleep = f"asleep all month, at most {dollars(snapshots)}, less where the disks are not full"
+    if spot:
+        return f"It costs what Spot costs that hour, and {dollars(disks)} for its disks, awake or asleep."
+    if type_ not in _PRICES:
+        return f"What {type_} costs an hour is not known here. Its disks: {dollars(disks)} while awake; {asleep}."
+    awake = (_PRICES[type_][0] + _ADDRESS_HOUR) * _HOURS + disks / 4 + snapshots
+    return f"It costs some {dollars(awake)} awake for 6 hours a day (prices of us-east-1); {asleep}."
+
+
+def find_machine(ec2: "EC2Client", ssm: "SSMClient", wish: Wish, vpc: str) -> Machine:
+    """What the wish comes to here. vpc: an id, or `default`. Raises DeniedError with what to do, TransientError."""
+    region = ec2.meta.region_name
+    of_type: list[FilterTypeDef] = [{"Name": "instance-type", "Values": [wish.type]}]
+    with aws_errors():
+        types = ec2.describe_instance_types(Filters=of_type)["InstanceTypes"]
+        offered = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=of_type)
+        where: FilterTypeDef = {"Name": "default-for-az", "Values": ["true"]}
+        if vpc != "default":
+            where = {"Name": "vpc-id", "Values": [vpc]}
+        subnets = ec2.describe_subnets(Filters=[where])["Subnets"]
+    if not types or not offered["InstanceTypeOfferings"]:
+        raise DeniedError(f"{region} has no type {wish.type}. Take another with --type, such as m7g.2xlarge.")
+    if not subnets:
+        raise DeniedError(f"{region} has no default VPC. Make one: aws ec2 create-default-vpc --region {region}")
+    zones = {each.get("Location", "") for each in offered["InstanceTypeOfferings"]}
+    places = sorted((each["AvailabilityZone"], each["SubnetId"], each["VpcId"]) for each in subnets)
+    place = next((each for each in places if each[0] in zones), None)
+    if place is None:
+        raise DeniedError(
+            f"No zone with a subnet has {wish.type}; it is in {', '.join(sorted(zones))}. Take another with --type, or "
+            "make a default subnet there: aws ec2 create-default-subnet --availability-zone ZONE"
+        )
+    architecture = next(each for each in types[0]["ProcessorInfo"]["SupportedArchitectures"] if each in _ARCHITECTURES)
+    image = _image(ec2, ssm, architecture)
+    disks = {image["RootDeviceName"]: 30, DATA_DEVICE: 100}
+    if unknown := wish.sizes.keys() - disks.keys():
+        raise DeniedError(f"It has no disk {min(unknown)}; its disks are {' and '.join(disks)}.")
+    return Machine(
+        wish,
+        types[0]["VCpuInfo"]["DefaultVCpus"],
+        types[0]["MemoryInfo"]["SizeInMiB"] / 1024,
+        image["ImageId"],
+        image["Name"],
+        place[2],
+        place[1],
+        place[0],
+        {**disks, **wish.sizes},
+    )
+
+
+def _image(ec2: "EC2Client", ssm: "SSMClient", architecture: str) -> Any:
+    """Canonical's newest Ubuntu: a parameter of AWS names it, and its owner is looked at all the same."""
+    name = _IMAGE.format(_ARCHITECTURES[architecture])
+    images: Sequence[Any] = []
+    with aws_errors(), AlreadySo("ParameterNotFound", "InvalidAMIID.NotFound"):
+        image = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+        images = ec2.describe_images(ImageIds=[image])["Images"]
+    for each in images:
+        if each["OwnerId"] == _CANONICAL and each["RootDeviceType"] == "ebs" and each["Architecture"] == architecture:
+            return each
+    raise DeniedError(f"{ec2.meta.region_name} has no image of Canonical's at {name}. Take another Region.")

@@ -1,0 +1,333 @@
+"""`autostop create`: what is shown and asked, what is made, and that it is made once, whatever happens in between."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from autostop import tags
+from autostop.ports import DeniedError, TransientError
+from autostop_cli import create as creation
+from autostop_cli.__main__ import cli
+from autostop_cli.account import Account
+from autostop_cli.artefacts import Artefacts, artefacts
+from autostop_cli.create import create, parse_address
+from autostop_cli.errors import sentence
+from autostop_cli.machine import Wish, cost_in_words, parse_name, parse_size
+from autostop_cli.plans import Plans
+from autostop_local.world.errors import AwsError
+from tests.app.autostop_at_work import SESSION, at_work
+from tests.cli.desk import CONTROLLER, Desk, account_of
+from tests.handlers.table import TABLE
+
+TEMPLATE_ID = "lt-0123456789abcdef0"
+WORKSTATION = {
+    "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+    "Outputs": {
+        "LaunchTemplateId": {"Value": TEMPLATE_ID},
+        "LaunchTemplateVersion": {"Value": "1"},
+        "VpcId": {"Value": "default"},
+        "BucketName": {"Value": "the-bucket"},
+    },
+}
+ADDRESS = "203.0.113.7"
+LAB = Wish("lab", allow_from=ADDRESS)
+
+
+class KilledError(BaseException):
+    """The process was killed: nothing of it runs any more."""
+
+
+@dataclass
+class Shop:
+    """An account that holds nothing, and the command on a laptop beside it, which can be killed at any of its calls."""
+
+    desk: Desk
+    wheel: Artefacts
+    on_call: Callable[[str], None] = lambda _: None
+    said: list[str] = field(default_factory=list)
+
+    def account(self) -> Account:
+        account = account_of(self.desk.lab)
+        PRESENT[:] = [self]
+        vars(account).update(laptop())
+        return account
+
+    def create(self, wish: Wish = LAB, *, yes: bool = True, confirm: Callable[[str], None] | None = None) -> None:
+        create(self.account(), wish, yes=yes, confirm=confirm or self.said.append, wheel=lambda: self.wheel)
+
+    @property
+    def instances(self) -> list[Any]:
+        self.desk.world.tick()
+        return list(self.desk.world.cloud.instances.values())
+
+    @property
+    def plan(self) -> Any:
+        return Plans(SESSION.client("dynamodb"), TABLE).find("lab")
+
+    def groups(self) -> list[Any]:
+        where: Any = [{"Name": f"tag:{tags.CREATED}", "Values": ["lab"]}]
+        return list(SESSION.client("ec2").describe_security_groups(Filters=where)["SecurityGroups"])
+
+    def stacks(self) -> list[str]:
+        return sorted(each["StackName"] for each in SESSION.client("cloudformation").describe_stacks()["Stacks"])
+
+    def is_whole(self) -> bool:
+        """All of it once, and nothing beside."""
+        (instance,) = self.instances
+        assert instance.state == "running"
+        assert instance.tags["Name"] == instance.tags[tags.CREATED] == "lab"
+        assert instance.tags[tags.AUTOSTOP] == tags.ON
+        volumes = list(self.desk.world.cloud.volumes.values())
+        assert sorted(volume.size for volume in volumes) == [30, 100]
+        assert all(tags.are_of(volume.tags, instance.id) for volume in volumes)
+        (group,) = self.groups()
+        assert instance.security_groups == (group["GroupId"],)
+        assert [rule["FromPort"] for rule in group["IpPermissions"]] == [22, 443, 8888]
+        assert self.stacks() == ["autostop", "autostop-workstation"]
+        assert self.plan.instance == instance.id
+        assert self.plan.linked
+        return True
+
+
+PRESENT: list[Shop] = []
+
+
+@cache
+def laptop() -> dict[str, Any]:
+    """The command's clients, which tell the present shop of their calls; made once, for that takes long."""
+    made = {service: SESSION.client(service) for service in ("ec2", "ssm", "dynamodb", "cloudformation", "s3")}
+    for client in made.values():
+        client.meta.events.register("before-call", lambda model, **_: PRESENT[0].on_call(f"before {model.name}"))
+        client.meta.events.register("after-call", lambda model, **_: PRESENT[0].on_call(model.name))
+    return made
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    with opened(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@contextmanager
+def opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    wheel = root / "artefacts"
+    wheel.mkdir(parents=True)
+    (wheel / "controller.yaml").write_text(json.dumps(CONTROLLER | {"Description": "s3://code/api-1.zip"}))
+    (wheel / "workstation.yaml").write_text(json.dumps(WORKSTATION))
+    (wheel / "api-1.zip").write_bytes(b"code")
+    (wheel / "user-data.gz").write_bytes(b"user data")
+    with at_work(root / "world") as lab:
+        lab.world.find_templates(
+            lambda asked: {"InstanceInitiatedShutdownBehavior": "stop"} if asked == TEMPLATE_ID else None
+        )
+        monkeypatch.setattr(creation, "jupyter_answers", lambda _host: True)
+        yield Shop(Desk(lab, account_of(lab)), Artefacts(wheel))
+
+
+def test_an_empty_account_gets_all_of_it_after_it_was_shown_with_its_cost_and_asked(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.create(yes=False)
+
+    assert shop.is_whole()
+    assert shop.said == ["\nCreate it?"]
+    printed = capsys.readouterr().out
+    shown, _, done = printed.partition("Uploading the code")
+    assert "c5.2xlarge: 8 vCPU, 16 GiB, on demand, in us-east-1a" in shown
+    assert "awake for 6 hours a day" in shown
+    assert f"lets {ADDRESS} in" in shown
+    (instance,) = shop.instances
+    assert f"https://{instance.public_ip}/lab" in done
+    assert f"/w/{instance.id}#" in done
+    assert f"aws ssm start-session --target {instance.id} --region us-east-1" in done
+    template = SESSION.client("cloudformation").get_template(StackName="autostop")["TemplateBody"]
+    assert "s3://autostop-code-123456789012-us-east-1/api-1.zip" in json.dumps(template)
+
+
+def test_a_no_makes_nothing(shop: Shop) -> None:
+    def no(_question: str) -> None:
+        raise click.Abort
+
+    with pytest.raises(click.Abort):
+        shop.create(yes=False, confirm=no)
+
+    assert shop.instances == shop.groups() == shop.stacks() == []
+    assert SESSION.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_twice_is_once_also_with_a_newer_image_and_another_wish(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.create()
+    capsys.readouterr()
+    shop.wheel.directory.joinpath("user-data.gz").write_bytes(b"newer")  # type: ignore[attr-defined]
+
+    shop.create(replace(LAB, type="m7g.2xlarge"))
+
+    assert shop.is_whole()
+    printed = capsys.readouterr().out
+    assert "was begun before" in printed
+    assert "#" not in printed  # no second link
+
+
+def calls_of_one(shop: Shop) -> list[str]:
+    happened: list[str] = []
+    shop.on_call = happened.append
+    shop.create()
+    assert shop.is_whole()
+    return happened
+
+
+def test_killed_before_and_after_each_call_and_run_again_it_is_one_machine_and_no_orphan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path / "undisturbed", monkeypatch) as shop:
+        happened = calls_of_one(shop)
+    # A call that only looks leaves behind what the change before it did.
+    moments = [nth for nth, each in enumerate(happened) if not re.match("(before )?(Describe|Get|TransactGet)", each)]
+    assert len(moments) > 20
+    for nth in moments:
+        with opened(tmp_path / str(nth), monkeypatch) as shop:
+            left = iter(range(len(happened)))
+
+            def kill(_call: str, left: Iterator[int] = left, nth: int = nth) -> None:
+                if next(left, -1) == nth:
+                    raise KilledError
+
+            shop.on_call = kill
+            with pytest.raises(KilledError):
+                shop.create()
+            shop.on_call = lambda _: None
+            plan = shop.plan if "autostop" in shop.stacks() else None
+            if not (plan is not None and plan.linked):
+                shop.create()
+            assert shop.is_whole(), happened[nth]
+
+
+def test_two_at_once_end_in_one_machine(shop: Shop) -> None:
+    def other(call: str) -> None:
+        # While the first was about to write its plan, another came all the way.
+        if call == "before PutItem":
+            shop.on_call = lambda _: None
+            shop.create()
+
+    shop.on_call = other
+    shop.create()
+
+    assert shop.is_whole()
+
+
+def test_a_name_that_another_instance_has_is_refused(shop: Shop) -> None:
+    taken = shop.desk.launch(tags={"Name": "lab"})
+    with pytest.raises(DeniedError, match=taken):
+        shop.create()
+    assert shop.stacks() == []
+
+
+def test_a_machine_that_was_terminated_is_made_anew_by_another_token(shop: Shop) -> None:
+    shop.create()
+    first, token = shop.plan.instance, shop.plan.token
+    SESSION.client("ec2").terminate_instances(InstanceIds=[first])
+    shop.desk.lab.sleep(600)
+
+    shop.create()
+
+    assert shop.plan.instance != first
+    assert shop.plan.token != token
+    assert [each.id for each in shop.instances if each.state == "running"] == [shop.plan.instance]
+
+
+@pytest.mark.parametrize(
+    ("operation", "error", "words"),
+    [
+        (
+            "RunInstances",
+            AwsError("VcpuLimitExceeded", "You have requested more vCPU capacity"),
+            "Nothing was launched",
+        ),
+        ("RunInstances", AwsError("Unsupported", "not supported in your requested zone"), "Nothing was launched"),
+        ("RunInstances", AwsError("UnauthorizedOperation", "You may not", 403), "permission for RunInstances"),
+        ("DescribeSubnets", AwsError("UnauthorizedOperation", "You may not", 403), "permission for DescribeSubnets"),
+    ],
+)
+def test_what_aws_refuses_is_said_and_the_next_run_goes_on(
+    shop: Shop, operation: str, error: AwsError, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.desk.world.refuse(operation, error.code, error.message, status=error.status)
+    with pytest.raises((DeniedError, TransientError)) as refused:
+        shop.create()
+    assert words in sentence(refused.value)
+    if operation == "RunInstances":
+        assert "security group autostop-lab" in capsys.readouterr().err
+        assert shop.plan is None
+    shop.desk.world.allow()
+    shop.create(replace(LAB, type="m7g.2xlarge"))
+    assert shop.is_whole()
+
+
+def test_what_the_region_lacks_is_said_before_anything_is_made(shop: Shop) -> None:
+    with pytest.raises(DeniedError, match=r"has no type m99.large\. Take another"):
+        shop.create(Wish("lab", "m99.large"))
+    with pytest.raises(DeniedError, match="It has no disk /dev/sdx"):
+        shop.create(Wish("lab", sizes={"/dev/sdx": 7}))
+    ec2 = SESSION.client("ec2")
+    for subnet in ec2.describe_subnets()["Subnets"]:
+        ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    with pytest.raises(DeniedError, match="create-default-vpc"):
+        shop.create()
+    assert shop.stacks() == []
+
+
+def test_spot_and_sizes_are_asked_for(shop: Shop) -> None:
+    shop.create(replace(LAB, spot=True, sizes={"/dev/sdf": 7}))
+    (instance,) = shop.instances
+    assert shop.desk.world.cloud.spots[instance.spot_request_id].type == "persistent"
+    assert sorted(volume.size for volume in shop.desk.world.cloud.volumes.values()) == [7, 30]
+
+
+def test_a_stack_that_fails_leaves_nothing_and_says_why(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(call: str) -> None:
+        if call == "before RunInstances":
+            raise KeyboardInterrupt
+
+    shop.on_call = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        shop.create()
+    said = capsys.readouterr().err
+    assert "stack autostop, stack autostop-workstation, security group autostop-lab" in said
+    assert "autostop uninstall lab" in said
+
+
+def test_words_of_the_command_line() -> None:
+    assert parse_name("lab-2") == "lab-2"
+    for odd in ("", "2lab", "i-0123456789abcdef0", "a b", "ä", "a" * 40):
+        with pytest.raises(ValueError, match="is no name"):
+            parse_name(odd)
+    assert parse_size("sdf=200") == parse_size("/dev/sdf=200") == ("/dev/sdf", 200)
+    for odd in ("sdf", "sdf=", "sdf=0", "sdf=-1", "sdf=1e9", "=3"):
+        with pytest.raises(ValueError, match="DEVICE=GIB"):
+            parse_size(odd)
+    assert parse_address(ADDRESS) == ADDRESS
+    for odd in ("0.0.0.0/0", "::1", "there"):
+        with pytest.raises(ValueError, match="no IPv4 address"):
+            parse_address(odd)
+    assert CliRunner().invoke(cli, ["--version"]).output == "autostop 0.1.0\n"
+
+
+def test_the_cost_of_six_hours_a_day() -> None:
+    # 182.5 hours of 0.345, a quarter of 130 GiB of gp3, and snapshots of all of it at most
+    assert "some $72.06 a month awake" in cost_in_words("c5.2xlarge", [30, 100])
+    assert "at most $6.50 a month" in cost_in_words("c5.2xlarge", [30, 100])
+    assert "not known here" in cost_in_words("x9.huge", [30])
+
+
+def test_another_copy_than_the_wheel_says_that_it_has_nothing_to_deploy() -> None:
+    with pytest.raises(DeniedError, match="make wheel"):
+        artefacts()
