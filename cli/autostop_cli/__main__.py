@@ -21,7 +21,7 @@ from autostop_cli.create import create, parse_address
 from autostop_cli.daily import open_jupyter, start, stop
 from autostop_cli.errors import EXPECTED, sentence
 from autostop_cli.keep_awake import end_promise, keep_awake
-from autostop_cli.links import make_link
+from autostop_cli.links import make_link, rename_links, show_links, withdraw_links
 from autostop_cli.machine import DEFAULT_TYPE, Wish, parse_name, parse_size, types_in_words
 from autostop_cli.naming import workstation_called
 from autostop_cli.repair.command import recover_all, recover_one
@@ -270,15 +270,51 @@ def verify_command(account: Account, instance: WorkstationId, *, yes: bool, dry_
     help="What it may be used for; give it several times. Without: everything.",
 )
 @click.option("--expires", type=_EXPIRY, help="After how long it opens nothing any more, such as 90d; else never.")
+@click.option("--replace", "replaces", is_flag=True, help="Withdraw the links that had this label.")
 @click.pass_obj
 def link_command(
-    account: Account, instance: WorkstationId, label: str, scopes: tuple[str, ...], expires: timedelta | None
+    account: Account,
+    instance: WorkstationId,
+    label: str,
+    scopes: tuple[str, ...],
+    expires: timedelta | None,
+    *,
+    replaces: bool,
 ) -> None:
     """Make a new link that opens the phone page of an INSTANCE, and show it as a QR code, once."""
-    make_link(account, instance, label, [Scope(each) for each in scopes] or tuple(Scope), expires)
+    allowed = [Scope(each) for each in scopes] or tuple(Scope)
+    make_link(account, instance, label, allowed, expires, replaces=replaces)
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="The same as the page's API gives it.")
+
+
+@cli.command("links", epilog="Example: autostop links lab --withdraw phone")
+@click.argument("instance", type=_INSTANCE)
+@click.option("--withdraw", "labels", multiple=True, help="Let the links with this label open nothing any more.")
+@click.option("--withdraw-all", is_flag=True, help="Let no link open it any more.")
+@click.option("--rename", nargs=2, type=_Word("text", _label), help="Give the links with a label another.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def links_command(
+    account: Account,
+    instance: WorkstationId,
+    *,
+    labels: tuple[str, ...],
+    withdraw_all: bool,
+    rename: tuple[str, str] | None,
+    as_json: bool,
+) -> None:
+    """Show the links of an INSTANCE, when and from where each was used last, or withdraw or rename them.
+
+    The label says which; a page that is open with a withdrawn one is refused at its next look.
+    """
+    if labels or withdraw_all:
+        withdraw_links(account, instance, None if withdraw_all else labels)
+    elif rename:
+        rename_links(account, instance, *rename)
+    else:
+        show_links(account, instance, as_json=as_json)
 
 
 @cli.command("list", epilog="Example: autostop list --json")

@@ -1,18 +1,20 @@
-"""The command `link`: a secret for the phone, shown once."""
+"""The commands `link` and `links`: a secret for the phone, shown once, and what becomes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
 import segno
 
 from autostop.app import links
-from autostop.link import Scope
+from autostop.aws.codec import to_plain
+from autostop.link import Link, Scope
 from autostop.model import Instance, WorkstationId, instance_of
 from autostop.spelling import why_not_adopted
 from autostop.tags import is_ours
 from autostop_cli.account import Account
-from autostop_cli.text import FailedError, dated, say
+from autostop_cli.text import FailedError, dated, json_lines, say, table
 
 
 def adopted(account: Account, workstation: WorkstationId) -> Instance:
@@ -34,12 +36,24 @@ def known_instance(account: Account, workstation: WorkstationId) -> Instance:
 
 
 def make_link(
-    account: Account, workstation: WorkstationId, label: str, scopes: Sequence[Scope], expires_after: timedelta | None
+    account: Account,
+    workstation: WorkstationId,
+    label: str,
+    scopes: Sequence[Scope],
+    expires_after: timedelta | None,
+    *,
+    replaces: bool = False,
 ) -> None:
-    """Store a new link, and print its address and QR code. Raises FailedError, TransientError, DeniedError."""
+    """Store a new link, and print its address and QR code. Raises FailedError, TransientError, DeniedError.
+
+    replaces: withdraw those that had its label.
+    """
     instance = adopted(account, workstation)
     api_url, now = account.stack.api_url, account.clock()
+    before = [link for link in account.ledger.links(workstation) if link.label == label] if replaces else []
     new = links.make_link(account.ledger, api_url, workstation, label, scopes, expires_after, now)
+    for link in before:
+        account.ledger.withdraw_link(link)
     code = StringIO()
     segno.make(new.url, micro=False).terminal(out=code, compact=True)
     zone, ends_at = account.now(instance).tzinfo, new.link.expires_at
@@ -49,3 +63,54 @@ def make_link(
     say("Whoever has it can do the same; Autostop keeps only its fingerprint.")
     if Scope.STATUS not in new.link.scopes:
         say("Note: without the scope status the page cannot show how things stand.", err=True)
+
+
+def show_links(account: Account, workstation: WorkstationId, *, as_json: bool) -> None:
+    """Every link that opens it, none with its secret. Raises TransientError, DeniedError."""
+    links = _open_links(account, workstation)
+    if as_json:
+        say(*json_lines([to_plain(replace(link, digest=link.digest[:8])) for link in links]))
+        return
+    if not links:
+        say(f"{workstation} has no link. Make one: autostop link {workstation}")
+        return
+    zone = account.now(account.instances.find(instance_of(workstation))).tzinfo
+    rows = [("LABEL", "MAY", "MADE", "OPENS UNTIL", "LAST USED")]
+    for link in links:
+        used = dated(link.last_used_at, zone) if link.last_used_at else "never"
+        source = f" from {link.last_used_from}" if link.last_used_from else ""
+        ends = dated(link.expires_at, zone) if link.expires_at else "you withdraw it"
+        may = "everything" if link.scopes == tuple(Scope) else ", ".join(link.scopes)
+        rows.append((link.label, may, dated(link.created_at, zone), ends, used + source))
+    say(*table(rows))
+
+
+def withdraw_links(account: Account, workstation: WorkstationId, labels: Collection[str] | None) -> None:
+    """Let these open nothing any more; labels: None for all. Raises FailedError, TransientError, DeniedError."""
+    links = _open_links(account, workstation)
+    for label in labels or ():
+        _labelled(links, label)
+    for link in links:
+        if labels is None or link.label in labels:
+            account.ledger.withdraw_link(link)
+            say(f"“{link.label}” opens nothing any more.")
+
+
+def rename_links(account: Account, workstation: WorkstationId, label: str, to: str) -> None:
+    """Give the links with a label another. Raises FailedError, TransientError, DeniedError."""
+    for link in _labelled(_open_links(account, workstation), label):
+        account.ledger.change_link(replace(link, label=to))
+    say(f"“{label}” is “{to}” now.")
+
+
+def _open_links(account: Account, workstation: WorkstationId) -> Sequence[Link]:
+    now = account.clock()
+    return [link for link in account.ledger.links(workstation) if not link.has_expired(now)]
+
+
+def _labelled(links: Sequence[Link], label: str) -> Sequence[Link]:
+    found = [link for link in links if link.label == label]
+    if not found:
+        there_are = ", ".join(dict.fromkeys(link.label for link in links)) or "none"
+        raise FailedError(f"There is no link “{label}”. There are: {there_are}.")
+    return found

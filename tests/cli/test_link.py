@@ -1,12 +1,13 @@
-"""`autostop link`: the secret is shown once, and kept nowhere."""
+"""`autostop link` and `autostop links`: a secret is shown once and kept nowhere, and a lost one opens nothing again."""
 
+import json
 import re
 from datetime import timedelta
 
 import pytest
 
-from autostop.link import Scope, is_secret
-from autostop.model import workstation_of
+from autostop.link import Link, Scope, is_secret
+from autostop.model import InstanceId, workstation_of
 from tests.cli.desk import API_URL, Desk
 
 _URL = re.compile(rf"^{re.escape(API_URL)}/w/(i-[0-9a-f]+)#(\S+)$", re.MULTILINE)
@@ -76,3 +77,59 @@ def test_what_is_no_workstation_gets_no_link(at: Desk) -> None:
     assert "EC2 knows no instance" in unknown.output
     assert "is not adopted" in foreign.output
     assert "#" not in unknown.output + foreign.output
+
+
+def opened(at: Desk, lab: str, secret: str, source: str = "203.0.113.7") -> Link | None:
+    return at.account.owner.link(workstation_of(InstanceId(lab)), secret, source)
+
+
+def test_links_tell_whose_they_are_and_from_where_they_were_used_last(at: Desk) -> None:
+    lab = at.adopted()
+    assert "has no link" in at.run("links", lab).output
+    phone = url_in(at.run("link", lab).output)[1]
+    at.clock.advance(timedelta(minutes=1))
+    at.run("link", lab, "--label", "a notice", "--scope", "status", "--expires", "1d")
+    at.clock.advance(timedelta(hours=1))
+    assert opened(at, lab, phone)
+
+    shown = at.run("links", lab).output
+    assert "2026-11-23 10:06 UTC from 203.0.113.7" in shown
+    assert "2026-11-24 09:06 UTC" in shown
+    assert phone not in shown
+    told = json.loads(at.run("links", lab, "--json").stdout)
+    assert [(each["label"], each["scopes"], each["last_used_from"]) for each in told] == [
+        ("phone", ["status", "start", "stop", "keep-awake"], "203.0.113.7"),
+        ("a notice", ["status"], None),
+    ]
+    at.clock.advance(timedelta(days=1))
+    assert "a notice" not in at.run("links", lab).output
+
+
+def test_a_lost_phone_is_one_command(at: Desk) -> None:
+    lab = at.adopted()
+    tablet = url_in(at.run("link", lab, "--label", "tablet").output)[1]
+    at.clock.advance(timedelta(minutes=1))
+    phone = url_in(at.run("link", lab).output)[1]
+
+    unknown = at.run("links", lab, "--withdraw", "fone")
+    assert unknown.exit_code == 1
+    assert "There is no link “fone”. There are: tablet, phone" in unknown.output
+    assert at.run("links", lab, "--withdraw", "phone").exit_code == 0
+    assert opened(at, lab, phone) is None
+    assert opened(at, lab, tablet)
+    assert at.run("links", lab, "--withdraw-all").exit_code == 0
+    assert opened(at, lab, tablet) is None
+    # Again is no error, and a page that was open does not bring it back.
+    assert at.run("links", lab, "--withdraw-all").exit_code == 0
+
+
+def test_a_link_is_replaced_and_renamed(at: Desk) -> None:
+    lab = at.adopted()
+    first = url_in(at.run("link", lab).output)[1]
+    second = url_in(at.run("link", lab, "--replace").output)[1]
+    assert (opened(at, lab, first), opened(at, lab, second) is not None) == (None, True)
+    assert at.run("links", lab, "--rename", "phone", "old phone").exit_code == 0
+    link = opened(at, lab, second)
+    assert link is not None
+    assert link.label == "old phone"
+    assert at.run("links", lab, "--rename", "phone", "x").exit_code == 1

@@ -83,11 +83,11 @@ class HttpApi:
 
     def _allowed(self, request: Mapping[str, Any], text: str, scope: Scope) -> Link:
         """The link of the request. An unknown workstation, a wrong secret and an expired link all look the same."""
-        workstation = parse_workstation(text)
+        workstation, source = parse_workstation(text), request["requestContext"]["http"].get("sourceIp", "")
         kind, _, secret = request.get("headers", {}).get("authorization", "").partition(" ")
-        link = self.owner.link(workstation, secret.strip()) if workstation and kind.lower() == "bearer" else None
+        secret = secret.strip() if kind.lower() == "bearer" else ""
+        link = self.owner.link(workstation, secret, source) if workstation else None
         if link is None:
-            source = request["requestContext"]["http"].get("sourceIp", "")
             wrong = self.owner.ledger.count_wrong_secret(source, self.owner.clock())
             if wrong > _MOST_WRONG_SECRETS:
                 raise HttpError(HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong links.", "Wait a minute.")

@@ -25,7 +25,10 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A stored link: never the secret, only its SHA-256 in hex. expires_at, last_used_at: None for never."""
+    """A stored link: never the secret, only its SHA-256 in hex. expires_at, last_used_at: None for never.
+
+    last_used_from: the address that asked then.
+    """
 
     workstation: WorkstationId
     digest: str
@@ -34,11 +37,15 @@ class Link:
     created_at: datetime
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
+    last_used_from: str | None = None
 
     def opens_with(self, secret: str, now: datetime) -> bool:
         """True when the secret is this link's and it has not expired; compared in constant time."""
-        same = hmac.compare_digest(self.digest, digest_of(secret))
-        return same and (self.expires_at is None or now < self.expires_at)
+        return hmac.compare_digest(self.digest, digest_of(secret)) and not self.has_expired(now)
+
+    def has_expired(self, now: datetime) -> bool:
+        """True from its end on."""
+        return self.expires_at is not None and now >= self.expires_at
 
 
 def digest_of(secret: str) -> str:

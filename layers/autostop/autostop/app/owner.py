@@ -43,13 +43,13 @@ class Owner:
     clock: Callable[[], datetime]
     mail: "MailSubscription | None" = None
 
-    def link(self, workstation: WorkstationId, secret: str) -> Link | None:
-        """The valid link that a secret opens, noted as used; None for everything else, all alike."""
+    def link(self, workstation: WorkstationId, secret: str, source: str | None = None) -> Link | None:
+        """The valid link that a secret opens, noted as used from there; None for everything else, all alike."""
         now = self.clock()
         link = self.ledger.find_link(workstation, secret) if is_secret(secret) else None
         if link is None or not link.opens_with(secret, now):
             return None
-        self.ledger.used_link(link, now)
+        self.ledger.used_link(link, now, source)
         return link
 
     def start(self, workstation: WorkstationId, asked_by: str) -> None:

@@ -99,14 +99,8 @@ class DynamoLedger:
 
     def end(self, state: State) -> None:
         """Delete the links and the state; its history expires. Raises ConflictError when it is another by now."""
-        pages = self._pages(
-            KeyConditionExpression="workstation = :workstation AND begins_with(kind, :kind)",
-            ExpressionAttributeValues={":workstation": {"S": state.workstation}, ":kind": {"S": _link_kind("")}},
-        )
-        with aws_errors():
-            for item in list(pages):
-                key = {"workstation": item["workstation"], "kind": item["kind"]}
-                self.client.delete_item(TableName=self.table, Key=key)
+        for link in self.links(state.workstation):
+            self.withdraw_link(link)
         outline, details = _key(_STATES, state.workstation), _key(state.workstation, _DETAILS)
         older, as_known = _key(state.workstation, _OLDER_STATE), _if_version(state.version)
         parts = [self._in_transaction("Delete", Key=each) for each in (details, older)]
@@ -221,13 +215,30 @@ class DynamoLedger:
         with aws_errors():
             answer = self.client.get_item(TableName=self.table, Key=_link_key(workstation, digest_of(secret)))
         item = answer.get("Item")
-        return from_plain(Link, json.loads(item["document"]["S"])) if item else None
+        return _link_of(item) if item else None
 
-    def used_link(self, link: Link, now: datetime) -> None:
-        """Written at most once a minute; a link that was revoked meanwhile does not come back."""
-        if link.last_used_at is not None and now - link.last_used_at < timedelta(minutes=1):
-            return
-        self._put(_link_item(replace(link, last_used_at=now)), ConditionExpression="attribute_exists(workstation)")
+    def links(self, workstation: WorkstationId) -> Sequence[Link]:
+        """Every page; the oldest first. Some have expired: DynamoDB deletes them within days."""
+        pages = self._pages(
+            KeyConditionExpression="workstation = :workstation AND begins_with(kind, :kind)",
+            ExpressionAttributeValues={":workstation": {"S": workstation}, ":kind": {"S": _link_kind("")}},
+            ConsistentRead=True,
+        )
+        return sorted((_link_of(item) for item in pages), key=lambda link: link.created_at)
+
+    def used_link(self, link: Link, now: datetime, source: str | None = None) -> None:
+        """Written at most once a minute."""
+        if link.last_used_at is None or now - link.last_used_at >= timedelta(minutes=1):
+            self.change_link(replace(link, last_used_at=now, last_used_from=source))
+
+    def change_link(self, link: Link) -> None:
+        """A link that was withdrawn meanwhile does not come back."""
+        self._put(_link_item(link), ConditionExpression="attribute_exists(workstation)")
+
+    def withdraw_link(self, link: Link) -> None:
+        """It opens nothing any more."""
+        with aws_errors():
+            self.client.delete_item(TableName=self.table, Key=_link_key(link.workstation, link.digest))
 
     def count_wrong_secret(self, source: str, now: datetime) -> int:
         """A counter for each source and minute, which expires."""
@@ -302,6 +313,10 @@ def _link_key(workstation: WorkstationId, digest: str) -> Item:
 
 def _link_kind(digest: str) -> str:
     return f"link#{digest}"
+
+
+def _link_of(item: Item) -> Link:
+    return from_plain(Link, json.loads(item["document"]["S"]))
 
 
 def _link_item(link: Link) -> Item:
