@@ -25,6 +25,7 @@ from autostop_cli.links import make_link, rename_links, show_links, withdraw_lin
 from autostop_cli.machine import DEFAULT_TYPE, Wish, parse_name, parse_size, types_in_words
 from autostop_cli.naming import workstation_called
 from autostop_cli.repair.command import recover_all, recover_one
+from autostop_cli.resize import parse_disk, resize, take_back
 from autostop_cli.status import show_all, show_one
 from autostop_cli.text import FailedError, say
 from autostop_cli.unadopt import unadopt
@@ -223,6 +224,34 @@ def adopt_command(
     chosen[tags.INSTANCE_STORE_IS_SCRATCH] = tags.YES if instance_store_is_scratch else None
     given = {key: value for key, value in chosen.items() if value is not None}
     adopt(account, instance, given, token=given_token(from_stdin=token_from_stdin), yes=yes, dry_run=dry_run)
+
+
+@cli.command("resize", epilog="Example: autostop resize lab --type m5.2xlarge --size /dev/sdf=300")
+@click.argument("instance", type=_INSTANCE)
+@click.option("--type", "type_", metavar="TYPE", help="Another type of instance, such as m5.2xlarge.")
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    metavar="DEVICE=GIB",
+    type=_Word("size", parse_disk),
+    help="A larger disk, such as /dev/sdf=300; give it several times.",
+)
+@click.option("--off", is_flag=True, help="Take back what is wanted and has not taken effect.")
+@click.pass_obj
+def resize_command(
+    account: Account, instance: WorkstationId, *, type_: str | None, sizes: tuple[tuple[str, int], ...], off: bool
+) -> None:
+    """Give an INSTANCE another type or larger disks, from its next wake on. Disks only grow.
+
+    Without an option it shows what is wanted. Where EC2 has no capacity for the type, it starts as the one before.
+    """
+    if off and (type_ or sizes):
+        raise click.UsageError("--off takes all back; leave out --type and --size.")
+    if off:
+        take_back(account, instance)
+    else:
+        resize(account, instance, type_, dict(sizes))
 
 
 @cli.command("unadopt", epilog="Example: autostop unadopt lab --wake-first")

@@ -16,6 +16,7 @@ from autostop.model import Instance, InstanceState, WorkstationId, instance_of
 from autostop.ports import DamagedError, State
 from autostop.settings import words
 from autostop.sleep.intent import By, Intent, Wanted
+from autostop.sleep.resize import resize_in_words
 from autostop_cli.account import Account
 from autostop_cli.links import adopted
 from autostop_cli.text import NotAMomentError, heading, json_lines, parse_past, say, table, written
@@ -40,7 +41,8 @@ _BY_WHOM: Final[Mapping[By, str]] = {
 class Explanation:
     """One answer. at: the moment that it is about; seen: the record that it rests on, None without one.
 
-    intent: what is wanted now; None when the question is about another moment.
+    intent: what is wanted now; None when the question is about another moment. ahead: what changes at the next wake, in
+    words.
     """
 
     workstation: WorkstationId
@@ -49,6 +51,7 @@ class Explanation:
     sentence: str
     seen: SweepRecord | None = None
     intent: Intent | None = None
+    ahead: str = ""
 
     def as_json(self) -> dict[str, object]:
         """The same as plain data for JSON; moments in ISO 8601, UTC."""
@@ -58,6 +61,7 @@ class Explanation:
             "name": self.name,
             "at": self.at.astimezone(UTC).isoformat(),
             "sentence": self.sentence,
+            "ahead": self.ahead,
             "verdict": verdict_as_json(seen) if seen is not None else None,
             "warned_at": seen.warned.at.isoformat() if seen is not None and seen.warned is not None else None,
             "intent": intent
@@ -109,7 +113,8 @@ def why_now(account: Account, workstation: WorkstationId) -> Explanation:
         stopped_at = _stopped_at(instance, intent)
         seen = _last(account, workstation, stopped_at - _BEFORE_A_STOP, stopped_at) if stopped_at is not None else None
         sentence = _asleep(instance, intent, f" at {written(stopped_at, now)}" if stopped_at is not None else "")
-    return Explanation(workstation, name, now, sentence, seen, intent)
+    ahead = resize_in_words(state.resize) if state.resize is not None else ""
+    return Explanation(workstation, name, now, sentence, seen, intent, ahead)
 
 
 def why_at(account: Account, workstation: WorkstationId, moment: datetime) -> Explanation:
@@ -209,6 +214,7 @@ def _plain(text: str) -> str:
 
 def _shown(explanation: Explanation, now: datetime) -> list[str]:
     lines = [heading(explanation.workstation, explanation.name), explanation.sentence]
+    lines += [explanation.ahead] if explanation.ahead else []
     seen = explanation.seen
     if seen is None:
         return lines

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from autostop.ports import DeniedError
+from autostop.sleep.resize import Resize
 from tests.simulation import rest
 from tests.simulation.account import Call
 from tests.simulation.lab import START, Disks, Lab, Usual
@@ -42,6 +43,7 @@ _MOMENTS = (
 )
 _TYPE = "m5.xlarge"
 _OTHER_TYPES = ("c6i.2xlarge", "m5.2xlarge")
+_WANTED_TYPES = ("r5.xlarge", "m5.2xlarge", "m5.xlarge")
 
 
 @dataclass
@@ -110,6 +112,9 @@ class History:
         self.lasting: list[str] = []
         self._plan()
         self._harden(harder)
+        wishes = random.Random(f"{seed} resize")  # noqa: S311 - as above
+        for _ in range(wishes.choice((0, 1, 1, 2))):
+            self._some_time(self._resize(wishes), wishes)
 
     # -- what is planned
 
@@ -141,9 +146,25 @@ class History:
 
         return act
 
-    def _some_time(self, act: Callable[[], object]) -> None:
+    def _resize(self, chance: random.Random) -> Callable[[], object]:
+        """The owner wants it larger, in one way or another."""
+
+        def act() -> None:
+            lab = self.lab
+            if lab.clock() > self.ends_at:
+                return
+            type_ = chance.choice((None, *_WANTED_TYPES))
+            devices = chance.sample(sorted(lab.shape_at_first), 1) if type_ is None or chance.random() < 0.5 else []
+            known = {each: {int(str(lab.shape_at_first[each][1])), *lab.sizes.get(each, ())} for each in devices}
+            sizes = {each: max(known[each]) + chance.choice((1, 20, 300)) for each in devices}
+            self.told.actions.append(f"{lab.clock():%H:%M:%S} resize {type_} {sizes}")
+            lab.resize(Resize(lab.clock(), _TYPE, type_, sizes))
+
+        return act
+
+    def _some_time(self, act: Callable[[], object], chance: random.Random | None = None) -> None:
         """At a random time; or, more often, soon after a random call of Autostop: there it hurts."""
-        chance, lab = self.chance, self.lab
+        chance, lab = chance or self.chance, self.lab
         if chance.random() < 0.35:
             lab.hub.at(START + chance.random() * (self.ends_at - START), act)
             return
@@ -288,9 +309,24 @@ class History:
         if lab.oracle.forgiven:
             return "awake, without what a person destroyed"
         # Two reconcilers that both see old lists may leave a note that does not fit the type, and forget the own one.
-        if not self.lagged and (kind := lab.world.cloud.instances[lab.workstation].type) != _TYPE:
+        kind = lab.world.cloud.instances[lab.workstation].type
+        if not self.lagged and kind not in lab.types:
             raise rest.StuckError(f"left over: it runs as {kind}, and {_TYPE} could be had")
+        if not (self.lagged or self.lasting or lab.oracle.table_hurt_at):
+            self._resized(kind)
         return "awake"
+
+    def _resized(self, kind: str) -> None:
+        """What the owner wanted last, and the table took, came true; or nothing of it is wanted any more."""
+        lab, wanted = self.lab, self.lab.resized
+        if lab.state().resize is not None:
+            raise rest.StuckError(f"left over: {lab.state().resize} is still wanted of {kind}")
+        shape = lab.shape()
+        small = [each for each, size in (wanted.sizes if wanted else {}).items() if int(str(shape[each][1])) < size]
+        if small:
+            raise rest.StuckError(f"stuck: {small} are smaller than wanted")
+        if wanted is not None and wanted.type not in (None, kind):
+            raise rest.StuckError(f"stuck: it runs as {kind}, and {wanted.type} is wanted")
 
     # -- what a person does, and what happens to the account
 

@@ -12,10 +12,12 @@ from autostop import tags
 from autostop.app.owner import RefusedError
 from autostop.aws.table import DynamoLedger, read_outline
 from autostop.messages import workstations_in
-from autostop.model import WorkstationId
+from autostop.model import WorkstationId, instance_of
 from autostop.ports import ConflictError, DeniedError, State, TransientError
 from autostop.settings import policy_for
 from autostop.sleep.intent import Wanted
+from autostop.sleep.resize import Resize
+from autostop_cli.resize import with_wish
 from autostop_local.world import MemoryContent, Timings, VirtualClock, VirtualMachines, World
 from autostop_local.world.errors import AwsError
 from autostop_local.world.resources import Volume
@@ -112,6 +114,9 @@ class Lab(Product):
         self.detached_by_hand: set[str] = set()
         self.given_up: set[str] = set()
         self.edited_by_hand: set[str] = set()
+        self.sizes: dict[str, set[int]] = {}
+        self.types = {"m5.xlarge"}
+        self.resized: Resize | None = None
         self.on_call: list[Callable[[Call], None]] = []
         self.answers = Answers(START)
         self.machines.respond = lambda _instance, _script: self.answers.says(self.clock())
@@ -307,6 +312,23 @@ class Lab(Product):
                 self.hub.at(self.clock() + timedelta(seconds=15), lambda: again(tries - 1))
 
         again(40)
+
+    def resize(self, asked: Resize) -> None:
+        """The owner wants it larger, as `autostop resize` does; once, whether that comes off or not."""
+        self.say(f"THE OWNER WANTS {asked.type} {asked.sizes}")
+        self.types |= {asked.type} if asked.type is not None else set()
+        for device, size in asked.sizes.items():
+            self.sizes.setdefault(device, set()).add(size)
+
+        def work() -> None:
+            instance = self.instances.find(instance_of(self.workstation))
+            if instance is None or instance.is_gone:
+                return
+            attached = [each for each in self.disks.volumes(self.workstation) if each.attached_to == instance.id]
+            self.ledger.change(self.workstation, lambda state: with_wish(state, asked, instance, attached))
+            self.resized = asked
+
+        self._run("resize", work)
 
     # -- the person at the console
 

@@ -114,6 +114,10 @@ def _reshaped(lab: Lab, *, but_for_flags: bool = False) -> str | None:
     def seen(device: str, shape: tuple[object, ...]) -> tuple[object, ...]:
         # Where an account encrypts by default, what was not encrypted may be by now, with the account's own key.
         own = lab.world.cloud.encrypted_by_default and shape[4] == lab.world.cloud.default_key()
+        if shape[1] in lab.sizes.get(device, ()) and device in lab.shape_at_first:
+            # Its owner wanted it larger; the IOPS of gp2 follow from its size.
+            size, iops = lab.shape_at_first[device][1:3]
+            shape = (shape[0], size, iops if shape[0] == "gp2" else shape[2], *shape[3:])
         return (*shape[:4], None if own else shape[4], shape[5], None if device in skipped else shape[6], *shape[7:])
 
     shape = {device: seen(device, each) for device, each in lab.shape().items()}

@@ -18,6 +18,7 @@ from autostop.sleep.fallback import Fallback
 from autostop.sleep.intent import By, Intent
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
+from autostop.sleep.resize import Resize
 
 
 class TransientError(Exception):
@@ -100,7 +101,8 @@ class State(Outline):
     manifest: of the latest cycle.
     reading, unknown: the newest answer that the reconciler got; asked: its question that is under way.
     note: what the owner should know about the settled intent. attempts: for the present intent.
-    fallback: as what it was made to run for want of capacity; kept until it runs as something else.
+    fallback: as what it was made to run for want of capacity; kept until it runs as something else. resize: kept until
+    it took effect, or AWS refused it.
     """
 
     manifest: Manifest | None = None
@@ -110,6 +112,7 @@ class State(Outline):
     note: str = ""
     attempts: Attempts = field(default=NO_ATTEMPTS, metadata={"stored": "tried"})
     fallback: Fallback | None = None
+    resize: Resize | None = None
 
     @property
     def answer(self) -> Reading | Unknown | None:

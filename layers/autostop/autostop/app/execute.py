@@ -86,6 +86,7 @@ def _holding(state: State, note: Note) -> State:
         manifest=note.manifest or state.manifest,
         attempts=note.attempts or state.attempts,
         fallback=note.fallback or state.fallback,
+        resize=note.resize or state.resize,
         housekeeping=note.housekeeping or state.housekeeping,
         waiting_for=note.waiting_for or state.waiting_for,
     )

@@ -15,6 +15,7 @@ from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.housekeeping import after_round, begin, next_chore
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.next_step import next_step
+from autostop.sleep.resize import Resize, not_in_effect
 from autostop.sleep.steps import Blocked, Call, Outcome, Settled, Situation, Step, Wait, want
 from autostop.tags import is_ours
 
@@ -148,7 +149,8 @@ class Reconciler:
             state, seen = self._observe(state, intent, until)
             if intent.settled:
                 return self._tidy_up(state, intent, seen, last)
-            outcome = next_step(seen, intent, state.manifest, self.clock(), state.attempts, state.fallback)
+            known = (state.manifest, self.clock(), state.attempts, state.fallback, state.resize)
+            outcome = next_step(seen, intent, *known)
             if _stops(outcome) and seen.instance is not None:
                 state, outcome = self._look_once_more(state, seen.instance, intent, outcome)
             self._in_time(until)
@@ -234,10 +236,11 @@ class Reconciler:
         if house is None or seen.instance is None or seen.instance.is_gone:
             self.ledger.save(replace(state, housekeeping=None))
             return "nothing is left to be tidied up"
-        it = Situation(seen, seen.instance, intent, state.manifest, state.attempts, now, state.fallback)
+        known = (state.manifest, state.attempts, now, state.fallback, state.resize)
+        it = Situation(seen, seen.instance, intent, *known)
         step = next_chore(it, house)
         if step is None:
-            self.ledger.save(replace(state, housekeeping=after_round(it, house)))
+            self.ledger.save(replace(state, housekeeping=after_round(it, house), resize=_resize_after(it)))
             return "it is tidied up"
         try:
             self._take(state, intent, step, last)
@@ -355,16 +358,28 @@ def _settled(state: State, intent: Intent, seen: Observation, note: str, now: da
     if seen.instance is None:
         return state
     instance, fallback = seen.instance, state.fallback
-    if instance.state is InstanceState.RUNNING and fallback is not None and not fallback.holds_of(instance):
-        # Later it would make a fall-back of a person's own change.
+    wanted = state.resize is not None and state.resize.type == instance.type
+    if instance.state is InstanceState.RUNNING and fallback is not None and (wanted or not fallback.holds_of(instance)):
+        # Later it would make a fall-back of a person's own change, or of the owner's wish.
         fallback = None
-    it = Situation(seen, instance, intent, state.manifest, state.attempts, now, fallback)
+    it = Situation(seen, instance, intent, state.manifest, state.attempts, now, fallback, state.resize)
     house = begin(it, state.housekeeping)
     # Who asks for a stop while it sleeps wakes nothing.
     asleep = intent.wanted is not Wanted.RUN and it.cycle is not None and not it.cycle.remaining_in(seen)
     records = it.cycle.volumes if asleep and it.cycle is not None and not seen.attached() else ()
     snapshots = tuple(record.snapshot for record in records if record.snapshot is not None)
     return replace(state, housekeeping=house, fallback=fallback, restores_from=snapshots)
+
+
+def _resize_after(it: Situation) -> Resize | None:
+    """What its owner wants of it is over once it runs so, and a type that EC2 refuses is wanted no more. Pure."""
+    if it.resize is None or it.instance.state is not InstanceState.RUNNING:
+        return it.resize
+    refused = it.resize.type is not None and it.attempts.why_refused(it.resize.type) is not None
+    # One that was asked for only since is tried by the next wake.
+    refused = refused and it.resize.at < it.intent.at
+    wanted = replace(it.resize, type=None) if refused else it.resize
+    return not_in_effect(wanted, it.instance, it.fallback, it.seen.attached())
 
 
 def jupyter_since(state: State, instance: Instance, policy: Policy) -> Jupyter:

@@ -16,6 +16,7 @@ from autostop.settings import Policy, policy_for, words
 from autostop.sleep.fallback import fallback_in_words
 from autostop.sleep.intent import Wanted
 from autostop.sleep.leftovers import alike, in_words
+from autostop.sleep.resize import not_in_effect, resize_in_words
 from autostop.tags import is_ours
 
 
@@ -146,12 +147,15 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
         cost_now=cost_now(volumes, snapshots),
         cost_awake=cost_awake(volumes, state.manifest.volumes if state.manifest else ()),
         billed=_billed(state, instance, volumes, snapshots, policy, now),
-        problems=(*problems, *_notes(state, instance), *([mail_problem] if mail_problem else [])),
+        problems=(*problems, *_notes(state, instance, volumes), *([mail_problem] if mail_problem else [])),
         scopes=scopes,
     )
 
 
-def _notes(state: State, instance: Instance | None) -> Iterator[str]:
+def _notes(state: State, instance: Instance | None, volumes: Sequence[Volume]) -> Iterator[str]:
+    attached = (each for each in volumes if instance is not None and each.attached_to == instance.id)
+    if instance is not None and (resize := not_in_effect(state.resize, instance, state.fallback, attached)) is not None:
+        yield resize_in_words(resize)
     awake = instance is not None and instance.state in (InstanceState.PENDING, InstanceState.RUNNING)
     if instance is not None and awake and (fallback := fallback_in_words(instance, state.fallback)):
         yield fallback

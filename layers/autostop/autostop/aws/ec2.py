@@ -305,12 +305,13 @@ class EbsDisks:
     def create(self, manifest: Manifest, record: VolumeRecord, rate: int | None = None) -> VolumeId:
         """As `create_from`, for a restore."""
         carried = manifest.volume_tags(record)
+        grown = replace(record, size_gib=record.grows_to or record.size_gib)
         if rate is not None:
             # EBS refuses a rate that it cannot give, or of which the Region's quota has none left, by which code it
             # does not say. The wake goes on without; it is another request, for what was refused may be remembered.
             with suppress(DeniedError):
-                return self.create_from(record, _token(manifest, record, rate), carried, rate)
-        return self.create_from(record, _token(manifest, record), carried)
+                return self.create_from(grown, _token(manifest, record, rate), carried, rate)
+        return self.create_from(grown, _token(manifest, record), carried)
 
     def create_from(
         self, record: VolumeRecord, token: str, carried: Mapping[str, str], rate: int | None = None
@@ -374,6 +375,8 @@ def _token(manifest: Manifest, record: VolumeRecord, rate: int | None = None) ->
     text = f"{manifest.workstation} {manifest.cycle} {record.device} {record.snapshot}"
     if record.restore > 1:
         text += f" {record.restore}"
+    if record.grows_to is not None:
+        text += f" {record.grows_to} GiB"
     if rate is not None:
         text += f" {rate} MiB/s"
     return hashlib.sha256(text.encode()).hexdigest()

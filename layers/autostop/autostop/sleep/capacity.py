@@ -9,6 +9,7 @@ from autostop.model import LISTS_LAG_FOR, Instance
 from autostop.sleep.attempts import MOST_ATTEMPTS, AskedStart, Attempts
 from autostop.sleep.fallback import Fallback, hinted, own_type
 from autostop.sleep.law import why_never_become
+from autostop.sleep.resize import own_type_now
 from autostop.sleep.steps import SECONDS, Blocked, Call, Note, Outcome, Situation, Step, Wait
 
 _LONGEST_WAIT = timedelta(minutes=15)
@@ -26,7 +27,9 @@ def note_of_own_type(it: Situation) -> Step | None:
         instance.tags.get(tags.INSTANCE_TYPE, ""),
         Fallback(own, instance.type).hint if own != instance.type else "",
     )
-    if noted == hint or (not hint and hinted(instance.type, instance.tags) is not None):
+    wanted = it.resize.type if it.resize is not None else None
+    # After a person's own change of the type the table may be what is wrong; after the owner's wish it is not.
+    if noted == hint or (not hint and wanted != own and hinted(instance.type, instance.tags) is not None):
         return None
     return Step(f"noted that its own type is {own}", Call.NOTE_TYPE, (instance.id, hint))
 
@@ -45,9 +48,10 @@ def next_start(it: Situation) -> Outcome:
     instance, now = it.instance, it.now
     if it.attempts.start is not None and (fallen := _fallen_back(it, it.attempts.start)) is not None:
         return fallen
-    own = own_type(instance, it.fallback)
+    own = own_type_now(instance, it.fallback, it.resize, it.attempts)
     named = [other.name for other in it.seen.other_types if why_never_become(instance, other) is None]
-    order = [type_ for type_ in dict.fromkeys([own, *named]) if it.attempts.why_refused(type_) is None]
+    before = [it.resize.was] if it.resize is not None and it.resize.type is not None else []
+    order = [type_ for type_ in dict.fromkeys([own, *named, *before]) if it.attempts.why_refused(type_) is None]
     if not order:
         return Blocked(f"EC2 starts it as no type. {unusable_types(it)}")
     turn, due = _turn(order, it.attempts, now)
@@ -83,9 +87,10 @@ def _start(it: Situation, own: str) -> Step:
     volumes = tuple(volume.id for volume in it.seen.attached())
     started = Note(attempts=it.attempts.starting(instance.launched_at, it.now, volumes))
     said = "asked EC2 to start the instance"
-    # A refusal of the fall-back leaves the others; a refusal of its own type is for a person.
-    fallback = instance.type if instance.type != own else None
-    return _step(it, said, Call.START, (instance.id,), about=fallback, then=started)
+    # A refusal of the fall-back, or of a type that is only wanted, leaves the others; one of its own is for a person.
+    wanted = it.resize is not None and instance.type == it.resize.type != it.resize.was
+    about = instance.type if instance.type != own or wanted else None
+    return _step(it, said, Call.START, (instance.id,), about=about, then=started)
 
 
 def _become(it: Situation, own: str, wanted: str) -> Step | None:

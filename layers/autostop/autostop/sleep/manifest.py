@@ -15,7 +15,8 @@ class VolumeRecord:
 
     device: the name it is attached under. size_gib: GiB; throughput: MiB/s; None where the type has none.
     own_tags: the owner's, without Autostop's. snapshot: the one to restore from; None until it is known.
-    restore: the attempt at restoring it, from 1; another one asks EBS for another volume.
+    restore: the attempt at restoring it, from 1; another one asks EBS for another volume. grows_to: GiB, of the volume
+    that is restored from it; None: as large as it was.
     """
 
     device: str
@@ -31,6 +32,7 @@ class VolumeRecord:
     own_tags: Mapping[str, str] | None = None
     snapshot: SnapshotId | None = None
     restore: int = 1
+    grows_to: int | None = None
 
     def describes(self, volume: Volume) -> bool:
         """True when the volume still has the size, type and performance that are recorded."""
@@ -100,6 +102,11 @@ class Manifest:
         """The same manifest, by which the next volume of a record is another than the failed attempt's."""
         anew = replace(record, restore=max(record.restore, failed + 1))
         return replace(self, volumes=tuple(anew if each == record else each for each in self.volumes))
+
+    def growing(self, record: VolumeRecord, size_gib: int | None) -> "Manifest":
+        """The same manifest, by which the next volume of a record has another size."""
+        other = replace(record, grows_to=size_gib)
+        return replace(self, volumes=tuple(other if each == record else each for each in self.volumes))
 
     def without_flag(self, device: str) -> "Manifest":
         """The same manifest, by which a device starts without its flag."""

@@ -28,6 +28,7 @@ from autostop.sleep.fallback import Fallback
 from autostop.sleep.from_tags import found_again
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.manifest import Manifest, write_manifest
+from autostop.sleep.resize import Resize
 from autostop.sleep.restore import whole
 from autostop.sleep.steps import (
     A_MINUTE,
@@ -58,6 +59,7 @@ def next_step(
     now: datetime,
     attempts: Attempts = NO_ATTEMPTS,
     fallback: Fallback | None = None,
+    resize: Resize | None = None,
 ) -> Outcome:
     """The next step of a workstation toward its intent. Pure.
 
@@ -74,7 +76,7 @@ def next_step(
         )
     if not tags.is_ours(instance.tags):
         return Blocked(f"it does not carry the tag `autostop = on`. Run `autostop adopt {seen.workstation}` again.")
-    it = Situation(seen, instance, intent, manifest, attempts, now, fallback)
+    it = Situation(seen, instance, intent, manifest, attempts, now, fallback, resize)
     match intent.wanted, instance.state:
         case Wanted.RUN, InstanceState.STOPPED:
             return whole(it) or lists_show_it(it) or law_allows_a_start(it) or next_start(it)

@@ -1,5 +1,6 @@
 """Bring every volume of a stopped workstation back into its place."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from autostop import tags
@@ -119,6 +120,8 @@ def _restore(it: Situation, manifest: Manifest, record: VolumeRecord) -> Outcome
     anew = manifest.restoring_anew(record, record.restore)
     made = it.attempts.restored_at(record.device)
     if made is None:
+        if (grows := _grows(it, manifest, record)) is not None:
+            return grows
         said = f"restoring {record.device} from {record.snapshot}"
         burned = f"nothing came of an earlier request for {record.device}; EBS is asked anew"
         return Step(
@@ -130,11 +133,32 @@ def _restore(it: Situation, manifest: Manifest, record: VolumeRecord) -> Outcome
             ),
             # An earlier intent's, of which nothing is remembered but the number in the manifest.
             burned=Note(manifest=anew, attempts=it.attempts.failing(record.device, None), said=burned),
+            refused=_as_it_was(it, manifest, record),
         )
     if it.now - made.at < LISTS_LAG_FOR:
         return Wait(f"EC2 does not list {made.volume} yet", SECONDS)
     # EBS takes a volume away whose key it may not use; and to the same request it would tell of the same one again.
     return _note_failed(it, anew, record.device, made.volume, "it is not there any more")
+
+
+def _grows(it: Situation, manifest: Manifest, record: VolumeRecord) -> Step | None:
+    """Write down that the volume is to be larger than it was, before it is asked for: its client token tells it."""
+    wanted = it.resize.sizes.get(record.device) if it.resize is not None else None
+    size = wanted if wanted is not None and wanted > record.size_gib else None
+    if size == record.grows_to:
+        return None
+    said = f"{record.device} is to be {size or record.size_gib} GiB"
+    return Step(said, first=Note(manifest=manifest.growing(record, size)))
+
+
+def _as_it_was(it: Situation, manifest: Manifest, record: VolumeRecord) -> Callable[[str], Note] | None:
+    """No start waits for a larger disk: where EBS refuses it, the wish for it is given up."""
+    resize = it.resize
+    if record.grows_to is None or resize is None:
+        return None
+    said = f"{record.device} stays at {record.size_gib} GiB"
+    note = Note(manifest=manifest.growing(record, None), resize=resize.without(record.device))
+    return lambda why: replace(note, said=f"{said}: {why}")
 
 
 def _let_go_of_failed(it: Situation, manifest: Manifest) -> Step | None:

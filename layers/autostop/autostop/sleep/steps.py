@@ -12,6 +12,7 @@ from autostop.sleep.fallback import Fallback
 from autostop.sleep.intent import By, Intent, Wanted, following
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
+from autostop.sleep.resize import Resize
 
 # EBS attaches and detaches in a second or two, EC2 boots in a minute or two.
 A_MOMENT = timedelta(seconds=1)
@@ -43,6 +44,7 @@ class Note:
     manifest: Manifest | None = None
     attempts: Attempts | None = None
     fallback: Fallback | None = None
+    resize: Resize | None = None
     intent: Intent | None = None
     housekeeping: Housekeeping | None = None
     waiting_for: str | None = None
@@ -113,7 +115,7 @@ Outcome = Step | Wait | Settled | Blocked
 class Situation:
     """What is, what is wanted, and what was tried for it.
 
-    manifest: of the latest cycle, as it is kept in the table; None before the first. fallback: likewise.
+    manifest: of the latest cycle, as it is kept in the table; None before the first. fallback, resize: likewise.
     """
 
     seen: Observation
@@ -123,6 +125,7 @@ class Situation:
     attempts: Attempts
     now: datetime
     fallback: Fallback | None = None
+    resize: Resize | None = None
 
     @property
     def cycle(self) -> Manifest | None:
