@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
-from autostop.app.status import Phase
-from autostop.model import WorkstationId, instance_of
+from autostop.app.status import Phase, _jupyter_url
+from autostop.model import InstanceState, WorkstationId, instance_of
+from autostop.ports import State
+from autostop.settings import Policy
 from tests.app.autostop_at_work import AtWork
+from tests.build import NOW, instance, reading, row, server
 
 FIELDS = {
     "workstation", "name", "now", "phase", "headline", "intent", "waiting_for", "blocked", "verdict",
@@ -147,3 +150,18 @@ def test_a_setting_that_cannot_be_read_is_a_problem_on_the_page(lab: AtWork) -> 
     workstation = lab.workstation(settings={"idle-after": "abc"})
     [problem] = lab.owner.status(workstation).problems
     assert "autostop:idle-after = 'abc'" in problem
+
+
+@pytest.mark.parametrize(("servers", "port"), [
+    row("another user's is busy", [(9999, 1001, 1), (8888, 1000, 0)], 8888),
+    row("the port that was set is another's", [(9999, 1000, 1), (8888, 1001, 0)], 8888),
+    row("none is at the port that was set", [(9000, 1001, 1), (9999, 1000, 0)], 9999),
+    row("only of one user", [(9999, 1000, 1), (8890, 1000, 0)], 8890),
+    row("on a socket", [(0, 1000, 1)], 8888),
+])  # fmt: skip
+def test_no_other_user_puts_his_server_under_the_owners_button(servers: list[tuple[int, int, int]], port: int) -> None:
+    running = instance(InstanceState.RUNNING, address="192.0.2.9", launched_at=NOW)
+    told = reading(NOW, *(server(port=each, uid=uid, busy=busy, busy_active_at=NOW) for each, uid, busy in servers))
+    state = State(running.workstation, reading=told)
+
+    assert _jupyter_url(state, None, running, Policy()) == f"https://192.0.2.9:{port}/lab"

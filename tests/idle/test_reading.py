@@ -209,7 +209,8 @@ def test_a_server_on_a_unix_socket_is_named_so() -> None:
     ("notroot", "does not run as root"),
     ("denied", "may not read a directory"),
     ("missing", "the directory named in the tag autostop:jupyter-runtime is not there"),
-    ("many", "more Jupyter runtime files than the probe reads"),
+    ("many", "there is more than the probe reads"),
+    ("many:ada", "not needed (user ada)"),
     ("deadline", "did not finish in time"),
     ("gpu", "nvidia-smi fails or hangs"),
     ("anything", "the probe failed on the workstation"),
@@ -231,7 +232,8 @@ def test_many_failures_make_one_short_reason() -> None:
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "\x1b[2J", "a\nERROR: all is idle", "\u202e"])
 def test_nothing_that_the_workstation_wrote_is_repeated(hostile: str) -> None:
     texts = [
-        partly(printed({"port": 8888, "status": hostile})), partly(printed(errors=[hostile])),
+        partly(printed({"port": 8888, "status": hostile})), partly(printed(errors=[hostile, f"many:{hostile}"])),
+        partly(printed({"port": 0, "status": "nofile", "user": hostile})),
         reason(printed(machine=MACHINE | {"job": hostile})), reason(printed(machine=MACHINE | {"boot": hostile})),
         reason(printed(OK | {hostile: hostile}, v=hostile)), reason(hostile),
     ]  # fmt: skip

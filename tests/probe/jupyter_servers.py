@@ -261,7 +261,11 @@ class FalseServer:
     """
 
     def __init__(
-        self, reply: Callable[[socket.socket, bytes], None], certificate: Certificate | None = None, path: str = ""
+        self,
+        reply: Callable[[socket.socket, bytes], None],
+        certificate: Certificate | None = None,
+        path: str = "",
+        port: int = 0,
     ) -> None:
         self.received: list[bytes] = []
         self.connections = 0
@@ -272,7 +276,8 @@ class FalseServer:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._tls.load_cert_chain(certificate.pem)
         self._listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
-        self._listener.bind(path or ("127.0.0.1", 0))
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(path or ("127.0.0.1", port))
         self._listener.listen(50)
         self.port = 0 if path else int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()

@@ -276,8 +276,8 @@ def test_a_file_of_another_user_than_its_process_is_left_out(serve: Callable[...
     server = serve(answering([BUSY], []))
     mine = probe.Runtime(os.getpid(), server.port, "", "/", TOKEN, False, os.getuid(), time.time())
 
-    assert list(probe._listening(mine)) == [["127.0.0.1"]]
-    assert list(probe._listening(mine._replace(uid=os.getuid() + 1))) == []
+    assert [each.address for each in probe._listening(mine, probe._Limits())] == ["127.0.0.1"]
+    assert list(probe._listening(mine._replace(uid=os.getuid() + 1), probe._Limits())) == []
 
 
 def test_a_unix_socket_that_leads_to_another_process_gets_no_token(jupyters: RealServers, tmp_path: Path) -> None:
@@ -452,13 +452,14 @@ def test_many_servers_with_many_kernels_fit_the_line(serve: Callable[..., FalseS
 
 
 def test_more_files_than_are_asked_is_an_error(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
-    for _ in range(41):
+    for _ in range(probe._MOST_OF_A_USER["servers"] + 1):
         serve(answering([], [])).write_runtime_file(tmp_path)
 
     said, line = run(tmp_path)
 
-    assert said["errors"] == ["many"]
-    assert "more Jupyter runtime files than the probe reads" in missing(line)
+    assert said["errors"] == ["many:root"]
+    assert "more than the probe reads" in missing(line)
+    assert "(user root)" in missing(line)
 
 
 def _asked(ports: Any, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
@@ -496,7 +497,8 @@ def test_it_is_written_for_python_3_8() -> None:
 
 @pytest.mark.parametrize(("line", "error"), [("time.sleep(300)", "deadline"), ("raise KeyError", "failed")])
 def test_it_answers_in_time_even_when_looking_hangs_or_fails(line: str, error: str) -> None:
-    script = SOURCE.replace(b"    tasks, homes = _tasks()\n", f"    {line}\n    tasks, homes = _tasks()\n".encode())
+    look = "    tasks, homes = _tasks(limits)\n"
+    script = SOURCE.replace(look.encode(), f"    {line}\n{look}".encode())
     assert script != SOURCE
     assert probe.DEADLINE_SECONDS < 5
 
@@ -528,12 +530,13 @@ def test_a_server_is_known_by_its_command_line(command: str, is_one: bool) -> No
 
 
 def test_a_server_that_forks_is_one_server() -> None:
+    no_file = {"port": 0, "status": "nofile", "user": "root"}
     server = probe.Task(10, 1, "python3", "S", 0, 0, b"python3\0-m\0jupyterlab")
     forked = server._replace(pid=11, parent=10)
     another = server._replace(pid=12, parent=10, command=b"python3\0-m\0notebook")
 
     assert probe._without_file([server, forked], {10}) == []
-    assert probe._without_file([server, forked, another], {10}) == [{"port": 0, "status": "nofile"}]
+    assert probe._without_file([server, forked, another], {10}) == [no_file]
     assert len(probe._without_file([server], set())) == 1
 
 

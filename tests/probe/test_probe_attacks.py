@@ -2,17 +2,19 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autostop.probe import probe
 from tests.probe.jupyter_servers import TOKEN, FalseServer, answering
-from tests.probe.test_probe import BUSY, IDLE, run, serve, statuses
+from tests.probe.test_probe import BUSY, IDLE, SOURCE, missing, run, serve, statuses
 
 __all__ = ["serve"]  # a fixture
 SOMEBODY = 65534
@@ -24,6 +26,10 @@ listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 print("listens", flush=True)
 time.sleep(1000)
 """
+
+
+def listening(runtime: probe.Runtime) -> list[probe.Listener]:
+    return list(probe._listening(runtime, probe._Limits()))
 
 
 @pytest.fixture
@@ -78,8 +84,8 @@ def test_the_socket_of_another_process_is_not_even_connected_to(
     path = str(tmp_path / "theirs.sock")
     with FalseServer(answering([BUSY], []), path=path) as theirs:
         mine = probe.Runtime(os.getppid(), 0, path, "/", TOKEN, False, os.getuid(), time.time())
-        assert list(probe._listening(mine)) == []
-        assert list(probe._listening(mine._replace(pid=os.getpid()))) == [[]]
+        assert listening(mine) == []
+        assert [each.address for each in listening(mine._replace(pid=os.getpid()))] == [""]
         assert theirs.connections == 0
 
 
@@ -110,3 +116,153 @@ def test_a_program_on_a_path_that_somebody_writes_to_is_not_run(
     probe._gpu(time.monotonic() + probe.DEADLINE_SECONDS)
 
     assert not ran.exists()
+
+
+def test_root_is_sent_to_no_address_that_is_not_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    went: list[object] = []
+
+    class Socket(socket.socket):
+        def connect(self, address: Any) -> None:
+            went.append(address)
+            super().connect(address)
+
+    # Whoever likes may listen at an address of somebody else: IP_FREEBIND, 15, takes no privilege.
+    listener = socket.socket()
+    listener.setsockopt(socket.IPPROTO_IP, 15, 1)
+    listener.bind(("192.0.2.1", 0))
+    listener.listen()
+    port = listener.getsockname()[1]
+    runtime = probe.Runtime(os.getpid(), port, "", "/", TOKEN, False, os.getuid(), time.time())
+    monkeypatch.setattr(socket, "socket", Socket)
+    with listener:
+        entry, _ = probe._ask(runtime, listening(runtime)[0], time.monotonic() + 3)
+
+    assert (entry["status"], went) == ("refused", [])
+
+
+def test_who_takes_the_port_between_the_look_and_the_connection_gets_no_token() -> None:
+    with FalseServer(answering([BUSY], [])) as mine:
+        runtime = probe.Runtime(os.getpid(), mine.port, "", "/", TOKEN, False, os.getuid(), time.time())
+        (seen,) = listening(runtime)
+    with FalseServer(answering([IDLE], []), port=mine.port) as thief:
+        entry, _ = probe._ask(runtime, seen, time.monotonic() + 3)
+
+    assert entry["status"] == "refused"
+    assert b"".join(thief.received) == b""
+
+
+def test_a_path_that_is_pointed_to_anothers_socket_after_the_look_is_not_connected_to(tmp_path: Path) -> None:
+    path, aside = tmp_path / "mine.sock", tmp_path / "theirs.sock"
+    mine, theirs = (
+        FalseServer(answering([BUSY], []), path=str(path)),
+        FalseServer(answering([IDLE], []), path=str(aside)),
+    )
+    os.chown(aside, SOMEBODY, SOMEBODY)
+    runtime = probe.Runtime(os.getpid(), 0, str(path), "/", TOKEN, False, os.getuid(), time.time())
+    with mine, theirs:
+        (seen,) = listening(runtime)
+        path.rename(tmp_path / "gone.sock")
+        path.symlink_to(aside)
+        by_link, _ = probe._ask(runtime, seen, time.monotonic() + 3)
+        path.unlink()
+        aside.rename(path)
+        by_name, _ = probe._ask(runtime, seen, time.monotonic() + 3)
+
+        assert (by_link["status"], by_name["status"], theirs.connections) == ("refused", "refused", 0)
+
+
+def test_a_user_with_very_many_directories_hides_no_server(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
+    busy, few = serve(answering([BUSY], [])), 64
+    (last := tmp_path / "z").mkdir()
+    busy.write_runtime_file(last)
+    named = [tmp_path / f"{number:04}" for number in range(few)]
+    for folder in named:
+        folder.mkdir()
+    limited = ["sh", "-c", f'ulimit -n {few}; exec "$@"', "sh", sys.executable, "-", *map(str, [*named, last])]
+    ended = subprocess.run(limited, input=SOURCE, capture_output=True, timeout=60, check=True)
+
+    assert statuses(json.loads(ended.stdout)) == [(busy.port, "ok")]
+
+
+def waiting(*words: str, do: str = "") -> subprocess.Popen[bytes]:
+    """A process that has done something and waits, with this command line."""
+    code = f"import os, resource, time\n{do}\nprint(flush=True)\ntime.sleep(1000)"
+    process = subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def test_a_server_of_very_many_descriptors_takes_no_time_from_others() -> None:
+    many = "resource.setrlimit(resource.RLIMIT_NOFILE, (9_000, 9_000)); [os.dup(1) for _ in range(8_000)]"
+    with waiting(do=many) as one:
+        seen = probe._opened(Path(f"/proc/{one.pid}"))
+        listed = len([*Path(f"/proc/{one.pid}/fd").iterdir()])
+        one.kill()
+
+    assert listed > probe._MOST_DESCRIPTORS
+    assert len(seen) <= probe._MOST_DESCRIPTORS
+
+
+def test_very_long_arguments_take_no_time_from_others() -> None:
+    with waiting(*["kernel-" * 18_000] * 9, *["x"] * 9_000) as one:
+        task = probe._task(Path(f"/proc/{one.pid}"), SOMEBODY)
+        one.kill()
+    hostile = task._replace(command=b"python3\0-m\0x\0" + b"kernel-" * 1_000 + b".json x\0" + b"a\0" * 9_000)
+    began = time.process_time()
+    for each in (task, hostile):
+        for _ in range(100):
+            probe._kind(each)
+
+    assert len(task.command) <= probe._MOST_BYTES
+    assert time.process_time() - began < 1
+
+
+def test_a_user_of_many_servers_takes_none_from_another_and_is_named(
+    serve: Callable[..., FalseServer], tmp_path: Path
+) -> None:
+    busy = serve(answering([BUSY], []))
+    busy.write_runtime_file(tmp_path)
+    for number in range(probe._MOST_OF_A_USER["runtime files"] + 9):
+        file = tmp_path / f"jpserver-a{number}.json"
+        file.write_text(json.dumps({"pid": 1, "port": number + 1, "base_url": "/", "token": "", "secure": False}))
+        os.chown(file, SOMEBODY, SOMEBODY)
+
+    said, line = run(tmp_path)
+
+    assert statuses(said) == [(busy.port, "ok")]
+    assert said["errors"] == ["many:nobody"]
+    assert "(user nobody)" in missing(line)
+
+
+def test_a_user_of_many_processes_like_servers_is_named_once() -> None:
+    task = probe.Task(9, 1, "python3", "S", 0, 0, b"python3\0-m\0jupyterlab", uid=SOMEBODY)
+    tasks = [task._replace(pid=4_000_000 + number) for number in range(300)]
+    limits, errors = probe._Limits(), list[str]()
+
+    entries = probe._servers([], tasks, set(), time.monotonic() + 4, errors, limits)
+
+    assert (len(entries), entries[0]["user"], limits.over) == (
+        probe._MOST_OF_A_USER["processes of servers"],
+        "nobody",
+        {SOMEBODY},
+    )
+
+
+def test_more_locks_than_are_read_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "locks").write_text("1: FLOCK ADVISORY WRITE 1 00:00:1 0 EOF\n" * (probe._MOST_LINES + 1))
+    monkeypatch.setattr(probe, "_PROC", tmp_path)
+
+    with pytest.raises(OverflowError):
+        probe._held({str(tmp_path)})
+
+
+def test_the_history_of_an_editor_is_followed_into_no_other_home(tmp_path: Path) -> None:
+    theirs, mine = tmp_path / "theirs", tmp_path / "mine"
+    for home in (theirs, mine):
+        (home / ".vscode-server/data/User/History/1").mkdir(parents=True)
+    os.utime(theirs / ".vscode-server/data/User/History/1", (4e9, 4e9))
+    os.utime(mine / ".vscode-server/data/User/History/1", (1e9, 1e9))
+    (mine / ".cursor-server").symlink_to(theirs / ".vscode-server")
+
+    assert probe._edited_at({str(mine)}) == 1e9

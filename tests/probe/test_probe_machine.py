@@ -31,7 +31,7 @@ HERE = Path(__file__).parent  # a directory in which no server writes
 def tasks(*roots: int) -> list[probe.Task]:
     """These processes and all below them: what else runs on this machine is none of the tests' business."""
     mine = {pid for root in roots for pid in (root, *(each.pid for each in psutil.Process(root).children(True)))}
-    return [task for task in probe._tasks()[0] if task.pid in mine]
+    return [task for task in probe._tasks(probe._Limits())[0] if task.pid in mine]
 
 
 def survey(*roots: int) -> dict[str, Any]:

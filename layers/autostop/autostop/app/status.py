@@ -259,8 +259,9 @@ def _jupyter_url(state: State, seen: SweepRecord | None, instance: Instance | No
     answers = (state.reading, seen.answer if seen is not None else None)
     for answer in answers:
         if isinstance(answer, Reading) and answer.servers and answer.at >= instance.launched_at:
-            ports = [server.port for server in answer.servers if server.port]
-            return f"https://{instance.address}:{ports[0] if ports else policy.jupyter_port}/lab"
+            # Another user may have a server, too: the port that was set, and whoever was there first, go before.
+            ports = [(each.port != policy.jupyter_port, each.uid, each.port) for each in answer.servers if each.port]
+            return f"https://{instance.address}:{min(ports)[2] if ports else policy.jupyter_port}/lab"
     return None
 
 

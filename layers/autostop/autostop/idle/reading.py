@@ -30,6 +30,7 @@ _FUTURE_SECONDS: Final = 24 * 3600.0
 _EARLIEST: Final = 946_684_800.0
 _LATEST: Final = 4_102_444_800.0
 _HIGHEST_COUNT: Final = 1_000_000
+_HIGHEST_UID: Final = 2**32 - 1
 # Processor seconds of a year on a thousand cores.
 _MOST_CPU_SECONDS: Final = 4e10
 _BOOT: Final = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
@@ -38,6 +39,7 @@ _GROUP: Final = re.compile(r"[a-z0-9+]{1,12}", re.ASCII)
 _MOST_SERVERS: Final = 16
 _MOST_GROUPS: Final = 64
 _MOST_DOUBTS: Final = 16
+_USER: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}", re.ASCII)
 _HTTP: Final = re.compile(r"http([1-9][0-9]{2})", re.ASCII)
 
 _UNKNOWN_ANSWER: Final = (
@@ -77,7 +79,8 @@ _PROBE_ERRORS: Final = {
     "tag autostop:jupyter-runtime",
     "missing": "the directory named in the tag autostop:jupyter-runtime is not there; correct the tag",
     "gpu": GPU_UNREAD,
-    "many": "there are more Jupyter runtime files than the probe reads; remove those of servers that are gone",
+    "many": "there is more than the probe reads of processes, Jupyter servers, their runtime files, listening sockets "
+    "or locks; end or remove what is not needed",
     "deadline": "the probe did not finish in time: the workstation or one of its file systems hangs",
 }
 _UNKNOWN_PROBE_ERROR: Final = "the probe failed on the workstation; run it there by hand and look at what it prints"
@@ -92,6 +95,7 @@ class Server:
     busy_active_at: the newest of the busy kernels. together: all kernels to which somebody is connected were last used
     in the same second, which is what a browser that reconnects leaves behind. connections: to kernels.
     server_active_at: of the server itself, which an open tab keeps young. saved_at: newest change of an open notebook.
+    uid: of the user whose it is; 0 also where that is not told.
     """
 
     port: int
@@ -107,6 +111,7 @@ class Server:
     connections: int = 0
     server_active_at: datetime | None = None
     saved_at: datetime | None = None
+    uid: int = 0
 
 
 class Waits(StrEnum):
@@ -274,9 +279,10 @@ def _read(document: object, received_at: datetime) -> Reading:
     if len(servers) > _MOST_SERVERS:
         raise _UnknownShapeError
     errors = [_a(str, error) for error in _a(list, line.get("errors"))]
-    reasons = [_PROBE_ERRORS.get(error, _UNKNOWN_PROBE_ERROR) for error in errors]
+    words = [error.partition(":") for error in errors]
+    reasons = [_of(user, _PROBE_ERRORS.get(word, _UNKNOWN_PROBE_ERROR)) for word, _, user in words]
     broken = [server for server in servers if server.get("status") != "ok"]
-    reasons += [broken_server(_port(server), _a(str, server.get("status"))) for server in broken]
+    reasons += [_of(each.get("user"), broken_server(_port(each), _a(str, each.get("status")))) for each in broken]
     # A probe that could not look has no machine to tell of; and then nothing is known.
     if reasons and len(broken) == len(servers) and line.get("machine") is None:
         raise _RefusedError("; ".join(_few(reasons)))
@@ -284,6 +290,11 @@ def _read(document: object, received_at: datetime) -> Reading:
     answered = tuple(_server(server, clock) for server in servers if server.get("status") == "ok")
     machine = _machine(_a(dict, line["machine"]), clock) if line.get("machine") is not None else None
     return Reading(clock.at, answered, machine, _few(reasons))
+
+
+def _of(user: object, reason: str) -> str:
+    """The reason with the name of the user that it is about, if that is one."""
+    return f"{reason} (user {user})" if isinstance(user, str) and _USER.fullmatch(user) else reason
 
 
 class _Clock:
@@ -331,6 +342,7 @@ def _server(told: Mapping[str, object], clock: _Clock) -> Server:
         connections=_count(told.get("connections")),
         server_active_at=clock.moment(told.get("server_at")),
         saved_at=clock.moment(told.get("saved_at")),
+        uid=_whole(told.get("uid", 0), _HIGHEST_UID),
     )
 
 

@@ -8,13 +8,14 @@ activity. It is done in 5 seconds, whatever hangs.
     {"v":3, "at":<seconds since the epoch, this machine's clock>, "servers":[<server>, ...], "machine":<machine>,
      "errors":["<word>", ...]}
 
-A server that answered is {"port", "status":"ok", "busy", "idle", "starting", "other", "kernel_at", "busy_at",
-"together", "terminals", "terminal_at", "connections", "server_at", "saved_at"}: kernels by state; the newest
-`last_activity` of a kernel, of a busy one, of a terminal and of the server; 1 if the kernels to which somebody is
-connected were all used in the same second, which is what a browser leaves behind that reconnects; and when the newest
-file of an open notebook was saved. Moments are seconds or null. A server that did not answer is {"port", "status"} with
-http<code>, timeout, refused, tls, bad, or nofile: a server process without a runtime file that can be trusted. Port 0
-stands for a Unix socket or a port that is not known. "more":N marks an entry that stands for N servers.
+A server that answered is {"port", "status":"ok", "uid", "busy", "idle", "starting", "other", "kernel_at", "busy_at",
+"together", "terminals", "terminal_at", "connections", "server_at", "saved_at"}: whose it is, left out of root's;
+kernels by state; the newest `last_activity` of a kernel, of a busy one, of a terminal and of the server; 1 if the
+kernels to which somebody is connected were all used in the same second, which is what a browser leaves behind that
+reconnects; and when the newest file of an open notebook was saved. Moments are seconds or null. A server that did not
+answer is {"port", "status"} with http<code>, timeout, refused, tls, bad, or nofile: a server process without a runtime
+file that can be trusted, with its "user". Port 0 stands for a Unix socket or a port that is not known. "more":N marks
+an entry that stands for N servers.
 
 The machine is null when it could not be looked at, else {"boot", "cpu", "typed_at", "wrote_at", "jobs", "job", "gpu",
 "logins", "editors", "edited_at", "muxes", "held", "doubts"}:
@@ -41,13 +42,18 @@ runs, the terminal reads lines. Then only who is in read() of the terminal waits
 The line is shorter than 2,000 bytes, and has no secret and no word that a user chose but the names of programs, which
 are left out if they are more than letters, digits and ._+-
 
-Every user of the machine can write runtime files, and this runs as root. So a file is believed only if it is a regular
-file of the user whose process it names, written after that process began, and if that very process listens on the
-socket; only then is the token of the file sent, and only to that socket.
+Every user of the machine can write files, run processes and answer, and this runs as root. So what a user writes speaks
+only of his own processes: a runtime file is believed if it is a regular file of the user whose process it names,
+written after that process began, and if that very process listens on the socket. What contradicts itself, or is more
+than a user may have, is unknown, told with his name, and takes nothing from others. Root connects to an address of this
+machine in this network, or to a Unix socket of that user, while that very process listens there, and sends the token of
+the file nowhere else. Root follows no link out of a home, and runs nothing but nvidia-smi of folders that only root
+writes to.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import http.client
 import io
 import itertools
@@ -69,6 +75,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -79,11 +86,20 @@ LONGEST_BODY = 1_000_000
 _LONGEST_ANSWER = LONGEST_BODY + 65_536  # with its headers
 _LONGEST_FILE = 65_536
 _LONGEST_LINE = 1_999
-_MOST_ASKED = 40
 _MOST_PRINTED = 6
 _MOST_FILES = 2_000
+# What each user may have: who has more makes the answer unknown, and is named.
+_MOST_OF_A_USER = {"processes": 4_096, "processes of servers": 64, "runtime files": 1_024, "servers": 32}
+_MOST_DESCRIPTORS = 4_096  # of a process
+_MOST_LINES = 20_000  # of a table of the kernel
+_MOST_ENTRIES = 100_000  # of a directory
+_MOST_BYTES = 8_192  # of the command line of a process
+_MOST_ENVIRONMENT = 65_536
+_MOST_WORDS = 128
 _MOST_GROUPS = 24
 _MOST_DOUBTS = 6
+_MOST_NAMED = 3
+_MOST_LOOKED_AT = 100_000  # descriptors, for what listens
 # The kernel gives the time of boot in whole seconds, so the start of a process is known no better.
 _START_SLACK_SECONDS = 2.0
 # 2000 and 2100: a file that was unpacked without its time tells nothing of today.
@@ -108,6 +124,7 @@ _SOURCES = {
     "rmd", "rs", "rst", "scala", "sh", "sql", "tex", "toml", "ts", "tsx", "yaml", "yml",
 }  # fmt: skip
 _NOT_ONES_OWN = {"__pycache__", "node_modules", "site-packages"}
+_USER = re.compile(r"[A-Za-z0-9_.-]{1,32}", re.ASCII)
 _FILE_NAME = re.compile(r"(jp|nb)server-.+\.json", re.ASCII)
 _PROGRAMS = "/usr/bin:/bin:/usr/local/bin:/usr/local/nvidia/bin"  # where nobody but root puts a program
 _SENDABLE = re.compile(r"[\x21-\x7e]*", re.ASCII)  # nothing that could end a header or a request line
@@ -127,6 +144,17 @@ class Runtime(NamedTuple):
     root: str = ""  # the directory under which its notebooks lie; empty when the file does not say
 
 
+class Listener(NamedTuple):
+    """A socket on which a process listens: at an address, or at a path when that is empty.
+
+    place: its descriptor, in /proc. socket: what that shows.
+    """
+
+    address: str
+    place: str
+    socket: str
+
+
 class Task(NamedTuple):
     """A process.
 
@@ -144,11 +172,17 @@ class Task(NamedTuple):
     group: int = 0
     session: int = 0
     front: int = 0
+    uid: int = 0
 
     @property
     def words(self) -> list[str]:
         """The command line."""
-        return [os.fsdecode(word) for word in self.command.rstrip(b"\0").split(b"\0")]
+        return _words(self.command)
+
+
+@lru_cache(maxsize=None)  # noqa: UP033 - cache came with Python 3.9
+def _words(command: bytes) -> list[str]:
+    return [os.fsdecode(word) for word in command.rstrip(b"\0").split(b"\0", _MOST_WORDS)]
 
 
 # --- what the answers mean -------------------------------------------------------------------------------------------
@@ -290,16 +324,13 @@ def unverified_tls() -> ssl.SSLContext:
     return context
 
 
-def _ask(runtime: Runtime, addresses: list[str], until: float) -> tuple[dict[str, Any], list[str]]:
-    """The entry of one server, and its open notebooks.
-
-    addresses: those on which its process listens; empty for a Unix socket.
-    """
-    entry: dict[str, Any] = {"port": runtime.port, "status": "ok"}
+def _ask(runtime: Runtime, listener: Listener, until: float) -> tuple[dict[str, Any], list[str]]:
+    """The entry of one server, and its open notebooks."""
+    entry: dict[str, Any] = {"port": runtime.port, "status": "ok", **({"uid": runtime.uid} if runtime.uid else {})}
     try:
         answers = []
         for what, optional in (("kernels", False), ("terminals", True), ("status", True), ("sessions", True)):
-            answer = _get(runtime, addresses, "api/" + what, until)
+            answer = _get(runtime, listener, "api/" + what, until)
             # A server whose terminals are switched off does not know the address.
             if answer.status != 200 and not (optional and answer.status == 404):
                 return {"port": runtime.port, "status": f"http{answer.status}"}, []
@@ -320,10 +351,12 @@ def _ask(runtime: Runtime, addresses: list[str], until: float) -> tuple[dict[str
     return {"port": runtime.port, "status": status}, []
 
 
-def _get(runtime: Runtime, addresses: list[str], what: str, until: float) -> Answer:
+def _get(runtime: Runtime, listener: Listener, what: str, until: float) -> Answer:
     target = "/" + "/".join(filter(None, [runtime.base_url.strip("/"), what])) + "?no_track_activity=1"
-    connection = _connect(runtime, addresses, until)
+    connection = _connect(runtime, listener, until)
     try:
+        # If it has listened all the while, nobody else has taken the connection.
+        _insist(os.readlink(listener.place) == listener.socket)  # noqa: PTH115 - Path.readlink came with Python 3.9
         if runtime.secure:
             connection.settimeout(remaining(until))
             connection = unverified_tls().wrap_socket(connection)
@@ -332,22 +365,36 @@ def _get(runtime: Runtime, addresses: list[str], what: str, until: float) -> Ans
         connection.close()
 
 
-def _connect(runtime: Runtime, addresses: list[str], until: float) -> socket.socket:
-    if addresses:
-        return socket.create_connection((addresses[0], runtime.port), timeout=remaining(until))
+def _connect(runtime: Runtime, listener: Listener, until: float) -> socket.socket:
+    """Raises OSError."""
+    if listener.address:
+        # From the same address, which therefore is one of this machine: to listen elsewhere takes no privilege.
+        there, here = (listener.address, runtime.port), (listener.address, 0)
+        return socket.create_connection(there, remaining(until), here)
+    handle = os.open(runtime.unix_socket, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(remaining(until))
-        connection.connect(runtime.unix_socket)
+        # By the handle: the path may lead elsewhere by now.
+        _insist(_is_socket_of(os.fstat(handle), runtime.uid))
+        connection.connect(f"/proc/self/fd/{handle}")
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        _insist(struct.unpack("3i", peer)[:2] == (runtime.pid, runtime.uid))
     except BaseException:
         connection.close()
         raise
-    # The path may have been pointed elsewhere; the kernel knows which process listens at its end.
-    if struct.unpack("3i", peer)[0] != runtime.pid:
-        connection.close()
-        raise ConnectionRefusedError
+    finally:
+        os.close(handle)
     return connection
+
+
+def _insist(holds: bool) -> None:
+    if not holds:
+        raise ConnectionRefusedError
+
+
+def _is_socket_of(status: os.stat_result, uid: int) -> bool:
+    return stat.S_ISSOCK(status.st_mode) and status.st_uid == uid
 
 
 # --- finding the servers ---------------------------------------------------------------------------------------------
@@ -358,13 +405,14 @@ def look(named: list[str], until: float) -> tuple[list[dict[str, Any]], dict[str
 
     named: the only directories to look for servers at; empty for those of every user of the machine.
     """
-    tasks, homes = _tasks()
+    limits = _Limits()
+    tasks, homes = _tasks(limits)
     errors = [] if named or os.geteuid() == 0 else ["notroot"]
     # Each by itself: what hangs, hangs alone.
     edited = _Aside(lambda: _edited_at(homes))
     held = _Aside(lambda: _held(homes))
     gpu = _Aside(lambda: _gpu(until))
-    entries = _servers(named, tasks, homes, until, errors)
+    entries = _servers(named, tasks, homes, until, errors, limits)
     machine = dict(survey(tasks, Looks()), boot=(_PROC / "sys/kernel/random/boot_id").read_text()[:8])
     machine["typed_at"] = _typed_at(tasks)
     machine["edited_at"] = edited.result(until, None, errors)
@@ -373,7 +421,31 @@ def look(named: list[str], until: float) -> tuple[list[dict[str, Any]], dict[str
     holding = [task.ticks for task in tasks if task.pid in holders]
     if holding:
         machine["cpu"]["g"] = _seconds(sum(holding))
-    return entries, machine, sorted(set(errors + failed))
+    crowds = [f"many:{_name_of(uid)}" for uid in sorted(limits.over)[:_MOST_NAMED]]
+    return entries, machine, sorted(set(errors + failed + crowds))
+
+
+class _Limits:
+    """What each user has had of this look, so that nobody takes it from another. over: who has more than he may."""
+
+    def __init__(self) -> None:
+        self._had: dict[tuple[str, int], int] = {}
+        self.over: set[int] = set()
+
+    def allow(self, what: str, uid: int) -> bool:
+        """Whether the user may have one more."""
+        had = self._had[what, uid] = self._had.get((what, uid), 0) + 1
+        if had > _MOST_OF_A_USER[what]:
+            self.over.add(uid)
+        return had <= _MOST_OF_A_USER[what]
+
+
+def _name_of(uid: int) -> str:
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = ""
+    return name if _USER.fullmatch(name) else str(uid)
 
 
 class _Aside:
@@ -401,45 +473,51 @@ class _Aside:
 
 
 def _servers(
-    named: list[str], tasks: list[Task], homes: set[str], until: float, errors: list[str]
+    named: list[str], tasks: list[Task], homes: set[str], until: float, errors: list[str], limits: _Limits
 ) -> list[dict[str, Any]]:
-    processes = {task.pid: task for task in tasks if task.state != "Z" and _is_server(task.words)}
+    running = [task for task in tasks if task.state != "Z" and _is_server(task.words)]
+    processes = {task.pid: task for task in running if limits.allow("processes of servers", task.uid)}
     places = {pid: _directories_of(_PROC / str(pid)) for pid in processes}
     everywhere = {home + "/.local/share/jupyter/runtime" for home in homes}.union(*places.values())
-    opened, missing = _open(named or sorted(everywhere), errors)
+    runtimes, looked_at, missing = _runtimes_in(named or sorted(everywhere), errors, limits)
     # Jupyter makes its directory when it starts. But with servers on the machine, the name may be a slip.
     if named and missing and processes:
         errors.append("missing")
     if named:
-        processes = {pid: task for pid, task in processes.items() if _writes_to(places[pid], opened)}
-    runtimes = {}
-    for handle in opened.values():
-        for runtime in _runtimes(handle, errors):
-            # What one user writes hides no server of another.
-            runtimes[(runtime.uid, runtime.pid, runtime.port, runtime.unix_socket)] = runtime
-        os.close(handle)
-    servers = [(runtime, addresses) for runtime in runtimes.values() for addresses in _listening(runtime)]
-    if len(servers) > _MOST_ASKED:
+        processes = {pid: task for pid, task in processes.items() if _writes_to(places[pid], looked_at)}
+    try:
+        servers = [(runtime, listener) for runtime in runtimes for listener in _listening(runtime, limits)]
+    except OverflowError:
         errors.append("many")
-    entries = _ask_all(servers[:_MOST_ASKED], until, errors)
+        servers = []
+    entries = _ask_all(servers, until, errors)
     return entries + _without_file(list(processes.values()), {runtime.pid for runtime, _ in servers})
 
 
-def _open(paths: list[str], errors: list[str]) -> tuple[dict[tuple[int, int], int], bool]:
-    """The directories, each once by its identity, and whether one was not there."""
-    opened: dict[tuple[int, int], int] = {}
+def _runtimes_in(
+    paths: list[str], errors: list[str], limits: _Limits
+) -> tuple[list[Runtime], set[tuple[int, int]], bool]:
+    """What the runtime files in these directories say, which ones those are, and whether one was not there."""
+    found: dict[tuple[int, int, int, str], Runtime] = {}
+    looked_at: set[tuple[int, int]] = set()
     missing = False
     for path in paths:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except PermissionError:
             errors.append("denied")
+            continue
         except OSError:
             missing = True
-        else:
-            if opened.setdefault(_identity(os.fstat(handle)), handle) != handle:
-                os.close(handle)
-    return opened, missing
+            continue
+        # Closed before the next is opened: there may be more of them than a process may have open.
+        identity = _identity(os.fstat(handle))
+        for runtime in () if identity in looked_at else _runtimes(handle, errors, limits):
+            # What one user writes hides no server of another.
+            found[runtime.uid, runtime.pid, runtime.port, runtime.unix_socket] = runtime
+        looked_at.add(identity)
+        os.close(handle)
+    return list(found.values()), looked_at, missing
 
 
 def _without_file(processes: list[Task], known: set[int]) -> list[dict[str, Any]]:
@@ -450,17 +528,17 @@ def _without_file(processes: list[Task], known: set[int]) -> list[dict[str, Any]
         # A server that forks shows itself twice.
         forked = process.parent in known and commands.get(process.parent) == process.command
         if process.pid not in known and not forked:
-            entries.append({"port": 0, "status": "nofile"})
+            entries.append({"port": 0, "status": "nofile", "user": _name_of(process.uid)})
     return entries
 
 
-def _ask_all(servers: list[tuple[Runtime, list[str]]], until: float, errors: list[str]) -> list[dict[str, Any]]:
+def _ask_all(servers: list[tuple[Runtime, Listener]], until: float, errors: list[str]) -> list[dict[str, Any]]:
     # An entry stands from the beginning: a thread that does not come back is a server that did not answer.
     entries: list[dict[str, Any]] = [{"port": runtime.port, "status": "timeout"} for runtime, _ in servers]
 
     def ask(index: int) -> None:
-        runtime, addresses = servers[index]
-        entries[index], opened = _ask(runtime, addresses, until)
+        runtime, listener = servers[index]
+        entries[index], opened = _ask(runtime, listener, until)
         if entries[index]["status"] == "ok":
             # What it answered stands already: its file system may hang, and this thread with it.
             saved = [at for at in (_saved_at(runtime.root, opened), _source_saved_at(runtime.root)) if at is not None]
@@ -520,15 +598,18 @@ def newest(stamps: list[float]) -> float | None:
     return max((round(stamp, 3) for stamp in stamps if _EARLIEST < stamp < _LATEST), default=None)
 
 
-def _tasks() -> tuple[list[Task], set[str]]:
+def _tasks(limits: _Limits) -> tuple[list[Task], set[str]]:
     """Every process, and the home of every user who runs one."""
     found, uids = [], set()
     for folder in _PROC.iterdir():
         if not folder.name.isdigit():
             continue
         try:
-            uids.add(folder.stat().st_uid)
-            found.append(_task(folder))
+            uid = folder.stat().st_uid
+            uids.add(uid)
+            # Of root are the kernel's own, on large machines some thousands.
+            if uid == 0 or limits.allow("processes", uid):
+                found.append(_task(folder, uid))
         except (OSError, ValueError, IndexError):
             continue  # it ended while we looked
     homes = {home for task in found if _is_editor_server(task) for home in _home_inside(task)}
@@ -540,7 +621,7 @@ def _tasks() -> tuple[list[Task], set[str]]:
     return found, homes
 
 
-def _task(folder: Path) -> Task:
+def _task(folder: Path, uid: int) -> Task:
     before, _, after = (folder / "stat").read_bytes().rpartition(b")")
     fields = after.split()
     return Task(
@@ -550,11 +631,27 @@ def _task(folder: Path) -> Task:
         state=fields[0].decode(),
         tty=int(fields[4]),
         ticks=sum(map(int, fields[11:15])),
-        command=(folder / "cmdline").read_bytes(),
+        command=_begin(folder / "cmdline", _MOST_BYTES),
         group=int(fields[2]),
         session=int(fields[3]),
         front=int(fields[5]),
+        uid=uid,
     )
+
+
+def _begin(path: Path, most: int) -> bytes:
+    """The beginning of what may be as long as its user likes. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(most)
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    """The words of each line of a table of the kernel. Raises OSError, OverflowError."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            if number >= _MOST_LINES:
+                raise OverflowError
+            yield os.fsdecode(line).split()
 
 
 def _home_inside(task: Task) -> Iterator[str]:
@@ -607,7 +704,7 @@ def _directories_of(folder: Path) -> list[str]:
 def _environment(folder: Path) -> dict[str, str]:
     """That of a process, without what is empty; nothing when it may not be read or the process is gone."""
     try:
-        pairs = [entry.partition(b"=") for entry in (folder / "environ").read_bytes().split(b"\0")]
+        pairs = [entry.partition(b"=") for entry in _begin(folder / "environ", _MOST_ENVIRONMENT).split(b"\0")]
     except OSError:
         return {}
     return {os.fsdecode(key): os.fsdecode(value) for key, _, value in pairs if value}
@@ -617,19 +714,20 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _writes_to(directories: list[str], opened: dict[tuple[int, int], int]) -> bool:
+def _writes_to(directories: list[str], looked_at: set[tuple[int, int]]) -> bool:
     for path in directories[:1]:
         try:
-            return _identity(Path(path).stat()) in opened
+            return _identity(Path(path).stat()) in looked_at
         except OSError:
             return False
     return False
 
 
-def _runtimes(directory: int, errors: list[str]) -> Iterator[Runtime]:
-    for name in sorted(os.listdir(directory)):
-        if not _FILE_NAME.fullmatch(name):
-            continue
+def _runtimes(directory: int, errors: list[str], limits: _Limits) -> Iterator[Runtime]:
+    names = [entry.name for entry in itertools.islice(os.scandir(directory), _MOST_ENTRIES)]
+    if len(names) == _MOST_ENTRIES:
+        limits.over.add(os.fstat(directory).st_uid)
+    for name in sorted(filter(_FILE_NAME.fullmatch, names)):
         try:
             # A link could lead to anybody's file, and a pipe would hold us for ever.
             handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
@@ -640,7 +738,8 @@ def _runtimes(directory: int, errors: list[str]) -> Iterator[Runtime]:
             continue
         try:
             status = os.fstat(handle)
-            if stat.S_ISREG(status.st_mode) and status.st_size <= _LONGEST_FILE:
+            fits = stat.S_ISREG(status.st_mode) and status.st_size <= _LONGEST_FILE
+            if fits and limits.allow("runtime files", status.st_uid):
                 yield _runtime(json.loads(os.read(handle, _LONGEST_FILE)), status)
         except (OSError, ValueError, RecursionError, AttributeError):
             continue  # if a server runs all the same, its process is reported as one without a file
@@ -681,71 +780,75 @@ def _state(folder: Path) -> tuple[str, int, float]:
     return fields[0].decode(), int(fields[1]), booted_at + int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
-def _listening(runtime: Runtime) -> Iterator[list[str]]:
-    """The addresses on which the process of this file listens, once; nothing when the file is not to be believed."""
+def _listening(runtime: Runtime, limits: _Limits) -> Iterator[Listener]:
+    """Where the process of this file listens, once; nothing when the file is not believed. Raises OverflowError."""
     folder = _PROC / str(runtime.pid)
     try:
         state, _, started_at = _state(folder)
         # A process has its number from one that is gone, or belongs to somebody else than the file.
         if state == "Z" or started_at > runtime.written_at + _START_SLACK_SECONDS:
             return
-        if folder.stat().st_uid != runtime.uid:
+        if folder.stat().st_uid != runtime.uid or not limits.allow("servers", runtime.uid):
             return
         if runtime.unix_socket:
-            if _listens_at(folder, runtime.unix_socket, runtime.uid):
-                yield []
-            return
+            found = _listeners_at(folder, runtime.unix_socket, runtime.uid)
         # What listens on this port here is another where the process has a network of its own.
-        if os.readlink(folder / "ns/net") != os.readlink(_PROC / "self/ns/net"):  # noqa: PTH115 - Path.readlink came with Python 3.9
+        elif os.readlink(folder / "ns/net") == os.readlink(_PROC / "self/ns/net"):  # noqa: PTH115 - Path.readlink came with Python 3.9
+            found = _listeners_on(folder, runtime.port)
+        else:
             return
-        addresses = _addresses(folder, runtime.port)
     except (OSError, ValueError, IndexError):
         return
-    if addresses:
-        yield addresses
+    yield from found[:1]
 
 
-def _opened(folder: Path) -> set[str]:
-    """What stands behind the descriptors of a process. Raises OSError when it may not be read or is gone."""
-    own = set()
-    for link in (folder / "fd").iterdir():
+def _opened(folder: Path) -> dict[str, str]:
+    """What stands behind the descriptors of a process, and where. Raises OSError when it may not be read or is gone."""
+    own = {}
+    for entry in itertools.islice(os.scandir(folder / "fd"), _MOST_DESCRIPTORS):
         try:
-            own.add(os.readlink(link))  # noqa: PTH115 - Path.readlink came with Python 3.9
+            own[os.readlink(entry.path)] = entry.path  # noqa: PTH115 - Path.readlink came with Python 3.9
         except OSError:
             continue  # closed while we looked
     return own
 
 
-def _listens_at(folder: Path, path: str, uid: int) -> bool:
-    """Whether this process itself listens on the socket of this name, which is its user's. Raises OSError."""
-    status = os.lstat(path)
-    if not stat.S_ISSOCK(status.st_mode) or status.st_uid != uid:
-        return False
+def _listeners_at(folder: Path, path: str, uid: int) -> list[Listener]:
+    """The socket of this name, if it is the user's and this process itself listens on it. Raises OSError."""
+    if not _is_socket_of(os.lstat(path), uid):
+        return []
     own = _opened(folder)
     # "Num: RefCount Protocol Flags Type St Inode Path"; the flag is that of listen().
-    lines = [os.fsdecode(line).split(None, 7) for line in (folder / "net/unix").read_bytes().splitlines()[1:]]
-    return any(line[7:] == [path] and line[3] == "00010000" and f"socket:[{line[6]}]" in own for line in lines)
+    lines = (line for line in _lines(folder / "net/unix") if line[3] == "00010000" and line[7:] == path.split())
+    sockets = [f"socket:[{line[6]}]" for line in lines]
+    return [Listener("", own[each], each) for each in sockets if each in own]
 
 
-def _addresses(folder: Path, port: int) -> list[str]:
+def _listeners_on(folder: Path, port: int) -> list[Listener]:
     """Where this process itself listens on this port; what listens everywhere is asked on the loopback interface."""
     own = _opened(folder)
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound to, only recognised
     found = []
-    for table, family, everywhere, here in (
-        ("tcp", socket.AF_INET, "0.0.0.0", "127.0.0.1"),  # noqa: S104 - not bound to, only recognised
-        ("tcp6", socket.AF_INET6, "::", "::1"),
-    ):
+    for local, shown in _tcp_listeners(folder):
+        address, _, number = local.partition(":")
+        if int(number, 16) == port and shown in own:
+            groups = [int(address[start : start + 8], 16) for start in range(0, len(address), 8)]
+            family = socket.AF_INET if len(groups) == 1 else socket.AF_INET6
+            text = socket.inet_ntop(family, struct.pack(f"={len(groups)}I", *groups))
+            found.append(Listener(everywhere.get(text, text), own[shown], shown))
+    return found
+
+
+def _tcp_listeners(folder: Path) -> Iterator[tuple[str, str]]:
+    """Address and port as the kernel writes them, what a descriptor of each shows. Raises OSError, OverflowError."""
+    for table in ("tcp", "tcp6"):
         try:
-            lines = [line.split() for line in (folder / "net" / table).read_text().splitlines()[1:]]
+            lines = _lines(folder / "net" / table)
+            # Those that listen come first (Linux, Documentation/networking/proc_net_tcp.rst).
+            for line in itertools.takewhile(lambda line: line[3] == _LISTEN, itertools.islice(lines, 1, None)):
+                yield line[1], f"socket:[{line[9]}]"
         except FileNotFoundError:
             continue  # no IPv6 here
-        for line in lines:
-            address, _, number = line[1].partition(":")
-            if line[3] == _LISTEN and int(number, 16) == port and f"socket:[{line[9]}]" in own:
-                groups = [int(address[start : start + 8], 16) for start in range(0, len(address), 8)]
-                text = socket.inet_ntop(family, struct.pack(f"={len(groups)}I", *groups))
-                found.append(here if text == everywhere else text)
-    return found
 
 
 # --- what else runs here ---------------------------------------------------------------------------------------------
@@ -820,6 +923,7 @@ class Looks:
 
     def __init__(self) -> None:
         self._listening: dict[str, set[str]] = {}
+        self._left = _MOST_LOOKED_AT
 
     def reads_lines(self, task: Task) -> bool | None:
         """Whether its terminal reads lines, as while a command runs; None when that cannot be told."""
@@ -874,9 +978,12 @@ class Looks:
         try:
             place = os.readlink(folder / "ns" / "net")  # noqa: PTH115 - Path.readlink came with Python 3.9
             if place not in self._listening:
-                self._listening[place] = set(_listening_sockets(folder))
-            return bool(self._listening[place] and not self._listening[place].isdisjoint(_opened(folder)))
-        except OSError:
+                self._listening[place] = {shown for _, shown in _tcp_listeners(folder)}
+            # Of more than can be looked at nothing listens: then it is a job, and less of its work is enough.
+            opened = _opened(folder) if self._listening[place] and self._left > 0 else {}
+            self._left -= len(opened)
+            return not self._listening[place].isdisjoint(opened)
+        except (OSError, OverflowError):
             return False
 
     def is_of_a_person(self, task: Task) -> bool:
@@ -889,15 +996,6 @@ class Looks:
         return bool(re.search(r"/session-[^/]+\.scope", place)) or not _BEGUN_BY_A_PERSON.isdisjoint(
             _environment(folder)
         )
-
-
-def _listening_sockets(folder: Path) -> Iterator[str]:
-    for table in ("tcp", "tcp6"):
-        try:
-            lines = (folder / "net" / table).read_text().splitlines()[1:]
-        except FileNotFoundError:
-            continue  # no IPv6 here
-        yield from (f"socket:[{line.split()[9]}]" for line in lines if line.split()[3] == _LISTEN)
 
 
 def _terminal(task: Task) -> str:
@@ -1158,7 +1256,8 @@ def _is_kernel(task: Task) -> bool:
     if _any(_KERNELS, _names(task)):
         return True
     # Those of other languages are known by the file that Jupyter writes for each.
-    return not task.tty and any(re.search(r"(^|[/=])kernel-[^/]+\.json$", word) for word in task.words[1:])
+    files = [word.rpartition("/")[2] for word in task.words[1:] if word.endswith(".json")]
+    return not task.tty and any(name.startswith("kernel-") or "=kernel-" in name for name in files)
 
 
 def _is_program(task: Task) -> bool:
@@ -1203,19 +1302,35 @@ def _typed_at(tasks: list[Task]) -> float | None:
 
 def _edited_at(homes: set[str]) -> float | None:
     """When a remote editor last put something into its local history, which it does at each save."""
-    stamps = []
+    stamps: list[float] = []
     for home, below in itertools.product(sorted(homes), _HISTORIES):
-        for path in Path(home).glob(below):
-            try:
-                stamps.append(os.lstat(path).st_mtime)
-            except OSError:
-                continue  # removed while we looked
+        stamps += _changes_below(home, below.split("/"))
     return newest(stamps)
+
+
+def _changes_below(folder: str, pattern: list[str]) -> Iterator[float]:
+    """When what lies there by this pattern was changed; no link is followed, to what may be another's."""
+    name, rest = pattern[0], pattern[1:]
+    try:
+        entries = list(itertools.islice(os.scandir(folder), _MOST_ENTRIES)) if "*" in name else []
+    except OSError:
+        return  # it is not there
+    if len(entries) == _MOST_ENTRIES:
+        raise OverflowError
+    for each in fnmatch.filter([entry.name for entry in entries], name) if entries else [name]:
+        try:
+            status = os.lstat(f"{folder}/{each}")
+        except OSError:
+            continue  # removed while we looked
+        if not rest:
+            yield status.st_mtime
+        elif stat.S_ISDIR(status.st_mode):
+            yield from _changes_below(f"{folder}/{each}", rest)
 
 
 def _held(homes: set[str]) -> int:
     """1 if somebody holds a lock on the keep-awake file of any user."""
-    locks = [line.split() for line in (_PROC / "locks").read_text().splitlines()]
+    locks = list(_lines(_PROC / "locks"))
     # "1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> 0 EOF"; who only waits for it has an arrow.
     held = [(fields[4], fields[5].split(":")) for fields in locks if len(fields) > 5 and fields[1] != "->"]
     for home in homes:
