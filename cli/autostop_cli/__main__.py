@@ -29,6 +29,7 @@ from autostop_cli.resize import parse_disk, resize, take_back
 from autostop_cli.status import show_all, show_one
 from autostop_cli.text import FailedError, say
 from autostop_cli.unadopt import unadopt
+from autostop_cli.uninstall import uninstall, uninstall_all
 from autostop_cli.verify.command import verify
 from autostop_cli.what_if.command import what_if
 from autostop_cli.why import explain
@@ -162,6 +163,27 @@ def create_command(
         say(*types_in_words())
         type_ = click.prompt("Which type", default=DEFAULT_TYPE)
     create(account, Wish(name, type_ or DEFAULT_TYPE, spot, dict(sizes), allow_from, notify), yes=yes)
+
+
+@cli.command("uninstall", epilog="Example: autostop uninstall lab --dry-run")
+@click.argument("name", type=_Word("name", parse_name), required=False)
+@click.option("--all", "everything", is_flag=True, help="The stacks, once nobody needs them.")
+@click.option("--delete-data", metavar="NAME", help="Its disks and snapshots, too: type its name once more.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.pass_obj
+def uninstall_command(
+    account: Account, *, name: str | None, everything: bool, delete_data: str | None, yes: bool, dry_run: bool
+) -> None:
+    """Remove the workstation that `create` made under a NAME. Its last snapshots stay, unless you say otherwise."""
+    if everything == (name is not None):
+        raise click.UsageError("Give a NAME, or --all.")
+    if delete_data is not None and delete_data != name:
+        raise click.UsageError("--delete-data takes the very name of the workstation, and nothing else.")
+    if name is None:
+        uninstall_all(account, yes=yes, dry_run=dry_run)
+    else:
+        uninstall(account, name, delete_data=delete_data is not None, yes=yes, dry_run=dry_run)
 
 
 def _with_settings(command: Any) -> Any:

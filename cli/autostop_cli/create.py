@@ -287,7 +287,7 @@ def refuse_taken_name(account: Account, name: str) -> None:
     named = instances_where(account, {"tag:Name": [name], "instance-state-name": list(_ALIVE)})
     taken = [each for each, carried in named.items() if carried.get(tags.CREATED) != name]
     if taken:
-        raise DeniedError(f"The instance {taken[0]} has the name {name}. Take another, or adopt that one.")
+        raise DeniedError(f"The instance {taken[0]} has the name {name}, and `autostop create` did not make it.")
 
 
 def parse_address(text: str) -> str:

@@ -253,6 +253,17 @@ class DynamoLedger:
             )
         return int(answer["Attributes"]["wrong"]["N"])
 
+    def forget(self, workstation: WorkstationId) -> None:
+        """Delete all that is known of it."""
+        own = self._pages(
+            KeyConditionExpression="workstation = :workstation",
+            ExpressionAttributeValues={":workstation": {"S": workstation}},
+            ProjectionExpression="workstation, kind",
+        )
+        for key in [*own, _key(_STATES, workstation)]:
+            with aws_errors():
+                self.client.delete_item(TableName=self.table, Key=key)
+
     def _pages(self, **query: Any) -> Iterator[Item]:
         """The items of all pages of a query."""
         with aws_errors():

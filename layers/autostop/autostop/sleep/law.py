@@ -1,6 +1,9 @@
 """The law: what must never happen, each rule asked again before every step that could break it.
 
 Each question is answered with the reason for "no", or None for "yes". Pure.
+
+One deletion stands outside: `autostop uninstall --delete-data` asks for its owner's word, the typed name, and for no
+snapshot.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -1,0 +1,247 @@
+"""The command `uninstall`: away with what `create` made, and with the stacks; the data stays unless it is named."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from autostop import tags
+from autostop.app.status import Phase
+from autostop.aws.errors import AlreadySo, aws_errors
+from autostop.cost import cost_now
+from autostop.model import Instance, InstanceId, InstanceState, SpotKind, Volume, WorkstationId, instance_of
+from autostop.ports import DeniedError, TransientError
+from autostop.settings import policy_for
+from autostop_cli.account import Account
+from autostop_cli.adopt import ask_at_terminal
+from autostop_cli.create import WORKSTATION_STACK, group_name, made_as, refuse_taken_name
+from autostop_cli.deploy import Stacks, code_bucket, remove_bucket
+from autostop_cli.plans import Plan, Plans
+from autostop_cli.text import FailedError, dollars, say
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
+
+_LOOK_EVERY_SECONDS = 5
+_LOOKS = 360
+
+
+def uninstall(
+    account: Account,
+    name: str,
+    *,
+    delete_data: bool,
+    yes: bool,
+    dry_run: bool,
+    confirm: Callable[[str], None] = ask_at_terminal,
+) -> None:
+    """Remove the workstation that `create` made under a name, after showing what goes and what stays.
+
+    delete_data: its owner has typed its name for it. Safe to repeat. Raises FailedError and click.Abort,
+    TransientError, DeniedError.
+    """
+    removal = _Removal(account, name)
+    lines = removal.shown(delete_data=delete_data)
+    if not lines:
+        say(f"There is nothing of {name} here.")
+        return
+    say(*lines)
+    if dry_run:
+        say("", "Nothing was changed: this was a dry run.")
+        return
+    if not yes:
+        confirm(f"\nRemove {name}?")
+    removal.run(delete_data=delete_data)
+    say("", f"{name} is gone. The stacks stay: autostop uninstall --all takes them away.")
+
+
+def why_not_terminate(instance: Instance, volumes: Sequence[Volume]) -> str | None:
+    """Why a termination would lose data: it may take no volume along. The owner's typed word stands above this. Pure.
+
+    volumes: attached to it.
+    """
+    if instance.state is not InstanceState.STOPPED:
+        return f"{instance.id} is not stopped"
+    taken = [each.id for each in volumes if each.attached_to == instance.id and each.delete_on_termination is not False]
+    return f"{', '.join(taken)} would be deleted with {instance.id}" if taken else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Removal:
+    """Of one workstation."""
+
+    account: Account
+    name: str
+
+    def shown(self, *, delete_data: bool) -> list[str]:
+        """What goes, and what stays; nothing when there is nothing."""
+        machines = self._machines()
+        if not machines:
+            refuse_taken_name(self.account, self.name)
+        lines = [f"goes   instance {each}" for each in machines]
+        lines += [f"goes   security group {each}" for each in self._groups()]
+        for workstation in machines:
+            volumes, snapshots = self.account.disks.volumes(workstation), self.account.disks.snapshots(workstation)
+            ids: list[str] = [*(each.id for each in volumes), *(each.id for each in snapshots)]
+            if delete_data:
+                lines += [f"goes   {each}" for each in ids]
+            elif ids:
+                lines.append(f"stays  {', '.join(ids)}: at most {dollars(cost_now(volumes, snapshots))}")
+                lines.append(
+                    f"       What is awake is put to sleep first. To delete the data too: --delete-data {self.name}"
+                )
+        return lines or ([f"goes   the plan of {self.name}"] if self._plan() is not None else [])
+
+    def run(self, *, delete_data: bool) -> None:
+        for workstation in self._machines():
+            instance = self.account.instances.find(instance_of(workstation))
+            attached = list(self.account.disks.volumes(workstation))
+            if instance is not None and not instance.is_gone:
+                if not delete_data:
+                    self._put_to_sleep(instance)
+                self._terminate(workstation, delete_data=delete_data)
+            self._wait(partial(self._is_terminated, workstation), f"{workstation} to be terminated")
+            if delete_data:
+                self._delete_data(workstation, attached)
+            self.account.ledger.forget(workstation)
+        for group in self._groups():
+            self._delete_group(group)
+        if (plan := self._plan()) is not None:
+            Plans(self.account.dynamodb, self.account.stack.table).drop(plan)
+
+    def _plan(self) -> Plan | None:
+        return Plans(self.account.dynamodb, self.account.stack.table).find(self.name)
+
+    def _machines(self) -> list[WorkstationId]:
+        """Also one that is terminated already, of which something may be left."""
+        found, plan = made_as(self.account, self.name), self._plan()
+        if plan is not None and plan.instance and plan.instance not in found:
+            instance = self.account.instances.find(InstanceId(plan.instance))
+            # One that is there without our tag was unadopted: it is its owner's alone.
+            found += [plan.instance] if instance is None or instance.is_gone else []
+        return [WorkstationId(each) for each in found]
+
+    def _groups(self) -> list[str]:
+        where: list[FilterTypeDef] = [
+            {"Name": f"tag:{tags.CREATED}", "Values": [self.name]},
+            {"Name": "group-name", "Values": [group_name(self.name)]},
+        ]
+        with aws_errors():
+            found = self.account.ec2.describe_security_groups(Filters=where)["SecurityGroups"]
+        return [each.get("GroupId", "") for each in found]
+
+    def _put_to_sleep(self, instance: Instance) -> None:
+        """Stopped, its disks shelved where they are shelved at all; those that stay are kept as volumes."""
+        policy, _ = policy_for(self.account.stack.policy, instance.tags)
+        shelved = policy.shelve_after is not None and instance.spot is None
+        if instance.state in (InstanceState.PENDING, InstanceState.RUNNING):
+            self.account.owner.stop(instance.workstation, "autostop uninstall")
+        told = ""
+
+        def asleep() -> bool:
+            nonlocal told
+            status = self.account.owner.status(instance.workstation)
+            if status.headline != told:
+                told = status.headline
+                say(f"{instance.id}: {told}")
+            if status.phase is Phase.BLOCKED:
+                raise FailedError(status.headline, *status.problems)
+            now = self.account.instances.find(instance.id)
+            stopped = now is not None and now.state is InstanceState.STOPPED
+            return stopped and not (shelved and any(v.exists for v in self.account.disks.volumes(instance.workstation)))
+
+        self._wait(asleep, f"{instance.id} to sleep")
+        for volume in self.account.disks.volumes(instance.workstation):
+            if volume.attached_to == instance.id and volume.device and volume.delete_on_termination is not False:
+                self.account.instances.set_delete_on_termination(instance.id, volume.device, volume.id, flag=False)
+
+    def _terminate(self, workstation: WorkstationId, *, delete_data: bool) -> None:
+        instance = self.account.instances.find(instance_of(workstation))
+        if instance is None or instance.is_gone:
+            return
+        why_not = why_not_terminate(instance, self.account.disks.volumes(workstation))
+        if why_not is not None and not delete_data:
+            raise DeniedError(f"{why_not}. Run it again.")
+        with aws_errors():
+            if instance.spot is SpotKind.PERSISTENT:
+                # Else EC2 would launch another in its place.
+                shape = self.account.ec2.describe_instances(InstanceIds=[instance.id])["Reservations"][0]["Instances"][
+                    0
+                ]
+                self.account.ec2.cancel_spot_instance_requests(
+                    SpotInstanceRequestIds=[shape.get("SpotInstanceRequestId", "")]
+                )
+            self.account.ec2.terminate_instances(InstanceIds=[instance.id])
+        say(f"terminating {instance.id}")
+
+    def _is_terminated(self, workstation: WorkstationId) -> bool:
+        now = self.account.instances.find(instance_of(workstation))
+        return now is None or now.state is InstanceState.TERMINATED
+
+    def _delete_data(self, workstation: WorkstationId, attached: Sequence[Volume]) -> None:
+        """By the owner's typed word: the one deletion that asks for no snapshot."""
+        volumes = {each.id: each for each in (*attached, *self.account.disks.volumes(workstation)) if each.exists}
+        for volume in volumes:
+            say(f"deleting {volume}")
+            self.account.disks.delete(volume)
+        for snapshot in self.account.disks.snapshots(workstation):
+            if tags.are_of(snapshot.tags, workstation):
+                say(f"deleting {snapshot.id}")
+                self.account.disks.delete_snapshot(snapshot.id)
+
+    def _delete_group(self, group: str) -> None:
+        def deleted() -> bool:
+            # A terminated instance holds its groups a little longer.
+            with aws_errors(), AlreadySo("DependencyViolation"):
+                with AlreadySo("InvalidGroup.NotFound"):
+                    self.account.ec2.delete_security_group(GroupId=group)
+                return True
+            return False
+
+        say(f"deleting security group {group}")
+        self._wait(deleted, f"{group} to be free")
+
+    def _wait(self, reached: Callable[[], bool], what: str) -> None:
+        for _ in range(_LOOKS):
+            if reached():
+                return
+            self.account.sleep(_LOOK_EVERY_SECONDS)
+        raise TransientError(f"Waiting for {what} took too long. Run it again: it goes on.")
+
+
+def uninstall_all(
+    account: Account, *, yes: bool, dry_run: bool, confirm: Callable[[str], None] = ask_at_terminal
+) -> None:
+    """Remove the stacks. Raises FailedError while a workstation needs them, and as `uninstall`."""
+    stack, bucket = account.stack, code_bucket(account.number, account.region)
+    stacks = Stacks(account.cloudformation, account.sleep, say)
+    of_machines = (stacks.outputs(WORKSTATION_STACK) or {}).get("BucketName", "")
+    there = account.workstations()
+    created = [each.name for each in Plans(account.dynamodb, stack.table).all()]
+    asleep = [each for each in there if account.owner.status(each.workstation).phase is not Phase.AWAKE]
+    if created:
+        raise FailedError(f"First remove what was created: autostop uninstall {created[0]}")
+    if asleep:
+        who = ", ".join(f"{each.name} ({each.id})" for each in asleep)
+        raise FailedError(f"Nobody could wake {who} then. Nothing was changed. Wake them first.")
+    lines = [f"goes   stack {stack.name}", f"goes   table {stack.table}", f"goes   stack {WORKSTATION_STACK}"]
+    lines.append(f"goes   bucket {bucket}, the functions' code")
+    lines += [f"stays  bucket {of_machines}, unless it is empty"] if of_machines else []
+    lines += [f"stays  {each.name} ({each.id}), which nobody puts to sleep any more" for each in there]
+    say(*lines)
+    if dry_run:
+        say("", "Nothing was changed: this was a dry run.")
+        return
+    if not yes:
+        confirm("\nRemove all of it?")
+    stacks.delete(stack.name)
+    with aws_errors(), AlreadySo("ResourceNotFoundException"):
+        account.dynamodb.delete_table(TableName=stack.table)
+    stacks.delete(WORKSTATION_STACK)
+    remove_bucket(account.s3, bucket, account.number)
+    kept: Any = of_machines
+    if of_machines:
+        with aws_errors(), AlreadySo("BucketNotEmpty", "NoSuchBucket"):
+            account.s3.delete_bucket(Bucket=of_machines, ExpectedBucketOwner=account.number)
+            kept = None
+    say("", f"All of it is gone{f' but the bucket {kept}, which holds files' if kept else ''}.")
