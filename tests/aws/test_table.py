@@ -2,6 +2,7 @@
 
 import json
 import random
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -155,8 +156,9 @@ OF_VERSION_1 = json.dumps({"workstation": ID, "version": 1})
     {"version": {"N": "1"}, "document": {"S": "{"}}, {"version": {"N": "2"}, "document": {"S": OF_VERSION_1}},
     {"version": {"N": "2"}, "document": {"S": "{}"}}, {"document": {"S": OF_VERSION_1}}, {"version": {"N": "1"}},
     {"version": {"N": "1"}, "document": {"N": "1"}}, {"version": {"N": "1"}, "document": {"S": "[]"}},
+    {"version": {"N": "1"}, "document": {"S": "[" * 100_000}},
 ], ids=[
-    "cut", "two versions", "another version", "no version", "no document", "another type", "no object",
+    "cut", "two versions", "another version", "no version", "no document", "another type", "no object", "too deep",
 ])  # fmt: skip
 def test_a_damaged_item_is_nobodys_state(
     ledger: DynamoLedger, workstation: str, kind: str, damaged: dict[str, dict[str, str]]
@@ -209,7 +211,7 @@ def test_what_is_no_state_has_no_outline(ledger: DynamoLedger) -> None:
     assert ledger.states() == {}
 
 
-@pytest.mark.parametrize("document", ["{", "{}", '{"workstation": "i-1", "version": 1}'])
+@pytest.mark.parametrize("document", ["{", "{}", "[" * 100_000, '{"workstation": "i-1", "version": 1}'], ids=range(4))
 def test_a_damaged_outline_hides_its_workstation_and_no_other(ledger: DynamoLedger, document: str) -> None:
     ledger.save(State(OTHER))
     put(ledger, "states", ID, version={"N": "1"}, document={"S": document})
@@ -569,6 +571,7 @@ def test_a_week_of_one_workstation_is_read_page_by_page(ledger: DynamoLedger, mo
     {"document": {"B": zlib.compress(b"i-0123456789abcdef0 {")}},
     {"document": {"B": zlib.compress(b"i-0123456789abcdef0")}},
     {"document": {"B": zlib.compress(b"i-0123456789abcdef0 \xff")}}, {"document": {"B": zlib.compress(b"cut")[:-5]}},
+    {"document": {"B": zlib.compress(b"i-0123456789abcdef0 " + b"[" * 100_000)}},
     {"document": {"B": b""}}, {"document": {"S": "text"}}, {"document": None}, {"document": None, "parts": None},
     {"document": None, "parts": {"S": "many"}},
 ], ids=str)  # fmt: skip
@@ -584,6 +587,20 @@ def test_a_damaged_part_is_as_if_it_were_not_there(
     assert list(ledger.latest_sweep(NOW)) == MANY[:3]
     assert ledger.sweep_records(ID, NOW, NOW) == []
     assert len(ledger.sweep_records(MANY[0], NOW, NOW)) == 1
+
+
+def test_a_part_that_unpacks_to_more_than_a_function_holds_is_as_if_it_were_not_there(ledger: DynamoLedger) -> None:
+    ledger.write_journal([record(ID)], NOW)
+    [part] = items(ledger, "2026")
+    packer = zlib.compressobj(9)
+    bomb = b"".join([*(packer.compress(bytes(2**20)) for _ in range(192)), packer.flush()])
+    ledger.client.put_item(TableName=TABLE, Item={**part, "document": {"B": bomb}})
+    tracemalloc.start()
+    try:
+        assert (ledger.latest_sweep(NOW), ledger.sweep_records(ID, NOW, NOW)) == ({}, [])
+        assert tracemalloc.get_traced_memory()[1] < 2**27
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_lost_part_takes_no_other_with_it(ledger: DynamoLedger) -> None:

@@ -1,5 +1,6 @@
 """Turns the project's values into plain JSON data and back, by their declared types."""
 
+import json
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -33,6 +34,14 @@ def from_plain(kind: type[T], data: Any) -> T:
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a {kind.__name__}: {error}") from error
     return value  # type: ignore[no-any-return]  # the reader builds what `kind` says
+
+
+def from_json(kind: type[T], text: str | bytes) -> T:
+    """The same of JSON."""
+    try:
+        return from_plain(kind, json.loads(text))
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 @cache

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from autostop.aws.codec import from_plain, to_plain
+from autostop.aws.codec import from_json, to_plain
 from autostop.idle.record import SweepRecord
 from autostop.model import WorkstationId
 
 # An item holds 400 KB at most (DynamoDB, "Service, account, and table quotas"), its names and ids included.
 _MOST_RECORDS = 500
 _MOST_BYTES = 350_000
+# Whoever writes to the table could make an item that fills the memory of every sweep.
+_MOST_UNPACKED = 32 * 2**20
 
 Item = dict[str, Any]
 _Line = tuple[WorkstationId, bytes]
@@ -78,14 +80,16 @@ def _begin(workstation: WorkstationId) -> bytes:
 
 
 def _lines(item: Item) -> list[bytes]:
+    unpacker = zlib.decompressobj()
     try:
-        return zlib.decompress(item["document"]["B"]).split(b"\n")
+        document = unpacker.decompress(item["document"]["B"], _MOST_UNPACKED)
     except (KeyError, TypeError, zlib.error):
         return []
+    return document.split(b"\n") if unpacker.eof else []
 
 
 def _record(line: bytes) -> SweepRecord | None:
     try:
-        return from_plain(SweepRecord, json.loads(line.partition(b" ")[2]))
+        return from_json(SweepRecord, line.partition(b" ")[2])
     except ValueError:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from autostop.aws.codec import from_plain, to_plain
+from autostop.aws.codec import from_json, from_plain, to_plain
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.aws.journal import Item, key_of, packed, record_of, records
 from autostop.idle.record import SweepRecord
@@ -168,7 +168,7 @@ class DynamoLedger:
             KeyConditionExpression="workstation = :workstation AND begins_with(kind, :kind)",
             ExpressionAttributeValues={":workstation": {"S": workstation}, ":kind": {"S": _events(intent)}},
         )
-        return [from_plain(Happened, json.loads(item["document"]["S"])) for item in pages]
+        return [from_json(Happened, item["document"]["S"]) for item in pages]
 
     def take_lease(self, workstation: WorkstationId, holder: str, now: datetime, until: datetime) -> bool:
         """An item of its own, so that no lease disturbs the versions of the state."""
@@ -327,7 +327,7 @@ def _link_kind(digest: str) -> str:
 
 
 def _link_of(item: Item) -> Link:
-    return from_plain(Link, json.loads(item["document"]["S"]))
+    return from_json(Link, item["document"]["S"])
 
 
 def _link_item(link: Link) -> Item:
@@ -361,14 +361,14 @@ def _state(outline: Item | None, details: Item | None, older: Item | None) -> St
         parts = [json.loads(item["document"]["S"]) for item in (details, outline)]  # type: ignore[index]  # as below
         state = from_plain(State, parts[0] | parts[1])
         return state if state.version == int(version) == int(other) else None
-    except (KeyError, TypeError, ValueError):  # half of it is gone
+    except (KeyError, TypeError, ValueError, RecursionError):  # half of it is gone, or nobody of ours wrote it
         return None
 
 
 def _older_state(item: Item) -> State | None:
     """None when it is damaged."""
     try:
-        state = from_plain(State, json.loads(item["document"]["S"]))
+        state = from_json(State, item["document"]["S"])
         return state if state.version == int(item["version"]["N"]) else None
     except (KeyError, ValueError):
         return None
@@ -377,7 +377,7 @@ def _older_state(item: Item) -> State | None:
 def read_outline(item: Item) -> Outline | None:
     """None when it is damaged."""
     try:
-        outline = from_plain(Outline, json.loads(item["document"]["S"]))
+        outline = from_json(Outline, item["document"]["S"])
         known = (outline.workstation, str(outline.version)) == (item["kind"]["S"], item["version"]["N"])
     except (KeyError, ValueError):
         return None
