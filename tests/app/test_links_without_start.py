@@ -41,7 +41,7 @@ def test_without_start_only_what_runs_turns_back_and_only_by_a_promise(lab: AtWo
             before = replace(lab.state(workstation), intent=intent, blocked=blocked, kept_awake_until=None)
             lab.ledger.save(before)
             try:
-                _VERBS[verb][1](lab.owner, link, "the test")
+                _VERBS[verb][1](lab.owner, link, "the test", "")
             except RefusedError:
                 assert verb == "keep-awake"
             after = lab.state(workstation).intent

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -163,6 +163,37 @@ def test_keep_awake_of_what_sleeps_is_a_conflict_with_a_remedy(
     lab.owner.stop(workstation, "the test")
     status, body = ask(api, "POST", path_of(workstation, "keep-awake"))
     assert (status, body["next"]) == (409, "Start it instead.")
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_keep_awake_lasts_as_long_as_is_asked(
+    lab: AtWork, workstation: WorkstationId, api: HttpApi, encoded: bool
+) -> None:
+    lab.link(workstation)
+    asked = request("POST", path_of(workstation, "keep-awake"), SECRET)
+    body = '{"seconds": 10800}'
+    asked |= {"body": base64.b64encode(body.encode()).decode() if encoded else body, "isBase64Encoded": encoded}
+    told = json.loads(api.answer(asked)["body"])
+    kept_until = datetime.fromisoformat(told["keep_awake_until"])
+    assert abs(kept_until - lab.clock() - timedelta(hours=3)) < timedelta(seconds=5)
+    assert told["keep_awake_for"] == 3600
+
+
+@pytest.mark.parametrize("body", [
+    "3h", "[]", "{}", '"x"', "1", "null", '{"seconds": "10800"}', '{"seconds": true}', '{"seconds": 1e4}',
+    '{"seconds": NaN}', '{"seconds": -5}', '{"seconds": 59}', '{"seconds": 1e999}', '{"seconds": 99999999999}',
+    "[" * 9999,
+])  # fmt: skip
+def test_a_promise_for_nobody_knows_how_long_is_refused(
+    lab: AtWork, workstation: WorkstationId, api: HttpApi, body: str
+) -> None:
+    lab.link(workstation)
+    asked = request("POST", path_of(workstation, "keep-awake"), SECRET)
+    for sent in ({"body": body}, {"body": body, "isBase64Encoded": True}):
+        answer = api.answer(asked | sent)
+        assert answer["statusCode"] == 400
+        assert json.loads(answer["body"]).keys() == {"error", "next"}
+    assert lab.state(workstation).kept_awake_until is None
 
 
 def test_a_link_of_a_notice_starts_nothing_that_is_stopped(

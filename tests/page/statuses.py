@@ -30,6 +30,7 @@ def status(phase: str, **changes: Any) -> Status:
         "verdict": None,
         "warned_at": None,
         "keep_awake_until": None,
+        "keep_awake_for": 3600.0,
         "steps": [],
         "jupyter_url": None,
         "cost": {"now": 3.2, "awake": 14.1},
@@ -64,7 +65,7 @@ def waking(**changes: Any) -> Status:
         {"at": instant(-0.1), "text": "asked EC2 to start the instance"},
     ]
     intent = {
-        "number": 8, "wanted": "run", "by": "link “phone”", "at": instant(-0.5), "why": "opened the link",
+        "number": 8, "wanted": "run", "by": "owner", "at": instant(-0.5), "why": "the link “phone” asked for it",
         "settled_at": None,
     }  # fmt: skip
     moving = {"headline": "Waking: the instance is starting", "waiting_for": "the instance to pass its checks"}
@@ -75,7 +76,11 @@ def falling_asleep(**changes: Any) -> Status:
     """Snapshots are under way."""
     moving = {"headline": "Falling asleep: idle for 30 minutes", "waiting_for": "snapshots: 40 %"}
     steps = [{"at": instant(-2), "text": "asked EC2 to stop the instance"}]
-    return status("falling-asleep", **{**moving, "steps": steps, **changes})
+    intent = {
+        "number": 7, "wanted": "shelve", "by": "idle", "at": instant(-2), "why": "idle for 30 minutes",
+        "settled_at": None,
+    }  # fmt: skip
+    return status("falling-asleep", **{**moving, "steps": steps, "intent": intent, **changes})
 
 
 def awake(**changes: Any) -> Status:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import expect
@@ -13,18 +16,24 @@ from tests.page.statuses import asleep, awake, blocked, falling_asleep, instant,
 
 pytestmark = pytest.mark.page
 
+LONGER = "Keep awake longer…"
+
 
 def test_only_what_helps_and_is_allowed_is_offered(phone: Phone, api: ScriptedApi) -> None:
     offers: list[tuple[Status, list[str]]] = [
         (asleep(), ["Start"]),
-        (falling_asleep(), ["Start"]),
-        (waking(), ["Keep awake 1 h", "Stop"]),
-        (awake(), ["Keep awake 1 h", "Stop"]),
+        (falling_asleep(), ["Start again", "Keep awake 1 h"]),
+        (falling_asleep(scopes=["status", "keep-awake"]), ["Keep awake 1 h"]),
+        (falling_asleep(intent=asleep()["intent"] | {"by": "owner"}), ["Start again"]),
+        (awake(keep_awake_for=5400.0), ["Keep awake 90 min", LONGER, "Stop"]),
+        (awake(keep_awake_for=None), ["Keep awake", LONGER, "Stop"]),
+        (waking(), ["Keep awake 1 h", LONGER, "Stop"]),
+        (awake(), ["Keep awake 1 h", LONGER, "Stop"]),
         (blocked(), ["Start", "Stop"]),
-        (status("unknown"), ["Start", "Keep awake 1 h", "Stop"]),
-        (awake(scopes=["status", "keep-awake"]), ["Keep awake 1 h"]),
-        (awake(keep_awake_until=instant(60)), ["Keep awake 1 h", "Undo keep awake", "Stop"]),
-        (awake(keep_awake_until=instant(-1)), ["Keep awake 1 h", "Stop"]),
+        (status("unknown"), ["Start", "Keep awake 1 h", LONGER, "Stop"]),
+        (awake(scopes=["status", "keep-awake"]), ["Keep awake 1 h", LONGER]),
+        (awake(keep_awake_until=instant(60)), ["Keep awake 1 h", LONGER, "Undo keep awake", "Stop"]),
+        (awake(keep_awake_until=instant(-1)), ["Keep awake 1 h", LONGER, "Stop"]),
         (awake(keep_awake_until=instant(60), scopes=["status", "stop"]), ["Stop"]),
         (asleep(keep_awake_until=instant(60)), ["Start"]),
         (awake(scopes=["status", "start"]), []),
@@ -52,6 +61,19 @@ def test_keep_awake_shows_until_when(phone: Phone, api: ScriptedApi) -> None:
     page.get_by_role("button", name="Keep awake 1 h").tap()
     expect(page.locator("#plan")).to_contain_text("Kept awake until")
     assert api.presses == ["keep-awake"]
+
+
+def test_it_is_kept_awake_for_longer(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, awake())
+    for choice in ("Leave it as it is", "3 hours", "Until midnight"):
+        page.get_by_role("button", name=LONGER).tap()
+        page.get_by_role("button", name=choice).tap()
+        expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator("#reason")).to_have_text("Keeping it awake is noted.")
+    three, midnight = (json.loads(each.body)["seconds"] for each in api.requests if each.method == "POST")
+    now = datetime.now(ZoneInfo("Europe/Berlin"))
+    assert three == 3 * 3600
+    assert abs((now.replace(hour=0, minute=0, second=0) + timedelta(days=1) - now).total_seconds() - midnight) < 120
 
 
 def test_a_promise_is_taken_back(phone: Phone, api: ScriptedApi) -> None:
@@ -106,8 +128,8 @@ def test_everything_works_from_the_keyboard(phone: Phone, api: ScriptedApi) -> N
     page.keyboard.press("Enter")
     expect(page.locator("#word")).to_have_text("Waking")
     expect(page.locator("#state")).to_be_focused()  # the pressed button is gone: read on at the state
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
+    for _ in range(3):
+        page.keyboard.press("Tab")
     page.keyboard.press("Space")
     page.keyboard.press("Shift+Tab")
     expect(page.get_by_role("button", name="Stop now")).to_be_focused()
@@ -171,7 +193,7 @@ def test_targets_are_large_and_nothing_scrolls_sideways(phone: Phone, api: Scrip
     page.set_viewport_size({"width": width, "height": 740})
     page.get_by_role("button", name="Stop").click()
     targets = page.locator("button:visible, a:visible").all()
-    assert len(targets) == 6
+    assert len(targets) == 7
     for target in targets:
         box = target.bounding_box()
         assert box is not None

@@ -93,6 +93,7 @@ def test_a_hidden_page_does_not_look_and_a_shown_one_looks_at_once(phone: Phone,
     nothing_for(page, api, 600)
     before = api.looks
     show(page, hidden=False)
+    phone.drawn(page)
     assert api.looks == before + 1
     one_look_within(phone, page, api, 2.1)
 

@@ -69,7 +69,7 @@ def test_the_link_of_a_notice_keeps_awake_and_stops_nothing(phone: Phone, api: S
     page = phone.open(api.url)
     expect(page.locator("#word")).to_have_text("Awake")
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
-    page.get_by_role("button", name="Keep awake").click()
+    page.get_by_role("button", name="Keep awake 1 h").click()
     expect(page.locator("#reason")).to_have_text("Keeping it awake is noted.")
     assert api.presses == ["keep-awake"]
 

@@ -42,6 +42,16 @@ def test_the_secret_is_neither_in_the_document_nor_in_the_title_nor_stored(phone
     assert SECRET not in kept
 
 
+def test_a_link_whose_hash_sign_a_messenger_changed_opens_all_the_same(phone: Phone, api: ScriptedApi) -> None:
+    api.status = awake()
+    page = phone.open(f"{api.origin}/w/{WORKSTATION}%23{SECRET}")
+    expect(page.locator("#word")).to_have_text("Awake")
+    assert page.url == api.url
+    # Whoever sent it has told the secret once: our own host alone, which logs no path of others' making.
+    assert phone.sent.pop(0).endswith(f"%23{SECRET}")
+    del api.requests[0]
+
+
 def test_a_path_that_looks_like_another_host_still_asks_our_own(phone: Phone, api: ScriptedApi) -> None:
     page = phone.open(f"{api.origin}//evil.example/w/{WORKSTATION}#{SECRET}&look")
     expect(page.locator("#word")).to_have_text("Asleep")

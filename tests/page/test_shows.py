@@ -26,20 +26,27 @@ def berlin(written: str) -> str:
     return f"{at:%H:%M} {at.tzname()}"
 
 
-def test_the_state_is_one_big_word_with_its_headline(phone: Phone, api: ScriptedApi) -> None:
-    words = {
-        "Asleep": asleep(),
-        "Waking": waking(),
-        "Awake": awake(),
-        "Falling asleep": falling_asleep(),
-        "Blocked": blocked(),
-        "Unknown": status("a phase of a later version"),
-    }
+def test_the_state_is_one_big_word_with_one_sentence_why(phone: Phone, api: ScriptedApi) -> None:
+    settled, asked, since = (instant(minutes) for minutes in (-31, -0.5, -5))
+    unknown = {"kind": "unknown", "reasons": ["no answer"]}
+    said: list[tuple[str, Status, str]] = [
+        ("Asleep", asleep(), f"Since {berlin(settled)}. Nobody was working."),
+        ("Asleep", asleep(intent=None), "It was stopped outside Autostop."),
+        ("Waking", waking(), f"Asked for at {berlin(asked)}."),
+        ("Awake", awake(), "1.42 cores in use (above 0.20)"),
+        ("Awake", idle(25), f"Nobody has worked since {berlin(since)}."),
+        ("Awake", awake(verdict=unknown), "It cannot be told whether it is in use."),
+        ("Awake", awake(verdict=None), ""),
+        ("Falling asleep", falling_asleep(), "Nobody was working."),
+        ("Blocked", blocked(), ""),
+        ("Blocked", blocked(blocked=None), "Blocked while waking: no capacity"),
+        ("Unknown", status("a phase of a later version"), "It is a phase of a later version"),
+    ]
     page = phone.look(api, status("toString"))
-    for word, body in words.items():
+    for word, body, sentence in said:
         phone.look_again(page, api, body)
         expect(page.get_by_role("heading", level=1)).to_have_text(word)
-        expect(page.locator("#headline")).to_have_text(body["headline"])
+        expect(page.locator("#headline")).to_have_text(sentence)
         expect(page).to_have_title(f"lab · {word}")
         expect(page.locator("#state")).to_contain_text(word)
     assert float(page.locator("#word").evaluate("e => parseFloat(getComputedStyle(e).fontSize)")) >= 44
@@ -48,7 +55,8 @@ def test_the_state_is_one_big_word_with_its_headline(phone: Phone, api: Scripted
 
 def test_waiting_shows_what_for_and_how_far(phone: Phone, api: ScriptedApi) -> None:
     page = phone.look(api, falling_asleep())
-    expect(page.locator("#moving")).to_contain_text("Waiting for snapshots: 40 %")
+    expect(page.locator("#waiting-for")).to_have_text("Snapshots: 40 %")
+    expect(page.locator("#so-far")).to_have_text(re.compile("1[12][0-9] s so far|2 min so far"))
     expect(page.get_by_role("progressbar")).to_have_attribute("value", "40")
     expect(page.locator("#state")).not_to_contain_text("40 %")  # else a screen reader would speak every 2 seconds
 
@@ -71,7 +79,7 @@ def test_the_verdict_shows_its_reasons_and_when_it_would_sleep(phone: Phone, api
     expect(page.locator("#plan")).to_contain_text(re.compile(r"Sleeps at .*if nothing happens \(in 25 min\)"))
     expect(page.locator("#plan")).to_contain_text(due)
     expect(page.locator("#verdict")).to_contain_text("Idle since")
-    expect(page.locator("#reasons li")).to_have_text(body["verdict"]["reasons"])
+    expect(page.locator("#reasons li")).to_have_text(body["verdict"]["reasons"][1:])
     assert page.locator("html").get_attribute("data-soon") == "no"
 
 
@@ -93,13 +101,13 @@ def test_a_limit_comes_whoever_works(phone: Phone, api: ScriptedApi) -> None:
     expect(page.locator("#plan")).to_contain_text(re.compile(r"Sleeps at .*, even if you work \(in 25 min\)"))
 
 
-def test_why_opens_a_table_of_the_signals(phone: Phone, api: ScriptedApi) -> None:
+def test_details_are_folded_and_hold_a_table_of_the_signals(phone: Phone, api: ScriptedApi) -> None:
     body = awake()
     page = phone.look(api, body)
     rows = page.locator("#signals tr")
     expect(rows).to_have_count(3)
     expect(rows.first).to_be_hidden()
-    page.get_by_text("Why?").tap()
+    page.get_by_text("Details", exact=True).tap()
     expect(page.get_by_role("columnheader")).to_have_text(["Signal", "Effect", "Value", "Limit", "Last work"])
     expect(rows.nth(0).get_by_role("cell")).to_have_text(["processor", "work", "1.42 cores", "0.25 cores", "now"])
     expect(rows.nth(1).get_by_role("cell")).to_have_text(["keyboard", "recent", "at 18:20 UTC", "–", "12 min ago"])
@@ -113,8 +121,16 @@ def test_why_opens_a_table_of_the_signals(phone: Phone, api: ScriptedApi) -> Non
 
 def test_without_signals_there_is_no_table(phone: Phone, api: ScriptedApi) -> None:
     page = phone.look(api, idle(25))
+    page.get_by_text("Details", exact=True).tap()
     expect(page.locator("#verdict-card")).to_be_visible()
     expect(page.locator("#why")).to_be_hidden()
+
+
+def test_what_was_seen_before_it_slept_is_not_told_of_now(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, asleep(verdict=idle(0)["verdict"]))
+    page.get_by_text("Details", exact=True).tap()
+    expect(page.locator("#steps-card")).to_be_visible()
+    expect(page.locator("#verdict-card")).to_be_hidden()
 
 
 def test_a_warning_that_was_sent_stands_out(phone: Phone, api: ScriptedApi) -> None:
@@ -213,8 +229,8 @@ def test_hostile_strings_stay_text(phone: Phone, api: ScriptedApi) -> None:
     told = dict.fromkeys(("name", "headline", "waiting_for", "blocked"), HOSTILE)
     page = phone.look(
         api,
-        status("blocked", **told, verdict=verdict, intent=intent, problems=[HOSTILE],
-               steps=[{"at": instant(0), "text": HOSTILE}]),
+        status("awake", **told, verdict=verdict | {"kind": "active", "reasons": [HOSTILE] * 2}, intent=intent,
+               problems=[HOSTILE], steps=[{"at": instant(0), "text": HOSTILE}]),
     )  # fmt: skip
     for part in ("name", "headline", "waiting-for", "blocked", "reasons", "signals", "intent", "problems", "steps"):
         expect(page.locator(f"#{part}")).to_contain_text("<img src=x onerror=alert(1)>")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +17,9 @@ from autostop.ports import DeniedError, TransientError
 
 _ASK_FOR_A_LINK = "Ask for a new link with `autostop link`."
 _MOST_WRONG_SECRETS = 20
+# Of one promise, in seconds. What its owner allows at most, the setting longest-promise says.
+_SHORTEST, _LONGEST = 60, 366 * 86400
+_HOW_LONG = 'Send {"seconds": 10800} for three hours, or nothing for as long as keep-awake-for says.'
 _SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -24,15 +28,15 @@ _SECURITY_HEADERS = {
 }
 
 
-def _keep_awake(owner: Owner, link: Link, asked_by: str) -> None:
-    owner.keep_awake(link.workstation, asked_by, may_start=Scope.START in link.scopes)
+def _keep_awake(owner: Owner, link: Link, asked_by: str, body: str) -> None:
+    owner.keep_awake(link.workstation, asked_by, _lasts(body), may_start=Scope.START in link.scopes)
 
 
-_VERBS: Mapping[str, tuple[Scope, Callable[[Owner, Link, str], None]]] = {
-    "start": (Scope.START, lambda owner, link, asked_by: owner.start(link.workstation, asked_by)),
-    "stop": (Scope.STOP, lambda owner, link, asked_by: owner.stop(link.workstation, asked_by)),
+_VERBS: Mapping[str, tuple[Scope, Callable[[Owner, Link, str, str], None]]] = {
+    "start": (Scope.START, lambda owner, link, asked_by, _: owner.start(link.workstation, asked_by)),
+    "stop": (Scope.STOP, lambda owner, link, asked_by, _: owner.stop(link.workstation, asked_by)),
     "keep-awake": (Scope.KEEP_AWAKE, _keep_awake),
-    "end-promise": (Scope.KEEP_AWAKE, lambda owner, link, asked_by: owner.end_promise(link.workstation, asked_by)),
+    "end-promise": (Scope.KEEP_AWAKE, lambda owner, link, asked_by, _: owner.end_promise(link.workstation, asked_by)),
 }
 _WORDS = {"", "w", "api", "workstations", *_VERBS}
 
@@ -77,7 +81,7 @@ class HttpApi:
             case "POST", ["api", "workstations", text, verb] if verb in _VERBS:
                 scope, act = _VERBS[verb]
                 link = self._allowed(request, text, scope)
-                act(self.owner, link, f"the link “{link.label}”")
+                act(self.owner, link, f"the link “{link.label}”", _body_of(request))
                 return self._status(link, HTTPStatus.ACCEPTED)
         raise HttpError(HTTPStatus.NOT_FOUND, "There is nothing here.", _ASK_FOR_A_LINK)
 
@@ -98,6 +102,28 @@ class HttpApi:
 
     def _status(self, link: Link, status: HTTPStatus) -> Answer:
         return _json(status, self.owner.status(link.workstation, link.scopes).as_json())
+
+
+def _body_of(request: Mapping[str, Any]) -> str:
+    """Raises HttpError when it is no text."""
+    body = request.get("body") or ""
+    try:
+        return base64.b64decode(body, validate=True).decode() if request.get("isBase64Encoded") else body
+    except ValueError:
+        raise HttpError(HTTPStatus.BAD_REQUEST, "The request's body is no text.", _HOW_LONG) from None
+
+
+def _lasts(body: str) -> timedelta | None:
+    """How long from now a promise is wanted, of `{"seconds": 10800}`; None without one. Raises HttpError."""
+    if not body.strip():
+        return None
+    try:
+        seconds = json.loads(body)["seconds"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        seconds = None
+    if type(seconds) is not int or not _SHORTEST <= seconds <= _LONGEST:
+        raise HttpError(HTTPStatus.BAD_REQUEST, "It is not said for how long to keep it awake.", _HOW_LONG)
+    return timedelta(seconds=seconds)
 
 
 def loggable(path: str) -> str:

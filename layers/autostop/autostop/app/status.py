@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from autostop.clock import clock_time
@@ -39,6 +39,7 @@ class Status:
 
     billed: what is billed while it does not run, and why; empty while it runs.
     seen: what the newest sweep saw of it since its start; None when none did.
+    keep_awake_for: what one tap on keep awake promises.
     """
 
     state: State
@@ -54,6 +55,7 @@ class Status:
     billed: str
     problems: Sequence[str]
     scopes: Sequence[Scope]
+    keep_awake_for: timedelta
 
     def as_json(self) -> dict[str, object]:
         """The same as plain data for JSON; moments in ISO 8601, UTC."""
@@ -79,6 +81,7 @@ class Status:
             "verdict": verdict_as_json(seen) if seen is not None else None,
             "warned_at": _iso(seen.warned.at) if seen is not None and seen.warned is not None else None,
             "keep_awake_until": _iso(self.state.kept_awake_until),
+            "keep_awake_for": self.keep_awake_for.total_seconds(),
             "steps": [{"at": _iso(step.at), "text": step.text} for step in self.steps],
             "jupyter_url": self.jupyter_url,
             "cost": {"now": round(self.cost_now, 2), "awake": round(self.cost_awake, 2)},
@@ -149,6 +152,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
         billed=_billed(state, instance, volumes, snapshots, policy, now),
         problems=(*problems, *_notes(state, instance, volumes), *([mail_problem] if mail_problem else [])),
         scopes=scopes,
+        keep_awake_for=policy.keep_awake_for,
     )
 
 
@@ -249,7 +253,7 @@ def _why_volumes_stay(state: State, instance: Instance | None, policy: Policy, n
         return f"it was stopped outside Autostop and is kept awake until {clock_time(kept_until, now.tzinfo, now)}"
     if intent is not None and intent.wanted is Wanted.SHELVE:
         return "they came after it was shelved"
-    return f"its shelve-after is {words(policy.shelve_after)}"
+    return f"its shelve-after is {words(policy.shelve_after)}" if policy.shelve_after else "they become snapshots next"
 
 
 def _jupyter_url(state: State, seen: SweepRecord | None, instance: Instance | None, policy: Policy) -> str | None:

@@ -1,0 +1,97 @@
+"""What the page makes of the very answers of a night that the product has lived through."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.app.autostop_at_work import at_work
+from tests.page.conftest import Phone
+from tests.page.scripted_api import ScriptedApi, Status
+
+pytestmark = pytest.mark.page
+
+FIRST_SCREEN = 700  # pixels of a phone, under its browser's bars
+LINK = "the link “phone”"
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Status]:
+    """By what a person would call them, in their order."""
+    told: dict[str, Status] = {}
+    with at_work(tmp_path_factory.mktemp("world"), over_http=False) as lab:
+        lab_of = lab.workstation()
+
+        def now_it_is(what: str) -> None:
+            told[what] = lab.owner.status(lab_of).as_json()
+
+        def passes(minutes: float, **changes: Any) -> None:
+            for name, value in changes.items():
+                setattr(lab.answers[lab_of], name, value)
+            lab.pass_time(minutes * MINUTE)
+
+        now_it_is("new")
+        passes(30, busy=True)
+        now_it_is("at work")
+        passes(22, busy=False)
+        now_it_is("quiet, and warned of")
+        lab.owner.keep_awake(lab_of, LINK)
+        now_it_is("kept awake")
+        passes(50, fails=True)
+        now_it_is("not known")
+        passes(1, fails=False)
+        assert lab.pass_time(2 * 60 * MINUTE, lambda: "snapshots" in (lab.state(lab_of).waiting_for or ""))
+        now_it_is("snapshots are made")
+        lab.asleep(lab_of)
+        now_it_is("asleep")
+        lab.owner.start(lab_of, LINK)
+        passes(0.05)
+        now_it_is("waking")
+        lab.awake(lab_of)
+        now_it_is("just awake")
+        lab.owner.stop(lab_of, LINK)
+        now_it_is("stopping as asked")
+        lab.pass_time(2 * 60 * MINUTE)
+        lab.world.fail_next("CreateVolume", "UnauthorizedOperation", times=10_000)
+        lab.owner.start(lab_of, LINK)
+        lab.pass_time(60 * MINUTE, lambda: lab.is_blocked(lab_of))
+        now_it_is("blocked")
+    return told
+
+
+def shown(page: Page) -> list[str]:
+    """Every text that stands by itself where a person sees it, without the folded details."""
+    parts = "#page :is(h1, h2, p, li, a, button)"
+    texts: list[str] = page.evaluate(
+        """(parts) => [...document.querySelectorAll(parts)].filter((each) => each.checkVisibility()
+        && !each.querySelector("p, li, button")).map((each) => each.innerText)""",
+        parts,
+    )
+    return [text.strip() for text in texts if text.strip()]
+
+
+def test_each_says_what_it_is_why_until_when_and_what_to_do(
+    phone: Phone, api: ScriptedApi, states: dict[str, Status]
+) -> None:
+    assert {each["phase"] for each in states.values()} == {"awake", "waking", "falling-asleep", "asleep", "blocked"}
+    page = phone.look(api, states["asleep"])
+    for what, body in states.items():
+        phone.look_again(page, api, body)
+        expect(page.locator("#word")).not_to_have_text("Unknown")
+        texts = shown(page)
+        assert [text for text, times in Counter(texts).items() if times > 1] == [], what
+        headline = page.locator("#headline").inner_text()
+        assert not re.search(r"\b(i|vol|snap)-[0-9a-f]{8,}", f"{page.locator('#word').inner_text()} {headline}"), what
+        assert headline.count(":") <= 2, what  # of a time of day, and of a sign with what it saw
+        # What is server's own, by the owner's clock, is folded; what stands here is by the phone's.
+        assert not [text for text in texts if re.search(r"\d\d:\d\d(:\d\d)? UTC", text)], what
+        for card in ("#state", "#moving", "#plan", ".buttons >> visible=true"):
+            for part in page.locator(card).all():
+                box = part.bounding_box()
+                assert box is None or box["y"] + box["height"] <= FIRST_SCREEN, (what, card, box)
