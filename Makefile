@@ -106,6 +106,10 @@ sabotage: .venv/.synced ## take out each guard of the law in turn, and see who n
 traces: .venv/.synced ## judge the labelled traces by our rule and by those of the peers
 	.venv/bin/python -m tests.traces
 
+.PHONY: fuzz
+fuzz: .venv/.synced ## let one user of a machine attack the probe of another's work: SEEDS=20000 cases
+	.venv/bin/python -m tests.probe.fuzz $(SEEDS) $(FIRST)
+
 .PHONY: bench
 bench: .venv/.synced .venv-sam/.synced $(RUNTIME_VENV) .venv-custodian/.synced ## time cold starts, count a sweep's AWS calls beside Cloud Custodian's
 	.venv/bin/python -m tests.bench

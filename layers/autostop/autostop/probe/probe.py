@@ -155,6 +155,9 @@ class Listener(NamedTuple):
     socket: str
 
 
+_ELSEWHERE = Listener("", "", "")  # where nobody gets to from here
+
+
 class Task(NamedTuple):
     """A process.
 
@@ -326,6 +329,8 @@ def unverified_tls() -> ssl.SSLContext:
 
 def _ask(runtime: Runtime, listener: Listener, until: float) -> tuple[dict[str, Any], list[str]]:
     """The entry of one server, and its open notebooks."""
+    if listener == _ELSEWHERE:
+        return {"port": 0, "status": "nofile", "user": _name_of(runtime.uid)}, []
     entry: dict[str, Any] = {"port": runtime.port, "status": "ok", **({"uid": runtime.uid} if runtime.uid else {})}
     try:
         answers = []
@@ -792,11 +797,11 @@ def _listening(runtime: Runtime, limits: _Limits) -> Iterator[Listener]:
             return
         if runtime.unix_socket:
             found = _listeners_at(folder, runtime.unix_socket, runtime.uid)
-        # What listens on this port here is another where the process has a network of its own.
-        elif os.readlink(folder / "ns/net") == os.readlink(_PROC / "self/ns/net"):  # noqa: PTH115 - Path.readlink came with Python 3.9
-            found = _listeners_on(folder, runtime.port)
         else:
-            return
+            found = _listeners_on(folder, runtime.port)
+            # What listens on this port here is another where the process has a network of its own.
+            if found and os.readlink(folder / "ns/net") != os.readlink(_PROC / "self/ns/net"):  # noqa: PTH115 - as above
+                found = [_ELSEWHERE]
     except (OSError, ValueError, IndexError):
         return
     yield from found[:1]
