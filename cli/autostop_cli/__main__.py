@@ -469,11 +469,19 @@ def keep_awake_command(
 @cli.command("recover", epilog="Example: autostop recover lab")
 @click.argument("instance", type=_INSTANCE, required=False)
 @click.option("--yes", is_flag=True, help="Write what is lost, or build the new instance, without asking.")
+@click.option("--instance-profile", default="", help="With --yes: the one that the new instance may get.")
 @click.option("--delete-orphans", is_flag=True, help="Ask whether to delete what is left over; you type `delete`.")
 @click.option("--retry-dead-letters", is_flag=True, help="Try again what the reconciler failed on, once it is mended.")
 @click.pass_obj
 def recover_command(
-    account: Account, *, instance: WorkstationId | None, yes: bool, delete_orphans: bool, retry_dead_letters: bool
+    account: Account,
+    /,
+    *,
+    instance: WorkstationId | None,
+    yes: bool,
+    instance_profile: str,
+    delete_orphans: bool,
+    retry_dead_letters: bool,
 ) -> None:
     """Put right what is broken. Shows first what would be done; without your yes nothing is changed.
 
@@ -486,7 +494,7 @@ def recover_command(
     elif delete_orphans or retry_dead_letters:
         raise click.UsageError("--delete-orphans and --retry-dead-letters are for all; leave out INSTANCE.")
     else:
-        recover_one(account, instance, yes=yes)
+        recover_one(account, instance, yes=yes, profile=instance_profile)
 
 
 def main() -> None:

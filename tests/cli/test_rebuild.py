@@ -15,6 +15,7 @@ from autostop import tags
 from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
 from autostop.sleep.from_tags import UnreadableError
+from autostop_cli.repair.command import SHOWN, recover_one
 from autostop_cli.repair.leftovers import delete_leftovers, find_leftovers
 from autostop_cli.repair.rebuild import Rebuild
 from tests.app.autostop_at_work import Answers, AtWork, CrashedError, at_work
@@ -233,3 +234,47 @@ def test_its_user_data_and_credits_come_back_while_ec2_still_tells_them(at: Desk
     assert data["NetworkInterfaces"][0]["Groups"] == LIKE["SecurityGroupIds"]
     assert data["IamInstanceProfile"]["Arn"].endswith("/role")
     assert data["MetadataOptions"].items() >= LIKE["MetadataOptions"].items()
+
+
+def test_whoever_may_only_tag_chooses_no_role_of_a_new_instance(
+    lab: AtWork, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone, _ = terminated(lab, IamInstanceProfile={"Name": "small"})
+    for snapshot in lab.disks.snapshots(gone):
+        pieces = {key: value for key, value in snapshot.tags.items() if key.startswith(tags.INSTANCE_PIECE)}
+        lied = {key: value.replace("small", "admin") for key, value in pieces.items()}
+        lab.world.tag(snapshot.id, lied)
+    asked: list[str] = []
+
+    def ask(_question: str, word: str) -> bool:
+        asked.append(word)
+        return word == "yes"
+
+    recover_one(account_of(lab), gone, ask=ask)
+    recover_one(account_of(lab), gone, yes=True, ask=ask)
+    recover_one(account_of(lab), gone, yes=True, profile="small", ask=ask)
+
+    said = capsys.readouterr().out
+    assert asked == ["admin"] * 3
+    assert "profile" in said
+    assert "Nothing was changed" in said
+    assert rebuild(lab, gone).built() is None
+    recover_one(account_of(lab), gone, yes=True, profile="admin", ask=ask)
+    new = rebuild(lab, gone).built()
+    assert new is not None
+    assert told(lab, new)["IamInstanceProfile"]["Arn"].endswith("/admin")
+    assert asked == ["admin"] * 3
+
+
+def test_all_that_a_new_instance_gets_is_shown(lab: AtWork, capsys: pytest.CaptureFixture[str]) -> None:
+    gone, _ = terminated(lab, UserData=b64encode(b"#!/bin/sh").decode())
+    plan = rebuild(lab, gone).plan()
+
+    recover_one(account_of(lab), gone, ask=lambda _question, _word: False)
+
+    said = capsys.readouterr().out
+    assert {"MetadataOptions", "Monitoring", "EbsOptimized", "UserData"} <= plan.parameters.keys()
+    for shown in ("InstanceType", "KeyName", "SubnetId"):
+        assert plan.parameters.get(shown, "the default") in said
+    for name in plan.parameters.keys() - SHOWN:
+        assert f"  {name}  " in said

@@ -1,5 +1,6 @@
 """The command `recover`: what is broken, what would be done about it, and doing it."""
 
+import json
 from collections.abc import Sequence
 from datetime import tzinfo
 
@@ -18,18 +19,23 @@ from autostop_cli.repair.rebuild_plan import RebuildPlan
 from autostop_cli.repair.recover import Finding, Recovery
 from autostop_cli.text import FailedError, dated, heading, say, table
 
+# Of RunInstances' parameters, in words of their own; the others are shown as they are.
+SHOWN = frozenset({"InstanceType", "SubnetId", "SecurityGroupIds", "IamInstanceProfile", "KeyName"})
+_LONGEST_SHOWN = 300
 _DRY = "Nothing was changed. Run it at a terminal to be asked, or give --yes."
 
 
-def recover_one(account: Account, workstation: WorkstationId, *, yes: bool = False, ask: Ask = typed) -> None:
+def recover_one(
+    account: Account, workstation: WorkstationId, *, yes: bool = False, profile: str = "", ask: Ask = typed
+) -> None:
     """Mend what the table has lost of one workstation, or build a new one in its place.
 
-    ask: for the owner's consent. Raises FailedError with the reason when it cannot be, TransientError,
-    DeniedError.
+    ask: for the owner's consent. yes: it is given already, but to no instance profile other than this one. Raises
+    FailedError with the reason when it cannot be, TransientError, DeniedError.
     """
     instance = account.instances.find(instance_of(workstation))
     if instance is None or instance.is_gone:
-        _rebuild(account, workstation, yes=yes, ask=ask)
+        _rebuild(account, workstation, yes=yes, profile=profile, ask=ask)
     else:
         _mend(account, [_recovery(account).look(adopted(account, workstation))], [], yes=yes, ask=ask)
 
@@ -129,8 +135,9 @@ def _why_not(finding: Finding) -> str:
     )
 
 
-def _rebuild(account: Account, gone: WorkstationId, *, yes: bool, ask: Ask) -> None:
+def _rebuild(account: Account, gone: WorkstationId, *, yes: bool, profile: str, ask: Ask) -> None:
     """Build a new instance after showing what that means and asking, or finish what was begun."""
+    question, role = "Finish it?", ""
     rebuild = Rebuild(account, gone, say)
     begun = rebuild.built()
     if begun is not None and rebuild.is_finished():
@@ -140,11 +147,16 @@ def _rebuild(account: Account, gone: WorkstationId, *, yes: bool, ask: Ask) -> N
         say(f"{gone} is gone, and {begun} is being built in its place. That is to be finished.")
     else:
         try:
-            say(*_shown_plan(rebuild.plan(), account.now().tzinfo))
+            plan = rebuild.plan()
+            say(*_shown_plan(plan, account.now().tzinfo))
+            question, role = "Build it?", plan.profile
         except UnreadableError as error:
             raise FailedError(f"{gone} is gone, and no new one is built: {error}.") from error
-    if not yes and not ask("\nBuild it?" if begun is None else "\nFinish it?", "yes"):
-        say("", _DRY)
+    if role:
+        # A tag says which it was, and who may only tag must not choose what the new instance may do.
+        say("", f"Whoever gets into the new instance may do what its profile {role} may. Look whether that is right.")
+    if not (yes and profile == role) and not ask(f"\n{question}", role or "yes"):
+        say("", f"{_DRY} Its profile is named by --instance-profile {role}." if role else _DRY)
         return
     say("")
     new = rebuild.build()
@@ -164,6 +176,10 @@ def _shown_plan(plan: RebuildPlan, zone: tzinfo | None) -> list[str]:
         ("key pair", parameters.get("KeyName") or "none"),
         ("image", f"{facts.architecture}, {facts.boot_mode or 'default boot mode'}, made from the root's snapshot"),
         *((each.device, f"{each.type}, {each.size_gib} GiB, from {each.snapshot}") for each in manifest.volumes),
+        *(
+            (name, json.dumps(parameters[name], default=str)[:_LONGEST_SHOWN])
+            for name in sorted(parameters.keys() - SHOWN)
+        ),
         *(("tag", f"{key} = {value}") for key, value in plan.configuration.tags.items()),
     ]
     return [

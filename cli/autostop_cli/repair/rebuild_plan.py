@@ -61,6 +61,11 @@ class RebuildPlan:
         return hinted(self.parameters["InstanceType"], self.configuration.tags)
 
     @property
+    def profile(self) -> str:
+        """The name of its instance profile; empty without one."""
+        return str(next(iter(self.parameters.get("IamInstanceProfile", {}).values()), "")).rpartition("/")[2]
+
+    @property
     def image_name(self) -> str:
         """The name of the image that it is launched from: the same for the same cycle, so that it is made once."""
         return f"autostop-{self.workstation}-cycle-{self.manifest.cycle}-{self.manifest.attempt}"
