@@ -61,6 +61,14 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Wake:
+    """One that met no obstacle. restored: whether its disks were made from snapshots; seconds: until it was ready."""
+
+    restored: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outline:
     """What a sweep needs of a state before it knows whether the rest matters: read of all workstations at once.
 
@@ -102,7 +110,7 @@ class State(Outline):
     reading, unknown: the newest answer that the reconciler got; asked: its question that is under way.
     note: what the owner should know about the settled intent. attempts: for the present intent.
     fallback: as what it was made to run for want of capacity; kept until it runs as something else. resize: kept until
-    it took effect, or AWS refused it.
+    it took effect, or AWS refused it. wakes: the latest.
     """
 
     manifest: Manifest | None = None
@@ -113,11 +121,17 @@ class State(Outline):
     attempts: Attempts = field(default=NO_ATTEMPTS, metadata={"stored": "tried"})
     fallback: Fallback | None = None
     resize: Resize | None = None
+    wakes: tuple[Wake, ...] = ()
 
     @property
     def answer(self) -> Reading | Unknown | None:
         """The newest answer, of whichever kind."""
         return self.reading or self.unknown
+
+    def usual_wake(self, *, restored: bool) -> float | None:
+        """Seconds that such a wake takes: the middle one of the latest; None before the first."""
+        known = sorted(each.seconds for each in self.wakes if each.restored is restored)
+        return known[len(known) // 2] if known else None
 
     def hearing(self, answer: Reading | Unknown | None, asked: Asked | None) -> "State":
         """The state with what was heard by now."""

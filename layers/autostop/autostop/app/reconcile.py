@@ -10,7 +10,7 @@ from autostop.app.measure import ask, at_hand, look_before_stop
 from autostop.idle.reading import Reading
 from autostop.idle.stop import LastLook, is_forgotten, next_limit
 from autostop.model import Checks, Instance, InstanceState, Jupyter, Observation, WorkstationId, instance_of
-from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, State, TransientError
+from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, State, TransientError, Wake
 from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.housekeeping import after_round, begin, next_chore
 from autostop.sleep.intent import By, Intent, Wanted
@@ -353,7 +353,7 @@ def _wants(state: State, now: datetime) -> bool:
 
 def _settled(state: State, intent: Intent, seen: Observation, note: str, now: datetime) -> State:
     """The state once the intent is reached, with what is to be tidied up after it. Pure."""
-    state = replace(state, intent=intent.settle(now), note=note, look_at=None)
+    state = replace(state, intent=intent.settle(now), note=note, look_at=None, wakes=_wakes_after(state, intent, now))
     state = replace(state, waiting_for=None, blocked=None, hindered_since=None)
     if seen.instance is None:
         return state
@@ -369,6 +369,17 @@ def _settled(state: State, intent: Intent, seen: Observation, note: str, now: da
     records = it.cycle.volumes if asleep and it.cycle is not None and not seen.attached() else ()
     snapshots = tuple(record.snapshot for record in records if record.snapshot is not None)
     return replace(state, housekeeping=house, fallback=fallback, restores_from=snapshots)
+
+
+def _wakes_after(state: State, intent: Intent, now: datetime) -> tuple[Wake, ...]:
+    """The latest five of each kind; of one that met an obstacle nobody learns how long the next one takes. Pure."""
+    tried = state.attempts
+    obstacles = tried.errors or tried.no_capacity or tried.refused_types or tried.failed_volumes or state.hindered_since
+    if intent.wanted is not Wanted.RUN or tried.start is None or tried.start.number > 1 or obstacles:
+        return state.wakes
+    new = Wake(bool(tried.restored), (now - intent.at).total_seconds())
+    alike = [each for each in state.wakes if each.restored is new.restored]
+    return (*(each for each in state.wakes if each not in alike), *alike[-4:], new)
 
 
 def _resize_after(it: Situation) -> Resize | None:

@@ -39,7 +39,7 @@ class Status:
 
     billed: what is billed while it does not run, and why; empty while it runs.
     seen: what the newest sweep saw of it since its start; None when none did.
-    keep_awake_for: what one tap on keep awake promises.
+    keep_awake_for: what one tap on keep awake promises. usual_seconds: that such a wake takes, while it wakes.
     """
 
     state: State
@@ -56,6 +56,7 @@ class Status:
     problems: Sequence[str]
     scopes: Sequence[Scope]
     keep_awake_for: timedelta
+    usual_seconds: float | None
 
     def as_json(self) -> dict[str, object]:
         """The same as plain data for JSON; moments in ISO 8601, UTC."""
@@ -82,6 +83,7 @@ class Status:
             "warned_at": _iso(seen.warned.at) if seen is not None and seen.warned is not None else None,
             "keep_awake_until": _iso(self.state.kept_awake_until),
             "keep_awake_for": self.keep_awake_for.total_seconds(),
+            "usual_seconds": self.usual_seconds,
             "steps": [{"at": _iso(step.at), "text": step.text} for step in self.steps],
             "jupyter_url": self.jupyter_url,
             "cost": {"now": round(self.cost_now, 2), "awake": round(self.cost_awake, 2)},
@@ -153,6 +155,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
         problems=(*problems, *_notes(state, instance, volumes), *([mail_problem] if mail_problem else [])),
         scopes=scopes,
         keep_awake_for=policy.keep_awake_for,
+        usual_seconds=_usual_seconds(state, volumes) if phase is Phase.WAKING else None,
     )
 
 
@@ -192,6 +195,11 @@ def _phase(state: State, instance: Instance | None) -> Phase:
             return Phase.ASLEEP
         case InstanceState.TERMINATED | InstanceState.SHUTTING_DOWN:
             return Phase.BLOCKED
+
+
+def _usual_seconds(state: State, volumes: Sequence[Volume]) -> float | None:
+    at_once = any(volume.attached_to is not None for volume in volumes) and not state.attempts.restored
+    return state.usual_wake(restored=not at_once)
 
 
 def _headline(state: State, seen: SweepRecord | None, instance: Instance | None, phase: Phase, now: datetime) -> str:
