@@ -77,6 +77,22 @@ def test_processor_seconds_count_for_each_session_alone(
     assert history_of(sessions(0, **before), sessions(5, **after)).cpu_at == (BEGIN + minutes(5) if worked else None)
 
 
+@pytest.mark.parametrize(("seconds", "worked"), [
+    row("a page polls", (0, 5, 10, 16), False), row("somebody clicks through it", (0, 1, 2, 4.9), True),
+    row("a cluster polls", (0, 40, 78, 120), False), row("its start is no rule", (0, 49, 50, 53), True),
+])  # fmt: skip
+def test_what_serves_somebody_is_at_work_where_it_uses_more_than_when_it_was_quietest(
+    seconds: tuple[float, ...], worked: bool
+) -> None:
+    def history(visits: int) -> History:
+        answers = (answer(5 * number) for number in range(len(seconds)))
+        seen = (machine(cpu={"s1": each}, visits=visits) for each in seconds)
+        return history_of(*(replace(each, machine=then) for each, then in zip(answers, seen, strict=True)))
+
+    assert history(1).cpu_at == (BEGIN + minutes(15) if worked else None)
+    assert history(0).cpu_at is None
+
+
 def test_from_how_much_it_is_work_is_a_setting() -> None:
     rests = history_of(sessions(0, a=0), sessions(5, a=12), policy=replace(POLICY, cpu_seconds=3))
     assert rests.cpu_at is None

@@ -26,7 +26,7 @@ EMPTY = OK | {"busy": 0, "idle": 0, "kernel_at": None, "busy_at": None, "termina
 MACHINE: dict[str, Any] = {
     "boot": "0badcafe", "cpu": {"2f": 123.45, "s30": 1}, "typed_at": AT - 30, "wrote_at": AT - 20, "jobs": 2,
     "job": "python3.11", "gpu": 97, "logins": 1, "editors": 1, "edited_at": None, "muxes": 1, "held": 1,
-    "doubts": [["prompt", "psql"], ["job", ""]],
+    "visits": 2, "doubts": [["prompt", "psql"], ["job", ""]],
 }
 # fmt: on
 
@@ -58,7 +58,7 @@ def test_a_server_that_answered_is_read() -> None:
     server = Server(8888, 1, 3, 0, 0, ago(600), 2, ago(60), ago(700), False, 1, ago(5), ago(90))
     machine = Machine(
         "0badcafe", ago(30), 2, "python3.11", 97.0, 1, 1, None, 1, True, {"2f": 123.45, "s30": 1.0}, ago(20),
-        (Doubt(Waits.PROMPT, "psql"), Doubt(Waits.JOB)),
+        (Doubt(Waits.PROMPT, "psql"), Doubt(Waits.JOB)), 2,
     )  # fmt: skip
     assert answer == Reading(NOW, (server,), machine)
 
@@ -80,7 +80,7 @@ def test_over_the_network_nothing_is_known_of_the_machine() -> None:
 
 
 def test_the_version_before_is_understood() -> None:
-    before = {key: value for key, value in MACHINE.items() if key not in ("doubts", "wrote_at")}
+    before = {key: value for key, value in MACHINE.items() if key not in ("doubts", "visits", "wrote_at")}
     for kernels, doubts in ((0, ()), (3, (Doubt(Waits.KERNEL),))):
         answer = parse_reading(printed(OK, v=2, machine=before | {"cpu": 123.45, "kernels": kernels}), NOW)
         assert isinstance(answer, Reading)
@@ -136,7 +136,8 @@ def test_what_run_command_adds_does_not_hide_the_answer(text: str) -> None:
                 [["job", None]], [["job", ""]] * 17), "wrote_at": ("now", True, -1, 1e300),
             "typed_at": ("now", True, -1, 1e300),
             "jobs": (None, -1, True, 1.5), "job": (None, "a b", "<script>", "x" * 16, "\x1b[2J", "é"),
-            "gpu": ("1", -1, 101, True, float("nan")), "held": (None, True, 2, "1")}.items()
+            "gpu": ("1", -1, 101, True, float("nan")), "held": (None, True, 2, "1"),
+            "visits": (None, -1, "1")}.items()
         for wrong in wrongs),
     *(row(f"{key} 2", printed(OK | {key: 2})) for key in ("together", "server_at", "saved_at")),
     *(row(f"{key} None", printed(OK | {key: None})) for key in ("together", "connections", "busy_at")),

@@ -7,6 +7,7 @@ import pty
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -301,6 +302,17 @@ def test_who_serves_others_and_does_nothing_else_is_a_server(terminal: Terminal)
     wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["server", "python3"]]))
     assert all(name.startswith("s") for name, used in survey(terminal.pid)["cpu"].items() if used > 0.05)
 
+    (server,) = [task for task in tasks(terminal.pid) if probe.Looks().listens(task)]
+    port = next(each.laddr.port for each in psutil.Process(server.pid).net_connections())
+    assert survey(terminal.pid)["visits"] == 0
+    with socket.create_connection(("127.0.0.1", port)):
+        wait(lambda: survey(terminal.pid)["visits"] == 1)
+        # What counts itself is a worker of a cluster, and no visitor.
+        (me,) = [task for task in probe._tasks()[0] if task.pid == os.getpid()]
+        looks = probe.Looks()
+        assert looks.listens(server)
+        assert looks.visits([server], [server, me]) == 0
+
 
 @pytest.mark.parametrize("name", ["htop", "less", "vim.basic", "emacs-nox", "nano", "code", "sudo", "gitstatusd-linu"])
 def test_what_is_called_a_viewer_an_editor_a_wrapper_or_a_shell_is_no_job(
@@ -594,6 +606,9 @@ class Seen(probe.Looks):
 
     def _pipe(self, _: probe.Task, __: int) -> str:
         return ""
+
+    def visits(self, _: list[probe.Task], __: list[probe.Task]) -> int:
+        return 0
 
     def listens(self, _: probe.Task) -> bool:
         return self.serves

@@ -14,6 +14,11 @@ from autostop.settings import Policy
 
 # What serves others on the network polls them too: an idle worker of a dask cluster uses 2 seconds a minute.
 _SERVERS_POLL: Final = 10
+# An open page costs it much the same all the time. A click on it takes a fraction of a second, at once.
+_PAGES_VARY: Final = 1.5
+_CLICKS: Final = 4
+# In less time it may have polled nothing.
+_POLLS_SHOW: Final = timedelta(seconds=45)
 # Two answers may lie seconds apart; of so short a time the noise would be divided by nearly nothing.
 _SHORTEST: Final = timedelta(seconds=15)
 # Between answers farther apart than this there was time for work that the average would hide.
@@ -32,8 +37,9 @@ class History:
     """A row of answers since one boot without a long gap.
 
     since: the first of the row; readings: how many. at, cpu, kernel_active_at: of the newest. connected_since: since
-    when each found somebody connected to a kernel. cpu_rate: processor seconds a minute between the newest two of what
-    used most of it, of what serves others a tenth; None for the first.
+    when each found somebody connected to a kernel. quietest: of each that serves others the lowest rate so far.
+    cpu_rate: processor seconds a minute between the newest two of what used most of it, of what serves others a tenth,
+    or what a click on its page adds; None for the first.
     The others: when such work was last seen; None if never in this row. job_since: since when every answer had a job.
     moved, polled: whether the newest answer found the kernels used since the one before, and a visible tab open.
     interrupted: nobody asked for a while, because the processor was seen at work.
@@ -47,6 +53,7 @@ class History:
     readings: int
     at: datetime
     cpu: Mapping[str, float] = field(default_factory=dict)
+    quietest: Mapping[str, float] = field(default_factory=dict)
     kernel_active_at: datetime | None = None
     cpu_rate: float | None = None
     cpu_at: datetime | None = None
@@ -100,11 +107,19 @@ def _with_processor(history: History, reading: Reading, machine: Machine, policy
     # Of those that hold a GPU nobody knows who they were before; a program that is new began since then.
     known = {name: seconds for name, seconds in machine.cpu.items() if name != "g" or name in history.cpu}
     rates = {name: (seconds - history.cpu.get(name, 0.0)) / minutes for name, seconds in known.items()}
-    rate = max((each / (_SERVERS_POLL if name.startswith("s") else 1) for name, each in rates.items()), default=0.0)
+    serving = {name: each for name, each in rates.items() if name.startswith("s")}
+    for name, each in serving.items():
+        clicks = each - _PAGES_VARY * history.quietest.get(name, each) if machine.visits else 0.0
+        rates[name] = max(each / _SERVERS_POLL, clicks * _CLICKS) if each > 0 else each
+    rate = max(rates.values(), default=0.0)
     # When a kernel goes away its seconds go too: a change, and not idleness.
     ended = min(rates.values(), default=0.0) < 0 or not history.cpu.keys() - {"g"} <= machine.cpu.keys()
     worked = ended or rate > policy.cpu_seconds
-    return replace(history, cpu_rate=max(rate, 0.0), cpu_at=reading.at if worked else history.cpu_at)
+    cpu_at = reading.at if worked else history.cpu_at
+    quietest = history.quietest
+    if reading.at - history.at >= _POLLS_SHOW:
+        quietest = {name: min(each, quietest.get(name, each)) for name, each in serving.items() if each >= 0}
+    return replace(history, cpu_rate=max(rate, 0.0), cpu_at=cpu_at, quietest=quietest)
 
 
 def _with_kernels(history: History, reading: Reading, machine: Machine) -> History:

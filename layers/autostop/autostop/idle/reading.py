@@ -156,7 +156,8 @@ class Machine:
     keystroke on any terminal. wrote_at: when a program that has its terminal to itself last wrote there. jobs: programs
     that a terminal waits for; job: the name of one. gpu_percent: of the busiest GPU, None without one. logins: SSH
     connections. editors: servers of remote editors; edited_at: when one of them last saved a file. held: a program
-    holds the keep-awake lock. doubts: the first of those that there are.
+    holds the keep-awake lock. visits: connections to what serves others there, from elsewhere. doubts: the first of
+    those that there are.
     """
 
     boot: str
@@ -172,6 +173,7 @@ class Machine:
     cpu: Mapping[str, float] = field(default_factory=dict)
     wrote_at: datetime | None = None
     doubts: tuple[Doubt, ...] = ()
+    visits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +377,7 @@ def _machine(told: Mapping[str, object], clock: _Clock) -> Machine:
         edited_at=clock.moment(told.get("edited_at")),
         multiplexers=_count(told.get("muxes")),
         held=bool(_whole(told.get("held"), 1)),
+        visits=_count(told.get("visits", 0)),
         doubts=tuple(_doubt(doubt) for doubt in _few_of(_a(list, doubts), _MOST_DOUBTS)),
     )
 

@@ -18,7 +18,7 @@ file that can be trusted, with its "user". Port 0 stands for a Unix socket or a 
 an entry that stands for N servers.
 
 The machine is null when it could not be looked at, else {"boot", "cpu", "typed_at", "wrote_at", "jobs", "job", "gpu",
-"logins", "editors", "edited_at", "muxes", "held", "doubts"}:
+"logins", "editors", "edited_at", "muxes", "held", "visits", "doubts"}:
   boot       eight digits that change with each boot
   cpu        {<session>: processor seconds since the boot} of what runs under Jupyter servers, connections and
              terminals, of kernels without a server, of desktops and of jobs that were left behind; of what listens on
@@ -31,6 +31,7 @@ The machine is null when it could not be looked at, else {"boot", "cpu", "typed_
   gpu        percent, the busiest GPU in three samples; null without a GPU
   logins, editors, muxes    connections; servers of remote editors; tmux and screen
   edited_at  when a remote editor last saved a file
+  visits     connections to what listens, but for those of the programs whose processor time counts
   held       1 while somebody holds a lock on the file .autostop-keep-awake in his home
   doubts     [[<word>, <name>], ...] of a person's programs that are there and may wait for the world, six at most: job
              in the background or left behind, prompt that waits for a person, server that listens, kernel without a
@@ -107,7 +108,8 @@ _EARLIEST, _LATEST = 946_684_800.0, 4_102_444_800.0
 
 _PROC = Path("/proc")
 _PCI = Path("/sys/bus/pci/devices")
-_LISTEN = "0A"  # a state in /proc/net/tcp
+_ESTABLISHED, _LISTEN = "01", "0A"  # states in /proc/net/tcp
+_MAPPED = "0000000000000000FFFF0000"  # before an address of IPv4 in /proc/net/tcp6
 _SCRIPTS = {
     "jupyter-lab",
     "jupyter-labhub",
@@ -856,6 +858,23 @@ def _tcp_listeners(folder: Path) -> Iterator[tuple[str, str]]:
             continue  # no IPv6 here
 
 
+def _tcp_connections(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """The two ends of each, and what a descriptor of it shows; likewise."""
+    for table in ("tcp", "tcp6"):
+        try:
+            for line in itertools.islice(_lines(folder / "net" / table), 1, None):
+                if line[3] == _ESTABLISHED:
+                    # Of the two ends of one connection one may be written as IPv6.
+                    local, remote = (word.replace(_MAPPED, "") for word in line[1:3])
+                    yield local, remote, f"socket:[{line[9]}]"
+        except FileNotFoundError:
+            continue  # no IPv6 here
+
+
+def _port_of(address: str) -> str:
+    return address.rpartition(":")[2]
+
+
 # --- what else runs here ---------------------------------------------------------------------------------------------
 
 _SHELLS = re.compile(r"ash|bash|busybox|csh|dash|elvish|fish|ksh|mksh|nu|pwsh|rbash|sh|tcsh|xonsh|zsh")
@@ -927,7 +946,8 @@ class Looks:
     """What is read of single processes only, because it takes long: of most nothing more need be known."""
 
     def __init__(self) -> None:
-        self._listening: dict[str, set[str]] = {}
+        self._listening: dict[str, dict[str, str]] = {}
+        self._ports: dict[int, set[str]] = {}
         self._left = _MOST_LOOKED_AT
 
     def reads_lines(self, task: Task) -> bool | None:
@@ -979,17 +999,41 @@ class Looks:
 
     def listens(self, task: Task) -> bool:
         """Whether it listens on the network."""
+        if task.pid not in self._ports:
+            self._ports[task.pid] = self._listens_on(task)
+        return bool(self._ports[task.pid])
+
+    def _listens_on(self, task: Task) -> set[str]:
         folder = _PROC / str(task.pid)
         try:
             place = os.readlink(folder / "ns" / "net")  # noqa: PTH115 - Path.readlink came with Python 3.9
             if place not in self._listening:
-                self._listening[place] = {shown for _, shown in _tcp_listeners(folder)}
+                self._listening[place] = {shown: _port_of(local) for local, shown in _tcp_listeners(folder)}
             # Of more than can be looked at nothing listens: then it is a job, and less of its work is enough.
-            opened = _opened(folder) if self._listening[place] and self._left > 0 else {}
-            self._left -= len(opened)
-            return not self._listening[place].isdisjoint(opened)
+            opened = self._opened(task) if self._listening[place] else {}
+            return {port for shown, port in self._listening[place].items() if shown in opened}
         except (OSError, OverflowError):
-            return False
+            return set()
+
+    def _opened(self, task: Task) -> dict[str, str]:
+        try:
+            opened = _opened(_PROC / str(task.pid)) if self._left > 0 else {}
+        except OSError:
+            return {}  # it ended while we looked
+        self._left -= len(opened)
+        return opened
+
+    def visits(self, servers: list[Task], own: list[Task]) -> int:
+        """How many connections there are to these servers, but for those from these programs: workers of a cluster."""
+        ports = set().union(*(self._ports.get(task.pid, set()) for task in servers))
+        try:
+            every = list(_tcp_connections(_PROC / "self"))
+        except (OSError, OverflowError):
+            return 1  # of more than can be looked at one is a visitor's: then less of its work is enough
+        other_end = {local: shown for local, _, shown in every}
+        ends = [other_end.get(remote, "") for local, remote, _ in every if _port_of(local) in ports]
+        insiders: set[str] = set().union(*map(self._opened, own)) if any(ends) else set()
+        return sum(end not in insiders for end in ends)
 
     def is_of_a_person(self, task: Task) -> bool:
         """Whether somebody began it who may have gone, and not the system."""
@@ -1047,7 +1091,7 @@ def survey(tasks: list[Task], looks: Looks) -> dict[str, Any]:
         "job": "",
         "gpu": None,
     }
-    seen.update({"logins": 0, "editors": 0, "edited_at": None, "muxes": 0, "held": 0, "doubts": []})
+    seen.update({"logins": 0, "editors": 0, "edited_at": None, "muxes": 0, "held": 0, "visits": 0, "doubts": []})
     children: dict[int, list[Task]] = {}
     known = {task.pid for task in tasks}
     for task in tasks:
@@ -1068,6 +1112,7 @@ def survey(tasks: list[Task], looks: Looks) -> dict[str, Any]:
     seen["jobs"] = len(jobs)
     seen["job"] = _printable(max(jobs, key=lambda task: (task.ticks, task.pid)).name) if jobs else ""
     seen["cpu"], seen["wrote_at"] = found.seconds(), newest(found.wrote)
+    seen["visits"] = looks.visits(found.servers, found.counted) if found.servers else 0
     seen["doubts"] = [list(doubt) for doubt in list(dict.fromkeys(found.doubts))[:_MOST_DOUBTS]]
     return seen
 
@@ -1077,6 +1122,8 @@ class _Found:
 
     def __init__(self) -> None:
         self.ticks: dict[str, int] = {}
+        self.counted: list[Task] = []
+        self.servers: list[Task] = []
         self.doubts: list[tuple[str, str]] = []
         self.wrote: list[float] = []
         self.terminals: dict[tuple[int, int], list[tuple[Task, str, bool]]] = {}
@@ -1085,6 +1132,8 @@ class _Found:
         if kind in ("kernels", "desktops", "left", "") and below.counts:
             # A kernel listens for its Jupyter server.
             serves = kind != "kernels" and looks.listens(task)
+            self.counted.append(task)
+            self.servers += [task] if serves else []
             group = ("s" if serves else "") + format(task.session, "x")
             self.ticks[group] = self.ticks.get(group, 0) + task.ticks
         if task.tty:
