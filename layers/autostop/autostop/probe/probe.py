@@ -665,7 +665,8 @@ def _home_inside(task: Task) -> Iterator[str]:
     """The home of its user, seen from outside, of a process in a container: it is not that of a user of the machine."""
     root = f"/proc/{task.pid}/root"
     try:
-        if _identity(Path(root).stat()) != _identity(Path("/").stat()):
+        # Not by its root: a container may share that, and have another home below it.
+        if os.readlink(f"/proc/{task.pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt"):  # noqa: PTH115 - Path.readlink came with Python 3.9
             home = _environment(_PROC / str(task.pid)).get("HOME", "")
             yield from [root + home] if home.startswith("/") else []
     except OSError:
