@@ -6,6 +6,9 @@ SOURCES := $(patsubst %/__init__.py,%,$(wildcard layers/*/*/__init__.py cli/*/__
 PROGRAMS := /usr/bin/chromium /usr/bin/gpg-agent /usr/bin/mmdebstrap /usr/bin/ssh /usr/bin/systemd-socket-activate /usr/bin/tmux \
 	/usr/bin/top /usr/sbin/ip /usr/sbin/mkfs.xfs /usr/sbin/sshd
 
+# What the days of the traces use beside, only for `make record`.
+RECORDED := /usr/bin/gdb /usr/bin/node /usr/bin/npm /usr/bin/psql /usr/bin/screen /usr/bin/sqlite3 /usr/bin/vim
+
 export PYTHONPATH := layers/autostop:local:cli:.
 export SAM_CLI_TELEMETRY := 0
 export UV_HTTP_TIMEOUT := 180
@@ -110,6 +113,10 @@ traces: .venv/.synced ## judge the labelled traces by our rule and by those of t
 fuzz: .venv/.synced ## let one user of a machine attack the probe of another's work: SEEDS=20000 cases
 	.venv/bin/python -m tests.probe.fuzz $(SEEDS) $(FIRST)
 
+.PHONY: record
+record: environments .venv-recorded/.synced $(PROGRAMS) $(RECORDED) ## play what the traces record with real programs, in half an hour: DAYS="NAME ..."
+	$(AS_ROOT) env PYTHONPATH=$(PYTHONPATH) .venv/bin/python -m tests.traces.record $(DAYS)
+
 .PHONY: bench
 bench: .venv/.synced .venv-sam/.synced $(RUNTIME_VENV) .venv-custodian/.synced ## time cold starts, count a sweep's AWS calls beside Cloud Custodian's
 	.venv/bin/python -m tests.bench
@@ -185,6 +192,7 @@ lock: .tools/.synced ## write the lock files anew, keeping the pins that still f
 	$(call lock,requirements/emulator)
 	$(call lock,requirements/custodian)
 	$(call lock,requirements/checkov)
+	$(call lock,requirements/recorded)
 	$(if $(UPGRADE),date --utc +%FT00:00:00Z > $(NEWEST))
 	$(call lock,workstation/boot/environments/jupyterlab,--exclude-newer "$$(cat $(NEWEST))")
 	$(call lock,workstation/boot/environments/certbot,--exclude-newer "$$(cat $(NEWEST))")
@@ -233,6 +241,10 @@ endef
 .venv-checkov/.synced: requirements/checkov.txt | .tools/.synced
 	$(call sync,.venv-checkov,$<)
 
+# Only for `make record`.
+.venv-recorded/.synced: requirements/recorded.txt | .tools/.synced
+	$(call sync,.venv-recorded,$<)
+
 # Only for `make bench`: the tests do without it.
 .venv-custodian/.synced: requirements/custodian.txt | .tools/.synced
 	$(call sync,.venv-custodian,$<)
@@ -260,17 +272,24 @@ AS_ROOT := $(shell test "$$(id -u)" = 0 || echo sudo)
 # A real browser, a real sshd. Debian starts a server as soon as it is installed, and at every boot; this one is for the
 # tests alone, which start their own: policy-rc.d is Debian's way to say so.
 /usr/bin/chromium: package := chromium
+/usr/bin/gdb: package := gdb
 /usr/bin/gpg-agent: package := gnupg
 /usr/bin/mmdebstrap: package := mmdebstrap
+/usr/bin/node: package := nodejs
+/usr/bin/npm: package := npm
+/usr/bin/psql: package := postgresql
+/usr/bin/screen: package := screen
+/usr/bin/sqlite3: package := sqlite3
 /usr/bin/ssh: package := openssh-client
 /usr/bin/systemd-socket-activate: package := systemd
 /usr/bin/tmux: package := tmux
 /usr/bin/top: package := procps
+/usr/bin/vim: package := vim
 /usr/sbin/ip: package := iproute2
 /usr/sbin/mkfs.xfs: package := xfsprogs
 /usr/sbin/sshd: package := openssh-server
 
-$(PROGRAMS):
+$(PROGRAMS) $(RECORDED):
 	@command -v apt-get >/dev/null || { echo "$@ is needed and there is no apt-get: install it there"; exit 1; }
 	@echo "installing Debian's $(package) for the tests"
 	@as_root=; test "$$(id -u)" = 0 || as_root=sudo; \

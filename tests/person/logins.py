@@ -30,20 +30,20 @@ class Sshd:
 
     def __init__(self, workstation: Workstation) -> None:
         self._folder = workstation.folder
-        self._port = free_port()
-        host_key, self._key = _make_key(self._folder / "host"), _make_key(self._folder / "key")
+        self.port = free_port()
+        host_key, self.key = _make_key(self._folder / "host"), _make_key(self._folder / "key")
         self._hosts = self._folder / "known_hosts"
-        self._hosts.write_text(f"[127.0.0.1]:{self._port} {host_key.with_suffix('.pub').read_text()}")
+        self._hosts.write_text(f"[127.0.0.1]:{self.port} {host_key.with_suffix('.pub').read_text()}")
         workstation.run(
-            "install", f"--owner={USER}", "--mode=0600", self._key.with_suffix(".pub"), HOME / ".ssh/authorized_keys"
+            "install", f"--owner={USER}", "--mode=0600", self.key.with_suffix(".pub"), HOME / ".ssh/authorized_keys"
         )
         configuration = self._folder / "sshd_config"
-        configuration.write_text(f"Port {self._port}\nHostKey {host_key}\n{_CONFIGURATION}")
+        configuration.write_text(f"Port {self.port}\nHostKey {host_key}\n{_CONFIGURATION}")
         workstation.run("/usr/sbin/sshd", "-f", configuration, "-E", self._folder / "sshd.log")
 
     def _client(self, *options: str) -> list[str]:
         return [
-            *("ssh", "-F", "/dev/null", "-p", str(self._port), "-i", str(self._key)),
+            *("ssh", "-F", "/dev/null", "-p", str(self.port), "-i", str(self.key)),
             *("-o", f"UserKnownHostsFile={self._hosts}", "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"),
             *options,
             f"{USER}@127.0.0.1",
@@ -102,8 +102,12 @@ class Login:
         self.type("exit\r")
         self._client.wait(_PATIENCE_SECONDS)
 
-    def end(self) -> None:
+    def drop(self) -> None:
+        """The client is gone, without a word."""
         self._client.kill()
+
+    def end(self) -> None:
+        self.drop()
         self._client.wait()
         self._reader.join()
         os.close(self._keyboard)

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
+from tests.traces import week
 from tests.traces.files import all_traces
 from tests.traces.judged import Judged, judged
 from tests.traces.play import play
@@ -17,8 +18,8 @@ from tests.traces.trace import Trace
 PHASES: Final = 6
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _BUILD, _DOCS = _ROOT / "build", _ROOT / "docs" / "verdicts.md"
-# The first block of the page.
-_TABLE: Final = re.compile(r"```\n.*?\n```", re.DOTALL)
+# The first two blocks of the page.
+_TABLES: Final = re.compile(r"```\n.*?\n```", re.DOTALL)
 
 
 def main() -> int:
@@ -26,8 +27,8 @@ def main() -> int:
     done = {trace.name: judge_all(trace) for trace in traces}
     table = counted(traces, done)
     print(table)
-    page = _DOCS.read_text()
-    _DOCS.write_text(_TABLE.sub(lambda _: f"```\n{table}\n```", page, count=1))
+    tables = iter([table, week.table()])
+    _DOCS.write_text(_TABLES.sub(lambda _: f"```\n{next(tables)}\n```", _DOCS.read_text(), count=2))
     _BUILD.mkdir(exist_ok=True)
     document = {
         "rules": [asdict(row) for row in rows(done)],

@@ -59,7 +59,7 @@ SERVER: Final = {"up": False, "port": 8888, "status": "ok", "kernels": 0, "busy"
                  "terminals": 0, "connections": 0, "together": 0}  # fmt: skip
 MACHINE: Final = {"cores": 0.0, "network": 0.0, "cpu": 0.0, "late": 2.0, "missing": False, "jobs": 0, "job": "",
                   "gpu": None, "logins": 0, "editors": 0, "muxes": 0, "kernels": 0, "held": 0,
-                  "errors": ()}  # fmt: skip
+                  "errors": (), "doubts": ()}  # fmt: skip
 
 
 class Day:
@@ -205,6 +205,12 @@ class Day:
         self.machine.set(begin, stop, jobs=1, job=name)
         self.load(begin, stop, cores=cores, seconds=cores * 60)
 
+    def waits(self, first: When, end: When, word: str, name: str, what: str = "") -> None:
+        """Something of a person's is alive that may wait for the world; and does, if it is said for what."""
+        begin, stop = self.label(first, end, what) if what else (self.at(first), self.at(end))
+        for minute in range(begin, stop):
+            self.machine.levels["doubts"][minute] += ((word, name),)
+
     def orphan(self, first: When, end: When, what: str, *, cores: float = 0.0, network: float = 0.0) -> None:
         """A program that nothing owns any more (nohup, setsid, a service): the probe does not see it."""
         begin, stop = self.label(first, end, what)
@@ -269,6 +275,8 @@ class Day:
 
     def _document(self, minute: int, run: Span, boot: str) -> Document:
         machine = {name: row[minute] for name, row in self.machine.levels.items()}
+        # The probe before this one told of kernels alone.
+        doubts = {"doubts": [*map(list, machine["doubts"])]} if any(self.machine.levels["doubts"]) else {}
         return {
             "servers": [_server(server, minute, run) for server in self.servers if server.levels["up"][minute]],
             "machine": None if self.network_only else {
@@ -276,7 +284,7 @@ class Day:
                 "jobs": machine["jobs"], "job": machine["job"], "gpu": machine["gpu"], "logins": machine["logins"],
                 "editors": machine["editors"], "edited_at": self.machine.last("edited", minute, run.first),
                 "muxes": machine["muxes"], "kernels": machine["kernels"], "held": machine["held"],
-            },
+            } | doubts,
             "errors": list(machine["errors"]),
         }  # fmt: skip
 

@@ -73,6 +73,23 @@ def job_in_jupyter_terminal(day: Day) -> None:
 
 
 @scenario(hours=12)
+def thinks_at_a_prompt(day: Day) -> None:
+    """Somebody thinks for an hour and a half about what psql has shown, and goes on."""
+    day.login("08:00", "11:02")
+    day.types("08:03", "08:40", "asks a database")
+    day.waits("08:40", "10:10", "prompt", "psql", "thinks about an answer")
+    day.types("10:10", "11:00", "asks a database")
+
+
+@scenario(hours=12)
+def shows_a_dashboard(day: Day) -> None:
+    """Streamlit runs in tmux, and its owner shows it to others for two hours."""
+    day.machine.set(0, day.minutes, muxes=1)
+    day.types("08:03", "08:30", "works on a dashboard")
+    day.waits("08:30", "10:30", "server", "streamlit", "shows a dashboard")
+
+
+@scenario(hours=12)
 def compiles_over_ssh(day: Day) -> None:
     """A compilation on 3 cores after the last key, then the connection is closed."""
     day.login("08:00", "10:31")
@@ -194,6 +211,16 @@ def vscode_notebook_in_use(day: Day) -> None:
     for minute in range(begin, end, 4):
         day.load(minute, minute + 1, cores=0.2, seconds=9.0)
     day.machine.touch("edited", *range(begin + 20, end, 30))
+
+
+@scenario(hours=14)
+def waits_in_an_editor(day: Day) -> None:
+    """A cell of an editor's notebook waits two hours for a warehouse, then a program that the editor debugs does."""
+    day.editor("08:00", "14:00")
+    _edits(day, "08:04", "09:00")
+    day.waits("09:00", "11:00", "kernel", "python3", "a cell waits for a warehouse")
+    _edits(day, "11:00", "11:30")
+    day.waits("11:30", "13:30", "editor", "python3", "a program waits under a debugger")
 
 
 @scenario(hours=14)

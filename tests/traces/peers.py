@@ -116,7 +116,7 @@ def skypilot_jobs_and_ssh(seen: Seen) -> bool:
     Kinder: a job is one of its own queue; here every program on a terminal counts as one.
     Source: docs.skypilot.co, "Autostop and Autodown".
     """
-    return _never_within(seen, lambda machine: bool(machine["logins"] or machine["jobs"]))
+    return _never_within(seen, lambda _, machine: bool(machine["logins"] or machine["jobs"]))
 
 
 def coder_connections(seen: Seen) -> bool:
@@ -126,14 +126,79 @@ def coder_connections(seen: Seen) -> bool:
     Source: coder/coder, docs/user-guides/workspace-scheduling.md, "Activity detection" and "Rely solely on activity
     detection".
     """
-    return _never_within(seen, lambda machine: bool(machine["logins"]))
+    return _never_within(seen, lambda _, machine: bool(machine["logins"]))
 
 
-def _never_within(seen: Seen, in_use: Callable[[Document], bool]) -> bool:
+def ona_environment_timeout(seen: Seen) -> bool:
+    """Ona (once Gitpod): no plain SSH session, nobody's hands on an editor, no task of its agent for the window.
+
+    The connection that VS Code opens for itself is no session; processes, processor, files and ports count for nothing.
+    Kinder: a save stands for hands on an editor, any agent that writes for its own, our lock for its `keep-alive`.
+    Source: ona.com/docs, "Environment timeout", "When is an environment idle?".
+    """
+    return _never_within(
+        seen,
+        lambda document, machine: bool(
+            machine["logins"] > machine["editors"]
+            or machine["held"]
+            or _just(document, machine["edited_at"])
+            or _just(document, machine.get("wrote_at"))
+        ),
+    )
+
+
+def daytona_auto_stop(seen: Seen) -> bool:
+    """Daytona: no request to a preview, no SSH connection, no call of its API for the window; processes do not count.
+
+    Kinder: whatever a Jupyter server is asked is a request to a preview.
+    Source: daytonaio/daytona, docs/en/sandboxes.mdx, "What resets the timer" and "What does not reset the timer".
+    """
+    return _never_within(seen, lambda document, machine: bool(machine["logins"] or _asked(document)))
+
+
+def harness_autostopping(seen: Seen) -> bool:
+    """Harness AutoStopping: its load balancer or proxy saw no traffic for the window.
+
+    Kinder: over SSH a key and what answers it are traffic, and the packets that keep a connection alive are none.
+    Source: developer.harness.io, "AutoStopping Rules" and "AWS Auto Stopping", "Ingress Based".
+    """
+    return _never_within(
+        seen,
+        lambda document, machine: bool(
+            _asked(document)
+            or (
+                machine["logins"] and (_just(document, machine["typed_at"]) or _just(document, machine.get("wrote_at")))
+            )
+        ),
+    )
+
+
+def fly_sprites(seen: Seen) -> bool:
+    """Fly's Sprites: no command of `exec` or `console`, no connection to its URL, no task that holds it.
+
+    Kinder: they sleep 30 seconds later, here after the same window as all; a login is a console, our lock a task.
+    Source: docs.sprites.dev, "Lifecycle and Persistence" and "Keeping a Sprite Running".
+    """
+    return _never_within(seen, lambda document, machine: bool(machine["logins"] or machine["held"] or _asked(document)))
+
+
+def _never_within(seen: Seen, in_use: Callable[[Document, Document], bool]) -> bool:
     lately = seen.documents[-seen.window - 1 :]
     if len(lately) <= seen.window:
         return False
-    return not any(document["machine"] is not None and in_use(document["machine"]) for document in lately)
+    return not any(document["machine"] is not None and in_use(document, document["machine"]) for document in lately)
+
+
+def _asked(document: Document) -> bool:
+    """Whether somebody is connected to a Jupyter server, or asked it something in this minute."""
+    return any(
+        server["status"] == "ok" and (server["connections"] or _just(document, server["server_at"]))
+        for server in document["servers"]
+    )
+
+
+def _just(document: Document, stamp: float | None) -> bool:
+    return stamp is not None and document["at"] - stamp < 60
 
 
 PEERS: Final[Mapping[str, Rule]] = {
@@ -142,4 +207,8 @@ PEERS: Final[Mapping[str, Rule]] = {
     "jupyterhub-idle-culler": jupyterhub_idle_culler,
     "SkyPilot jobs_and_ssh": skypilot_jobs_and_ssh,
     "Coder, open connections": coder_connections,
+    "Ona, environment timeout": ona_environment_timeout,
+    "Daytona auto-stop": daytona_auto_stop,
+    "Harness, traffic alone": harness_autostopping,
+    "Fly Sprites": fly_sprites,
 }

@@ -62,7 +62,7 @@ class _Night:
     stops: list[float] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     journal: list[SweepRecord] = field(default_factory=list)
-    state: State = field(default_factory=lambda: State(ID))
+    state: State = field(default_factory=lambda: State(ID, version=1))
     _taps: int = 0
 
     def play(self) -> Played:

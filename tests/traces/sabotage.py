@@ -5,6 +5,7 @@ that it rests on. The trace is judged by its own labels and settings all the sam
 """
 
 import copy
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,10 +13,12 @@ from typing import Any, Final, TypeAlias
 from unittest.mock import patch
 
 from autostop.app import measure
-from autostop.idle import history
-from autostop.idle.reading import Reading, Unknown, parse_reading
+from autostop.idle import history, signs, verdict
+from autostop.idle.reading import Reading, Unknown, Waits, parse_reading
+from autostop.idle.signs import Activity, Effect, Sign
 from autostop.idle.stop import LastLook
 from autostop.model import Instance
+from autostop.settings import Policy
 from tests.traces import play as playing
 from tests.traces.judged import Judged, judged
 from tests.traces.play import play
@@ -59,8 +62,12 @@ def _without(*, of_server: Mapping[str, Any] | None = None, of_machine: Mapping[
 
 def _documents(change: Callable[[Document], Document]) -> Alter:
     def altered(trace: Trace) -> Trace:
-        told = [Told(each.minute, change(copy.deepcopy(each.document or {})), each.line) for each in trace.told]
-        return replace(trace, told=tuple(told))
+        return replace(trace, told=tuple(map(told, trace.told)))
+
+    def told(each: Told) -> Told:
+        if each.document is None:
+            return Told(each.minute, line=json.dumps(change(json.loads(each.line))))
+        return Told(each.minute, change(copy.deepcopy(each.document)))
 
     return altered
 
@@ -84,6 +91,29 @@ def _nobody_is_busy(document: Document) -> Document:
     for server in document["servers"]:
         server |= {"idle": server["idle"] + server["busy"], "busy": 0, "busy_at": None}
     return document
+
+
+def _without_doubt(word: str) -> Alter:
+    def altered(document: Document) -> Document:
+        document["machine"]["doubts"] = [doubt for doubt in document["machine"]["doubts"] if doubt[0] != word]
+        return document
+
+    return _documents(altered)
+
+
+def _nobody_holds_a_gpu(document: Document) -> Document:
+    document["machine"]["cpu"].pop("g", None)
+    return document
+
+
+def _without_class(*effects: Effect) -> tuple[Any, str, Any]:
+    def left(activity: Activity, policy: Policy, now: datetime) -> tuple[Sign, ...]:
+        return tuple(
+            replace(sign, effect=Effect.QUIET, at=None) if sign.effect in effects else sign
+            for sign in signs.signs(activity, policy, now)
+        )
+
+    return verdict, "signs", left
 
 
 def _only_who_answers(document: Document) -> Document:
@@ -115,7 +145,26 @@ _NOTHING_OPEN = {"logins": 0, "editors": 0, "muxes": 0, "kernels": 0}
 
 _BY_UTC = "* 9-17 * * * UTC"
 
+# By which day each kind of doubt is missed.
+_DOUBTED: Final = {
+    Waits.JOB: "recorded-left-behind-with-nohup",
+    Waits.PROMPT: "thinks-at-a-prompt",
+    Waits.SERVER: "shows-a-dashboard",
+    Waits.KERNEL: "waits-in-an-editor",
+    Waits.EDITOR: "waits-in-an-editor",
+    Waits.DESKTOP: "recorded-desktop-with-a-session",
+}
+
 SABOTAGES: Final = (
+    *(Sabotage(f"doubt: {waits}", _DOUBTED[waits], _without_doubt(waits)) for waits in Waits),
+    Sabotage("doubts' limit", "recorded-left-python-prompt", _settings(doubt_for="30d")),
+    Sabotage("all work", "recorded-copies-slowly", patched=_without_class(Effect.WORK, Effect.RECENT)),
+    Sabotage("all doubts", "recorded-left-behind-with-nohup", patched=_without_class(Effect.DOUBT)),
+    Sabotage("all weak signs", "reads-with-open-tab", patched=_without_class(Effect.WEAK)),
+    Sabotage("output of an agent", "recorded-agent-works", _without(of_machine={"wrote_at": None})),
+    Sabotage("clicks", "recorded-clicks-through-a-dashboard", _without(of_machine={"visits": 0})),
+    Sabotage("who holds a GPU", "recorded-feeds-a-gpu-in-bursts", _documents(_nobody_holds_a_gpu)),
+    Sabotage("saved texts", "recorded-edits-text-in-jupyterlab", _without(of_server={"saved_at": None})),
     Sabotage("processor", "two-cores-of-ninety-six", _points(cores=0.01)),
     Sabotage("processor of one core", "one-core-of-sixteen", _points(cores=0.01)),
     Sabotage("network", "download", _points(network=900.0)),

@@ -4,7 +4,7 @@ import contextlib
 import math
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -25,16 +25,21 @@ SETTINGS: Final = {
 }
 _LATE_MINUTES: Final = 2.0
 _PROCESSOR_EVERY: Final = 10.0
-_HOW: Final = (
-    "tests/traces/record.py: real programs and the real probe every minute; processor by psutil; network not measured"
-)
+_HOW: Final = "make record: real programs and the real probe every minute; processor by psutil; network not measured"
 
 
 class Stage:
     """Where one scene is played. letting_go: what is to be let go of when its workstation has ended."""
 
-    def __init__(self, name: str, folder: Path, stack: contextlib.ExitStack) -> None:
-        self.name, self.folder, self.stack = name, folder, stack
+    def __init__(  # each of them is a fact of the trace's first line
+        self,
+        name: str,
+        folder: Path,
+        stack: contextlib.ExitStack,
+        minutes: int = MINUTES,
+        settings: Mapping[str, str] = SETTINGS,
+    ) -> None:
+        self.name, self.folder, self.stack, self.minutes, self.settings = name, folder, stack, minutes, settings
         self.letting_go = stack.enter_context(contextlib.ExitStack())
         self.workstation = Workstation(folder / "workstation")
         stack.callback(self.workstation.end)
@@ -54,7 +59,7 @@ class Stage:
         """Somebody, or something for somebody, works from here to there."""
         first = int(self.minute)
         yield
-        self.working.append(Span(first, min(MINUTES, math.ceil(self.minute)), what))
+        self.working.append(Span(first, min(self.minutes, math.ceil(self.minute)), what))
 
     def excuse(self, until: float, why: str) -> None:
         """No rule can be blamed from the end of the work up to that minute."""
@@ -67,7 +72,7 @@ class Stage:
         """Look at it every minute, to the end."""
         processor = _Processor(self.workstation)
         before = processor.seconds()
-        for minute in range(MINUTES):
+        for minute in range(self.minutes):
             while self.minute < minute:
                 processor.seconds()
                 time.sleep(max(0.0, min(_PROCESSOR_EVERY, (minute - self.minute) * 60)))
@@ -88,13 +93,13 @@ class Stage:
             made="recorded",
             how=_HOW,
             begins=self.begins,
-            minutes=MINUTES,
+            minutes=self.minutes,
             vcpus=psutil.cpu_count() or 1,
-            runs=(Span(0, MINUTES, ""),),
+            runs=(Span(0, self.minutes, ""),),
             working=tuple(sorted(self.working, key=lambda span: span.first)),
             points=tuple(Point(minute, cores, 0.0, minute + late) for minute, cores in enumerate(self._cores)),
             told=tuple(self._told),
-            settings=SETTINGS,
+            settings=self.settings,
             period=60,
             sweep_every=60,
             sweep_first=10,

@@ -134,13 +134,16 @@ class Trace:
             {key: at(value) if key in _MOMENTS else value for key, value in server.items()}
             for server in told.document["servers"]
         ]
-        machine = told.document["machine"]
+        machine, version = told.document["machine"], 2
         if machine is not None:
             seconds, rate, since = machine["cpu"]
             moved = {"cpu": round(seconds + rate * (minute - since), 2)}
             machine = {key: at(value) if key in _MOMENTS else value for key, value in machine.items()} | moved
+            if "doubts" in machine:
+                version, machine = 3, machine | {"cpu": {"1": machine["cpu"]}, "wrote_at": None}
+                del machine["kernels"]
         return {
-            "v": 2, "at": round(now, 1), "servers": servers, "machine": machine, "errors": told.document["errors"]
+            "v": version, "at": round(now, 1), "servers": servers, "machine": machine, "errors": told.document["errors"]
         }  # fmt: skip
 
     def failure_at(self, minute: float) -> str | None:

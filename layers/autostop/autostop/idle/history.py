@@ -53,7 +53,6 @@ class History:
     readings: int
     at: datetime
     cpu: Mapping[str, float] = field(default_factory=dict)
-    quietest: Mapping[str, float] = field(default_factory=dict)
     kernel_active_at: datetime | None = None
     cpu_rate: float | None = None
     cpu_at: datetime | None = None
@@ -68,6 +67,7 @@ class History:
     reconnects: int = 0
     steady_since: datetime | None = None
     connected_since: datetime | None = None
+    quietest: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def only_reconnected(self) -> bool:
