@@ -19,8 +19,8 @@ def wire() -> tuple[DynamoLedger, list[Channel], NotifyEnvironment]:
     """The adapters, which reach out to nothing until they are asked."""
     environment = read_notify_environment(os.environ)
     channels: list[Channel] = [SnsTopic(clients.sns(), environment.topic)]
-    if environment.notice_url is not None:
-        channels.append(Ntfy(environment.notice_url, time.sleep))
+    if (url := environment.notice_url) is not None:
+        channels.append(Ntfy(url, time.sleep, ssm=clients.ssm() if url.startswith("/") else None))
     return DynamoLedger(clients.dynamodb(), environment.table), channels, environment
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import boto3
 import pytest
 
 from autostop.aws.tell import EventBridgeAnnouncer, notice_in
@@ -78,6 +79,16 @@ def test_a_warning_reaches_the_phone_with_a_link_that_keeps_awake(account: Examp
 def test_a_warning_that_is_late_reaches_nobody(account: ExampleAccount, phone: Receiver) -> None:
     assert call(account, "notify", warning(account, timedelta(seconds=-1)))["late"]
     assert phone.posted == []
+
+
+def test_the_address_of_the_phone_may_be_kept_where_no_variable_shows_it(
+    account: ExampleAccount, phone: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "/autostop/notice-url"
+    boto3.client("ssm").put_parameter(Name=name, Value=phone.url, Type="SecureString")
+    monkeypatch.setenv("NOTICE_URL", name)
+    call(account, "notify-stops-soon", warning(account, timedelta(minutes=10)))
+    assert len(phone.posted) == 1
 
 
 def test_a_phone_that_cannot_be_reached_is_an_error_in_the_log_without_its_address(

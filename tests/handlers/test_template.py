@@ -135,6 +135,7 @@ def test_who_tells_people_may_do_nothing_else() -> None:
     assert "ManagedPolicyArns" not in TEMPLATE.resources["NotifyRole"]["Properties"]
     assert allowed == [
         ("dynamodb:PutItem", ["Table"]),
+        ("ssm:GetParameter", ["arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/autostop/*"]),
         ("sns:Publish", ["NoticeTopic"]),
         (["logs:CreateLogStream", "logs:PutLogEvents"], ["NotifyLogGroup"]),
     ]
@@ -213,6 +214,10 @@ def test_the_api_is_throttled_and_writes_no_access_log() -> None:
     stage = TEMPLATE.resources["ApiStage"]["Properties"]
 
     assert stage["DefaultRouteSettings"] == {"ThrottlingBurstLimit": 20, "ThrottlingRateLimit": 10}
+    routes = TEMPLATE.of_type("AWS::ApiGatewayV2::Route")
+    wishes = {name: route["Properties"]["RouteKey"] for name, route in routes.items() if "POST" in str(route)}
+    assert {*stage["RouteSettings"]} == {*wishes.values()}
+    assert {*TEMPLATE.resources["ApiStage"]["DependsOn"]} == {*wishes}
     assert "AccessLogSettings" not in stage
 
 
@@ -264,7 +269,10 @@ TYPED: dict[str, tuple[list[str], list[str]]] = {
     "LongestPromise": (["3d", "off"], ["0"]),
     "InitializationRate": (["100", "299", "300", "off"], ["99", "301", "0"]),
     "NoticeEmail": (["", "ada@example.com"], ["ada", "ada@example.com, bob@example.com"]),
-    "NoticeUrl": (["", "https://ntfy.sh/topic?auth=x"], ["http://ntfy.sh/topic", "https://ntfy.sh/to pic"]),
+    "NoticeUrl": (
+        ["", "https://ntfy.sh/topic?auth=x", "/autostop/notice-url"],
+        ["http://ntfy.sh/topic", "https://ntfy.sh/to pic", "/aws/other", "/autostop/"],
+    ),
     "SweepEvery": (["rate(1 minute)", "cron(0/5 7-20 ? * MON-FRI *)"], ["5 minutes"]),
 }
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
     from mypy_boto3_sns import SNSClient
+    from mypy_boto3_ssm import SSMClient
 
 SOURCE = "autostop"
 # PutEvents takes 10 entries a call (botocore, `PutEvents`).
@@ -127,15 +128,16 @@ class Ntfy:
     Source: https://docs.ntfy.sh/publish/ (read 2026-11-24): title, click, priority, tags; RFC 2047 beyond ASCII.
     """
 
-    url: str = field(repr=False)
+    url: str = field(repr=False)  # or the name of the SSM parameter that holds it
     sleep: Callable[[float], None]
     limit_seconds: float = _LIMIT_SECONDS
     tls: ssl.SSLContext | None = None
+    ssm: "SSMClient | None" = None
     name: Final = "url"
 
     def send(self, message: Message) -> None:
         """POST it, at most twice. A first one whose answer was lost may have arrived: then it arrives twice."""
-        parts = _checked(self.url)
+        parts = _checked(self._address())
         for tries_left in reversed(range(_TRIES)):
             try:
                 return self._post(parts, message)
@@ -144,6 +146,13 @@ class Ntfy:
                     raise
                 self.sleep(_PAUSE.total_seconds())
         return None
+
+    def _address(self) -> str:
+        """Read anew each time: notices are few, and the owner may have changed it."""
+        if self.ssm is None:
+            return self.url
+        with aws_errors():
+            return self.ssm.get_parameter(Name=self.url, WithDecryption=True)["Parameter"].get("Value", "").strip()
 
     def _post(self, parts: SplitResult, message: Message) -> None:
         """One POST within the limit, in a thread: no limit of a socket holds for looking up a name too."""
