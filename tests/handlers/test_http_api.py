@@ -141,6 +141,15 @@ def test_who_shows_twenty_wrong_secrets_in_a_minute_must_wait(
     assert ask(api, "GET", path_of(workstation), WRONG)[0] == 403
 
 
+def test_what_is_no_secret_by_its_form_costs_no_write(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:
+    written: list[str] = []
+    client: Any = lab.ledger.client
+    client.meta.events.register("before-call", lambda model, **_: written.append(model.name))
+    for path, secret in ((path_of(workstation), "x" * 42), (path_of(workstation), None), (path_of("i-x"), SECRET)):
+        assert ask(api, "GET", path, secret)[0] == 403
+    assert written == []
+
+
 def test_looking_changes_nothing(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:
     lab.link(workstation)
     lab.pass_time(timedelta(minutes=1))

@@ -12,10 +12,11 @@ from typing import Any
 
 from autostop.app.owner import Owner, RefusedError
 from autostop.harmless import harmless
-from autostop.link import Link, Scope, parse_workstation
+from autostop.link import Link, Scope, is_secret, parse_workstation
 from autostop.ports import DeniedError, TransientError
 
 _ASK_FOR_A_LINK = "Ask for a new link with `autostop link`."
+_CLOSED = ("This link does not open this workstation.", _ASK_FOR_A_LINK)
 _MOST_WRONG_SECRETS = 20
 # Of one promise, in seconds. What its owner allows at most, the setting longest-promise says.
 _SHORTEST, _LONGEST = 60, 366 * 86400
@@ -90,12 +91,15 @@ class HttpApi:
         workstation, source = parse_workstation(text), request["requestContext"]["http"].get("sourceIp", "")
         kind, _, secret = request.get("headers", {}).get("authorization", "").partition(" ")
         secret = secret.strip() if kind.lower() == "bearer" else ""
-        link = self.owner.link(workstation, secret, source) if workstation else None
+        if workstation is None or not is_secret(secret):
+            # By its form it opens nothing, which is not worth a write.
+            raise HttpError(HTTPStatus.FORBIDDEN, *_CLOSED)
+        link = self.owner.link(workstation, secret, source)
         if link is None:
             wrong = self.owner.ledger.count_wrong_secret(source, self.owner.clock())
             if wrong > _MOST_WRONG_SECRETS:
                 raise HttpError(HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong links.", "Wait a minute.")
-            raise HttpError(HTTPStatus.FORBIDDEN, "This link does not open this workstation.", _ASK_FOR_A_LINK)
+            raise HttpError(HTTPStatus.FORBIDDEN, *_CLOSED)
         if scope not in link.scopes:
             raise HttpError(HTTPStatus.FORBIDDEN, f"This link may not be used to {scope}.", _ASK_FOR_A_LINK)
         return link
