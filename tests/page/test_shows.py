@@ -107,6 +107,17 @@ def test_only_of_an_idle_one_it_is_told_since_when(phone: Phone, api: ScriptedAp
     expect(page.locator("#verdict")).not_to_contain_text("since")
 
 
+def test_what_may_be_waiting_is_named_with_the_time_when_it_sleeps(phone: Phone, api: ScriptedApi) -> None:
+    doubt = {"name": "prompt", "effect": "doubt", "value": "1 (psql)", "threshold": "for 4 h", "at": None}
+    psql = "a program waits for somebody to type (psql)"
+    reasons = [f"quiet for 3 h 35 min of 4 h: {psql}", "jobs in terminals: 0", psql]
+    verdict = idle(25)["verdict"] | {"kind": "active", "reasons": reasons, "signals": [doubt]}
+
+    page = phone.look(api, awake(verdict=verdict))
+    expect(page.locator("#headline")).to_have_text(re.compile(rf"Quiet since .*: {re.escape(psql)}\."))
+    expect(page.locator("#plan")).to_contain_text(berlin(verdict["stop_at"]))
+
+
 def test_a_limit_comes_whoever_works(phone: Phone, api: ScriptedApi) -> None:
     body = idle(25)
     page = phone.look(api, awake(verdict=body["verdict"] | {"kind": "active", "stop_cause": "limit"}))

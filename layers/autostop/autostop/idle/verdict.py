@@ -109,16 +109,17 @@ def assess(activity: Activity, policy: Policy, now: datetime) -> Verdict:
     # Not knowing is not the same as idle: a silent agent never stops a workstation.
     if quiet.unknown is not None:
         return judged(VerdictKind.UNKNOWN, quiet.unknown, since=since)
+    doubted = f": {quiet.doubted}" if quiet.doubted else ""
     # The window must have been *seen* quiet to its end; the newest minutes are not published yet.
     if quiet.seen_until - since < window:
-        reason = f"quiet for {words(quiet.seen_until - since)} of {words(window)} as far as can be seen yet"
+        seen_for = f"{words(quiet.seen_until - since)} of {words(window)}"
+        reason = f"quiet for {seen_for} as far as can be seen yet{doubted}"
         due_at = since + window + (now - quiet.seen_until)
         return judged(VerdictKind.ACTIVE, reason, since=since, due_at=due_at, stop_at=due_at)
     if (missing := quiet.missing_answers) > 0:
         reason = f"quiet, but {missing} more answer{'s' if missing > 1 else ''} of the workstation are needed first"
         due_at = now + policy.cpu_period * missing
         return judged(VerdictKind.ACTIVE, reason, since=since, due_at=due_at, stop_at=due_at)
-    doubted = f": {quiet.doubted}" if quiet.doubted else ""
     headline = f"idle for {words(now - since)} (since {clock_time(since, policy.time_zone, now)}){doubted}"
     return judged(VerdictKind.IDLE, headline, since=since, stop_at=now)
 
