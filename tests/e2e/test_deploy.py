@@ -5,10 +5,22 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
+from autostop.app.links import make_link
+from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import EventBridgeAnnouncer
+from autostop.link import Scope
 from autostop.model import WorkstationId
 from autostop.notice import Notice, NoticeKind
 from autostop_local.deploy import deploy
@@ -20,7 +32,10 @@ from tests.aws.receiver import receiving
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 WORKSTATION = "i-0123456789abcdef0"
+OTHER = "i-0fedcba9876543210"
 EVENTS = Path(__file__).parents[2] / "events"
+API = schemathesis.openapi.from_path(Path(__file__).parents[2] / "docs" / "openapi.yaml")
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +43,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with emulator(tmp_path_factory.mktemp("emulator")) as running:
         # The emulator's own EC2 has no instances: there is nothing to put to sleep, and nobody to ask.
         yield deploy(running, say=print, parameters={"SweepEvery": "rate(1 day)", "IdleAfter": "45m"})
+
+
+@pytest.fixture(scope="module")
+def secret(stack: Stack) -> str:
+    """Of a link that may do everything."""
+    now = datetime.now(UTC)
+    new = make_link(ledger(stack), stack.api_url, WorkstationId(OTHER), "phone", tuple(Scope), None, now)
+    return new.url.partition("#")[2]
 
 
 def variables(stack: Stack, function: str) -> dict[str, str]:
@@ -53,6 +76,45 @@ def test_the_page_is_public_and_the_rest_is_not(stack: Stack) -> None:
     assert stack.api.status(WORKSTATION, "wrong").status == 403
     assert stack.api.post(WORKSTATION, "start", "wrong").status == 403
     assert stack.api.call("GET", "/elsewhere").status == 404
+
+
+def ledger(stack: Stack) -> DynamoLedger:
+    return DynamoLedger(stack.emulator.session.client("dynamodb", **stack.emulator.reach), stack.table_name)
+
+
+def ask(stack: Stack, case: schemathesis.Case[Any], secret: str) -> int:
+    """The status of the answer to what was thought up for one workstation. Fails where it is not documented."""
+    case.path_parameters["id"] = OTHER
+    api = stack.api
+    headers = {"Host": api.host, "Authorization": f"Bearer {secret}"}
+    answer = case.call(base_url=f"http://{api.address}:{api.port}", headers=headers)
+    case.validate_response(answer, checks=CHECKS)
+    return answer.status_code
+
+
+def wanted(stack: Stack) -> tuple[int, datetime | None]:
+    state = ledger(stack).load(WorkstationId(OTHER))
+    return state.intent.number if state.intent else 0, state.kept_awake_until
+
+
+thought_up = settings(
+    max_examples=5, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+
+
+@API.parametrize()
+@thought_up
+def test_whoever_has_a_link_gets_what_is_documented(case: schemathesis.Case[Any], stack: Stack, secret: str) -> None:
+    assert ask(stack, case, secret) in (200, 202, 400, 409)
+
+
+@API.parametrize()
+@thought_up
+def test_whoever_has_none_changes_nothing(case: schemathesis.Case[Any], stack: Stack) -> None:
+    before = wanted(stack)
+    assert ask(stack, case, "c" * 43) in ((200,) if case.path.startswith("/w/") else (403, 429))
+    assert wanted(stack) == before
 
 
 def test_the_deployed_sweep_runs(stack: Stack) -> None:

@@ -64,7 +64,7 @@ def ask(
 def test_there_is_nothing_anywhere_else(api: HttpApi, method: str, path: str) -> None:
     status, body = ask(api, method, path)
     assert status == 404
-    assert body.keys() == {"error", "next"}
+    assert body.keys() == {"title", "status", "detail"}
 
 
 def test_the_page_is_the_same_for_every_workstation_and_needs_no_link(api: HttpApi) -> None:
@@ -82,7 +82,7 @@ def test_a_verb_needs_its_scope(lab: AtWork, workstation: WorkstationId, api: Ht
     lab.link(workstation, scopes=others)
     status, body = ask(api, "POST", path_of(workstation, verb))
     assert status == 403
-    assert scope in body["error"]
+    assert scope in body["title"]
     assert lab.state(workstation).version == 0
     lab.link(workstation, scopes=(Scope(scope), Scope.STATUS))
     assert ask(api, "POST", path_of(workstation, verb))[0] == 202
@@ -171,7 +171,7 @@ def test_keep_awake_of_what_sleeps_is_a_conflict_with_a_remedy(
     lab.link(workstation)
     lab.owner.stop(workstation, "the test")
     status, body = ask(api, "POST", path_of(workstation, "keep-awake"))
-    assert (status, body["next"]) == (409, "Start it instead.")
+    assert (status, body["detail"]) == (409, "Start it instead.")
 
 
 @pytest.mark.parametrize("encoded", [False, True])
@@ -201,7 +201,7 @@ def test_a_promise_for_nobody_knows_how_long_is_refused(
     for sent in ({"body": body}, {"body": body, "isBase64Encoded": True}):
         answer = api.answer(asked | sent)
         assert answer["statusCode"] == 400
-        assert json.loads(answer["body"]).keys() == {"error", "next"}
+        assert json.loads(answer["body"]).keys() == {"title", "status", "detail"}
     assert lab.state(workstation).kept_awake_until is None
 
 
@@ -213,7 +213,7 @@ def test_a_link_of_a_notice_starts_nothing_that_is_stopped(
     assert lab.pass_time(timedelta(hours=3), lambda: lab.world.instance(workstation).state == "stopped")
     before = lab.state(workstation)
     status, body = ask(api, "POST", path_of(workstation, "keep-awake"))
-    assert (status, body["next"]) == (409, "Start it, with a link that may.")
+    assert (status, body["detail"]) == (409, "Start it, with a link that may.")
     assert lab.state(workstation) == before
     lab.link(workstation, scopes=(Scope.START, Scope.KEEP_AWAKE, Scope.STATUS))
     assert ask(api, "POST", path_of(workstation, "keep-awake"))[0] == 202
@@ -236,7 +236,7 @@ def test_what_aws_refuses_is_an_answer_too(
     lab.world.fail_next("DescribeInstances", code, times=10)
     answer = ask(api, "GET", path_of(workstation))
     assert answer[0] == status
-    assert answer[1].keys() == {"error", "next"}
+    assert answer[1].keys() == {"title", "status", "detail"}
 
 
 class Inline(HTMLParser):
@@ -329,7 +329,7 @@ def test_a_table_that_fails_for_now_is_a_503(api: HttpApi, lab: AtWork, workstat
     client: Any = lab.ledger.client
     client.meta.events.register("before-call", failed)
     status, body = ask(api, "POST", path_of(workstation, "start"))
-    assert (status, body["next"]) == (503, "Try again in a few seconds.")
+    assert (status, body["detail"]) == (503, "Try again in a few seconds.")
 
 
 def failed(**_: object) -> tuple[Any, Any]:

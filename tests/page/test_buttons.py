@@ -170,7 +170,7 @@ def test_a_look_that_is_overtaken_by_a_press_cannot_undo_it(phone: Phone, api: S
 def test_a_refusal_is_shown_with_what_to_do(phone: Phone, api: ScriptedApi) -> None:
     page = phone.look(api, asleep())
     for code in (400, 403, 409, 429, 500):
-        api.always["start"] = Answer(code, {"error": f"EC2 refuses <b>{code}", "next": "Try it in the console."})
+        api.always["start"] = Answer(code, {"title": f"EC2 refuses <b>{code}", "detail": "Try it in the console."})
         page.get_by_role("button", name="Start").tap()
         expect(page.locator("#trouble")).to_have_text(f"EC2 refuses <b>{code}")
         expect(page.locator("#trouble-next")).to_have_text("Try it in the console.")

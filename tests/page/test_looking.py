@@ -145,13 +145,17 @@ def test_a_phone_without_network_is_told_so_and_recovers_by_itself(phone: Phone,
 
 def test_an_error_is_shown_as_what_is_wrong_and_what_to_do(phone: Phone, api: ScriptedApi) -> None:
     errors = [
-        (Answer(429, {"error": "too many requests", "next": "Wait a minute."}), "too many requests", "Wait a minute."),
         (
-            Answer(500, {"error": "the table did not answer", "next": "Try later."}),
+            Answer(429, {"title": "too many requests", "detail": "Wait a minute."}),
+            "too many requests",
+            "Wait a minute.",
+        ),
+        (
+            Answer(500, {"title": "the table did not answer", "detail": "Try later."}),
             "the table did not answer",
             "Try later.",
         ),
-        (Answer(404, {"error": "no such call", "next": "Update."}), "no such call", "Update."),
+        (Answer(404, {"title": "no such call", "detail": "Update."}), "no such call", "Update."),
         (Answer(502, "<html>Bad gateway"), "The service failed (502).", "Trying again by itself."),
         (Answer(500, {"message": "Internal"}), "The service failed (500).", "Trying again by itself."),
         (Answer(200, "not json"), "The answer could not be read.", "Trying again by itself."),
@@ -168,14 +172,14 @@ def test_an_error_is_shown_as_what_is_wrong_and_what_to_do(phone: Phone, api: Sc
 
 
 def test_a_throttled_page_waits_as_long_as_it_is_told(phone: Phone, api: ScriptedApi) -> None:
-    api.always["GET"] = Answer(429, {"error": "slow down", "next": "Wait."}, {"Retry-After": "40"})
+    api.always["GET"] = Answer(429, {"title": "slow down", "detail": "Wait."}, {"Retry-After": "40"})
     page = look(phone, api, asleep())
     nothing_for(page, api, 38)
     one_look_within(phone, page, api, 3)
 
 
 def test_an_absurd_wait_is_cut(phone: Phone, api: ScriptedApi) -> None:
-    api.always["GET"] = Answer(429, {"error": "slow down", "next": "Wait."}, {"Retry-After": "99999999999"})
+    api.always["GET"] = Answer(429, {"title": "slow down", "detail": "Wait."}, {"Retry-After": "99999999999"})
     page = look(phone, api, asleep())
     nothing_for(page, api, 200)
     one_look_within(phone, page, api, 101)

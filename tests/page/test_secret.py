@@ -82,7 +82,7 @@ def test_an_address_without_a_workstation_says_so(phone: Phone, api: ScriptedApi
 
 
 def test_a_wrong_secret_gets_one_sentence_and_is_not_tried_again(phone: Phone, api: ScriptedApi) -> None:
-    api.always["GET"] = Answer(403, {"error": "this link opens nothing", "next": "make a new one"})
+    api.always["GET"] = Answer(403, {"title": "this link opens nothing", "detail": "make a new one"})
     page = phone.tab()
     page.clock.install()
     page.goto(api.url)
@@ -100,7 +100,7 @@ def test_a_link_withdrawn_while_open_hides_what_it_showed(phone: Phone, api: Scr
     api.status = awake()
     page = phone.open(api.url)
     expect(page.locator("#word")).to_have_text("Awake")
-    api.always["GET"] = Answer(403, {"error": "no", "next": "no"})
+    api.always["GET"] = Answer(403, {"title": "no", "detail": "no"})
     page.evaluate("window.dispatchEvent(new Event('online'))")
     expect(page.locator("#word")).to_have_text("No entry")
     expect(page.get_by_role("link")).to_have_count(0)

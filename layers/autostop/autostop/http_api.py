@@ -65,13 +65,13 @@ class HttpApi:
         try:
             return self._route(request)
         except HttpError as refusal:
-            return _json(refusal.status, {"error": refusal.error, "next": refusal.remedy})
+            return _problem(refusal.status, refusal.error, refusal.remedy)
         except RefusedError as refusal:
-            return _json(HTTPStatus.CONFLICT, {"error": str(refusal), "next": refusal.remedy})
+            return _problem(HTTPStatus.CONFLICT, str(refusal), refusal.remedy)
         except TransientError as error:
-            return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"error": str(error), "next": "Try again in a few seconds."})
+            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "Try again in a few seconds.")
         except DeniedError as error:
-            return _json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": str(error), "next": "Look at the function's log."})
+            return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error), "Look at the function's log.")
 
     def _route(self, request: Mapping[str, Any]) -> Answer:
         match request["requestContext"]["http"]["method"], request["rawPath"].strip("/").split("/"):
@@ -154,8 +154,14 @@ def content_policy(page: str) -> str:
     )
 
 
-def _json(status: HTTPStatus, body: Mapping[str, object]) -> Answer:
-    return _answer(status, "application/json", json.dumps(_shown(body)))
+def _problem(status: HTTPStatus, title: str, detail: str) -> Answer:
+    """Why not, and what to do: RFC 9457, whose type is left out where the status says it."""
+    body = {"title": title, "status": status.value, "detail": detail}
+    return _json(status, body, "application/problem+json")
+
+
+def _json(status: HTTPStatus, body: Mapping[str, object], kind: str = "application/json") -> Answer:
+    return _answer(status, kind, json.dumps(_shown(body)))
 
 
 def _shown(value: Any) -> Any:
