@@ -40,10 +40,33 @@ def end_with_owner():
     os.read(0, 1)
     os.killpg(0, signal.SIGKILL)
 
-emulator = subprocess.Popen([sys.executable, "-m", "ministack"], stdin=subprocess.DEVNULL)
+emulator = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.DEVNULL)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it reaches the emulator too, and this ends with the emulator
 threading.Thread(target=end_with_owner, daemon=True).start()
 sys.exit(emulator.wait())
+"""
+
+# The emulator takes whoever signs nothing for the account's owner, and lets every page of a browser ask it: no page but
+# its own, and no host that was only pointed here, gets to it. An image or a form names no origin; browsers say of each
+# request whether it crosses sites.
+_FENCED = """
+from ministack import app as ministack
+
+ask = ministack.app
+
+async def fenced(scope, receive, send):
+    said = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
+    host = said.get(b"host", "")
+    name, page = host.partition(":")[0], "http://" + host
+    ours = name in ("127.0.0.1", "localhost") or name.endswith(".localhost")
+    own = said.get(b"origin", page) == page and said.get(b"sec-fetch-site", "none") in ("none", "same-origin")
+    if scope["type"] == "lifespan" or (ours and own):
+        return await ask(scope, receive, send)
+    await send({"type": "http.response.start", "status": 403, "headers": []})
+    await send({"type": "http.response.body", "body": b"A page has nothing to ask here."})
+
+ministack.app = fenced
+ministack.main()
 """
 
 
@@ -112,7 +135,7 @@ def emulator(directory: Path, *, enforce_iam: bool = True) -> Iterator[Emulator]
     log = directory / "emulator.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            [PYTHON, "-c", _GUARD],
+            [PYTHON, "-c", _GUARD, _FENCED],
             env=_emulator_environment(directory, port, enforce_iam=enforce_iam),
             cwd=directory,
             stdin=subprocess.PIPE,

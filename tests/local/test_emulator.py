@@ -1,15 +1,17 @@
 """The emulator is there when asked for, and gone afterwards, however its owner ends."""
 
+import http.client
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from autostop_local.emulator import ROOT, emulator
+from autostop_local.emulator import ROOT, Emulator, emulator
 
 # Enters the block, says which group the emulator is, and stays until it is killed.
 OWNER = """
@@ -21,6 +23,12 @@ with emulator(Path(sys.argv[1])) as running:
     print(running.process.pid, flush=True)
     time.sleep(60)
 """
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with emulator(tmp_path_factory.mktemp("emulator")) as running:
+        yield running
 
 
 def group_is_alive(group: int) -> bool:
@@ -67,3 +75,30 @@ def test_a_program_that_runs_against_it_sees_nothing_of_the_callers_aws(
 
     assert "mine" not in environment.values()
     assert environment["AWS_ENDPOINT_URL"] == running.url
+
+
+@pytest.mark.parametrize("said", [
+    {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}, {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"}, {"Host": "evil.example", "Origin": "http://evil.example"},
+])  # fmt: skip
+def test_no_page_of_a_browser_gets_to_it_but_its_own(alone: Emulator, said: dict[str, str]) -> None:
+    asked = "/?Action=CreateStack&StackName=owned&TemplateBody=%7B%7D"
+    for method, path in (
+        ("GET", asked),
+        ("POST", "/_ministack/reset"),
+        ("OPTIONS", "/"),
+        ("GET", "/_ministack/health"),
+    ):
+        assert status_of(alone, method, path, said) == 403
+    own = {"Host": f"x.execute-api.localhost:{alone.port}", "Origin": f"http://x.execute-api.localhost:{alone.port}"}
+    assert status_of(alone, "GET", "/_ministack/health", own | {"Sec-Fetch-Site": "same-origin"}) == 200
+    assert status_of(alone, "GET", "/_ministack/health", {}) == 200
+
+
+def status_of(emulator: Emulator, method: str, path: str, headers: dict[str, str]) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", emulator.port, timeout=60)
+    try:
+        connection.request(method, path, headers={"Host": f"127.0.0.1:{emulator.port}", **headers})
+        return connection.getresponse().status
+    finally:
+        connection.close()

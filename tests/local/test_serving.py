@@ -148,3 +148,13 @@ def test_no_page_of_a_browser_gets_an_answer(served: Served, headers: dict[str, 
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(request, timeout=60)  # noqa: S310 - the same
     assert served.journal() == []
+
+
+def test_who_finds_the_port_and_not_the_place_gets_no_answer(served: Served) -> None:
+    root = served.url.rpartition("/")[0]
+    signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=x"}
+    for place in ("", "/", "/" + "x" * 22, served.url.removeprefix(root)[:-1], "/_world/journal"):
+        request = urllib.request.Request(f"{root}{place}", b"Action=DescribeInstances", signed)  # noqa: S310 - our own
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request, timeout=60)  # noqa: S310 - the same
+    assert served.journal() == []

@@ -1,8 +1,10 @@
 """The world over HTTP, for clients in other processes."""
 
+import hmac
 import io
 import json
 import logging
+import secrets
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,10 +29,12 @@ def serve(world: World, port: int = 0) -> Iterator[str]:
     """Serve an entered world on the loopback, and give the endpoint's URL; port 0 takes a free one.
 
     One endpoint for EC2, SSM and CloudWatch (and whatever else moto has); any credentials, and no page of a browser.
-    Events go out and machines boot in their time, without a call. `GET` and `DELETE /_world/journal` read and clear
+    Its path is a secret of this run: another user of this machine finds the port, and Run Command is root here. Events
+    go out and machines boot in their time, without a call. `GET` and `DELETE /_world/journal` read and clear
     the journal.
     """
-    server = make_server("127.0.0.1", port, _Application(world), threaded=True, request_handler=_Quiet)
+    place = f"/{secrets.token_urlsafe(16)}"
+    server = make_server("127.0.0.1", port, _Application(world, place), threaded=True, request_handler=_Quiet)
     closing = threading.Event()
 
     def tick() -> None:
@@ -47,7 +51,7 @@ def serve(world: World, port: int = 0) -> Iterator[str]:
     for thread in threads:
         thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_port}{place}"
     finally:
         closing.set()
         server.shutdown()
@@ -81,12 +85,14 @@ def _why_refused(environ: dict[str, Any]) -> str | None:
 class _Application:
     """The WSGI application: the world's own calls, the journal, and moto for the rest."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, world: World, place: str) -> None:
+        self._world, self._place = world, place
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if (why_not := _why_refused(environ)) is not None:
+        place, environ["PATH_INFO"] = environ["PATH_INFO"][: len(self._place)], environ["PATH_INFO"][len(self._place) :]
+        why_not = _why_refused(environ) if hmac.compare_digest(place, self._place) else "Ask at the URL of this run."
+        if why_not is not None:
             return Response(why_not, 403)(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
