@@ -221,7 +221,7 @@ endef
 .venv-runtime/.synced: requirements/dev.txt | .tools/.synced
 	$(call sync,.venv-runtime,$<)
 	@.venv-runtime/bin/python -m compileall -q $(addprefix .venv-runtime/lib/python$(RUNTIME)/site-packages/,awslambdaric boto3 botocore \
-		dateutil jmespath s3transfer simplejson six.py snapshot_restore_py urllib3)
+		dateutil jmespath s3transfer simplejson six.py snapshot_restore_py.py urllib3)
 
 .venv-sam/.synced: requirements/sam.txt | .tools/.synced
 	$(call sync,.venv-sam,$<)

@@ -81,7 +81,9 @@ class _Removal:
         lines = [f"goes   instance {each}" for each in machines]
         lines += [f"goes   security group {each}" for each in self._groups()]
         for workstation in machines:
-            volumes, snapshots = self.account.disks.volumes(workstation), self.account.disks.snapshots(workstation)
+            there, snapshots = self.account.disks.volumes(workstation), self.account.disks.snapshots(workstation)
+            volumes = [each for each in there if tags.is_ours(each.tags)]
+            lines += [f"stays  {each.id}, which its owner attached" for each in there if each not in volumes]
             ids: list[str] = [*(each.id for each in volumes), *(each.id for each in snapshots)]
             if delete_data:
                 lines += [f"goes   {each}" for each in ids]
@@ -151,14 +153,15 @@ class _Removal:
             return stopped and not (shelved and any(v.exists for v in self.account.disks.volumes(instance.workstation)))
 
         self._wait(asleep, f"{instance.id} to sleep")
-        for volume in self.account.disks.volumes(instance.workstation):
-            if volume.attached_to == instance.id and volume.device and volume.delete_on_termination is not False:
-                self.account.instances.set_delete_on_termination(instance.id, volume.device, volume.id, flag=False)
 
     def _terminate(self, workstation: WorkstationId, *, delete_data: bool) -> None:
         instance = self.account.instances.find(instance_of(workstation))
         if instance is None or instance.is_gone:
             return
+        for volume in self.account.disks.volumes(workstation):
+            goes = delete_data and tags.is_ours(volume.tags)
+            if volume.attached_to == instance.id and volume.device and volume.delete_on_termination and not goes:
+                self.account.instances.set_delete_on_termination(instance.id, volume.device, volume.id, flag=False)
         why_not = why_not_terminate(instance, self.account.disks.volumes(workstation))
         if why_not is not None and not delete_data:
             raise DeniedError(f"{why_not}. Run it again.")
@@ -179,11 +182,12 @@ class _Removal:
         return now is None or now.state is InstanceState.TERMINATED
 
     def _delete_data(self, workstation: WorkstationId, attached: Sequence[Volume]) -> None:
-        """By the owner's typed word: the one deletion that asks for no snapshot."""
+        """By the owner's typed word: the one deletion that asks for no snapshot. What is not ours stays."""
         volumes = {each.id: each for each in (*attached, *self.account.disks.volumes(workstation)) if each.exists}
-        for volume in volumes:
-            say(f"deleting {volume}")
-            self.account.disks.delete(volume)
+        for volume in volumes.values():
+            if tags.is_ours(volume.tags):
+                say(f"deleting {volume.id}")
+                self.account.disks.delete(volume.id)
         for snapshot in self.account.disks.snapshots(workstation):
             if tags.are_of(snapshot.tags, workstation):
                 say(f"deleting {snapshot.id}")

@@ -97,6 +97,28 @@ def test_awake_it_goes_at_once_with_its_data_by_its_typed_name(shop: Shop) -> No
     assert left(shop) == {}
 
 
+def test_a_disk_that_its_owner_attached_by_hand_stays_whatever_goes(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = at_work_on(shop)
+    ec2 = SESSION.client("ec2")
+    zone = shop.desk.world.cloud.instances[lab].zone
+    theirs = ec2.create_volume(AvailabilityZone=zone, Size=7, VolumeType="gp3")["VolumeId"]
+    shop.desk.world.tick()
+    shop.desk.clock.advance(timedelta(seconds=10))
+    shop.desk.world.tick()
+    ec2.attach_volume(VolumeId=theirs, InstanceId=lab, Device="/dev/sdx")
+    shop.desk.clock.advance(timedelta(seconds=10))
+    shop.desk.world.tick()
+    ec2.modify_instance_attribute(
+        InstanceId=lab, BlockDeviceMappings=[{"DeviceName": "/dev/sdx", "Ebs": {"DeleteOnTermination": True}}]
+    )
+    remove(shop, delete_data=True)
+    assert f"stays  {theirs}" in capsys.readouterr().out
+    assert left(shop) == {"volumes": 1}
+    assert shop.desk.world.cloud.volumes[theirs].state == "available"
+
+
 def test_the_word_is_the_name_and_nothing_else(shop: Shop) -> None:
     at_work_on(shop)
     for words in (("lab", "--delete-data", "yes"), (), ("lab", "--all")):
