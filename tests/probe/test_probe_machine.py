@@ -205,6 +205,14 @@ def test_a_job_in_the_background_may_wait_for_the_world_and_a_stopped_one_does_n
     wait(lambda: doubts(terminal.pid) == [])
 
 
+def test_a_shell_that_waits_for_what_it_began_has_a_job(terminal: Terminal) -> None:
+    with Terminal(("bash", "--norc")) as opened:
+        opened.types("sleep 300 & wait\n")
+        wait(lambda: (survey(opened.pid)["jobs"], survey(opened.pid)["job"]) == (1, "sleep"))
+    terminal.runs("sleep 300 &", "sleep")
+    wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["job", "sleep"]]))
+
+
 @pytest.mark.parametrize(("line", "name"), [
     ("top", "top"), ("tail -f /dev/null", "tail"), ("watch -n 600 sleep 500", "sleep"),
     ("python3 {glances}", "python3"), ("python3 {log}", "less"),
@@ -472,7 +480,7 @@ def test_what_no_person_began_does_not_count(start: Callable[..., int], tmp_path
     assert (survey(pid)["jobs"], doubts(pid)) == (0, [])
 
 
-@pytest.mark.parametrize("variable", ["SSH_TTY", "SSH_CONNECTION", "TMUX", "STY", "JPY_PARENT_PID", "DISPLAY"])
+@pytest.mark.parametrize("variable", ["SSH_TTY", "SSH_CONNECTION", "TERM", "TMUX", "STY", "JPY_PARENT_PID", "DISPLAY"])
 def test_what_a_person_left_behind_counts_and_may_wait_for_the_world(
     start: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
@@ -651,8 +659,10 @@ NO_DOUBT: list[list[str]] = []
         {"jobs": 1, "job": "train"}),
     row("a time limit", (Seen(), [made(2, 0, "sh -c x", TTY), made(3, 2, "timeout 9 train", TTY, False),
         made(4, 3, "train", TTY, False)]), {"job": "train", "doubts": NO_DOUBT}),
-    row("beside the shell of an editor's terminal", (Seen(), [made(2, 0, "bash --init-file x", TTY),
+    row("beside the shell of an editor's terminal", (RAW, [made(2, 0, "bash --init-file x", TTY),
         made(3, 2, "train", TTY, False)]), {"jobs": 0, "doubts": [["job", "train"]]}),
+    row("who saves is watched", (Seen(), [made(2, 0, "node tsc --watch", TTY)]),
+        {"jobs": 0, "doubts": [["server", "node"]]}),
     row("a script of a shell", (Seen(), [made(2, 0, "bash train.sh", TTY)]), {"jobs": 1, "job": "bash"}),
     row("a shell", (Seen(), [made(2, 0, "-bash", TTY)]), {"jobs": 0, "doubts": NO_DOUBT}),
     row("a kernel of an editor", (Seen(), [made(2, 0, NODE), made(3, 2, KERNEL)]),

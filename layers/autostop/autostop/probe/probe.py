@@ -892,7 +892,7 @@ _EDITORS = re.compile(
 )
 # They wait for what they started, which is looked at itself, or for the other end; or they belong to a prompt.
 _WRAPPERS = re.compile(
-    r"abduco|agetty|chrt|code|code-insiders|doas|dtach|dumb-init|env|fakeroot|flock|fzf|getty|gitstatusd.*|gpg-agent|ionice|login|mosh|"
+    r"abduco|agetty|autossh|chrt|cloudflared|code|code-insiders|doas|dtach|dumb-init|env|fakeroot|flock|fzf|getty|gitstatusd.*|gpg-agent|ionice|login|mosh|"
     r"mosh-client|nice|nohup|numactl|proot|sftp-server|ssh|ssh-agent|sshd|sshd-session|screen|script|setsid|"
     r"stdbuf|su|sudo|taskset|time|timeout|tini|tmux|unshare|zellij"
 )
@@ -935,9 +935,10 @@ _HISTORIES = (
     ".cache/JetBrains/RemoteDev-*/LocalHistory/*",
     ".cache/JetBrains/RemoteDev-*/*/LocalHistory/*",
 )
-# In the environment of what somebody began from a login, a terminal multiplexer, a desktop, or Jupyter.
+# In the environment of what somebody began from a login, a terminal, a desktop, or Jupyter.
 _BEGUN_BY_A_PERSON = {
-    "DISPLAY", "JPY_PARENT_PID", "JPY_SESSION_NAME", "SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "STY", "TMUX",
+    "DISPLAY", "JPY_PARENT_PID", "JPY_SESSION_NAME", "SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "STY", "TERM",
+    "TMUX",
 }  # fmt: skip
 _KEEP_AWAKE = ".autostop-keep-awake"
 _PRINTABLE = re.compile(r"[A-Za-z0-9._+-]{1,15}", re.ASCII)
@@ -965,6 +966,10 @@ class Looks:
         finally:
             if handle >= 0:
                 os.close(handle)
+
+    def is_busy(self, shell: Task) -> bool:
+        """Whether a shell waits for what it began, as in `wait`: at its prompt it would edit a line, or read one."""
+        return bool(self.reads_lines(shell)) and not self.waits_for_a_line(shell)
 
     def wrote_at(self, task: Task) -> float | None:
         """When something was last written to its terminal."""
@@ -1167,6 +1172,8 @@ class _Found:
             front = [each for each in present if each[0].group == each[0].front]
             # `timeout` makes a group of its own, and what began it waits for it all the same. Parents come first.
             waiting = {task.pid for task, _, _ in front if _is_wrapper(task) or _is_script(task)}
+            if len(front) == 1 < len(present) and looks.is_busy(front[0][0]):
+                waiting.add(front[0][0].pid)
             for each in present:
                 if each[0].parent in waiting and each not in front:
                     front.append(each)
@@ -1331,8 +1338,8 @@ def _is_wrapper(task: Task) -> bool:
 
 
 def _keeps_up(task: Task) -> bool:
-    """Whether it runs containers for as long as nobody ends it."""
-    return _any(_CLIENTS, _names(task)) and "up" in task.words
+    """Whether it runs containers, or looks whether somebody saves, for as long as nobody ends it."""
+    return "--watch" in task.words or (_any(_CLIENTS, _names(task)) and "up" in task.words)
 
 
 def _is_script(task: Task) -> bool:
