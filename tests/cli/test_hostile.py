@@ -20,8 +20,9 @@ TAG = " ".join(IN_TAGS)
 COMMANDS = (
     "list", "list --json", "status LAB", "status LAB --json", "why LAB", "why LAB --at 09:00", "why LAB --json",
     "why LAB --what-if idle-after=15m", "adopt LAB --dry-run", "verify LAB --dry-run", "link LAB",
-    "start LAB --no-wait", "stop LAB", "open LAB --print", "links LAB", "keep-awake LAB", "recover", "recover LAB", "status NAME",
-    "status nobody", "unadopt LAB --dry-run", "resize LAB --size /dev/sdf=300", "resize LAB --size NAME=300",
+    "start LAB --no-wait", "stop LAB", "open LAB --print", "links LAB", "keep-awake LAB", "recover", "recover LAB",
+    "status NAME", "status nobody", "unadopt LAB --dry-run", "resize LAB --size /dev/sdf=300",
+    "resize LAB --size NAME=300",
 )  # fmt: skip
 
 
