@@ -159,10 +159,14 @@ def create_command(
     Shows first what is made and what it costs, and asks; waits until JupyterLab answers; ends with the link for your
     phone. Run again after whatever happened, it goes on where it was.
     """
-    if type_ is None and not yes and sys.stdin.isatty():
+
+    def choose() -> str:
+        if yes or not sys.stdin.isatty():
+            return DEFAULT_TYPE
         say(*types_in_words())
-        type_ = click.prompt("Which type", default=DEFAULT_TYPE)
-    create(account, Wish(name, type_ or DEFAULT_TYPE, spot, dict(sizes), allow_from, notify), yes=yes)
+        return str(click.prompt("Which type", default=DEFAULT_TYPE))
+
+    create(account, Wish(name, type_ or "", spot, dict(sizes), allow_from, notify), yes=yes, choose=choose)
 
 
 @cli.command("uninstall", epilog="Example: autostop uninstall lab --dry-run")

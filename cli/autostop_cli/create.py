@@ -23,7 +23,7 @@ from autostop_cli.daily import tunnel_to
 from autostop_cli.deploy import Stacks, code_bucket, upload
 from autostop_cli.errors import EXPECTED
 from autostop_cli.links import make_link
-from autostop_cli.machine import Machine, Wish, find_machine
+from autostop_cli.machine import DEFAULT_TYPE, Machine, Wish, find_machine
 from autostop_cli.naming import instances_where
 from autostop_cli.plans import Plan, Plans
 from autostop_cli.text import FailedError, say, table
@@ -44,14 +44,16 @@ def create(
     wish: Wish,
     *,
     yes: bool,
+    choose: Callable[[], str] = lambda: DEFAULT_TYPE,
     confirm: Callable[[str], None] = ask_at_terminal,
     wheel: Callable[[], Artefacts] = artefacts,
 ) -> None:
     """Make what is missing, after showing it and asking; wait until JupyterLab answers; print the link.
 
+    choose: the type, asked for only where one is needed and none was wished for.
     Raises FailedError and click.Abort, DeniedError, TransientError; what exists by then is told before.
     """
-    _Creation(account, wish, wheel).run(yes=yes, confirm=confirm)
+    _Creation(account, wish, wheel).run(yes=yes, choose=choose, confirm=confirm)
 
 
 @dataclass
@@ -63,17 +65,18 @@ class _Creation:
     wheel: Callable[[], Artefacts]
     exists: list[str] = field(default_factory=list)
 
-    def run(self, *, yes: bool, confirm: Callable[[str], None]) -> None:
+    def run(self, *, yes: bool, choose: Callable[[], str], confirm: Callable[[str], None]) -> None:
         refuse_taken_name(self.account, self.wish.name)
         stacks = Stacks(self.account.cloudformation, self.account.sleep, say)
         missing = [name for name in (self.account.stack_name, WORKSTATION_STACK) if not stacks.outputs(name)]
         plan = None if self.account.stack_name in missing else self.plans.find(self.wish.name)
         machine = None
-        if made_as(self.account, self.wish.name) or (plan is not None and not self._is_over(plan)):
+        if made_as(self.account, self.wish.name) or (plan is not None and not is_over(self.account, plan)):
             say(f"{self.wish.name} was begun before; this goes on with it, as it was planned then.")
         else:
             vpc = (stacks.outputs(WORKSTATION_STACK) or {}).get("VpcId", "default")
-            machine = find_machine(self.account.ec2, self.account.ssm, self.wish, vpc)
+            wish = replace(self.wish, type=self.wish.type or choose())
+            machine = find_machine(self.account.ec2, self.account.ssm, wish, vpc)
             say(*self._shown(missing, machine))
             if not yes:
                 confirm("\nCreate it?")
@@ -139,11 +142,6 @@ class _Creation:
             return {}
         return {"NoticeUrl" if self.wish.notify.startswith("https://") else "NoticeEmail": self.wish.notify}
 
-    def _is_over(self, plan: Plan) -> bool:
-        """True when its machine is terminated; one that EC2 does not list yet is not."""
-        instance = self.account.instances.find(InstanceId(plan.instance)) if plan.instance else None
-        return instance is not None and instance.is_gone
-
     def _launched(self, plan: Plan | None) -> Plan:
         """The plan with its instance, which runs or did so before; one that the table has lost is written anew."""
         found = made_as(self.account, self.wish.name)
@@ -153,7 +151,7 @@ class _Creation:
         for group in plan.request["SecurityGroupIds"]:
             self._open_door(group)
             self.exists.append(f"security group {group_name(plan.name)}")
-        plan = self.plans.put(replace(plan, instance=found[0]), plan) if found else self._run(plan)
+        plan = self.plans.put(replace(plan, instance=found[0], removed=False), plan) if found else self._run(plan)
         self.exists.append(f"instance {plan.instance}")
         return plan
 
@@ -275,6 +273,12 @@ class _Creation:
 def group_name(name: str) -> str:
     """Of the security group of one workstation."""
     return f"autostop-{name}"
+
+
+def is_over(account: Account, plan: Plan) -> bool:
+    """True when its machine is terminated; one that EC2 does not list yet is not."""
+    instance = account.instances.find(InstanceId(plan.instance)) if plan.instance else None
+    return plan.removed or (instance is not None and instance.is_gone)
 
 
 def made_as(account: Account, name: str) -> list[str]:

@@ -41,10 +41,13 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,38}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the owner asks for. sizes: GiB by device, where the defaults do not do. notify: a mail address or a URL."""
+    """What the owner asks for. type: empty while it is not chosen. sizes: GiB by device, where the defaults do not do.
+
+    notify: a mail address or a URL.
+    """
 
     name: str
-    type: str = DEFAULT_TYPE
+    type: str = ""
     spot: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict)
     allow_from: str | None = None

@@ -17,13 +17,15 @@ _PLANS = "plans"
 class Plan:
     """request: RunInstances' parameters, whole, so that any version of the command repeats the very same request.
 
-    Its user data is in base64. instance: what came of it. linked: its owner was shown a link.
+    Its user data is in base64. instance: what came of it. linked: its owner was shown a link. removed: by
+    `uninstall`, while its data stays.
     """
 
     name: str
     request: Mapping[str, Any]
     instance: str = ""
     linked: bool = False
+    removed: bool = False
 
     @property
     def token(self) -> str:

@@ -43,7 +43,7 @@ def show_all(account: Account, *, as_json: bool) -> None:
     elif found:
         say(*table([("WORKSTATION", "NAME", "PHASE", "COST NOW", "HOW IT STANDS"), *map(_row, found)]))
     elif not failed:
-        say("There is no workstation here yet. Make an instance one: autostop adopt i-…")
+        say("There is no workstation here yet. Make one: autostop create lab; or: autostop adopt i-…")
     for instance in account.instances.nearly_tagged():
         # On standard error, in the way of no JSON.
         if problem := why_not_adopted(instance.tags):

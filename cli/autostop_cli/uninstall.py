@@ -1,7 +1,7 @@
 """The command `uninstall`: away with what `create` made, and with the stacks; the data stays unless it is named."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +9,12 @@ from autostop import tags
 from autostop.app.status import Phase
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.cost import cost_now
-from autostop.model import Instance, InstanceId, InstanceState, SpotKind, Volume, WorkstationId, instance_of
+from autostop.model import Instance, InstanceId, InstanceState, Snapshot, SpotKind, Volume, WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError
 from autostop.settings import policy_for
 from autostop_cli.account import Account
 from autostop_cli.adopt import ask_at_terminal
-from autostop_cli.create import WORKSTATION_STACK, group_name, made_as, refuse_taken_name
+from autostop_cli.create import WORKSTATION_STACK, group_name, is_over, made_as, refuse_taken_name
 from autostop_cli.deploy import Stacks, code_bucket, remove_bucket
 from autostop_cli.plans import Plan, Plans
 from autostop_cli.text import FailedError, dollars, say
@@ -78,38 +78,56 @@ class _Removal:
         machines = self._machines()
         if not machines:
             refuse_taken_name(self.account, self.name)
-        lines = [f"goes   instance {each}" for each in machines]
+        lines = [f"goes   instance {each}" for each in machines if not self._is_terminated(each)]
+        there = (volume for machine in machines for volume in self.account.disks.volumes(machine))
+        lines += [f"stays  {each.id}, which its owner attached" for each in there if not tags.is_ours(each.tags)]
+        volumes, snapshots = self._data(machines)
+        data = [*(each.id for each in volumes), *(each.id for each in snapshots)]
+        if data and not delete_data:
+            cost = dollars(cost_now(volumes, snapshots))
+            return [
+                *lines,
+                f"stays  {', '.join(data)}: at most {cost}",
+                *(f"stays  security group {each}, for `autostop recover {machines[0]}`" for each in self._groups()),
+                f"       What is awake is put to sleep first. The data goes with --delete-data {self.name}.",
+            ]
+        lines += [f"goes   {each}" for each in data]
         lines += [f"goes   security group {each}" for each in self._groups()]
-        for workstation in machines:
-            there, snapshots = self.account.disks.volumes(workstation), self.account.disks.snapshots(workstation)
-            volumes = [each for each in there if tags.is_ours(each.tags)]
-            lines += [f"stays  {each.id}, which its owner attached" for each in there if each not in volumes]
-            ids: list[str] = [*(each.id for each in volumes), *(each.id for each in snapshots)]
-            if delete_data:
-                lines += [f"goes   {each}" for each in ids]
-            elif ids:
-                lines.append(f"stays  {', '.join(ids)}: at most {dollars(cost_now(volumes, snapshots))}")
-                lines.append(
-                    f"       What is awake is put to sleep first. To delete the data too: --delete-data {self.name}"
-                )
         return lines or ([f"goes   the plan of {self.name}"] if self._plan() is not None else [])
 
     def run(self, *, delete_data: bool) -> None:
-        for workstation in self._machines():
+        machines = self._machines()
+        for workstation in machines:
             instance = self.account.instances.find(instance_of(workstation))
-            attached = list(self.account.disks.volumes(workstation))
+            # With their attachments, which tell of a disk that carries no other sign of whose it is.
+            volumes, _ = self._data([workstation])
             if instance is not None and not instance.is_gone:
                 if not delete_data:
                     self._put_to_sleep(instance)
                 self._terminate(workstation, delete_data=delete_data)
             self._wait(partial(self._is_terminated, workstation), f"{workstation} to be terminated")
             if delete_data:
-                self._delete_data(workstation, attached)
+                self._delete_data(workstation, volumes)
             self.account.ledger.forget(workstation)
+        plans, plan = Plans(self.account.dynamodb, self.account.stack.table), self._plan()
+        if any(self._data(machines)):
+            # With its group it can be built anew, and the plan tells whose the data is.
+            if plan is not None:
+                plans.put(replace(plan, removed=True), plan)
+            return
         for group in self._groups():
             self._delete_group(group)
-        if (plan := self._plan()) is not None:
-            Plans(self.account.dynamodb, self.account.stack.table).drop(plan)
+        if plan is not None:
+            plans.drop(plan)
+
+    def _data(self, machines: Sequence[WorkstationId]) -> tuple[list[Volume], list[Snapshot]]:
+        """What carries our tags of them."""
+        disks = self.account.disks
+        volumes = [each for machine in machines for each in disks.volumes(machine) if each.exists]
+        snapshots = [each for machine in machines for each in disks.snapshots(machine)]
+        return [each for each in volumes if tags.is_ours(each.tags)], [
+            each for each in snapshots if tags.is_ours(each.tags)
+        ]
 
     def _plan(self) -> Plan | None:
         return Plans(self.account.dynamodb, self.account.stack.table).find(self.name)
@@ -183,15 +201,13 @@ class _Removal:
 
     def _delete_data(self, workstation: WorkstationId, attached: Sequence[Volume]) -> None:
         """By the owner's typed word: the one deletion that asks for no snapshot. What is not ours stays."""
-        volumes = {each.id: each for each in (*attached, *self.account.disks.volumes(workstation)) if each.exists}
-        for volume in volumes.values():
-            if tags.is_ours(volume.tags):
-                say(f"deleting {volume.id}")
-                self.account.disks.delete(volume.id)
-        for snapshot in self.account.disks.snapshots(workstation):
-            if tags.are_of(snapshot.tags, workstation):
-                say(f"deleting {snapshot.id}")
-                self.account.disks.delete_snapshot(snapshot.id)
+        volumes, snapshots = self._data([workstation])
+        for volume in dict.fromkeys(each.id for each in (*attached, *volumes)):
+            say(f"deleting {volume}")
+            self.account.disks.delete(volume)
+        for snapshot in snapshots:
+            say(f"deleting {snapshot.id}")
+            self.account.disks.delete_snapshot(snapshot.id)
 
     def _delete_group(self, group: str) -> None:
         def deleted() -> bool:
@@ -221,7 +237,12 @@ def uninstall_all(
     stacks = Stacks(account.cloudformation, account.sleep, say)
     of_machines = (stacks.outputs(WORKSTATION_STACK) or {}).get("BucketName", "")
     there = account.workstations()
-    created = [each.name for each in Plans(account.dynamodb, stack.table).all()]
+    created, data = [], list[str]()
+    for plan in Plans(account.dynamodb, stack.table).all():
+        if is_over(account, plan):
+            data += [each.id for each in account.disks.snapshots(WorkstationId(plan.instance))]
+        else:
+            created.append(plan.name)
     asleep = [each for each in there if account.owner.status(each.workstation).phase is not Phase.AWAKE]
     if created:
         raise FailedError(f"First remove what was created: autostop uninstall {created[0]}")
@@ -231,6 +252,7 @@ def uninstall_all(
     lines = [f"goes   stack {stack.name}", f"goes   table {stack.table}", f"goes   stack {WORKSTATION_STACK}"]
     lines.append(f"goes   bucket {bucket}, the functions' code")
     lines += [f"stays  bucket {of_machines}, unless it is empty"] if of_machines else []
+    lines += [f"stays  {', '.join(data)}: to have that back, use `autostop recover` before"] if data else []
     lines += [f"stays  {each.name} ({each.id}), which nobody puts to sleep any more" for each in there]
     say(*lines)
     if dry_run:

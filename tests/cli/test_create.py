@@ -61,8 +61,19 @@ class Shop:
         vars(account).update(laptop())
         return account
 
+    def choose(self) -> str:
+        self.said.append("which type")
+        return "c5.2xlarge"
+
     def create(self, wish: Wish = LAB, *, yes: bool = True, confirm: Callable[[str], None] | None = None) -> None:
-        create(self.account(), wish, yes=yes, confirm=confirm or self.said.append, wheel=lambda: self.wheel)
+        create(
+            self.account(),
+            wish,
+            yes=yes,
+            choose=self.choose,
+            confirm=confirm or self.said.append,
+            wheel=lambda: self.wheel,
+        )
 
     @property
     def instances(self) -> list[Any]:
@@ -139,7 +150,7 @@ def test_an_empty_account_gets_all_of_it_after_it_was_shown_with_its_cost_and_as
     shop.create(yes=False)
 
     assert shop.is_whole()
-    assert shop.said == ["\nCreate it?"]
+    assert shop.said == ["which type", "\nCreate it?"]
     printed = capsys.readouterr().out
     shown, _, done = printed.partition("Uploading the code")
     assert "c5.2xlarge: 8 vCPU, 16 GiB, on demand, in us-east-1a" in shown
@@ -167,13 +178,16 @@ def test_a_no_makes_nothing(shop: Shop) -> None:
 def test_twice_is_once_also_with_a_newer_image_and_another_wish(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     shop.create()
     capsys.readouterr()
+    shop.said.clear()
     shop.wheel.directory.joinpath("user-data.gz").write_bytes(b"newer")  # type: ignore[attr-defined]
 
+    shop.create(yes=False)
     shop.create(replace(LAB, type="m7g.2xlarge"))
 
     assert shop.is_whole()
     printed = capsys.readouterr().out
     assert "was begun before" in printed
+    assert shop.said == []
     assert "#" not in printed  # no second link
 
 

@@ -18,6 +18,9 @@ from tests.app.autostop_at_work import SESSION, Answers
 from tests.cli.test_create import LAB, KilledError, Shop, opened
 from tests.handlers.table import TABLE
 
+# Beside data: the security group, with which it can be built anew, and the plan, which tells whose it is.
+KEPT = {"groups": 1, "items": 1}
+
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
@@ -64,7 +67,7 @@ def left(shop: Shop) -> dict[str, int]:
 def test_awake_it_is_put_to_sleep_first_and_its_last_snapshots_stay(shop: Shop) -> None:
     at_work_on(shop)
     remove(shop)
-    assert left(shop) == {"snapshots": 2}
+    assert left(shop) == {"snapshots": 2, **KEPT}
 
 
 def test_asleep_it_goes_and_its_last_snapshots_stay(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +77,7 @@ def test_asleep_it_goes_and_its_last_snapshots_stay(shop: Shop, capsys: pytest.C
     assert left(shop)["instances"] == 1
     assert "stays  snap-" in capsys.readouterr().out
     remove(shop)
-    assert left(shop) == {"snapshots": 2}
+    assert left(shop) == {"snapshots": 2, **KEPT}
 
 
 def test_what_stayed_can_be_built_anew(shop: Shop) -> None:
@@ -82,6 +85,16 @@ def test_what_stayed_can_be_built_anew(shop: Shop) -> None:
     remove(shop)
     shown = shop.desk.run("recover", lab)
     assert "/dev/sdf" in shown.output, shown.output
+
+
+def test_what_stayed_goes_later_by_the_typed_name(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    at_work_on(shop)
+    remove(shop)
+    capsys.readouterr()
+    remove(shop)
+    assert "\ngoes" not in f"\n{capsys.readouterr().out}"
+    remove(shop, delete_data=True)
+    assert left(shop) == {}
 
 
 def test_by_its_typed_name_the_data_goes_too(shop: Shop) -> None:
@@ -134,16 +147,20 @@ def test_of_spot_the_request_goes_first_and_the_disks_stay(shop: Shop, *, shelve
         shop.desk.world.tag(lab, {"autostop:shelve-after": "off"})
     remove(shop)
     # Never shelved, so nothing but the volumes holds its data.
-    assert left(shop) == {"volumes": 2}
+    assert left(shop) == {"volumes": 2, **KEPT}
     calls = [call.operation for call in shop.desk.world.journal.calls()]
     if shelved:
         assert calls.index("CancelSpotInstanceRequests") < calls.index("TerminateInstances")
 
 
-def test_a_created_one_is_made_anew_after_it(shop: Shop) -> None:
+@pytest.mark.parametrize("delete_data", [True, False])
+def test_a_created_one_is_made_anew_after_it(shop: Shop, *, delete_data: bool) -> None:
     first = at_work_on(shop)
-    remove(shop, delete_data=True)
-    shop.create()
+    remove(shop, delete_data=delete_data)
+    passed(shop, 7200)  # EC2 has forgotten it
+    shop.said.clear()
+    shop.create(yes=False)
+    assert shop.said == ["which type", "\nCreate it?"]
     assert shop.plan.instance != first
     assert [each.id for each in shop.instances if each.state == "running"] == [shop.plan.instance]
 
@@ -208,7 +225,7 @@ def test_killed_at_each_change_and_run_again_nothing_is_lost_or_left_over(
                 remove(shop)
             shop.on_call = lambda _: None
             remove(shop)
-            assert left(shop) == {"volumes": 2}, changes[nth]
+            assert left(shop) == {"volumes": 2, **KEPT}, changes[nth]
 
 
 def is_change(call: str) -> bool:

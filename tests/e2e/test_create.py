@@ -150,9 +150,11 @@ def test_from_an_empty_account_to_a_notebook_and_out_again(laptop: Laptop) -> No
     with sweeping(desk):
         removed = laptop.run("uninstall lab --yes")
     assert f"terminating {instance}" in removed
+    there = laptop.there_is()
+    assert there["snapshots"] == {each["id"] for each in desk.snapshots(instance)} != set()
+    assert there["instances"] == there["volumes"] == set()
+    laptop.run("uninstall lab --yes --delete-data lab")
     laptop.run("uninstall --all --yes")
 
     after = laptop.there_is()
-    left = {kind: after[kind] - before[kind] for kind in after if after[kind] - before[kind]}
-    assert left.pop("snapshots") == {each["id"] for each in desk.snapshots(instance)}
-    assert left == {}
+    assert {kind: after[kind] - before[kind] for kind in after if after[kind] - before[kind]} == {}
