@@ -14,7 +14,7 @@ from autostop import tags
 from autostop.aws.ec2 import shapes_of, tags_of
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.link import Scope
-from autostop.model import Instance, InstanceId, InstanceState, WorkstationId, instance_of
+from autostop.model import AttachmentState, Instance, InstanceId, InstanceState, WorkstationId, instance_of
 from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
 from autostop_cli.account import Account
 from autostop_cli.adopt import adopt_new, ask_at_terminal
@@ -203,8 +203,7 @@ class _Creation:
             self.account.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=wanted)
 
     def _finish(self, plan: Plan) -> None:
-        workstation = WorkstationId(plan.instance)
-        instance = self._awaited(workstation)
+        workstation, instance = WorkstationId(plan.instance), self._awaited(plan)
         if instance.state is not InstanceState.RUNNING:
             say(f"{plan.name} ({workstation}) is there, and asleep. Wake it: autostop start {plan.name}")
             return
@@ -226,33 +225,41 @@ class _Creation:
             f"autostop uninstall {plan.name}",
         )
 
-    def _awaited(self, workstation: WorkstationId) -> Instance:
+    def _awaited(self, plan: Plan) -> Instance:
         """The instance once its JupyterLab answers, or at once when it sleeps. Raises FailedError."""
-        told, adopted, begun = "", False, False
+        workstation, told, adopted, begun = WorkstationId(plan.instance), "", False, False
         for _ in range(_LOOKS):
-            instance = self.account.instances.find(instance_of(workstation))
-            if instance is None or instance.is_gone:
-                why = f": {instance.state_reason}" if instance and instance.state_reason else ""
-                raise FailedError(f"{workstation} was terminated{why}.")
-            if instance.state in (InstanceState.STOPPING, InstanceState.STOPPED) and not begun:
-                return instance
-            now = "the first boot installs JupyterLab, which takes some minutes"
-            if instance.state is InstanceState.PENDING:
-                now, begun = "it is being started", True
-            elif instance.state is not InstanceState.RUNNING:
-                raise FailedError(f"{workstation} fell back to stopped: {instance.state_reason}")
-            elif not adopted:
-                adopt_new(self.account, workstation)
-                adopted = begun = True
+            # EC2's lists lag behind the launch.
+            instance, now = self.account.instances.find(instance_of(workstation)), "EC2 does not list it yet"
+            if instance is not None:
+                if instance.is_gone:
+                    why = f": {instance.state_reason}" if instance.state_reason else ""
+                    raise FailedError(f"{workstation} was terminated{why}.")
+                if instance.state in (InstanceState.STOPPING, InstanceState.STOPPED):
+                    if not begun:
+                        return instance
+                    raise FailedError(f"{workstation} fell back to stopped: {instance.state_reason}")
+                begun, now = True, "it is being started"
+            if instance is not None and instance.state is InstanceState.RUNNING:
+                now = "the first boot installs JupyterLab, which takes some minutes"
+                if not adopted and self._has_its_disks(plan):
+                    adopt_new(self.account, workstation)
+                    adopted = True
+                if adopted and self._answers(instance):
+                    return instance
             if now != told:
                 say(f"{workstation}: {now}")
                 told = now
-            if adopted and self._answers(instance):
-                return instance
             self.account.sleep(_LOOK_EVERY_SECONDS)
         raise FailedError(
             f"{workstation} runs, but its JupyterLab does not answer yet. See `autostop status {self.wish.name}`."
         )
+
+    def _has_its_disks(self, plan: Plan) -> bool:
+        """True when all of them are seen attached."""
+        volumes = self.account.disks.volumes(WorkstationId(plan.instance))
+        attached = [each for each in volumes if each.attachment is AttachmentState.ATTACHED]
+        return len(attached) >= max(1, len(plan.request.get("BlockDeviceMappings", ())))
 
     def _answers(self, instance: Instance) -> bool:
         """Seen from here where there is a way in; else by the controller, which asks by Session Manager."""

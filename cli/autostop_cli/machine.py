@@ -183,8 +183,12 @@ def find_machine(ec2: "EC2Client", ssm: "SSMClient", wish: Wish, vpc: str) -> Ma
         if vpc != "default":
             where = {"Name": "vpc-id", "Values": [vpc]}
         subnets = ec2.describe_subnets(Filters=[where])["Subnets"]
-    if not types or not offered["InstanceTypeOfferings"]:
-        raise DeniedError(f"{region} has no type {wish.type}. Take another with --type, such as m7g.2xlarge.")
+    runs = types[0]["ProcessorInfo"]["SupportedArchitectures"] if types else []
+    architecture = next((each for each in runs if each in _ARCHITECTURES), None)
+    if architecture is None or not offered["InstanceTypeOfferings"]:
+        raise DeniedError(
+            f"{region} has no type {wish.type} that runs Ubuntu. Take another with --type, such as m7g.2xlarge."
+        )
     if not subnets:
         raise DeniedError(f"{region} has no default VPC. Make one: aws ec2 create-default-vpc --region {region}")
     zones = {each.get("Location", "") for each in offered["InstanceTypeOfferings"]}
@@ -195,7 +199,6 @@ def find_machine(ec2: "EC2Client", ssm: "SSMClient", wish: Wish, vpc: str) -> Ma
             f"No zone with a subnet has {wish.type}; it is in {', '.join(sorted(zones))}. Take another with --type, or "
             "make a default subnet there: aws ec2 create-default-subnet --availability-zone ZONE"
         )
-    architecture = next(each for each in types[0]["ProcessorInfo"]["SupportedArchitectures"] if each in _ARCHITECTURES)
     image = _image(ec2, ssm, architecture)
     disks = {image["RootDeviceName"]: 30, DATA_DEVICE: 100}
     if unknown := wish.sizes.keys() - disks.keys():

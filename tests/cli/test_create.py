@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,23 @@ def test_two_at_once_end_in_one_machine(shop: Shop) -> None:
     assert shop.is_whole()
 
 
+def test_lists_that_lag_make_no_second_machine_and_no_disk_is_forgotten(shop: Shop) -> None:
+    shop.desk.world.lag = lambda: timedelta(seconds=50)
+
+    def kill(call: str) -> None:
+        if call == "RunInstances":
+            raise KilledError
+
+    shop.on_call = kill
+    with pytest.raises(KilledError):
+        shop.create()
+    shop.on_call = lambda _: None
+    shop.create()
+    shop.desk.world.lag = None
+
+    assert shop.is_whole()
+
+
 def test_a_name_that_another_instance_has_is_refused(shop: Shop) -> None:
     taken = shop.desk.launch(tags={"Name": "lab"})
     with pytest.raises(DeniedError, match=taken):
@@ -287,7 +305,7 @@ def test_what_aws_refuses_is_said_and_the_next_run_goes_on(
 
 
 def test_what_the_region_lacks_is_said_before_anything_is_made(shop: Shop) -> None:
-    with pytest.raises(DeniedError, match=r"has no type m99.large\. Take another"):
+    with pytest.raises(DeniedError, match=r"has no type m99.large that runs Ubuntu\. Take another"):
         shop.create(Wish("lab", "m99.large"))
     with pytest.raises(DeniedError, match="It has no disk /dev/sdx"):
         shop.create(Wish("lab", sizes={"/dev/sdx": 7}))

@@ -23,6 +23,7 @@ COMMANDS = (
     "start LAB --no-wait", "stop LAB", "open LAB --print", "links LAB", "keep-awake LAB", "recover", "recover LAB",
     "status NAME", "status nobody", "unadopt LAB --dry-run", "resize LAB --size /dev/sdf=300",
     "resize LAB --size NAME=300",
+    "uninstall --all --dry-run",
 )  # fmt: skip
 
 
