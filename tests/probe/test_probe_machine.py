@@ -774,6 +774,18 @@ def test_a_source_text_that_is_in_no_session_is_told(tmp_path: Path) -> None:
     assert probe._source_saved_at(str(tmp_path / "nowhere")) is None
 
 
+def test_a_save_is_seen_among_very_many_files_by_the_folder_that_changed(tmp_path: Path) -> None:
+    for folder in range(12):
+        (tmp_path / f"images{folder}").mkdir()
+        for number in range(300):
+            (tmp_path / f"images{folder}" / f"{number}.png").touch()
+        os.utime(tmp_path / f"images{folder}", (1e9, 1e9))
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/model.py").touch()
+
+    assert time.time() - (probe._source_saved_at(str(tmp_path)) or 0) < 60
+
+
 def test_the_newest_notebook_of_a_session_is_told(tmp_path: Path) -> None:
     at = round(time.time() - HOUR)
     (tmp_path / "deep").mkdir()

@@ -55,6 +55,7 @@ writes to.
 from __future__ import annotations
 
 import fnmatch
+import heapq
 import http.client
 import io
 import itertools
@@ -581,22 +582,28 @@ def _saved_at(root: str, paths: list[str]) -> float | None:
 def _source_saved_at(root: str) -> float | None:
     """When a source text under the server's directory was last changed: one without a kernel is in no session.
 
-    Looked at in breadth, up to so many entries; nothing hidden, and nothing that a path leads to from there.
+    Looked at are so many entries, of one folder half of that; nothing hidden, nothing that a path leads to from there.
+    Jupyter keeps what was there beside a file while it saves, so a folder changes too: those that did last come first.
     """
-    stamps, folders, seen = [], [root] if root.startswith("/") else [], 0
+    stamps, folders, seen = [], [(0.0, root)] if root.startswith("/") else [], 0
     while folders and seen < _MOST_FILES:
+        _, folder = heapq.heappop(folders)
         try:
-            entries = list(itertools.islice(os.scandir(folders.pop(0)), _MOST_FILES - seen))
+            entries = list(itertools.islice(os.scandir(folder), min(_MOST_FILES - seen, _MOST_FILES // 2)))
         except OSError:
             continue  # not ours to see, or gone
         seen += len(entries)
         for entry in entries:
             if entry.name.startswith(".") or entry.name in _NOT_ONES_OWN:
                 continue
+            try:
+                changed = entry.stat(follow_symlinks=False).st_mtime
+            except OSError:
+                continue  # gone
             if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
+                heapq.heappush(folders, (-changed, entry.path))
             elif entry.name.rpartition(".")[2].lower() in _SOURCES and entry.is_file(follow_symlinks=False):
-                stamps.append(entry.stat(follow_symlinks=False).st_mtime)
+                stamps.append(changed)
     return newest(stamps)
 
 
