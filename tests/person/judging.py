@@ -20,6 +20,9 @@ from tests.person.workstation import Workstation
 IDLE_AFTER: Final = timedelta(seconds=20)
 WEAK: Final = timedelta(seconds=15)
 LOOK_EVERY: Final = timedelta(seconds=4)
+# So many looks after a window is over: what ended between two looks is seen late, and on a busy machine they lie apart.
+_LATE_LOOKS: Final = 2
+_LOOKS_AFTER: Final = _LATE_LOOKS + 2
 POLICY: Final = replace(
     Policy(), idle_after=IDLE_AFTER, weak_signals=WEAK, grace=timedelta(0), cpu_period=timedelta(seconds=5)
 )
@@ -69,6 +72,15 @@ class Judge:
         assert kinds, self.told()
         return kinds
 
+    def in_the_end(
+        self, quiet_from: datetime, weak: timedelta = timedelta(0), until: datetime | None = None
+    ) -> set[VerdictKind]:
+        """The verdicts once it must be idle, up to a moment; there are some. quiet_from: since when nothing works."""
+        due = quiet_from + IDLE_AFTER + weak
+        over = [each for each in self.verdicts if due <= each.at < (until or datetime.now(UTC))]
+        assert len(over) > _LATE_LOOKS, self.told()
+        return {each.kind for each in over[_LATE_LOOKS:]}
+
     def told(self) -> str:
         """Everything that was seen, for the one who reads why a test failed."""
         return "\n".join(f"{verdict.at:%H:%M:%S} {verdict.kind} {verdict.reasons}" for verdict in self.verdicts)
@@ -84,17 +96,21 @@ def by_probe(workstation: Workstation, policy: Policy = POLICY) -> Judge:
     return Judge(ask, policy)
 
 
-def watch(judges: Sequence[Judge], duration: timedelta, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Let all look again and again for so long. meanwhile: what somebody does before each look."""
-    until = time.monotonic() + duration.total_seconds()
+def watch(
+    judges: Sequence[Judge],
+    window: timedelta,
+    looks: int = _LOOKS_AFTER,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Let all look again and again until a window is over, and so often after it.
+
+    meanwhile: what somebody does before each look.
+    """
+    until = time.monotonic() + window.total_seconds()
     with ThreadPoolExecutor(len(judges)) as pool:
-        while time.monotonic() < until:
+        while looks > 0:
+            looks -= time.monotonic() >= until
             next_look = time.monotonic() + LOOK_EVERY.total_seconds()
             meanwhile()
             list(pool.map(Judge.look, judges))
             time.sleep(max(0.0, next_look - time.monotonic()))
-
-
-def all_over(quiet_from: datetime, weak: timedelta = timedelta(0)) -> datetime:
-    """From when on it must be idle. quiet_from: since when nothing works; what ended then is seen one look later."""
-    return quiet_from + LOOK_EVERY + IDLE_AFTER + weak

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Playwright
 
-from tests.person.judging import ACTIVE, IDLE_AFTER, LOOK_EVERY, WEAK, Judge, by_probe, watch
+from tests.person.judging import ACTIVE, IDLE_AFTER, WEAK, Judge, by_probe, watch
 from tests.person.notebooks import LAB, Jupyter
 from tests.person.tabs import Browser
 from tests.person.workstation import Workstation
@@ -57,7 +57,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> I
                 break
         judge = by_probe(workstation)
         woke_at = datetime.now(UTC)
-        watch([judge], IDLE_AFTER + WEAK + 3 * LOOK_EVERY)
+        watch([judge], IDLE_AFTER + WEAK)
         yield Night(judge, list(server.states().values()), woke_at)
 
 

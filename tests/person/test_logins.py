@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.person.judging import ACTIVE, IDLE, IDLE_AFTER, LOOK_EVERY, WEAK, Judge, all_over, by_probe, watch
+from tests.person.judging import ACTIVE, IDLE, IDLE_AFTER, WEAK, Judge, by_probe, watch
 from tests.person.logins import Sshd
 from tests.person.workstation import Workstation
 
 pytestmark = pytest.mark.timeout(1200)  # all wait together, before the first test
-LONG_ENOUGH = IDLE_AFTER + WEAK + 3 * LOOK_EVERY
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,10 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
 
         judges = [typing, silent, tmux, top, lock]
         set_up_at = datetime.now(UTC)
-        watch(judges, LONG_ENOUGH, meanwhile=lambda: keyboard.type("x"))
+        watch(judges, IDLE_AFTER + WEAK, meanwhile=lambda: keyboard.type("x"))
         locked.kill("1000")
         released_at = datetime.now(UTC)
-        watch(judges, IDLE_AFTER + 4 * LOOK_EVERY, meanwhile=lambda: keyboard.type("x"))
+        watch(judges, IDLE_AFTER, meanwhile=lambda: keyboard.type("x"))
         yield Evening(typing, silent, tmux, top, lock, set_up_at, released_at)
 
 
@@ -88,7 +87,7 @@ def test_somebody_who_types_is_at_work(evening: Evening) -> None:
 def test_a_silent_connection_is_idle_at_the_latest_when_weak_signs_end(evening: Evening) -> None:
     judge = evening.silent
 
-    assert judge.kinds(since=all_over(evening.set_up_at, WEAK)) == {IDLE}, judge.told()
+    assert judge.in_the_end(evening.set_up_at, WEAK) == {IDLE}, judge.told()
     assert judge.machine().logins == 1
 
 
@@ -113,7 +112,7 @@ def test_a_job_in_tmux_is_work_after_the_logout(evening: Evening) -> None:
 def test_top_left_open_is_idle_in_the_end(evening: Evening) -> None:
     judge = evening.top
 
-    assert judge.kinds(since=all_over(evening.set_up_at, WEAK)) == {IDLE}, judge.told()
+    assert judge.in_the_end(evening.set_up_at, WEAK) == {IDLE}, judge.told()
 
 
 def test_a_lock_keeps_it_awake_until_it_is_released(evening: Evening) -> None:
@@ -122,4 +121,4 @@ def test_a_lock_keeps_it_awake_until_it_is_released(evening: Evening) -> None:
     assert judge.kinds(evening.set_up_at, evening.released_at) == {ACTIVE}, judge.told()
     held = [verdict for verdict in judge.verdicts if verdict.headline == "a program holds the keep-awake lock"]
     assert held[-1].at - held[0].at > IDLE_AFTER
-    assert judge.kinds(since=all_over(evening.released_at)) == {IDLE}, judge.told()
+    assert judge.in_the_end(evening.released_at) == {IDLE}, judge.told()

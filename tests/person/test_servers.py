@@ -18,12 +18,10 @@ from tests.person.judging import (
     ACTIVE,
     IDLE,
     IDLE_AFTER,
-    LOOK_EVERY,
     POLICY,
     UNKNOWN,
     WEAK,
     Judge,
-    all_over,
     by_probe,
     watch,
 )
@@ -32,7 +30,6 @@ from tests.person.workstation import Workstation
 from tests.probe.jupyter_servers import PASSWORD, TOKEN, make_certificate, wait_for
 
 pytestmark = pytest.mark.timeout(1200)  # all wait together, before the first test
-LONG_ENOUGH = IDLE_AFTER + WEAK + 3 * LOOK_EVERY
 
 
 def interpreters() -> list[str]:
@@ -115,7 +112,7 @@ def morning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Morning]:
         pinned = over_https(certificate.sha256), over_https(another.sha256)
         judges = [sleeping, asking, ignored, terminal, starting, password, *pinned]
         set_up_at = datetime.now(UTC)
-        watch(judges, LONG_ENOUGH)
+        watch(judges, IDLE_AFTER + WEAK)
         hung_at = datetime.now(UTC)
         with unused.stopped(), starts.stopped():
             other_hangs = sleeping.look()
@@ -172,7 +169,7 @@ def test_a_cell_that_waits_for_longer_than_the_owner_wants_is_idle(morning: Morn
     judge = morning.asking_ignored
 
     assert judge.verdicts[0].kind == ACTIVE, judge.told()
-    assert judge.kinds(since=all_over(morning.set_up_at, WEAK)) == {IDLE}, judge.told()
+    assert judge.in_the_end(morning.set_up_at, WEAK) == {IDLE}, judge.told()
     assert judge.reading().servers[0].busy == 1
 
 
@@ -187,7 +184,7 @@ def test_a_kernel_that_starts_for_ever_is_no_work(morning: Morning) -> None:
     judge = morning.starting
 
     assert judge.reading(_BEFORE_THE_HANG).servers[0].starting == 1
-    assert judge.kinds(all_over(morning.set_up_at, WEAK), morning.hung_at) == {IDLE}, judge.told()
+    assert judge.in_the_end(morning.set_up_at, WEAK, morning.hung_at) == {IDLE}, judge.told()
 
 
 def test_a_server_that_hangs_is_unknown(morning: Morning) -> None:
@@ -200,16 +197,16 @@ def test_a_server_that_hangs_is_unknown(morning: Morning) -> None:
 def test_a_server_with_only_a_password_is_unknown_and_the_owner_learns_the_remedy(morning: Morning) -> None:
     judge = morning.password
 
-    assert judge.kinds(since=all_over(morning.set_up_at, WEAK)) == {UNKNOWN}, judge.told()
+    assert judge.in_the_end(morning.set_up_at, WEAK) == {UNKNOWN}, judge.told()
     assert "set IdentityProvider.token beside the password" in judge.verdicts[-1].headline
 
 
 def test_a_certificate_that_is_not_the_pinned_one_is_unknown_and_the_owner_learns_why(morning: Morning) -> None:
     wrong, right = morning.wrong_certificate, morning.right_certificate
 
-    assert wrong.kinds(since=all_over(morning.set_up_at, WEAK)) == {UNKNOWN}, wrong.told()
+    assert wrong.in_the_end(morning.set_up_at, WEAK) == {UNKNOWN}, wrong.told()
     assert "is not the pinned one; if you renewed it, run autostop adopt again" in wrong.verdicts[-1].headline
-    assert right.kinds(since=all_over(morning.set_up_at, WEAK)) == {IDLE}, right.told()
+    assert right.in_the_end(morning.set_up_at, WEAK) == {IDLE}, right.told()
 
 
 @pytest.mark.parametrize("python", interpreters())

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Playwright
 
-from tests.person.judging import ACTIVE, IDLE, IDLE_AFTER, LOOK_EVERY, WEAK, Judge, all_over, by_probe, watch
+from tests.person.judging import ACTIVE, IDLE, IDLE_AFTER, WEAK, Judge, by_probe, watch
 from tests.person.notebooks import LAB, Jupyter
 from tests.person.tabs import Browser
 from tests.person.workstation import Workstation
@@ -48,20 +48,20 @@ def afternoon(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) 
 
         judge = by_probe(workstation)
         left_at = datetime.now(UTC)
-        watch([judge], IDLE_AFTER + WEAK + 3 * LOOK_EVERY)
+        watch([judge], IDLE_AFTER + WEAK)
         back_at = datetime.now(UTC)
         page.locator(".jp-Notebook .jp-Cell .cm-content").last.click()
         page.keyboard.type("# What I found out today")
         page.wait_for_timeout(1.5 * AUTOSAVE_EVERY / timedelta(milliseconds=1))
         saved_by = datetime.now(UTC)
-        watch([judge], 2 * LOOK_EVERY)
+        watch([judge], timedelta(0), looks=2)
         yield Afternoon(judge, left_at, back_at, saved_by)
 
 
 def test_an_open_and_forgotten_tab_is_idle_in_the_end(afternoon: Afternoon) -> None:
     judge = afternoon.judge
 
-    assert judge.kinds(all_over(afternoon.left_at, WEAK), afternoon.back_at) == {IDLE}, judge.told()
+    assert judge.in_the_end(afternoon.left_at, WEAK, afternoon.back_at) == {IDLE}, judge.told()
     in_the_end = next(verdict for verdict in judge.verdicts if verdict.kind == IDLE)
     assert any("a Jupyter tab is open" in reason for reason in in_the_end.reasons)
 
