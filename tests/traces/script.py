@@ -5,6 +5,7 @@ leave        log out of it                   end           its laptop is gone
 run TEXT     over a connection, no terminal  system TEXT   as the machine begins its services, by no login
 root TEXT    as root                         jupyter       start a server
 cell TEXT    run in a kernel of it           save NAME     a text, through its contents
+enter TEXT   into a new terminal of it       close         that terminal
 every SECONDS UNTIL VERB TEXT                again and again, up to a minute
 """
 
@@ -127,6 +128,12 @@ class _Hands:
         if not self._kernels:
             self._kernels.append(self._served[-1].start_idle_kernel())
         self._kernels[-1].execute(text)
+
+    def enter(self, text: str) -> None:
+        self._served[-1].type_in_terminal(text)
+
+    def close(self, _: str) -> None:
+        self._served[-1].call("DELETE", "terminals/1")
 
     def save(self, name: str) -> None:
         self._served[-1].call("PUT", f"contents/{name}", {"type": "file", "format": "text", "content": "x"})

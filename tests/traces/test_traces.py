@@ -9,11 +9,12 @@ from autostop.idle.reading import Reading, parse_reading, read_document
 from autostop.idle.signs import METRIC_DELAY
 from autostop.idle.verdict import VerdictKind
 from autostop.notice import NoticeKind
-from tests.traces import week
+from tests.traces import script, week
 from tests.traces.files import DATA, all_traces, read, text_of, trace_of
 from tests.traces.generate import generated
 from tests.traces.judged import judged
 from tests.traces.play import Played, play, printed
+from tests.traces.record import scenes
 from tests.traces.sabotage import SABOTAGES, Sabotage
 from tests.traces.table import counted, judge_all
 from tests.traces.trace import Trace
@@ -100,6 +101,15 @@ def test_a_trace_is_what_its_file_says(name: str) -> None:
             line = printed(document, None)
             assert len(line.encode()) < 2000
             assert isinstance(parse_reading(line, moment), Reading)
+
+
+def test_what_is_written_of_a_day_is_what_its_trace_is_judged_by() -> None:
+    recorded = {name.removeprefix("recorded-") for name in NAMES if trace(name).made == "recorded"}
+    assert recorded == {scene.name for scene in scenes()}
+    for name, day in script.DAYS.items():
+        played_as = trace(f"recorded-{name}")
+        assert (played_as.tells, played_as.working) == (day["tells"], tuple(script.labels(day)))
+        assert played_as.settings == script.SETTINGS
 
 
 def test_the_corpus_is_large_enough_and_small_enough() -> None:
