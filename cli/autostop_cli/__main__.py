@@ -17,7 +17,7 @@ from autostop_cli import VERSION
 from autostop_cli.account import Account
 from autostop_cli.adopt import TOKEN_VARIABLE, adopt, given_token
 from autostop_cli.certificate import fingerprint
-from autostop_cli.create import create, parse_address
+from autostop_cli.create import create, parse_address, upgrade
 from autostop_cli.daily import open_jupyter, start, stop
 from autostop_cli.errors import EXPECTED, sentence
 from autostop_cli.keep_awake import end_promise, keep_awake
@@ -167,6 +167,14 @@ def create_command(
         return str(click.prompt("Which type", default=DEFAULT_TYPE))
 
     create(account, Wish(name, type_ or "", spot, dict(sizes), allow_from, notify), yes=yes, choose=choose)
+
+
+@cli.command("upgrade", epilog="Example: autostop upgrade --yes")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def upgrade_command(account: Account, *, yes: bool) -> None:
+    """Bring stacks of an older version up to the command's; parameters, workstations and data stay as they are."""
+    upgrade(account, yes=yes)
 
 
 @cli.command("uninstall", epilog="Example: autostop uninstall lab --dry-run")

@@ -16,6 +16,7 @@ from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.link import Scope
 from autostop.model import AttachmentState, Instance, InstanceId, InstanceState, WorkstationId, instance_of
 from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
+from autostop_cli import VERSION
 from autostop_cli.account import Account
 from autostop_cli.adopt import adopt_new, ask_at_terminal
 from autostop_cli.artefacts import Artefacts, artefacts
@@ -26,6 +27,7 @@ from autostop_cli.links import make_link
 from autostop_cli.machine import DEFAULT_TYPE, Machine, Wish, find_machine
 from autostop_cli.naming import instances_where
 from autostop_cli.plans import Plan, Plans
+from autostop_cli.stack import is_older
 from autostop_cli.text import FailedError, say, table
 
 if TYPE_CHECKING:
@@ -54,6 +56,35 @@ def create(
     Raises FailedError and click.Abort, DeniedError, TransientError; what exists by then is told before.
     """
     _Creation(account, wish, wheel).run(yes=yes, choose=choose, confirm=confirm)
+
+
+def upgrade(
+    account: Account,
+    *,
+    yes: bool,
+    confirm: Callable[[str], None] = ask_at_terminal,
+    wheel: Callable[[], Artefacts] = artefacts,
+) -> None:
+    """Deploy what the wheel holds over the stacks that are of an older version; their parameters stay.
+
+    Machines, disks and the table are left as they are. Raises FailedError and click.Abort, DeniedError, TransientError.
+    """
+    stacks = Stacks(account.cloudformation, account.sleep, say)
+    templates = {account.stack_name: "controller", WORKSTATION_STACK: "workstation"}
+    versions = {name: outputs.get("Version") for name in templates if (outputs := stacks.outputs(name))}
+    for name, there in versions.items():
+        if not is_older(there):
+            say(f"The stack {name} is of {there}: it stays.")
+    older = [name for name, there in versions.items() if is_older(there)]
+    if not older:
+        return
+    made, bucket = wheel(), code_bucket(account.number, account.region)
+    if not yes:
+        confirm(f"Deploy {VERSION} over {' and '.join(older)}?")
+    upload(account.s3, bucket, account.number, made.code)
+    for name in older:
+        say(f"Deploying {name}")
+        stacks.update(name, made.template(templates[name], bucket))
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """The stacks: made with progress, and taken away; by CloudFormation alone, so that nobody needs the SAM CLI."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
 _LOOK_EVERY_SECONDS = 3
+_CAPABILITIES: Final[Sequence[Any]] = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
+_WORDS = {"CREATE_COMPLETE": "made", "UPDATE_COMPLETE": "changed", "DELETE_COMPLETE": "deleted"}
 _DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 
 
@@ -43,7 +45,7 @@ class Stacks:
                     StackName=name,
                     TemplateBody=template,
                     Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-                    Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+                    Capabilities=_CAPABILITIES,
                     OnFailure="DELETE",
                 )
         identity, status, outputs = self._settled(name)
@@ -56,11 +58,44 @@ class Stacks:
             f"The stack {name} is {status}: {reason} Delete it (aws cloudformation delete-stack --stack-name {name})."
         )
 
+    def update(self, name: str, template: str) -> None:
+        """Deploy another template over a stack, with the values of its parameters as they are.
+
+        Raises DeniedError with CloudFormation's reason, TransientError; a failure leaves it as it was.
+        """
+        with aws_errors():
+            known = {each.get("ParameterKey") for each in self._parameters_of(template)}
+            (stack,) = self.client.describe_stacks(StackName=name)["Stacks"]
+            kept = [key for each in stack.get("Parameters", ()) if (key := each.get("ParameterKey", "")) in known]
+            self._pass_over(name)
+            try:
+                self.client.update_stack(
+                    StackName=name,
+                    TemplateBody=template,
+                    Parameters=[{"ParameterKey": key, "UsePreviousValue": True} for key in kept],
+                    Capabilities=_CAPABILITIES,
+                )
+            except ClientError as error:
+                if "No updates are to be performed" not in str(error):
+                    raise
+        _, status, _ = self._settled(name)
+        if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            raise DeniedError(f"The stack {name} is {status}, and works as before: {self._reason(name)}")
+
+    def _parameters_of(self, template: str) -> Sequence[Any]:
+        return self.client.get_template_summary(TemplateBody=template).get("Parameters", ())
+
+    def _pass_over(self, identity: str) -> None:
+        """Nothing is told of what has happened by now."""
+        events = self.client.describe_stack_events(StackName=identity)["StackEvents"]
+        self._told.update(each["EventId"] for each in events)
+
     def delete(self, name: str) -> None:
         """Delete a stack and wait; none is no error. Raises DeniedError with the reason, TransientError."""
         if (found := self._find(name)) is None:
             return
         with aws_errors():
+            self._pass_over(found[0])
             self.client.delete_stack(StackName=name)
         identity, status, _ = self._settled(found[0])
         if status != "DELETE_COMPLETE":
@@ -95,9 +130,8 @@ class Stacks:
         with aws_errors():
             events = self.client.describe_stack_events(StackName=identity)["StackEvents"]
         for event in reversed(events):
-            done = event.get("ResourceStatus", "") in ("CREATE_COMPLETE", "DELETE_COMPLETE")
-            if done and event["EventId"] not in self._told:
-                word = "made" if event.get("ResourceStatus") == "CREATE_COMPLETE" else "deleted"
+            word = _WORDS.get(event.get("ResourceStatus", ""))
+            if word is not None and event["EventId"] not in self._told:
                 self.tell(f"  {word} {event.get('LogicalResourceId')} ({event.get('ResourceType')})")
             self._told.add(event["EventId"])
 

@@ -39,10 +39,16 @@ class Stack:
 
 def other_version(stack: Stack) -> str:
     """What to do about a command that is not of the stack's version, on one line."""
-    there = stack.version or "an older version"
-    newer = stack.version is None or _numbers(stack.version) < _numbers(VERSION)
-    then = "Deploy the stack anew" if newer else "Install the newer command: pipx upgrade autostop"
-    return f"note: this is autostop {VERSION}, and the stack {stack.name} is of {there}. {then}."
+    older = is_older(stack.version)
+    then = "Upgrade it: autostop upgrade, or sam deploy" if older else "Upgrade the command: pipx upgrade autostop"
+    return (
+        f"note: this is autostop {VERSION}, and the stack {stack.name} is of {stack.version or 'one before'}. {then}."
+    )
+
+
+def is_older(version: str | None) -> bool:
+    """True for what was deployed by a version before the command's. version: None where the stack does not tell it."""
+    return version is None or _numbers(version) < _numbers(VERSION)
 
 
 def _numbers(version: str) -> list[int]:

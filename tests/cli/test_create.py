@@ -16,14 +16,16 @@ from click.testing import CliRunner
 
 from autostop import tags
 from autostop.ports import DeniedError, TransientError
+from autostop_cli import VERSION
 from autostop_cli import create as creation
 from autostop_cli.__main__ import cli
 from autostop_cli.account import Account
 from autostop_cli.artefacts import Artefacts, artefacts
-from autostop_cli.create import create, parse_address
+from autostop_cli.create import create, parse_address, upgrade
 from autostop_cli.errors import sentence
 from autostop_cli.machine import Wish, cost_in_words, parse_name, parse_size
 from autostop_cli.plans import Plans
+from autostop_cli.stack import is_older, other_version
 from autostop_local.world.errors import AwsError
 from tests.app.autostop_at_work import SESSION, at_work
 from tests.cli.desk import CONTROLLER, Desk, account_of
@@ -335,6 +337,30 @@ def test_a_stack_that_fails_leaves_nothing_and_says_why(shop: Shop, capsys: pyte
     said = capsys.readouterr().err
     assert "stack autostop, stack autostop-workstation, security group autostop-lab" in said
     assert "autostop uninstall lab" in said
+
+
+def test_a_stack_of_another_version_is_said_and_upgraded_with_its_parameters(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloudformation = SESSION.client("cloudformation")
+    older: Any = json.loads(json.dumps(CONTROLLER))
+    older["Outputs"]["Version"]["Value"] = "0.0.9"
+    values = {key: each["Default"] for key, each in older["Parameters"].items()} | {"IdleAfter": "7m"}
+    given: Any = [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
+    cloudformation.create_stack(StackName="autostop", TemplateBody=json.dumps(older), Parameters=given)
+    assert "is of 0.0.9. Upgrade it: autostop upgrade" in shop.desk.run("list").stderr
+
+    upgrade(shop.account(), yes=True, wheel=lambda: shop.wheel)
+
+    (stack,) = cloudformation.describe_stacks(StackName="autostop")["Stacks"]
+    assert {"OutputKey": "Version", "OutputValue": VERSION} in stack["Outputs"]
+    assert {"ParameterKey": "IdleAfter", "ParameterValue": "7m"} in stack["Parameters"]
+    assert "note:" not in shop.desk.run("list").stderr
+    upgrade(shop.account(), yes=True, wheel=lambda: shop.wheel)
+    assert f"The stack autostop is of {VERSION}: it stays." in capsys.readouterr().out
+    newer = other_version(replace(shop.account().stack, version="1.10.0"))
+    assert "is of 1.10.0. Upgrade the command: pipx upgrade autostop" in newer
+    assert not is_older("0.10.0")
 
 
 def test_words_of_the_command_line() -> None:
