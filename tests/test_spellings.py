@@ -114,6 +114,7 @@ def harshness(policy: Policy) -> dict[str, float]:
         "max-run": soon(policy.max_run),
         "warn-before": soon(policy.warn_before),
         "shelve-after": soon(policy.shelve_after),
+        "delete-after": soon(policy.delete_after),
         "keep-awake-for": soon(policy.keep_awake_for),
         "longest-promise": soon(policy.longest_promise),
         "probe": [Probe.SSM, Probe.HTTPS, Probe.NONE].index(policy.probe),

@@ -226,6 +226,8 @@ def _promise(policy: Policy) -> str:
     else:
         shelve = f"its disks become snapshots {words(policy.shelve_after)} after a stop"
         shelve = shelve if policy.shelve_after else "its disks become snapshots as soon as it is stopped"
+        if (keep := policy.delete_after) is None or keep:
+            shelve += f", and stay beside them, detached,{'' if keep is None else f' for {words(keep)}'}".rstrip(",")
     ask = {
         Probe.SSM: "Jupyter is asked by Run Command",
         Probe.HTTPS: f"Jupyter is asked by https at port {policy.jupyter_port}",

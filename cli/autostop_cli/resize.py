@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from autostop.aws.errors import aws_errors
@@ -74,6 +75,10 @@ def resize(account: Account, workstation: WorkstationId, type_: str | None, size
     asked = Resize(account.clock(), instance.type, type_, named)
     _, after = account.ledger.change(workstation, lambda before: with_wish(before, asked, instance, attached))
     say(resize_in_words(after.resize) if after.resize is not None else "It is so already.")
+    if named and policy.delete_after != timedelta(0):
+        say(
+            "Its delete-after keeps its disks, and a wake takes them back as they are: they grow once they were let go."
+        )
     for device, size in named.items():
         disk = disks[device]
         costs = [volume_cost(disk.type, gib, disk.iops, disk.throughput) for gib in (disk.size_gib, size)]

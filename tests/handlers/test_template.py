@@ -244,6 +244,7 @@ TYPED: dict[str, tuple[list[str], list[str]]] = {
     "Grace": (["0", "90s"], ["off"]),
     "CpuCores": (["0.25", "2"], ["0", "0.0", "25%"]),
     "ShelveAfter": (["0", "3d", "off"], ["never"]),
+    "DeleteAfter": (["0", "7d", "off"], ["never", "7"]),
     "GpuPercent": (["0.5", "off"], ["0", "100"]),
     "NetworkRate": (["1.5M", "800", "off"], ["0k", "1 MB"]),
     "WeakSignals": (["0", "off", "2h"], [""]),

@@ -43,6 +43,8 @@ _MOMENTS = (
 )
 _TYPE = "m5.xlarge"
 _OTHER_TYPES = ("c6i.2xlarge", "m5.2xlarge")
+# As in sleep/next_step.py: what stands detached for less, nobody takes for free.
+_UNWATCHED = timedelta(minutes=30)
 _WANTED_TYPES = ("r5.xlarge", "m5.2xlarge", "m5.xlarge")
 
 
@@ -100,6 +102,14 @@ class History:
                 **({"instance-types": ",".join(_OTHER_TYPES)} if chance.random() < 0.4 else {}),
             },
         )
+        keeping = random.Random(f"{seed} delete-after")  # noqa: S311 - as above
+        self.lab.keeps = keeping.choice(("", "", "10m", "1h", "3h"))
+        if self.lab.keeps:
+            self.lab.world.tag(self.lab.workstation, {"autostop:delete-after": self.lab.keeps})
+            for quarter in range(4, 24) if keeping.random() < 0.5 else ():
+                self.lab.hub.at(START + quarter * timedelta(minutes=15), self._borrow(keeping))
+            if keeping.random() < 0.3:
+                self.lab.hub.at(START + timedelta(hours=keeping.uniform(1, 5)), self._keep_no_more)
         self.lagged = False
         if chance.random() < 0.4 * rough:
             most = chance.choice((2, 10, 40))
@@ -143,6 +153,37 @@ class History:
                     self.lab.works_until = self.lab.clock() + timedelta(minutes=self.chance.uniform(5, 30))
             else:
                 (_CONSOLE.get(name) or _NATURE[name])(self)
+
+        return act
+
+    def _keep_no_more(self) -> None:
+        if self.lab.ec2_state() not in ("gone", "terminated"):
+            self.told.actions.append(f"{self.lab.clock():%H:%M:%S} delete-after 0")
+            self.lab.world.tag(self.lab.workstation, {"autostop:delete-after": "0"})
+
+    def _borrow(self, chance: random.Random) -> Callable[[], object]:
+        """Somebody takes a volume that has stood detached for long to another machine, and writes to it there."""
+
+        def act() -> None:
+            lab, now = self.lab, self.lab.clock()
+            loose = [each for each in self._own_volumes() if each.attachment is None]
+            state = None if rest.damaged(lab) else lab.state()
+            long = state is not None and state.kept_since is not None and now - state.kept_since > _UNWATCHED
+            if not loose or not long or lab.ec2_state() != "stopped" or chance.random() < 0.7:
+                return
+            volume, neighbour = chance.choice(loose), lab.neighbour
+            line = lab.oracle.line.get(lab.content.of_volume(volume.id) or 0)
+            if line is None or not lab.person(
+                "AttachVolume", VolumeId=volume.id, InstanceId=neighbour, Device="/dev/sdp"
+            ):
+                return
+            self.told.actions.append(f"{now:%H:%M:%S} borrow {volume.id}")
+            lab.oracle.written_elsewhere(volume.id, line)
+
+            def bring_back() -> None:
+                lab.person("DetachVolume", VolumeId=volume.id, InstanceId=neighbour)
+
+            lab.hub.at(now + timedelta(minutes=chance.choice((1, 20))), bring_back)
 
         return act
 
@@ -318,12 +359,13 @@ class History:
 
     def _resized(self, kind: str) -> None:
         """What the owner wanted last, and the table took, came true; or nothing of it is wanted any more."""
-        lab, wanted = self.lab, self.lab.resized
-        if lab.state().resize is not None:
-            raise rest.StuckError(f"left over: {lab.state().resize} is still wanted of {kind}")
+        lab, wanted, left = self.lab, self.lab.resized, self.lab.state().resize
+        # Disks that are kept detached come back as they are.
+        if left is not None and not (lab.keeps and left.type is None):
+            raise rest.StuckError(f"left over: {left} is still wanted of {kind}")
         shape = lab.shape()
         small = [each for each, size in (wanted.sizes if wanted else {}).items() if int(str(shape[each][1])) < size]
-        if small:
+        if small and not lab.keeps:
             raise rest.StuckError(f"stuck: {small} are smaller than wanted")
         if wanted is not None and wanted.type not in (None, kind):
             raise rest.StuckError(f"stuck: it runs as {kind}, and {wanted.type} is wanted")

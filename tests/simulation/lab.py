@@ -114,6 +114,7 @@ class Lab(Product):
         self.detached_by_hand: set[str] = set()
         self.given_up: set[str] = set()
         self.edited_by_hand: set[str] = set()
+        self.keeps = ""
         self.sizes: dict[str, set[int]] = {}
         self.types = {"m5.xlarge"}
         self.resized: Resize | None = None

@@ -102,6 +102,10 @@ class Oracle:
                 raise LawBrokenError(f"law 3: {device} runs with content {old}, and {self.newest.get(line)} is newer")
             self._new_stamp(volume, line)
 
+    def written_elsewhere(self, volume: str, line: str) -> None:
+        """A person writes to a volume of the workstation on another machine."""
+        self._new_stamp(volume, line)
+
     def _new_stamp(self, volume: str, line: str) -> None:
         self._stamp += 1
         self.line[self._stamp] = line
@@ -293,8 +297,10 @@ class Oracle:
             volume = self.world.cloud.volumes[volume_id]
             if device in self.displaced or (volume.snapshot_id is None and not self._was_snapshotted(volume_id)):
                 continue
-            source = self.world.cloud.snapshots.get(volume.snapshot_id or "")
-            if source is None or source.state != "completed" or not _replaces(source, snapshot):
+            # Of what it was made from, or of itself as it was before the start.
+            copies = [each for each in self.world.cloud.snapshots.values() if each.volume_id == volume_id]
+            copies += filter(None, [self.world.cloud.snapshots.get(volume.snapshot_id or "")])
+            if not any(each.state == "completed" and _replaces(each, snapshot) for each in copies):
                 raise LawBrokenError(f"law 2: {snapshot.id} is deleted, and {device} does not run from a later one")
 
     def _was_snapshotted(self, volume: str) -> bool:

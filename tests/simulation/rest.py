@@ -85,9 +85,13 @@ def wake(lab: Lab) -> None:
 
 
 def fall_asleep(lab: Lab) -> None:
-    """The owner is away; it is shelved. Raises StuckError."""
+    """The owner is away; it is shelved, and what is kept detached is let go. Raises StuckError."""
     if not lab.pass_time(_AT_MOST, lambda: lab.reached(Wanted.SHELVE)):
         raise StuckError(f"stuck: it does not fall asleep: {told_state(lab)}")
+    if lab.keeps and lab.seed % 2:
+        return  # it is woken while they are there
+    if lab.keeps:
+        lab.pass_time(_AT_MOST, lambda: lab.reached(Wanted.SHELVE) and lab.state().kept_since is None)
     if there := [each.id for each in _strays(lab) if each.state != "deleting"]:
         raise StuckError(f"left over: volumes while asleep: {there}")
 
@@ -173,6 +177,15 @@ def blocked(lab: Lab) -> bool:
         return bool(lab.state().blocked)
     except DeniedError:
         return True
+
+
+def damaged(lab: Lab) -> bool:
+    """Whether its state cannot be read."""
+    try:
+        lab.state()
+    except DeniedError:
+        return True
+    return False
 
 
 def told_state(lab: Lab) -> str:

@@ -72,6 +72,12 @@ _NAMED = (
         "False",
     ),
     (
+        "autostop/sleep/next_step.py",
+        "what stood detached for long is snapshotted once more before it goes",
+        "it.intent.at - since < _UNWATCHED_FOR",
+        "True",
+    ),
+    (
         "autostop/idle/stop.py",
         "nobody is stopped who was not told in time",
         "stop_at <= now and was_told_long_enough",

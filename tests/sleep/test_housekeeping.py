@@ -82,7 +82,9 @@ def house(**other: Any) -> Housekeeping:
     row("Jupyter silent: it is kept", up(jupyter=Jupyter.SILENT), None),
     row("no Jupyter yet: it is kept", up(jupyter=Jupyter.NO_SERVER), None),
     row("no Jupyter in time: it is retired", up(minutes(10), jupyter=Jupyter.NO_SERVER), RETIRED),
-    row("started from the volumes of before: it is kept", up(volumes=seen().volumes), None),
+    row("started from the volumes that the later cycle was made of", up(volumes=seen().volumes), RETIRED),
+    row("started from others: it is kept",
+        up(volumes=(PLACES[0], volume(DATA, id=VolumeId("vol-other")))), None),
     row("asleep: it is kept", up(instance=instance(), volumes=()), None),
     row("a snapshot that failed goes whatever Jupyter says",
         up(snapshots=(FAILED, *snapshots(SECOND_CYCLE)), jupyter=Jupyter.SILENT),
@@ -172,8 +174,8 @@ def test_what_waits_for_a_start_that_works_is_looked_at_again() -> None:
 
 
 def test_what_the_law_keeps_of_older_cycles_is_told_too() -> None:
-    """Nights that never come to their end leave a set each: volumes that were not restored prove nothing."""
-    after = after_round(at(up(volumes=seen().volumes)), house())
+    """A volume that is neither the one of the later cycle nor was restored from it proves nothing."""
+    after = after_round(at(up(volumes=(PLACES[0], volume(DATA, id=VolumeId("vol-other"))))), house())
     assert after is not None
     [leftover] = after.leftovers
     assert leftover.why == "the instance was not started from cycle 2"

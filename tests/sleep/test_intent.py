@@ -8,7 +8,7 @@ import pytest
 from autostop.idle.stop import StopPlan, order_stop
 from autostop.model import InstanceState
 from autostop.settings import Policy
-from autostop.sleep.intent import By, Intent, Wanted, following, reconsider
+from autostop.sleep.intent import By, Intent, Wanted, end_of_keeping, following, reconsider
 from tests.build import NOW, instance, intent, minutes, row
 
 RUNNING, STOPPED = InstanceState.RUNNING, InstanceState.STOPPED
@@ -25,6 +25,30 @@ LIMIT = (By.LIMIT, "max-run is 9 h")
 
 def settled(wanted: Wanted, at: datetime = LONG_AGO) -> Intent:
     return intent(wanted, at=at, settled_at=at)
+
+
+KEPT = Policy(delete_after=minutes(60))
+
+
+@pytest.mark.parametrize(("state", "before", "policy", "kept_since", "expected"), [
+    row("kept for long enough", STOPPED, settled(Wanted.SHELVE), KEPT, NOW - minutes(60), True),
+    row("not yet", STOPPED, settled(Wanted.SHELVE), KEPT, NOW - minutes(60) + SECOND, False),
+    row("kept no more by now", STOPPED, settled(Wanted.SHELVE), Policy(), NOW, True),
+    row("kept for ever by now", STOPPED, settled(Wanted.SHELVE), Policy(delete_after=None), LONG_AGO, False),
+    row("none is kept", STOPPED, settled(Wanted.SHELVE), KEPT, None, False),
+    row("it runs", RUNNING, settled(Wanted.SHELVE), KEPT, LONG_AGO, False),
+    row("it is on its way", STOPPED, intent(Wanted.SHELVE, at=LONG_AGO), KEPT, LONG_AGO, False),
+    row("it is only stopped", STOPPED, settled(Wanted.STOP), KEPT, LONG_AGO, False),
+    row("nothing was ever wanted", STOPPED, None, KEPT, LONG_AGO, False),
+])  # fmt: skip
+def test_what_was_kept_detached_is_let_go_when_its_time_is_over(
+    state: InstanceState, before: Intent | None, policy: Policy, kept_since: datetime | None, expected: bool
+) -> None:
+    wanted = end_of_keeping(instance(state), before, policy, kept_since, NOW)
+    assert (wanted is not None) is expected
+    if wanted is not None and before is not None:
+        assert (wanted.wanted, wanted.by, wanted.number) == (Wanted.SHELVE, before.by, before.number + 1)
+        assert wanted.why.startswith("its volumes stood detached for ")
 
 
 def look(

@@ -155,12 +155,23 @@ def cycle_tag(number: str) -> dict[str, str]:
         replace(AWAKE, snapshots=(OLD, snapshot(ROOT, LATER), snapshot(DATA, LATER, state=SnapshotState.RECOVERABLE))),
         "not complete"),
     row("a volume is missing", OLD, replace(AWAKE, volumes=FROM_LATER[:1]), "not started from"),
-    row("one volume is the one from before", OLD, replace(AWAKE, volumes=(FROM_LATER[0], volume(DATA))),
+    row("one volume is another", OLD, replace(AWAKE, volumes=(FROM_LATER[0], volume(DATA, id=VolumeId("vol-x")))),
         "not started from"),
+    row("one volume is the one from before, and at another device", OLD,
+        replace(AWAKE, volumes=(FROM_LATER[0], volume(DATA, device="/dev/sdg"))), "not started from"),
     row("volumes of the older", OLD, replace(AWAKE, volumes=(restored(ROOT), restored(DATA))), "not started from"),
 ])  # fmt: skip
 def test_a_snapshot_stays(each: Snapshot, what: Observation, why: str) -> None:
     assert why in (law.why_not_delete_snapshot(each, what, LATER) or "")
+
+
+@pytest.mark.parametrize("volumes", [
+    row("restored from the later cycle", FROM_LATER),
+    row("what the later cycle was made of, and is there yet", (volume(ROOT), volume(DATA))),
+    row("one of each", (FROM_LATER[0], volume(DATA))),
+])  # fmt: skip
+def test_a_snapshot_is_replaced_by_a_later_cycle_whose_content_was_started(volumes: tuple[Volume, ...]) -> None:
+    assert law.why_not_delete_snapshot(OLD, replace(AWAKE, volumes=volumes), LATER) is None
 
 
 SHELVED = seen(volumes=(), snapshots=snapshots())

@@ -370,7 +370,66 @@ SHELVE_REMOVES = [
     row("half deleted, and what is left grew: made whole, then a new cycle",
         with_set(replace(detached(data()), size_gib=600)), create_volume(manifest(), record(ROOT)), manifest()),
 ]
+
+
+def kept(for_: timedelta | None, *volumes: Any, intent: int = 1) -> Observation:
+    """Its owner wants the volumes kept for so long once they are detached. intent: for which they were snapshotted."""
+    return seen(volumes=volumes, snapshots=snapshots(manifest(intent=intent)), delete_after=for_)
+
+
+DAY = timedelta(days=1)
+DETACHED_NOW, HALF_AN_HOUR = manifest(detached_at=NOW), minutes(30)
+OF_BEFORE = manifest(detached_at=NOW - 8 * DAY, intent=7)
+
+SHELVE_KEEPS = [
+    row("detached: that is all for now", kept(7 * DAY, *both_detached()), Settled(), DETACHED_NOW),
+    row("and for ever, where its owner wants that", kept(None, *both_detached()), Settled(),
+        manifest(detached_at=LAUNCHED)),
+    row("the root is detached first all the same", kept(7 * DAY, *both()), detach_volume(VOL_ROOT, ROOT), manifest()),
+    row("one is on its way: waits for it", kept(7 * DAY, detached(root()), data(attachment=DETACHING)),
+        Says(Wait, "detaching vol-data"), DETACHED_NOW),
+    row("one hangs", kept(7 * DAY, detached(root()), data(attachment=DETACHING)), Says(Blocked, "over 30 min"),
+        manifest(detached_at=NOW - HALF_AN_HOUR)),
+    row("nobody knows since when: from now on", kept(7 * DAY, *both_detached()),
+        Says(Step, "noted that its volumes stand detached"), manifest()),
+    row("a moment before it is over", kept(7 * DAY, *both_detached()), Settled(),
+        manifest(detached_at=NOW - 7 * DAY + SECOND)),
+    row("some are deleted already: the others are kept", kept(7 * DAY, gone(root()), detached(data())), Settled(),
+        DETACHED_NOW),
+    row("nothing is left", kept(7 * DAY), Settled(), DETACHED_NOW),
+    row("over, for another intent: attached again first", kept(7 * DAY, *both_detached()),
+        attach_volume(VOL_DATA, DATA), OF_BEFORE),
+    row("attached again in part: goes on so", kept(7 * DAY, detached(root()), data()), attach_volume(VOL_ROOT, ROOT),
+        OF_BEFORE),
+    row("attached again: another cycle", kept(7 * DAY, *both()), new_cycle(2, ORIGINALS), OF_BEFORE),
+    row("its owner wants them kept no more: another cycle too", kept(timedelta(0), *both_detached()),
+        attach_volume(VOL_DATA, DATA), OF_BEFORE),
+    row("of that cycle they go at once", kept(7 * DAY, *both_detached()),
+        delete_volume(VOL_ROOT, SnapshotId("snap-root")), manifest(were_kept=True, detached_at=NOW)),
+    row("unless their owner wants them for ever by then", kept(None, *both_detached()), Settled(),
+        manifest(were_kept=True, detached_at=NOW)),
+    row("detached for another intent just before: none has had the time to write to them",
+        kept(timedelta(0), *both_detached(), intent=7), delete_volume(VOL_ROOT, SnapshotId("snap-root")),
+        manifest(detached_at=NOW - HALF_AN_HOUR + SECOND, intent=7)),
+    row("for this very intent they may have waited for long", kept(timedelta(0), *both_detached()),
+        delete_volume(VOL_ROOT, SnapshotId("snap-root")), manifest(detached_at=NOW - 8 * DAY)),
+    row("all deleted, for another intent", kept(timedelta(0), intent=7), Settled(), OF_BEFORE),
+]
 # fmt: on
+
+
+@pytest.mark.parametrize(("keep", "were_kept"), [(7 * DAY, True), (9 * DAY, False), (None, False)], ids=str)
+def test_what_was_kept_for_long_enough_is_known_by_its_cycle(keep: timedelta | None, were_kept: bool) -> None:
+    outcome = next_step(kept(keep, *both()), intent(Wanted.SHELVE), OF_BEFORE, NOW)
+    assert held(outcome).were_kept is were_kept
+    assert held(outcome).detached_at is None
+
+
+@pytest.mark.parametrize(("what", "known", "now", "expected"), SHELVE_KEEPS)
+def test_volumes_are_kept_detached(
+    what: Observation, known: Manifest | None, now: datetime, expected: Expected
+) -> None:
+    check(next_step(what, intent(Wanted.SHELVE), known, now), expected)
 
 
 @pytest.mark.parametrize(("what", "known", "now", "expected"), [*SHELVE_STOPS, *SHELVE_SNAPSHOTS, *SHELVE_REMOVES])

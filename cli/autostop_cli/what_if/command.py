@@ -28,6 +28,7 @@ NOT_REPLAYED: Final[Mapping[str, str]] = {
     "time-zone": "it changes no stop",
     "longest-promise": "the record has the promises that were made",
     "initialization-rate": "it changes no stop",
+    "delete-after": "it changes what follows a stop, and not when one comes",
     "shelve-after": "it changes what follows a stop, and not when one comes",
 }
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}

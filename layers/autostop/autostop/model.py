@@ -222,6 +222,7 @@ class Observation:
     snapshots: those of this account whose tag names this workstation.
     checks, jupyter: looked at only while running.
     other_types: those that the owner names, in his order; looked at only when a start lacked capacity.
+    delete_after: how long its owner has detached volumes kept; None: for ever.
     zone: by whose clock its owner is told times. initialization_rate: MiB a second, at which its owner has EBS fill
     restored volumes; None: as they are read.
     """
@@ -235,6 +236,7 @@ class Observation:
     other_types: tuple[OtherType, ...] = ()
     zone: tzinfo = UTC
     initialization_rate: int | None = None
+    delete_after: timedelta | None = timedelta(0)
 
     def attached(self) -> tuple[Volume, ...]:
         """Volumes that are attached to the instance, or on their way to or from it, by device name."""

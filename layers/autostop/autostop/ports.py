@@ -79,6 +79,7 @@ class Outline:
     waiting_for, blocked: what the reconciler last found, in words. hindered_since: since when each of its tries for the
     present intent was refused or failed; None while it gets on.
     look_at: when the reconciler is to look again, by a delayed message or a sweep; None: as soon as anything comes.
+    kept_since: since when its volumes stand detached beside their snapshots, as its owner wants; None: they do not.
     restores_from: the snapshots that it sleeps in; none while it does not. lost: what is wrong with them, in words.
     binned: what the Recycle Bin kept of its volumes at the last look.
     told: what the owner was told, as long as it holds.
@@ -100,6 +101,7 @@ class Outline:
     lost: str = ""
     binned: str = ""
     told: tuple[Told, ...] = ()
+    kept_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class State(Outline):
         An intent by idleness forgets the answers too: before the stop, the workstation is asked once more.
         """
         state = replace(self, intent=intent, note="", attempts=NO_ATTEMPTS, restores_from=(), lost="")
+        state = replace(state, kept_since=None)
         state = replace(state, waiting_for=None, blocked=None, hindered_since=None, look_at=None)
         if intent.by is By.IDLE:
             return replace(state, reading=None, unknown=None, asked=None)

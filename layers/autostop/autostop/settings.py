@@ -278,6 +278,9 @@ class Policy:
     shelve_after: timedelta | None = _setting(_or_never(parse_duration, None), "0", _LONGER_OR_OFF,
         "How long a stopped workstation keeps its volumes before they become snapshots, such as 12h; 0: at once; "
         "off: it is only stopped")
+    delete_after: timedelta | None = _setting(_or_never(parse_duration, None), "0", _LONGER_OR_OFF,
+        "How long a shelved workstation keeps its volumes, detached, beside their snapshots, such as 7d: a wake takes "
+        "them back as they are, and both are billed; 0: they are deleted at once; off: never")
     keep_awake_for: timedelta = _setting(_positive_duration, "1h", replace(_LONGER, most="3d"),
         "What one tap on keep awake promises")
     longest_promise: timedelta | None = _setting(_or_never(_positive_duration, None), "3d", _LONGER_OR_OFF,
@@ -351,7 +354,9 @@ _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 _NAMES: Final = (*_BY_NAME, *(tag.removeprefix(PREFIX) for tag in sorted(BESIDE_SETTINGS)))
 _KNOWN: Final = frozenset({AUTOSTOP, *(PREFIX + name for name in _NAMES)})
 # For a workstation of which nobody knows what its owner wants.
-_LEFT_ALONE: Final[Mapping[str, Any]] = dict.fromkeys(("idle_after", "stop_at", "max_run", "shelve_after"))
+_LEFT_ALONE: Final[Mapping[str, Any]] = dict.fromkeys(
+    ("idle_after", "stop_at", "max_run", "shelve_after", "delete_after")
+)
 
 
 def policy_from_environment(environment: Mapping[str, str]) -> Policy:

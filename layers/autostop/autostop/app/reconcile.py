@@ -1,6 +1,6 @@
 """Bring one workstation nearer to its intent: observe, take the one next step, again until it must wait."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from autostop.app.execute import Executor, table_of_calls
 from autostop.app.measure import ask, at_hand, look_before_stop
 from autostop.idle.reading import Reading
 from autostop.idle.stop import LastLook, is_forgotten, next_limit
-from autostop.model import Checks, Instance, InstanceState, Jupyter, Observation, WorkstationId, instance_of
+from autostop.model import Checks, Instance, InstanceState, Jupyter, Observation, VolumeId, WorkstationId, instance_of
 from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, State, TransientError, Wake
 from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.housekeeping import after_round, begin, next_chore
@@ -181,13 +181,19 @@ class Reconciler:
             if state.attempts.no_capacity:
                 seen = replace(seen, other_types=tuple(self.instances.types(policy.instance_types)))
             self._in_time(until)
+        if instance is not None:
+            seen = replace(seen, delete_after=policy_for(self.defaults, instance.tags)[0].delete_after)
         # What runs, starts or stops needs no look at its disks, until something is to be tidied up.
         if instance is not None and instance.state is not InstanceState.STOPPED and not intent.settled:
             return state, seen
-        volumes = self.disks.volumes(workstation)
+        seen = replace(seen, volumes=tuple(self.disks.volumes(workstation)))
         self._in_time(until)
+        if missing := [each for each in _named(state, seen.delete_after) if seen.volume(each) is None]:
+            named = self.disks.find_volumes([{"Name": "volume-id", "Values": missing}])
+            seen = replace(seen, volumes=(*seen.volumes, *named))
+            self._in_time(until)
         snapshots = self.disks.snapshots(workstation)
-        return state, replace(seen, volumes=tuple(volumes), snapshots=tuple(snapshots))
+        return state, replace(seen, snapshots=tuple(snapshots))
 
     def _checks(self, instance: Instance) -> Checks:
         try:
@@ -341,6 +347,17 @@ class Reconciler:
         self.ledger.record(state.workstation, Happened(self.clock(), intent.number, text))
 
 
+def _named(state: State, delete_after: timedelta | None) -> Sequence[VolumeId]:
+    """Volumes that are looked for by their ids too: a person may have taken the tags away by which others are found.
+
+    Those that EBS said it makes; and those of before, where they stand detached for days and may be newer by then.
+    """
+    attempts, manifest = state.attempts, state.manifest
+    made = [each.volume for each in attempts.restored if not attempts.has_failed(each.volume)]
+    kept = manifest.volumes if manifest is not None and delete_after != timedelta(0) else ()
+    return [*made, *(each.volume for each in kept)]
+
+
 def _stops(outcome: Outcome) -> bool:
     return isinstance(outcome, Step) and outcome.call is Call.STOP
 
@@ -368,6 +385,8 @@ def _settled(state: State, intent: Intent, seen: Observation, note: str, now: da
     asleep = intent.wanted is not Wanted.RUN and it.cycle is not None and not it.cycle.remaining_in(seen)
     records = it.cycle.volumes if asleep and it.cycle is not None and not seen.attached() else ()
     snapshots = tuple(record.snapshot for record in records if record.snapshot is not None)
+    kept = intent.wanted is Wanted.SHELVE and it.cycle is not None and bool(it.cycle.remaining_in(seen))
+    state = replace(state, kept_since=it.cycle.detached_at if kept and it.cycle is not None else None)
     return replace(state, housekeeping=house, fallback=fallback, restores_from=snapshots)
 
 

@@ -259,6 +259,13 @@ def _why_volumes_stay(state: State, instance: Instance | None, policy: Policy, n
         return "its shelve-after is off"
     if kept_until is not None and now < kept_until:
         return f"it was stopped outside Autostop and is kept awake until {clock_time(kept_until, now.tzinfo, now)}"
+    if state.kept_since is not None:
+        until = None if policy.delete_after is None else state.kept_since + policy.delete_after
+        return (
+            "its delete-after is off"
+            if until is None
+            else (f"its delete-after keeps them until {clock_time(until, now.tzinfo, now)}, ready for a wake")
+        )
     if intent is not None and intent.wanted is Wanted.SHELVE:
         return "they came after it was shelved"
     return f"its shelve-after is {words(policy.shelve_after)}" if policy.shelve_after else "they become snapshots next"

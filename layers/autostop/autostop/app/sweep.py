@@ -28,7 +28,7 @@ from autostop.ports import (
 )
 from autostop.settings import Policy, policy_for
 from autostop.sleep import law
-from autostop.sleep.intent import Intent, reconsider
+from autostop.sleep.intent import Intent, end_of_keeping, reconsider
 
 if TYPE_CHECKING:
     from autostop.aws.ec2 import Ec2Instances
@@ -269,7 +269,8 @@ def _intent_after(watched: Watched, now: datetime) -> Intent | None:
     """The new intent that follows; None when things stay as they are. Pure."""
     state = watched.state
     known = (watched.instance, state.intent, watched.policy, state.kept_awake_until, now)
-    wanted = reconsider(*known) or order_stop(watched.plan, *known)
+    ended = end_of_keeping(watched.instance, state.intent, watched.policy, state.kept_since, now)
+    wanted = reconsider(*known) or order_stop(watched.plan, *known) or ended
     if wanted is None and state.intent is not None and state.hindered_since is not None and watched.record is not None:
         # Its next try may be an hour away, and would come without a warning.
         return take_back(watched.record.verdict, watched.instance, state.intent, now)

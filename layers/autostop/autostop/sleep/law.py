@@ -71,7 +71,8 @@ def why_not_restorable(record: VolumeRecord, seen: Observation, manifest: Manife
 def why_not_delete_snapshot(snapshot: Snapshot, seen: Observation, manifest: Manifest) -> str | None:
     """Why this snapshot must stay: only a start that was seen to work from a later, complete cycle replaces it.
 
-    The caller has seen the workstation ready; this looks at what it was started from.
+    The caller has seen the workstation ready; this looks at what it was started from: volumes that were restored from
+    that cycle, or the very ones that it was made of, whose content at the start was the same.
     """
     if not _was_made_by_a_cycle(snapshot, seen):
         return f"{snapshot.id} does not carry this workstation's tags"
@@ -91,7 +92,7 @@ def why_not_delete_snapshot(snapshot: Snapshot, seen: Observation, manifest: Man
         if later is None or later.state is not SnapshotState.COMPLETED:
             return f"cycle {manifest.cycle} is not complete"
         attached = seen.at_device(record.device)
-        if attached is None or not manifest.is_restored(attached, record):
+        if attached is None or not (attached.id == record.volume or manifest.is_restored(attached, record)):
             return f"the instance was not started from cycle {manifest.cycle}"
     return None
 

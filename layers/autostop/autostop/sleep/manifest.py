@@ -56,6 +56,7 @@ class Manifest:
     asked_at: when its snapshots were last asked for, noted before the call; None before that.
     detached_at: when a volume was last detached, noted before the call; None before that, or when the table was lost.
     launch: what a new instance would need; None when an older version wrote the manifest, or it was found by its tags.
+    were_kept: its volumes stood detached before, for as long as its owner has them kept: they go as soon as they may.
     unset_flags: devices that started without their flag, whether they go with the instance, as EC2 did not take it.
     """
 
@@ -71,6 +72,7 @@ class Manifest:
     asked_at: datetime | None = None
     detached_at: datetime | None = None
     unset_flags: tuple[str, ...] = ()
+    were_kept: bool = False
 
     def record_of(self, volume: VolumeId) -> VolumeRecord | None:
         """The record of a volume, or None when it is not in this cycle."""

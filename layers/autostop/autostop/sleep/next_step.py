@@ -17,6 +17,7 @@ from autostop.model import (
     Observation,
     Snapshot,
     SnapshotState,
+    Volume,
     VolumeId,
     VolumeState,
 )
@@ -48,6 +49,8 @@ from autostop.sleep.steps import (
 
 # How long checks and Jupyter may take after a launch before the start counts as done without them.
 READY_WITHIN = timedelta(minutes=10)
+# What stands detached for less than this, nobody takes for free.
+_UNWATCHED_FOR = timedelta(minutes=30)
 # EC2 starts and stops an instance, and EBS detaches a volume, in minutes; after this long a person has to look.
 HANGS_AFTER = timedelta(minutes=30)
 
@@ -94,9 +97,11 @@ def next_step(
             return (
                 may_be_shelved(it)
                 or manifest_of_this_stop(it)
+                or volumes_looked_after(it)
                 or snapshots_asked_for(it)
                 or snapshots_complete(it)
                 or volumes_detached(it)
+                or volumes_kept(it)
                 or volumes_deleted(it)
                 or Settled()
             )
@@ -219,7 +224,22 @@ def manifest_of_this_stop(it: Situation) -> Outcome | None:
     return None
 
 
-def _begin_cycle(it: Situation, why: str) -> Outcome:
+def volumes_looked_after(it: Situation) -> Outcome | None:
+    """Begin another cycle where the volumes had stood detached for long when the present intent came.
+
+    Whoever attached one elsewhere meanwhile may have written to it, and EBS tells nobody of that.
+    """
+    manifest, keep = it.this_cycle, it.seen.delete_after
+    since = manifest.detached_at
+    if since is None or manifest.intent == it.intent.number or it.intent.at - since < _UNWATCHED_FOR:
+        return None
+    if not manifest.remaining_in(it.seen):
+        return None
+    were_kept = keep is not None and it.intent.at - since >= keep
+    return _begin_cycle(it, "its volumes stood detached: a new cycle begins", were_kept=were_kept)
+
+
+def _begin_cycle(it: Situation, why: str, *, were_kept: bool = False) -> Outcome:
     """Begin a cycle, with every volume in its place: what is not attached would be in no snapshot."""
     if (missing := whole(it)) is not None:
         return missing
@@ -228,7 +248,8 @@ def _begin_cycle(it: Situation, why: str) -> Outcome:
             "it has no volume, and the table does not say from which snapshots they could be restored. "
             f"Run `autostop recover {it.seen.workstation}`."
         )
-    return write_down(write_manifest(it.seen, it.instance, it.intent.number, it.now, it.manifest), why)
+    manifest = write_manifest(it.seen, it.instance, it.intent.number, it.now, it.manifest)
+    return write_down(replace(manifest, were_kept=were_kept), why)
 
 
 def snapshots_asked_for(it: Situation) -> Outcome | None:
@@ -331,16 +352,35 @@ def volumes_detached(it: Situation) -> Outcome | None:
     return None
 
 
+def volumes_kept(it: Situation) -> Settled | Step | Wait | Blocked | None:
+    """Let all stand detached for as long as their owner wants; a sweep comes back to them."""
+    manifest, keep = it.this_cycle, it.seen.delete_after
+    remaining = manifest.remaining_in(it.seen)
+    if not remaining or (keep is not None and (manifest.were_kept or not keep)):
+        return None
+    if (waits := next((one for each in remaining if (one := _is_detached(it, each)) is not None), None)) is not None:
+        return waits
+    if manifest.detached_at is None:
+        return Step("noted that its volumes stand detached", first=Note(manifest=manifest.detaching(it.now)))
+    return Settled() if keep is None or it.now < manifest.detached_at + keep else None
+
+
+def _is_detached(it: Situation, volume: Volume) -> Wait | Blocked | None:
+    """None once it is."""
+    if volume.attached_to is None and volume.state is VolumeState.AVAILABLE:
+        return None
+    since = it.this_cycle.detached_at
+    if since is not None and it.now - since >= HANGS_AFTER:
+        return Blocked(f"EBS has been detaching {volume.id} for over {words(HANGS_AFTER)}. Detach it in the console.")
+    return Wait(f"EBS is detaching {volume.id}", A_MOMENT)
+
+
 def volumes_deleted(it: Situation) -> Outcome | None:
     """Delete all that are detached, each only as long as the law allows it at that moment."""
     manifest = it.this_cycle
     for volume in manifest.remaining_in(it.seen):
-        if volume.attached_to is not None or volume.state is not VolumeState.AVAILABLE:
-            if manifest.detached_at is not None and it.now - manifest.detached_at >= HANGS_AFTER:
-                return Blocked(
-                    f"EBS has been detaching {volume.id} for over {words(HANGS_AFTER)}. Detach it in the console."
-                )
-            return Wait(f"EBS is detaching {volume.id}", A_MOMENT)
+        if (waits := _is_detached(it, volume)) is not None:
+            return waits
         if (refusal := law.why_not_delete_volume(volume, it.seen, manifest)) is not None:
             return Blocked(f"{refusal}, so the volumes stay. Run `autostop adopt {it.seen.workstation}` again.")
         record = manifest.record_of(volume.id)
