@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_no_process_and_no_port_behind(tmp_path: Path) -> None:
     process = begin(tmp_path)
     try:
         assert process.stdout is not None
-        assert any("is adopted" in line for line in process.stdout)
+        assert any("JupyterLab is starting" in line for line in process.stdout)
         running = psutil.Process(process.pid)
         tree = [running, *running.children(recursive=True)]
         ports = {port for each in tree for port in listening(each.net_connections("tcp"))}
