@@ -298,6 +298,14 @@ def test_who_began_a_viewer_on_the_way_is_a_job(terminal: Terminal, tmp_path: Pa
     assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, "python3")
 
 
+def test_what_serves_a_file_system_is_a_server(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rclone mount` or `sshfs -f`, in the foreground."""
+    terminal.runs("sleep 300", "sleep")
+    monkeypatch.setattr(probe, "_opened", lambda _: {"/dev/fuse": "/proc/1/fd/3"})
+
+    assert (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["server", "sleep"]])
+
+
 def test_what_sifts_a_log_waits_for_more_of_it(terminal: Terminal) -> None:
     terminal.runs("tail -f /dev/null | grep x | cat", "cat")
 

@@ -1011,7 +1011,7 @@ class Looks:
         return place if place.startswith("pipe:") else ""
 
     def listens(self, task: Task) -> bool:
-        """Whether it listens on the network."""
+        """Whether it listens on the network, or serves a file system that it has mounted."""
         if task.pid not in self._ports:
             self._ports[task.pid] = self._listens_on(task)
         return bool(self._ports[task.pid])
@@ -1023,8 +1023,9 @@ class Looks:
             if place not in self._listening:
                 self._listening[place] = {shown: _port_of(local) for local, shown in _tcp_listeners(folder)}
             # Of more than can be looked at nothing listens: then it is a job, and less of its work is enough.
-            opened = self._opened(task) if self._listening[place] else {}
-            return {port for shown, port in self._listening[place].items() if shown in opened}
+            opened = self._opened(task)
+            ports = {port for shown, port in self._listening[place].items() if shown in opened}
+            return ports | ({"fuse"} if "/dev/fuse" in opened else set())
         except (OSError, OverflowError):
             return set()
 
