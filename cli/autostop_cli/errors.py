@@ -4,6 +4,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     CredentialRetrievalError,
+    EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -56,6 +57,8 @@ def _said(error: Exception) -> str:
 def _next(error: Exception, cause: BaseException) -> str:
     if isinstance(cause, NoRegionError):
         return "Name the Region with --region."
+    if isinstance(cause, EndpointConnectionError):
+        return "Look at the Region and at your network, then try again."
     if isinstance(cause, ProfileNotFound):
         return "Name another profile with --profile."
     if isinstance(cause, _NOT_LOGGED_IN):

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from click.testing import CliRunner
 
 from autostop import tags
@@ -22,6 +24,7 @@ from autostop_cli.__main__ import cli
 from autostop_cli.account import Account
 from autostop_cli.artefacts import Artefacts, artefacts
 from autostop_cli.create import create, parse_address, upgrade
+from autostop_cli.deploy import Stacks
 from autostop_cli.errors import sentence
 from autostop_cli.machine import Wish, cost_in_words, parse_name, parse_size
 from autostop_cli.plans import Plans
@@ -326,7 +329,47 @@ def test_spot_and_sizes_are_asked_for(shop: Shop) -> None:
     assert sorted(volume.size for volume in shop.desk.world.cloud.volumes.values()) == [7, 30]
 
 
-def test_a_stack_that_fails_leaves_nothing_and_says_why(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def scripted(*statuses: str) -> Any:
+    """CloudFormation, with a stack that goes through these, and of which one resource failed."""
+    left = list(statuses)
+    event = {"EventId": "1", "LogicalResourceId": "Table", "ResourceStatus": "CREATE_FAILED"}
+    event["ResourceStatusReason"] = "Resource handler returned message: quota"
+
+    def describe_stacks(StackName: str) -> Any:  # noqa: N803 - AWS's name
+        status = left.pop(0)
+        if not status:
+            response: Any = {"Error": {"Code": "ValidationError", "Message": f"{StackName} does not exist"}}
+            raise ClientError(response, "DescribeStacks")
+        return {"Stacks": [{"StackId": "arn", "StackStatus": status}]}
+
+    return SimpleNamespace(
+        create_stack=lambda **_: {},
+        describe_stacks=describe_stacks,
+        describe_stack_events=lambda StackName: {"StackEvents": [event]},  # noqa: N803 - likewise
+    )
+
+
+@pytest.mark.parametrize(
+    ("statuses", "words"),
+    [
+        (("", "CREATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "DELETE_COMPLETE"), "nothing of it is left: Table: .* quota"),
+        (("ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE"), "is ROLLBACK_COMPLETE: Table: .* quota. Delete it"),
+    ],
+)
+def test_a_stack_that_fails_says_why_and_what_is_left(statuses: tuple[str, ...], words: str) -> None:
+    stacks = Stacks(scripted(*statuses), lambda _seconds: None, print)
+    with pytest.raises(DeniedError, match=words):
+        stacks.create("autostop", "{}", {})
+
+
+def test_one_that_another_makes_is_waited_for() -> None:
+    waited: list[float] = []
+    client = scripted("CREATE_IN_PROGRESS", "CREATE_IN_PROGRESS", "CREATE_COMPLETE")
+    assert Stacks(client, waited.append, print).create("autostop", "{}", {}) == {}
+    assert len(waited) == 1
+
+
+def test_ctrl_c_says_what_exists_and_how_to_go_on_or_undo(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupt(call: str) -> None:
         if call == "before RunInstances":
             raise KeyboardInterrupt
@@ -361,6 +404,12 @@ def test_a_stack_of_another_version_is_said_and_upgraded_with_its_parameters(
     newer = other_version(replace(shop.account().stack, version="1.10.0"))
     assert "is of 1.10.0. Upgrade the command: pipx upgrade autostop" in newer
     assert not is_older("0.10.0")
+
+
+def test_a_region_that_is_none_is_named() -> None:
+    error = TransientError("AWS could not be reached.")
+    error.__cause__ = EndpointConnectionError(endpoint_url="https://ec2.eu-nowhere-9.amazonaws.com")
+    assert sentence(error).endswith("Look at the Region and at your network, then try again.")
 
 
 def test_words_of_the_command_line() -> None:
