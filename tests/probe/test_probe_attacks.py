@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -267,3 +268,24 @@ def test_the_history_of_an_editor_is_followed_into_no_other_home(tmp_path: Path)
     (mine / ".cursor-server").symlink_to(theirs / ".vscode-server")
 
     assert probe._edited_at({str(mine)}) == 1e9
+
+
+def test_a_device_in_the_place_of_a_file_or_a_terminal_is_not_even_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Some act when they are opened, as a watchdog does; a user may have one there in a namespace of his own.
+    os.mknod(tmp_path / "jpserver-1.json", 0o644 | stat.S_IFCHR, os.makedev(1, 5))
+    (tmp_path / "jpserver-2.json").symlink_to("/dev/zero")
+    task = probe._task(Path(f"/proc/{os.getpid()}"), 0)._replace(tty=os.makedev(136, 0))
+    directory, opened, really = os.open(tmp_path, os.O_RDONLY), list[object](), os.open
+
+    def see(name: str, flags: int, *rest: Any, **more: Any) -> int:
+        opened.extend([] if flags & os.O_PATH else [name])
+        return really(name, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", see)
+    monkeypatch.setattr(probe, "_terminal", lambda _: "/dev/zero")
+    found, lines = list(probe._runtimes(directory, [], probe._Limits())), probe.Looks().reads_lines(task)
+    os.close(directory)
+
+    assert (found, lines, opened) == ([], None, [])

@@ -396,6 +396,19 @@ def _connect(runtime: Runtime, listener: Listener, until: float) -> socket.socke
     return connection
 
 
+def _open_if(is_right: Callable[[os.stat_result], bool], name: str, directory: int | None = None) -> int:
+    """A handle to read what has this name, if it is right. Raises OSError.
+
+    Nothing else is opened: some devices act on that alone, and a user can have one there in a namespace of his own.
+    """
+    place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        _insist(is_right(os.fstat(place)))
+        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    finally:
+        os.close(place)
+
+
 def _insist(holds: bool) -> None:
     if not holds:
         raise ConnectionRefusedError
@@ -745,7 +758,7 @@ def _runtimes(directory: int, errors: list[str], limits: _Limits) -> Iterator[Ru
     for name in sorted(filter(_FILE_NAME.fullmatch, names)):
         try:
             # A link could lead to anybody's file, and a pipe would hold us for ever.
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+            handle = _open_if(lambda status: stat.S_ISREG(status.st_mode), name, directory)
         except PermissionError:
             errors.append("denied")
             continue
@@ -753,8 +766,7 @@ def _runtimes(directory: int, errors: list[str], limits: _Limits) -> Iterator[Ru
             continue
         try:
             status = os.fstat(handle)
-            fits = stat.S_ISREG(status.st_mode) and status.st_size <= _LONGEST_FILE
-            if fits and limits.allow("runtime files", status.st_uid):
+            if status.st_size <= _LONGEST_FILE and limits.allow("runtime files", status.st_uid):
                 yield _runtime(json.loads(os.read(handle, _LONGEST_FILE)), status)
         except (OSError, ValueError, RecursionError, AttributeError):
             continue  # if a server runs all the same, its process is reported as one without a file
@@ -961,18 +973,16 @@ class Looks:
 
     def reads_lines(self, task: Task) -> bool | None:
         """Whether its terminal reads lines, as while a command runs; None when that cannot be told."""
-        path = _terminal(task)
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC) if path else -1
+            handle = _open_if(lambda status: _is_terminal_of(task, status), _terminal(task))
         except OSError:
             return None
         try:
             return bool(termios.tcgetattr(handle)[3] & termios.ICANON)
-        except (termios.error, ValueError):
+        except termios.error:
             return None
         finally:
-            if handle >= 0:
-                os.close(handle)
+            os.close(handle)
 
     def is_busy(self, shell: Task) -> bool:
         """Whether a shell waits for what it began, as in `wait`: at its prompt it would edit a line, or read one."""
@@ -1076,9 +1086,13 @@ def _terminal(task: Task) -> str:
             status = os.lstat(place)
         except OSError:
             continue  # it was closed, or we may not look
-        if stat.S_ISCHR(status.st_mode) and status.st_rdev == task.tty:
+        if _is_terminal_of(task, status):
             return place
     return ""
+
+
+def _is_terminal_of(task: Task, status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == task.tty
 
 
 class _Under(NamedTuple):
