@@ -1051,7 +1051,7 @@ def test_the_machine_is_in_the_line(terminal: Terminal, tmp_path: Path) -> None:
     machine = said["machine"]
     assert list(machine) == [
         "boot", "cpu", "typed_at", "wrote_at", "jobs", "job", "gpu", "logins", "editors", "edited_at", "muxes", "held",
-        "doubts",
+        "visits", "doubts",
     ]  # fmt: skip
     assert machine["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
     assert machine["jobs"] >= 1
