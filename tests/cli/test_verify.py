@@ -199,6 +199,16 @@ def test_good_snapshots_are_restored_compared_and_nothing_is_left(at: Desk) -> N
     assert set(changes(at)) == {"CreateVolume", "CreateSnapshot", "DeleteVolume", "DeleteSnapshot"}
 
 
+def test_it_is_so_over_http_too(tmp_path: Path) -> None:
+    with desk(tmp_path / "world") as at:
+        lab = asleep(at)
+        result = at.run("verify", lab, "--yes")
+        assert result.exit_code == 0, result.output
+        assert verdicts(result.output) == GOOD
+        assert "own tags, content" in result.output
+        assert only_its_snapshots(at, lab)
+
+
 def test_one_that_is_awake_is_verified_by_its_last_night(at: Desk) -> None:
     lab = asleep(at)
     at.lab.wake(lab)
