@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +169,11 @@ class _Removal:
                 raise FailedError(status.headline, *status.problems)
             now = self.account.instances.find(instance.id)
             stopped = now is not None and now.state is InstanceState.STOPPED
-            return stopped and not (shelved and any(v.exists for v in self.account.disks.volumes(instance.workstation)))
+            there = [each for each in self.account.disks.volumes(instance.workstation) if each.exists]
+            if policy.delete_after != timedelta(0):
+                # Shelved they are kept for a while, detached.
+                there = [each for each in there if each.attached_to is not None]
+            return stopped and not (shelved and there)
 
         self._wait(asleep, f"{instance.id} to sleep")
 

@@ -110,6 +110,14 @@ def test_awake_it_goes_at_once_with_its_data_by_its_typed_name(shop: Shop) -> No
     assert left(shop) == {}
 
 
+@pytest.mark.parametrize("how_long", ["7d", "off"])
+def test_disks_that_are_kept_after_a_shelving_stay_with_its_snapshots(shop: Shop, how_long: str) -> None:
+    lab = at_work_on(shop)
+    shop.desk.world.tag(lab, {"autostop:delete-after": how_long})
+    remove(shop)
+    assert left(shop) == {"snapshots": 2, "volumes": 2, **KEPT}
+
+
 def test_a_disk_that_its_owner_attached_by_hand_stays_whatever_goes(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
