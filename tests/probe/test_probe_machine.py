@@ -119,8 +119,10 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., int]]:
-    """Starts a program without a terminal; gives its number."""
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Starts a program without a terminal, as the system does; gives its number."""
+    for variable in probe._BEGUN_BY_A_PERSON:
+        monkeypatch.delenv(variable, raising=False)
     with contextlib.ExitStack() as stack:
 
         def begin(command: Sequence[str | Path], executable: Path | None = None) -> int:
