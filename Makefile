@@ -44,7 +44,7 @@ WORKERS := 6
 
 # What waits longest begins first: no folder stands within another of the list, or pytest takes them by the alphabet.
 # What runs on other versions goes beside the rest, and is shown after it. One process compiles the tests for the workers.
-FIRST := tests/e2e/ tests/person/ tests/workstation/ tests/simulation/
+FIRST := tests/e2e/ tests/person/ tests/workstation/ tests/simulation/ tests/probe/ tests/traces/ tests/page/
 TESTS := $(FIRST) $(filter-out $(FIRST),$(sort $(dir $(wildcard tests/*/test_*.py)))) $(wildcard tests/test_*.py)
 
 .PHONY: test
