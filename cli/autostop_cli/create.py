@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 WORKSTATION_STACK = "autostop-workstation"
+NOTICE_URL = "/autostop/notice-url"
 PORTS = (22, 443, 8888)
 _ALIVE = ("pending", "running", "stopping", "stopped")
 _LOOK_EVERY_SECONDS = 5
@@ -169,9 +170,15 @@ class _Creation:
         return stacks.outputs(WORKSTATION_STACK) or {}
 
     def _notices(self) -> Mapping[str, str]:
+        """The stack's parameters. A URL is a secret: whoever can read there has the links of the notices."""
         if not self.wish.notify:
             return {}
-        return {"NoticeUrl" if self.wish.notify.startswith("https://") else "NoticeEmail": self.wish.notify}
+        if not self.wish.notify.startswith("https://"):
+            return {"NoticeEmail": self.wish.notify}
+        with aws_errors():
+            self.account.ssm.put_parameter(Name=NOTICE_URL, Value=self.wish.notify, Type="SecureString", Overwrite=True)
+        self.exists.append(f"parameter {NOTICE_URL}")
+        return {"NoticeUrl": NOTICE_URL}
 
     def _launched(self, plan: Plan | None) -> Plan:
         """The plan with its instance, which runs or did so before; one that the table has lost is written anew."""

@@ -15,7 +15,7 @@ from autostop.ports import DeniedError, TransientError
 from autostop.settings import policy_for
 from autostop_cli.account import Account
 from autostop_cli.adopt import ask_at_terminal
-from autostop_cli.create import WORKSTATION_STACK, group_name, is_over, made_as, refuse_taken_name
+from autostop_cli.create import NOTICE_URL, WORKSTATION_STACK, group_name, is_over, made_as, refuse_taken_name
 from autostop_cli.deploy import Stacks, code_bucket, remove_bucket
 from autostop_cli.plans import Plan, Plans
 from autostop_cli.text import FailedError, dollars, say
@@ -255,7 +255,7 @@ def uninstall_all(
         who = ", ".join(f"{each.name} ({each.id})" for each in asleep)
         raise FailedError(f"Nobody could wake {who} then. Nothing was changed. Wake them first.")
     lines = [f"goes   stack {stack.name}", f"goes   table {stack.table}", f"goes   stack {WORKSTATION_STACK}"]
-    lines.append(f"goes   bucket {bucket}, the functions' code")
+    lines += [f"goes   bucket {bucket}, the functions' code", f"goes   parameter {NOTICE_URL}, where it is there"]
     lines += [f"stays  bucket {of_machines}, unless it is empty"] if of_machines else []
     lines += [f"stays  {', '.join(data)}: to have that back, use `autostop recover` before"] if data else []
     lines += [f"stays  {each.name} ({each.id}), which nobody puts to sleep any more" for each in there]
@@ -268,6 +268,8 @@ def uninstall_all(
     stacks.delete(stack.name)
     with aws_errors(), AlreadySo("ResourceNotFoundException"):
         account.dynamodb.delete_table(TableName=stack.table)
+    with aws_errors(), AlreadySo("ParameterNotFound"):
+        account.ssm.delete_parameter(Name=NOTICE_URL)
     stacks.delete(WORKSTATION_STACK)
     remove_bucket(account.s3, bucket, account.number)
     kept: Any = of_machines

@@ -29,6 +29,7 @@ CONTROLLER = {
         "ShelveAfter": {"Type": "String", "Default": "0"},
         "Probe": {"Type": "String", "Default": "ssm"},
         "NoticeEmail": {"Type": "String", "Default": ""},
+        "NoticeUrl": {"Type": "String", "Default": ""},
         "SweepEvery": {"Type": "String", "Default": "rate(5 minutes)"},
     },
     "Resources": {

@@ -170,6 +170,15 @@ def test_an_empty_account_gets_all_of_it_after_it_was_shown_with_its_cost_and_as
     assert "s3://autostop-code-123456789012-us-east-1/api-1.zip" in json.dumps(template)
 
 
+def test_a_url_for_notices_is_kept_where_a_secret_is(shop: Shop) -> None:
+    shop.create(replace(LAB, notify="https://ntfy.sh/topic"))
+    (stack,) = SESSION.client("cloudformation").describe_stacks(StackName="autostop")["Stacks"]
+    given = {each["ParameterKey"]: each.get("ParameterValue") for each in stack["Parameters"]}
+    assert "ntfy.sh" not in str(stack)
+    kept = SESSION.client("ssm").get_parameter(Name=given["NoticeUrl"] or "", WithDecryption=True)["Parameter"]
+    assert (kept["Type"], kept["Value"]) == ("SecureString", "https://ntfy.sh/topic")
+
+
 def test_a_no_makes_nothing(shop: Shop) -> None:
     def no(_question: str) -> None:
         raise click.Abort

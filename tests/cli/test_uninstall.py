@@ -243,7 +243,7 @@ def is_change(call: str) -> bool:
 
 
 def test_all_is_refused_while_anybody_is_created_or_sleeps(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    at_work_on(shop)
+    at_work_on(shop, notify="https://ntfy.sh/topic")
     with pytest.raises(FailedError, match="autostop uninstall lab"):
         uninstall_all(shop.account(), yes=True, dry_run=False)
     remove(shop, delete_data=True)
@@ -259,6 +259,7 @@ def test_all_is_refused_while_anybody_is_created_or_sleeps(shop: Shop, capsys: p
     assert shop.stacks() == []
     assert SESSION.client("s3").list_buckets()["Buckets"] == []
     assert SESSION.client("dynamodb").list_tables()["TableNames"] == []
+    assert SESSION.client("ssm").describe_parameters()["Parameters"] == []
     assert f"stays  mine ({other})" in capsys.readouterr().out
 
 
