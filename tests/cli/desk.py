@@ -5,7 +5,9 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from click.testing import CliRunner, Result
@@ -46,6 +48,10 @@ CONTROLLER = {
         "NoticeTopicArn": {"Value": {"Ref": "NoticeTopic"}},
     },
 }
+
+
+# Each client is made once, which takes longer than its calls.
+_LAPTOP: Any = SimpleNamespace(client=cache(SESSION.client), region_name=SESSION.region_name)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def desk(root: Path, *, begins: datetime = START, over_http: bool = True, **para
 
 def account_of(lab: AtWork, sleep: Callable[[float], None] | None = None) -> Account:
     """The account over Autostop at work; without HTTP with its clients, its queue and a stack that was read already."""
-    account = Account(SESSION, clock=lab.clock, sleep=sleep or lab.sleep)
+    account = Account(_LAPTOP, clock=lab.clock, sleep=sleep or lab.sleep)
     if not lab.over_http:
         policy = replace(lab.defaults, idle_after=timedelta(minutes=40))
         stack = Stack("autostop", API_URL, TABLE, "queue", policy, version=VERSION)
