@@ -408,3 +408,14 @@ def test_one_passing_error_makes_no_news_of_snapshots_that_take_hours(lab: AtWor
     lab.refusals = {}
     lab.asleep(workstation, timedelta(hours=6))
     assert [notice.kind for notice in lab.told.notices] == [NoticeKind.STOPS_SOON]
+
+
+def test_who_dies_at_a_refused_call_starts_no_new_hour_until_its_owner_is_told(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.refusals["CreateSnapshots"] = AwsError("ConcurrentSnapshotLimitExceeded", "Maximum allowed in-progress", 400)
+    assert lab.pass_time(timedelta(hours=2), lambda: lab.state(workstation).hindered_since is not None)
+    since = lab.state(workstation).hindered_since
+    lab.after("CreateSnapshots", lab.crash)
+    lab.pass_time(timedelta(minutes=45))
+    assert lab.crashes == 1
+    assert lab.state(workstation).hindered_since == since

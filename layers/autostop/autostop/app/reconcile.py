@@ -334,7 +334,7 @@ class Reconciler:
         attempts = state.attempts if errors is None else replace(state.attempts, errors=errors)
         hindered = state.hindered_since or (now if errors is not None else None)
         moves_on = state.blocked is None and wait.why != state.waiting_for
-        if errors is None and moves_on and wait.at_most > _BRIEF:
+        if errors is None and moves_on and wait.gets_on and wait.at_most > _BRIEF:
             # As the snapshots of a first night do for hours. What is looked at again at once may fail again.
             hindered = None
         paused = replace(state, waiting_for=wait.why, blocked=None, hindered_since=hindered)

@@ -269,7 +269,7 @@ def snapshots_asked_for(it: Situation) -> Outcome | None:
     asked_at = manifest.asked_at or (manifest.written_at if listed else None)
     if asked_at is not None and it.now - asked_at < LISTS_LAG_FOR:
         what = "only some of the snapshots yet" if listed else "no snapshots yet that may have been made"
-        return Wait(f"EC2 lists {what}", SECONDS if listed else A_MINUTE)
+        return Wait(f"EC2 lists {what}", SECONDS if listed else A_MINUTE, gets_on=False)
     if listed:
         return _try_again(it, manifest, "EC2 lists only some of its snapshots")
     return whole(it) or _create_snapshots(manifest, it.now)

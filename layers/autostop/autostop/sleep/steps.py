@@ -88,10 +88,14 @@ def want(intent: Intent, wanted: Wanted, by: By, why: str, now: datetime) -> Ste
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do until something changes; look again after `at_most`, whatever events come."""
+    """Nothing to do until something changes; look again after `at_most`, whatever events come.
+
+    gets_on: whether AWS is known to work on it; False where it may have refused what a function that died asked for.
+    """
 
     why: str
     at_most: timedelta
+    gets_on: bool = True
 
 
 @dataclass(frozen=True, slots=True)
