@@ -194,7 +194,7 @@ def test_twice_is_once_also_with_a_newer_image_and_another_wish(shop: Shop, caps
     shop.create()
     capsys.readouterr()
     shop.said.clear()
-    shop.wheel.directory.joinpath("user-data.gz").write_bytes(b"newer")  # type: ignore[attr-defined]
+    shop.wheel.directory.joinpath("user-data.gz").write_bytes(b"newer")  # type: ignore[attr-defined] # it is a path here
 
     shop.create(yes=False)
     shop.create(replace(LAB, type="m7g.2xlarge"))
