@@ -43,17 +43,18 @@ RUNTIME_VENV := $(if $(RUNTIME_PYTHON),.venv-runtime/.synced)
 WORKERS := 6
 
 # What waits longest begins first: no folder stands within another of the list, or pytest takes them by the alphabet.
-# What runs on other versions goes beside the rest, and is shown after it. One process compiles the tests for the workers.
+# One process compiles the tests for the workers.
 FIRST := tests/e2e/ tests/person/ tests/workstation/ tests/simulation/ tests/probe/ tests/traces/ tests/page/
 TESTS := $(FIRST) $(filter-out $(FIRST),$(sort $(dir $(wildcard tests/*/test_*.py)))) $(wildcard tests/test_*.py)
 
 .PHONY: test
-test: setup $(PROGRAMS) $(RUNTIME_VENV) .botocore/.synced ## run every test, the end-to-end ones too
+test: setup $(PROGRAMS) $(RUNTIME_VENV) ## run every test, the end-to-end ones too
 	@mkdir -p build
-	@$(MAKE) --no-print-directory test-runtime test-botocore > build/test-versions.log 2>&1 & versions=$$!; \
-	.venv/bin/pytest --collect-only --quiet $(TESTS) > build/collected.log || cat build/collected.log; \
-	.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS); \
-	here=$$?; wait $$versions; there=$$?; cat build/test-versions.log; exit $$((here + there))
+	@.venv/bin/pytest --collect-only --quiet $(TESTS) > build/collected.log || cat build/collected.log
+	.venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
+.PHONY: test-versions
+test-versions: test-runtime test-botocore ## run what depends on them again on the versions of Lambda's runtime
 
 .PHONY: test-runtime
 ifdef RUNTIME_PYTHON
