@@ -1,7 +1,7 @@
 """The command `autostop`: its words, options and help."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -22,10 +22,12 @@ from autostop_cli.daily import open_jupyter, start, stop
 from autostop_cli.errors import EXPECTED, sentence
 from autostop_cli.keep_awake import end_promise, keep_awake
 from autostop_cli.links import make_link, rename_links, show_links, withdraw_links
-from autostop_cli.machine import DEFAULT_TYPE, Wish, parse_name, parse_size, types_in_words
+from autostop_cli.machine import DEFAULT_TYPE, Wish, parse_certificate, parse_disk, parse_name, parse_notify
 from autostop_cli.naming import workstation_called
+from autostop_cli.parameters import parse_url
 from autostop_cli.repair.command import recover_all, recover_one
-from autostop_cli.resize import parse_disk, resize, take_back
+from autostop_cli.resize import resize, take_back
+from autostop_cli.ssh import show_ssh
 from autostop_cli.status import show_all, show_one
 from autostop_cli.text import FailedError, say
 from autostop_cli.unadopt import unadopt
@@ -124,13 +126,14 @@ def cli(context: click.Context, region: str | None, profile: str | None, stack: 
 @cli.command("create", epilog="Example: autostop create lab --type m7g.2xlarge --allow-from here")
 @click.argument("name", type=_Word("name", parse_name))
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--type", "type_", help=f"The instance type; else you are asked, or it is {DEFAULT_TYPE}.")
+@click.option("--type", help=f"The instance type; else you are asked, or it is {DEFAULT_TYPE}.")
 @click.option("--spot", is_flag=True, help="Cheaper; EC2 may stop it at any time, and its disks are never shelved.")
 @click.option(
     "--size",
     "sizes",
     multiple=True,
-    type=_Word("device=gib", parse_size),
+    metavar="DEVICE=GIB",
+    type=_Word("size", parse_disk),
     help="Of a disk: sda1 is the system's (else 30 GiB), sdf the data's (else 100).",
 )
 @click.option(
@@ -139,20 +142,18 @@ def cli(context: click.Context, region: str | None, profile: str | None, stack: 
     help="Let this IPv4 address in at ports 22, 443 and 8888, or `here`: yours. Else Session Manager is the way in.",
 )
 @click.option(
-    "--notify", help="A mail address, or a URL as ntfy takes it, for the notices of a stack that is made now."
+    "--certificate",
+    type=_Word("certificate", parse_certificate),
+    help="`self-signed`, or `public`, which publishes address and hour of each wake; else you are asked.",
+)
+@click.option(
+    "--notify",
+    type=_Word("url", parse_notify),
+    help="Where its notices go: a URL as ntfy takes it. A mail address is for all workstations of a stack made now.",
 )
 @click.pass_obj
 def create_command(
-    account: Account,
-    /,
-    *,
-    name: str,
-    yes: bool,
-    type_: str | None,
-    spot: bool,
-    sizes: tuple[tuple[str, int], ...],
-    allow_from: str | None,
-    notify: str | None,
+    account: Account, /, *, name: str, yes: bool, sizes: tuple[tuple[str, int], ...], **wished: Any
 ) -> None:
     """Make a workstation under a NAME, and whatever it needs beside itself.
 
@@ -160,13 +161,14 @@ def create_command(
     phone. Run again after whatever happened, it goes on where it was.
     """
 
-    def choose() -> str:
+    def ask(lines: Sequence[str], question: str, default: str, parse: Callable[[str], str]) -> str:
         if yes or not sys.stdin.isatty():
-            return DEFAULT_TYPE
-        say(*types_in_words())
-        return str(click.prompt("Which type", default=DEFAULT_TYPE))
+            return default
+        say(*lines)
+        return str(click.prompt(question, default=default, type=_Word("text", parse)))
 
-    create(account, Wish(name, type_ or "", spot, dict(sizes), allow_from, notify), yes=yes, choose=choose)
+    given = {option: value for option, value in wished.items() if value is not None}
+    create(account, Wish(name, sizes=dict(sizes), **given), yes=yes, ask=ask)
 
 
 @cli.command("upgrade", epilog="Example: autostop upgrade --yes")
@@ -228,6 +230,11 @@ def _with_settings(command: Any) -> Any:
     help="Of Jupyter: a PEM or DER file, or its SHA-256; for the probe https.",
 )
 @click.option(
+    "--notify",
+    type=_Word("url", parse_url),
+    help="A URL as ntfy takes it, for its notices alone; `stack`: where those of all workstations go.",
+)
+@click.option(
     "--token-from-stdin",
     is_flag=True,
     help=f"Read Jupyter's token from standard input, for the probe https; or set {TOKEN_VARIABLE}.",
@@ -242,9 +249,8 @@ def adopt_command(
     dry_run: bool,
     token_from_stdin: bool,
     instance_store_is_scratch: bool,
-    jupyter_runtime: str | None,
-    certificate: str | None,
-    **settings: str | None,
+    notify: str | None,
+    **texts: str | None,
 ) -> None:
     """Make an INSTANCE a workstation: tag it and its volumes.
 
@@ -253,11 +259,12 @@ def adopt_command(
     """
     if token_from_stdin and not (yes or dry_run):
         raise click.UsageError("--token-from-stdin leaves no way to ask you: give --yes or --dry-run too.")
-    chosen = {setting.tag: settings[setting.field] for setting in SETTINGS}
-    chosen |= {tags.JUPYTER_RUNTIME: jupyter_runtime, tags.JUPYTER_CERTIFICATE: certificate}
+    chosen = {setting.tag: texts[setting.field] for setting in SETTINGS}
+    chosen |= {tags.JUPYTER_RUNTIME: texts["jupyter_runtime"], tags.JUPYTER_CERTIFICATE: texts["certificate"]}
     chosen[tags.INSTANCE_STORE_IS_SCRATCH] = tags.YES if instance_store_is_scratch else None
     given = {key: value for key, value in chosen.items() if value is not None}
-    adopt(account, instance, given, token=given_token(from_stdin=token_from_stdin), yes=yes, dry_run=dry_run)
+    token = given_token(from_stdin=token_from_stdin)
+    adopt(account, instance, given, token=token, notify=notify, yes=yes, dry_run=dry_run)
 
 
 @cli.command("resize", epilog="Example: autostop resize lab --type m5.2xlarge --size /dev/sdf=300")
@@ -411,11 +418,16 @@ def stop_command(account: Account, instance: WorkstationId, *, wait: bool, as_js
 @cli.command("open", epilog="Example: autostop open lab")
 @click.argument("instance", type=_INSTANCE)
 @click.option("--print", "print_only", is_flag=True, help="Print the address, and open no browser.")
+@click.option(
+    "--ssh", is_flag=True, help="Print what ssh needs instead: its configuration, and the machine's host key."
+)
 @click.option("--json", "as_json", is_flag=True, help="The same for programs.")
 @click.pass_obj
-def open_command(account: Account, instance: WorkstationId, *, print_only: bool, as_json: bool) -> None:
+def open_command(account: Account, instance: WorkstationId, *, print_only: bool, ssh: bool, as_json: bool) -> None:
     """Open the JupyterLab of an INSTANCE, or print the tunnel to it where the network lets nobody in from here."""
-    open_jupyter(account, instance, in_browser=not print_only, as_json=as_json)
+    if ssh:
+        return show_ssh(account, instance)
+    return open_jupyter(account, instance, in_browser=not print_only, as_json=as_json)
 
 
 @cli.command("status", epilog="Example: autostop status lab")

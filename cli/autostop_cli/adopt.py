@@ -11,12 +11,14 @@ from autostop import tags
 from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.aws.probes import token_name
+from autostop.aws.tell import notice_name
 from autostop.cost import cost_now
 from autostop.model import AttachmentState, Instance, Observation, Snapshot, Volume, WorkstationId
 from autostop.ports import DeniedError
 from autostop.settings import Policy, Probe, policy_for, words
 from autostop.sleep.from_tags import devices_only_in_snapshots
 from autostop.sleep.law import why_never_shelve, why_never_stop
+from autostop_cli import parameters
 from autostop_cli.account import Account
 from autostop_cli.links import known_instance
 from autostop_cli.text import FailedError, dollars, say, table
@@ -77,13 +79,15 @@ def adopt(
     settings: Mapping[str, str],
     *,
     token: str | None = None,
+    notify: str | None = None,
     yes: bool = False,
     dry_run: bool = False,
     confirm: Callable[[str], None] = ask_at_terminal,
 ) -> None:
     """Make an instance a workstation, after showing what that changes and asking.
 
-    settings: valid ones, by tag. token: of Jupyter, kept only where it is asked by https. confirm: raises on a no.
+    settings: valid ones, by tag. token: of Jupyter, kept only where it is asked by https. notify: where its notices
+    go, as `parameters.parse_url` gives it. confirm: raises on a no.
     Raises FailedError for what is refused, click.Abort when the owner says no, TransientError, DeniedError.
     """
     adoption = _plan(account, workstation, settings, has_token=token is not None)
@@ -94,9 +98,12 @@ def adopt(
     if token is not None and adoption.policy.probe is not Probe.HTTPS:
         say("Note: the token is not kept, for Jupyter is not asked by https.")
         token = None
-    if token is not None:
-        say("", f"The token goes into the SSM parameter {token_name(workstation)}, encrypted.")
-    if not adoption.changes_tags and token is None:
+    secrets = {**({token_name(workstation): token} if token else {}), **parameters.notices_to(workstation, notify)}
+    for name, secret in secrets.items():
+        what = "The URL for its notices" if name == notice_name(workstation) else "The token"
+        kept = f"{what} goes into the SSM parameter {name}, encrypted."
+        say("", kept if secret else "Its notices go where the stack says.")
+    if not adoption.changes_tags and not secrets:
         say("", "Nothing is to be changed: it is adopted.")
         return
     if dry_run:
@@ -106,7 +113,7 @@ def adopt(
         confirm(f"\nAdopt {workstation}?")
         if _plan(account, workstation, settings, has_token=token is not None) != adoption:
             raise FailedError(f"{workstation} changed meanwhile. Nothing was changed. Run it again.")
-    _apply(account, adoption, token)
+    _apply(account, adoption, secrets)
     say("", f"{workstation} is adopted. Make a link for your phone: autostop link {workstation}")
 
 
@@ -115,7 +122,7 @@ def adopt_new(account: Account, workstation: WorkstationId) -> None:
     adoption = _plan(account, workstation, {}, has_token=False)
     if adoption.refusals:
         raise FailedError(f"{workstation} cannot be adopted: {adoption.refusals[0]}")
-    _apply(account, adoption, None)
+    _apply(account, adoption, {})
 
 
 def given_token(*, from_stdin: bool) -> str | None:
@@ -236,15 +243,10 @@ def _promise(policy: Policy) -> str:
     return f"{stop}; {shelve}. {ask[policy.probe]}."
 
 
-def _apply(account: Account, adoption: Adoption, token: str | None) -> None:
-    """Do what is planned, the instance last: it is a workstation only when all of it is. Safe to repeat.
-
-    token: of Jupyter, to be stored; None leaves what is stored.
-    """
+def _apply(account: Account, adoption: Adoption, secrets: Mapping[str, str]) -> None:
+    """Do what is planned, the instance last: it is a workstation only when all of it is. Safe to repeat."""
+    parameters.keep(account, secrets)
     with aws_errors():
-        if token is not None:
-            name = token_name(adoption.workstation)
-            account.ssm.put_parameter(Name=name, Value=token, Type="SecureString", Overwrite=True)
         for each in (*adoption.volumes, adoption.instance):
             if each.changes:
                 changed = shapes_of({change.key: change.new for change in each.changes})

@@ -5,7 +5,7 @@ import http.client
 import ipaddress
 import secrets
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.link import Scope
 from autostop.model import AttachmentState, Instance, InstanceId, InstanceState, WorkstationId, instance_of
 from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
-from autostop_cli import VERSION
+from autostop_cli import VERSION, parameters
 from autostop_cli.account import Account
 from autostop_cli.adopt import adopt_new, ask_at_terminal
 from autostop_cli.artefacts import Artefacts, artefacts
@@ -24,9 +24,18 @@ from autostop_cli.daily import tunnel_to
 from autostop_cli.deploy import Stacks, code_bucket, upload
 from autostop_cli.errors import EXPECTED
 from autostop_cli.links import make_link
-from autostop_cli.machine import DEFAULT_TYPE, Machine, Wish, find_machine
+from autostop_cli.machine import (
+    DEFAULT_TYPE,
+    Machine,
+    Wish,
+    find_machine,
+    parse_certificate,
+    parse_notify,
+    types_in_words,
+)
 from autostop_cli.naming import instances_where
 from autostop_cli.plans import Plan, Plans
+from autostop_cli.ssh import with_host_keys
 from autostop_cli.stack import is_older
 from autostop_cli.text import FailedError, say, table
 
@@ -34,12 +43,32 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 WORKSTATION_STACK = "autostop-workstation"
-NOTICE_URL = "/autostop/notice-url"
 PORTS = (22, 443, 8888)
 _ALIVE = ("pending", "running", "stopping", "stopped")
 _LOOK_EVERY_SECONDS = 5
 _LOOKS = 240
 _REACHED_WITHIN_SECONDS = 4
+_CERTIFICATES = (
+    "self-signed: browsers warn before they show the page, and Safari and phones may refuse the kernel.",
+    "public: of Let's Encrypt, which phones and Safari need; it publishes the address and the hour of each wake.",
+)
+_WARNS = "Its certificate is its own: browsers warn before they show the page, and Safari may refuse the kernel."
+_NOT_YET = (
+    "It asks Let's Encrypt for a public certificate at each wake, which publishes its address and the hour. Nothing",
+    "opens port 80 for that yet, so it stays with its own until a later version does; `autostop doctor` tells why.",
+)
+_NOTICES = (
+    "Before a stop you are told, and can keep it awake from your phone: name a URL of ntfy, such as",
+    f"https://ntfy.sh/a-topic-that-nobody-guesses; or `{parameters.AS_THE_STACK}`, which is as for all workstations.",
+)
+
+# Shows lines and asks; gives what the function makes of the answer. Where nobody is asked, the default.
+Ask = Callable[[Sequence[str], str, str, Callable[[str], str]], str]
+
+
+def unasked(_lines: Sequence[str], _question: str, default: str, _parse: Callable[[str], str]) -> str:
+    """The default."""
+    return default
 
 
 def create(
@@ -47,16 +76,16 @@ def create(
     wish: Wish,
     *,
     yes: bool,
-    choose: Callable[[], str] = lambda: DEFAULT_TYPE,
+    ask: Ask = unasked,
     confirm: Callable[[str], None] = ask_at_terminal,
     wheel: Callable[[], Artefacts] = artefacts,
 ) -> None:
     """Make what is missing, after showing it and asking; wait until JupyterLab answers; print the link.
 
-    choose: the type, asked for only where one is needed and none was wished for.
+    ask: for what was not wished for, where it is needed.
     Raises FailedError and click.Abort, DeniedError, TransientError; what exists by then is told before.
     """
-    _Creation(account, wish, wheel).run(yes=yes, choose=choose, confirm=confirm)
+    _Creation(account, wish, wheel).run(yes=yes, ask=ask, confirm=confirm)
 
 
 def upgrade(
@@ -97,18 +126,26 @@ class _Creation:
     wheel: Callable[[], Artefacts]
     exists: list[str] = field(default_factory=list)
 
-    def run(self, *, yes: bool, choose: Callable[[], str], confirm: Callable[[str], None]) -> None:
+    def run(self, *, yes: bool, ask: Ask, confirm: Callable[[str], None]) -> None:
         refuse_taken_name(self.account, self.wish.name)
         stacks = Stacks(self.account.cloudformation, self.account.sleep, say)
         missing = [name for name in (self.account.stack_name, WORKSTATION_STACK) if not stacks.outputs(name)]
         plan = None if self.account.stack_name in missing else self.plans.find(self.wish.name)
         machine = None
-        if made_as(self.account, self.wish.name) or (plan is not None and not is_over(self.account, plan)):
+        begun = bool(made_as(self.account, self.wish.name)) or (plan is not None and not is_over(self.account, plan))
+        if self.wish.notify is None and not (begun and plan is not None and plan.linked):
+            notify = ask(_NOTICES, "Where its notices go", parameters.AS_THE_STACK, parse_notify)
+            self.wish = replace(self.wish, notify=None if notify == parameters.AS_THE_STACK else notify)
+        if begun:
             say(f"{self.wish.name} was begun before; this goes on with it, as it was planned then.")
         else:
             vpc = (stacks.outputs(WORKSTATION_STACK) or {}).get("VpcId", "default")
-            wish = replace(self.wish, type=self.wish.type or choose())
-            machine = find_machine(self.account.ec2, self.account.ssm, wish, vpc)
+            type_ = self.wish.type or ask(types_in_words(), "Which type", DEFAULT_TYPE, str.strip)
+            certificate = self.wish.certificate or ask(
+                _CERTIFICATES, "Which certificate", "self-signed", parse_certificate
+            )
+            self.wish = replace(self.wish, type=type_, certificate=certificate)
+            machine = find_machine(self.account.ec2, self.account.ssm, self.wish, vpc)
             say(*self._shown(missing, machine))
             if not yes:
                 confirm("\nCreate it?")
@@ -136,8 +173,10 @@ class _Creation:
         rows = [(f"stack {name}", what[name]) for name in missing]
         if self.account.stack_name in missing:
             rows.append((f"bucket {self._bucket}", "the functions' code"))
-        elif self.wish.notify:
-            rows.append((f"stack {self.account.stack_name}", "is there already: --notify changes nothing of it"))
+        elif self.wish.mail:
+            rows.append((f"stack {self.account.stack_name}", "is there already: a mail address changes nothing of it"))
+        if self._url:
+            rows.append(("parameter /autostop/ITS-ID/notice-url", "where its own notices go, encrypted"))
         door = f"lets {self.wish.allow_from} in at ports 22, 443 and 8888" if self.wish.allow_from else "lets nobody in"
         rows.append((f"security group {group_name(self.wish.name)}", door))
         return [
@@ -145,8 +184,13 @@ class _Creation:
             "",
             *table(rows),
             *machine.shown(),
-            "Its certificate is its own: browsers warn before they show the page, and Safari may refuse the kernel.",
+            *(_NOT_YET if self.wish.certificate == "public" else (_WARNS,)),
         ]
+
+    @property
+    def _url(self) -> str | None:
+        """For the notices of this workstation alone."""
+        return None if self.wish.mail else self.wish.notify
 
     @property
     def _bucket(self) -> str:
@@ -161,24 +205,14 @@ class _Creation:
             upload(self.account.s3, self._bucket, self.account.number, made.code)
             self.exists.append(f"bucket {self._bucket}")
             say(f"Deploying {name}; this takes some two minutes")
-            stacks.create(name, made.template("controller", self._bucket), self._notices())
+            mail = {"NoticeEmail": self.wish.mail} if self.wish.mail else {}
+            stacks.create(name, made.template("controller", self._bucket), mail)
             self.exists.append(f"stack {name}")
         if WORKSTATION_STACK in missing:
             say(f"Deploying {WORKSTATION_STACK}")
             stacks.create(WORKSTATION_STACK, self.wheel().template("workstation"), {})
             self.exists.append(f"stack {WORKSTATION_STACK}")
         return stacks.outputs(WORKSTATION_STACK) or {}
-
-    def _notices(self) -> Mapping[str, str]:
-        """The stack's parameters. A URL is a secret: whoever can read there has the links of the notices."""
-        if not self.wish.notify:
-            return {}
-        if not self.wish.notify.startswith("https://"):
-            return {"NoticeEmail": self.wish.notify}
-        with aws_errors():
-            self.account.ssm.put_parameter(Name=NOTICE_URL, Value=self.wish.notify, Type="SecureString", Overwrite=True)
-        self.exists.append(f"parameter {NOTICE_URL}")
-        return {"NoticeUrl": NOTICE_URL}
 
     def _launched(self, plan: Plan | None) -> Plan:
         """The plan with its instance, which runs or did so before; one that the table has lost is written anew."""
@@ -191,6 +225,7 @@ class _Creation:
             self.exists.append(f"security group {group_name(plan.name)}")
         plan = self.plans.put(replace(plan, instance=found[0], removed=False), plan) if found else self._run(plan)
         self.exists.append(f"instance {plan.instance}")
+        parameters.keep(self.account, parameters.notices_to(WorkstationId(plan.instance), self._url))
         return plan
 
     def _run(self, plan: Plan) -> Plan:
@@ -245,6 +280,7 @@ class _Creation:
         if instance.state is not InstanceState.RUNNING:
             say(f"{plan.name} ({workstation}) is there, and asleep. Wake it: autostop start {plan.name}")
             return
+        plan = with_host_keys(self.account, plan)
         say("JupyterLab answers.", "")
         if not plan.linked:
             make_link(self.account, workstation, "phone", tuple(Scope), None)
@@ -259,6 +295,7 @@ class _Creation:
             f"  {shell}",
             f"  {tunnel_to(self.account, workstation, 8888)}",
             "",
+            f"By ssh, which knows it by the key of its first boot: autostop open {plan.name} --ssh",
             f"Another link: autostop link {plan.name}. What costs money: autostop list. Away with it: "
             f"autostop uninstall {plan.name}",
         )

@@ -12,6 +12,7 @@ from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.cost import snapshot_cost, volume_cost
 from autostop.link import parse_workstation
 from autostop.ports import DeniedError
+from autostop_cli.parameters import parse_url
 from autostop_cli.text import dollars, table
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 DEFAULT_TYPE = "c5.2xlarge"
+# In the owner's words, and as the machine's tag says it.
+CERTIFICATES: Mapping[str, str] = {"self-signed": "self-signed", "public": "letsencrypt"}
 DATA_DEVICE = "/dev/sdf"  # the boot script's data_device
 # USD an hour on demand in us-east-1, of the price list of 19 January 2026; a first figure, not a bill.
 _PRICES: Mapping[str, tuple[float, str]] = {
@@ -31,6 +34,10 @@ _PRICES: Mapping[str, tuple[float, str]] = {
     "m7i-flex.2xlarge": (0.3830, "Intel, 8 vCPU, 32 GiB"),
     "r7g.2xlarge": (0.4284, "Arm, 8 vCPU, 64 GiB"),
 }
+# GiB, by the type of a volume (botocore, `CreateVolume`).
+LARGEST: Mapping[str, int] = {
+    "gp3": 65536, "gp2": 16384, "io1": 16384, "io2": 65536, "st1": 16384, "sc1": 16384, "standard": 1024,
+}  # fmt: skip
 _ADDRESS_HOUR = 0.005
 _HOURS = 6 * 365 / 12
 _CANONICAL = "099720109477"
@@ -43,7 +50,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,38}", re.ASCII)
 class Wish:
     """What the owner asks for. type: empty while it is not chosen. sizes: GiB by device, where the defaults do not do.
 
-    notify: a mail address or a URL.
+    certificate: of CERTIFICATES, or empty. notify: as `parse_notify` gives it; None while it is not chosen.
     """
 
     name: str
@@ -51,7 +58,13 @@ class Wish:
     spot: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict)
     allow_from: str | None = None
+    certificate: str = ""
     notify: str | None = None
+
+    @property
+    def mail(self) -> str:
+        """The address for the notices of all workstations; empty where they go to a URL, or as the stack says."""
+        return self.notify if self.notify is not None and "@" in self.notify and "://" not in self.notify else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,7 @@ class Machine:
         of_instance = {
             "Name": self.wish.name,
             tags.CREATED: self.wish.name,
-            tags.CERTIFICATE: "self-signed",
+            tags.CERTIFICATE: CERTIFICATES[self.wish.certificate or "self-signed"],
             tags.BUCKET: stack["BucketName"],
         }
         root = next(iter(self.disks))
@@ -144,12 +157,25 @@ def parse_name(text: str) -> str:
     return text
 
 
-def parse_size(text: str) -> tuple[str, int]:
-    """`/dev/sdf=200`, or without `/dev/`. Raises ValueError."""
+def parse_disk(text: str) -> tuple[str, int]:
+    """`/dev/sdf=300`, in GiB; whether the name has its directory is as it was typed. Raises ValueError."""
     device, _, size = text.partition("=")
-    if not re.fullmatch(r"(/dev/)?[a-z0-9]+", device) or not size.isdecimal() or not 1 <= int(size) <= 16384:
-        raise ValueError("is not DEVICE=GIB, such as sdf=200")
-    return f"/dev/{device.removeprefix('/dev/')}", int(size)
+    digits = size.strip().removesuffix("GiB").strip()
+    if not device.strip() or not re.fullmatch("[0-9]{1,8}", digits) or not int(digits):
+        raise ValueError("is no size of a disk; write it like /dev/sdf=300, in GiB")
+    return device.strip(), int(digits)
+
+
+def parse_certificate(text: str) -> str:
+    """One of CERTIFICATES. Raises ValueError."""
+    if text not in CERTIFICATES:
+        raise ValueError(f"is none of {', '.join(CERTIFICATES)}")
+    return text
+
+
+def parse_notify(text: str) -> str:
+    """A mail address, a URL, or `stack`. Raises ValueError."""
+    return text if re.fullmatch(r"[^@\s:/]+@[^@\s:/]+", text) else parse_url(text)
 
 
 def types_in_words() -> list[str]:
@@ -201,8 +227,11 @@ def find_machine(ec2: "EC2Client", ssm: "SSMClient", wish: Wish, vpc: str) -> Ma
         )
     image = _image(ec2, ssm, architecture)
     disks = {image["RootDeviceName"]: 30, DATA_DEVICE: 100}
-    if unknown := wish.sizes.keys() - disks.keys():
+    sizes = {f"/dev/{device.removeprefix('/dev/')}": size for device, size in wish.sizes.items()}
+    if unknown := sizes.keys() - disks.keys():
         raise DeniedError(f"It has no disk {min(unknown)}; its disks are {' and '.join(disks)}.")
+    if (largest := max(sizes.values(), default=0)) > LARGEST["gp3"]:
+        raise DeniedError(f"No disk of its type has {largest} GiB; the largest has {LARGEST['gp3']}.")
     return Machine(
         wish,
         types[0]["VCpuInfo"]["DefaultVCpus"],
@@ -212,7 +241,7 @@ def find_machine(ec2: "EC2Client", ssm: "SSMClient", wish: Wish, vpc: str) -> Ma
         place[2],
         place[1],
         place[0],
-        {**disks, **wish.sizes},
+        {**disks, **sizes},
     )
 
 

@@ -1,7 +1,7 @@
 """The plan of a machine that `create` makes: it stands in the table before the machine is asked for."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ class Plan:
     """request: RunInstances' parameters, whole, so that any version of the command repeats the very same request.
 
     Its user data is in base64. instance: what came of it. linked: its owner was shown a link. removed: by
-    `uninstall`, while its data stays.
+    `uninstall`, while its data stays. host_keys: the machine's, by which ssh knows it again.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Plan:
     instance: str = ""
     linked: bool = False
     removed: bool = False
+    host_keys: Sequence[str] = ()
 
     @property
     def token(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from autostop.aws.errors import aws_errors
 from autostop.cost import volume_cost
@@ -16,16 +16,12 @@ from autostop.sleep.manifest import VolumeRecord
 from autostop.sleep.resize import Resize, not_in_effect, resize_in_words
 from autostop_cli.account import Account
 from autostop_cli.links import adopted
+from autostop_cli.machine import LARGEST
 from autostop_cli.text import FailedError, dollars, say
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeInfoTypeDef
-
-# GiB (botocore, `CreateVolume`).
-_LARGEST: Final[Mapping[str, int]] = {
-    "gp3": 65536, "gp2": 16384, "io1": 16384, "io2": 65536, "st1": 16384, "sc1": 16384, "standard": 1024,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +34,6 @@ class Hardware:
     nvme: str
     ena: str
     offered: bool
-
-
-def parse_disk(text: str) -> tuple[str, int]:
-    """`/dev/sdf=300`, in GiB; of a name without a directory the device of /dev. Raises ValueError."""
-    device, _, size = text.partition("=")
-    digits = size.strip().removesuffix("GiB").strip()
-    if not device.strip() or not (digits.isascii() and digits.isdigit() and len(digits) < 9):
-        raise ValueError("is no size of a disk; write it like /dev/sdf=300, in GiB")
-    return device.strip(), int(digits)
 
 
 def resize(account: Account, workstation: WorkstationId, type_: str | None, sizes: Mapping[str, int]) -> None:
@@ -133,7 +120,7 @@ def why_not_sizes(
             yield f"{device} is none of its disks: {', '.join(sorted(disks)) or 'it has none'}."
         elif size <= disk.size_gib:
             yield f"{device} has {disk.size_gib} GiB, and can only grow."
-        elif size > (most := _LARGEST.get(disk.type, 0)):
+        elif size > (most := LARGEST.get(disk.type, 0)):
             yield f"{device} is of the type {disk.type}, which has at most {most} GiB."
 
 

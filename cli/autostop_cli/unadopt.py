@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from autostop import tags
-from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.aws.probes import token_name
+from autostop.aws.errors import aws_errors
 from autostop.cost import cost_now
 from autostop.model import (
     Checks,
@@ -26,6 +25,7 @@ from autostop.sleep.fallback import fallback_in_words
 from autostop.sleep.from_tags import devices_only_in_snapshots, made_by_autostop
 from autostop.sleep.intent import Wanted
 from autostop.sleep.manifest import Manifest
+from autostop_cli import parameters
 from autostop_cli.account import Account
 from autostop_cli.adopt import ask_at_terminal
 from autostop_cli.daily import followed
@@ -253,8 +253,7 @@ def _take_away(
     for resource, keys in parting.untagged.items():
         if resource != instance:
             _untag(account, resource, keys)
-    with aws_errors(), AlreadySo("ParameterNotFound"):
-        account.ssm.delete_parameter(Name=token_name(workstation))
+    parameters.forget(account, workstation)
     if refused:
         say(f"Note: AWS does not delete {'; '.join(refused)}. `autostop recover` shows its price.")
 

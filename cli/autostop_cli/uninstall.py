@@ -13,9 +13,10 @@ from autostop.cost import cost_now
 from autostop.model import Instance, InstanceId, InstanceState, Snapshot, SpotKind, Volume, WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError
 from autostop.settings import policy_for
+from autostop_cli import parameters
 from autostop_cli.account import Account
 from autostop_cli.adopt import ask_at_terminal
-from autostop_cli.create import NOTICE_URL, WORKSTATION_STACK, group_name, is_over, made_as, refuse_taken_name
+from autostop_cli.create import WORKSTATION_STACK, group_name, is_over, made_as, refuse_taken_name
 from autostop_cli.deploy import Stacks, code_bucket, remove_bucket
 from autostop_cli.plans import Plan, Plans
 from autostop_cli.text import FailedError, dollars, say
@@ -23,6 +24,8 @@ from autostop_cli.text import FailedError, dollars, say
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
 
+# Where docs/notices.md says to keep the stack's own URL.
+NOTICE_URL = "/autostop/notice-url"
 _LOOK_EVERY_SECONDS = 5
 _LOOKS = 360
 
@@ -109,6 +112,7 @@ class _Removal:
             self._wait(partial(self._is_terminated, workstation), f"{workstation} to be terminated")
             if delete_data:
                 self._delete_data(workstation, volumes)
+            parameters.forget(self.account, workstation)
             self.account.ledger.forget(workstation)
         plans, plan = Plans(self.account.dynamodb, self.account.stack.table), self._plan()
         if any(self._data(machines)):

@@ -2,35 +2,38 @@
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autostop.app.notify import notify
 from autostop.aws import clients
 from autostop.aws.environment import NotifyEnvironment, read_notify_environment, utc_now
 from autostop.aws.log import make_logger
 from autostop.aws.table import DynamoLedger
-from autostop.aws.tell import Ntfy, SnsTopic, notice_in
+from autostop.aws.tell import Ntfy, SnsTopic, notice_in, notice_url
 from autostop.ports import Channel
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
 
 logger = make_logger()
 
 
-def wire() -> tuple[DynamoLedger, list[Channel], NotifyEnvironment]:
+def wire() -> tuple[DynamoLedger, "SSMClient", SnsTopic, NotifyEnvironment]:
     """The adapters, which reach out to nothing until they are asked."""
     environment = read_notify_environment(os.environ)
-    channels: list[Channel] = [SnsTopic(clients.sns(), environment.topic)]
-    if (url := environment.notice_url) is not None:
-        channels.append(Ntfy(url, time.sleep, ssm=clients.ssm() if url.startswith("/") else None))
-    return DynamoLedger(clients.dynamodb(), environment.table), channels, environment
+    topic = SnsTopic(clients.sns(), environment.topic)
+    return DynamoLedger(clients.dynamodb(), environment.table), clients.ssm(), topic, environment
 
 
-ledger, channels, environment = wire()  # while Lambda starts it, a function has a whole processor
+ledger, ssm, topic, environment = wire()  # while Lambda starts it, a function has a whole processor
 
 
 @logger.inject_lambda_context(log_event=False)
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """One notice. What is logged names neither the link nor the owner's URL."""
     notice = notice_in(event)
+    url = notice_url(ssm, notice.workstation, environment.notice_url)
+    channels: list[Channel] = [topic] if url is None else [topic, Ntfy(url, time.sleep, ssm=ssm)]
     told = notify(notice, ledger, channels, environment.api_url, utc_now())
     log = logger.error if told.failed else logger.info
     log("told", extra={"workstation": notice.workstation, "kind": notice.kind, **told.as_log()})

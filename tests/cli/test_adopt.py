@@ -9,6 +9,7 @@ import click
 import pytest
 
 from autostop import tags
+from autostop.aws.tell import notice_name
 from autostop.model import AttachmentState, InstanceState, SpotKind, instance_of
 from autostop.settings import SETTINGS, Policy, Probe
 from autostop_cli.adopt import Adoption, Change, adopt, plan_adoption
@@ -354,6 +355,16 @@ def test_https_stores_token_and_fingerprint(at: Desk, how: str) -> None:
     # Once stored, it need not be given again.
     assert at.run("adopt", lab, "--yes", "--jupyter-port", "9999").exit_code == 0
     assert at.tags(lab)["autostop:jupyter-port"] == "9999"
+
+
+def test_a_url_for_its_notices_is_kept_as_a_secret_and_may_be_taken_back(at: Desk) -> None:
+    lab, ssm = at.launch(), at.account.ssm
+    adopted = at.run("adopt", lab, "--yes", "--notify", "https://ntfy.sh/topic")
+    assert f"/autostop/{lab}/notice-url, encrypted" in adopted.output
+    assert "topic" not in adopted.output
+    assert ssm.get_parameter(Name=notice_name(lab), WithDecryption=True)["Parameter"]["Value"].endswith("/topic")
+    assert at.run("adopt", lab, "--yes", "--notify", "stack").exit_code == 0
+    assert ssm.describe_parameters()["Parameters"] == []
 
 
 def test_token_that_nobody_needs_is_not_kept(at: Desk) -> None:

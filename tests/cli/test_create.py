@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from click.testing import CliRunner
 
 from autostop import tags
+from autostop.aws.tell import notice_name
+from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
 from autostop_cli import VERSION
 from autostop_cli import create as creation
@@ -26,11 +28,11 @@ from autostop_cli.artefacts import Artefacts, artefacts
 from autostop_cli.create import create, parse_address, upgrade
 from autostop_cli.deploy import Stacks
 from autostop_cli.errors import sentence
-from autostop_cli.machine import Wish, cost_in_words, parse_name, parse_size
+from autostop_cli.machine import Wish, cost_in_words, parse_certificate, parse_name, parse_notify
 from autostop_cli.plans import Plans
 from autostop_cli.stack import is_older, other_version
 from autostop_local.world.errors import AwsError
-from tests.app.autostop_at_work import SESSION, at_work
+from tests.app.autostop_at_work import SESSION, Answers, at_work
 from tests.cli.desk import CONTROLLER, Desk, account_of
 from tests.handlers.table import TABLE
 
@@ -45,6 +47,15 @@ WORKSTATION = {
     },
 }
 ADDRESS = "203.0.113.7"
+KEY = f"ssh-ed25519 {'A' * 68}"
+CONSOLE = f"""<14>cloud-init: -----BEGIN SSH HOST KEY FINGERPRINTS-----
+-----BEGIN SSH HOST KEY KEYS-----
+{KEY} root@ip-172-31-0-1
+-----END SSH HOST KEY KEYS-----
+ubuntu login: -----BEGIN SSH HOST KEY KEYS-----
+ssh-ed25519 {"A" * 67}B of-another
+-----END SSH HOST KEY KEYS-----
+"""
 LAB = Wish("lab", allow_from=ADDRESS)
 
 
@@ -60,23 +71,25 @@ class Shop:
     wheel: Artefacts
     on_call: Callable[[str], None] = lambda _: None
     said: list[str] = field(default_factory=list)
+    answers: dict[str, str] = field(default_factory=dict)
+    sleep: Callable[[float], None] | None = None
 
     def account(self) -> Account:
-        account = account_of(self.desk.lab)
+        account = account_of(self.desk.lab, self.sleep)
         PRESENT[:] = [self]
         vars(account).update(laptop())
         return account
 
-    def choose(self) -> str:
-        self.said.append("which type")
-        return "c5.2xlarge"
+    def ask(self, _lines: Any, question: str, default: str, parse: Callable[[str], str]) -> str:
+        self.said.append(question)
+        return parse(self.answers.get(question, default))
 
     def create(self, wish: Wish = LAB, *, yes: bool = True, confirm: Callable[[str], None] | None = None) -> None:
         create(
             self.account(),
             wish,
             yes=yes,
-            choose=self.choose,
+            ask=self.ask,
             confirm=confirm or self.said.append,
             wheel=lambda: self.wheel,
         )
@@ -156,7 +169,7 @@ def test_an_empty_account_gets_all_of_it_after_it_was_shown_with_its_cost_and_as
     shop.create(yes=False)
 
     assert shop.is_whole()
-    assert shop.said == ["which type", "\nCreate it?"]
+    assert shop.said == ["Where its notices go", "Which type", "Which certificate", "\nCreate it?"]
     printed = capsys.readouterr().out
     shown, _, done = printed.partition("Uploading the code")
     assert "c5.2xlarge: 8 vCPU, 16 GiB, on demand, in us-east-1a" in shown
@@ -170,13 +183,40 @@ def test_an_empty_account_gets_all_of_it_after_it_was_shown_with_its_cost_and_as
     assert "s3://autostop-code-123456789012-us-east-1/api-1.zip" in json.dumps(template)
 
 
-def test_a_url_for_notices_is_kept_where_a_secret_is(shop: Shop) -> None:
-    shop.create(replace(LAB, notify="https://ntfy.sh/topic"))
-    (stack,) = SESSION.client("cloudformation").describe_stacks(StackName="autostop")["Stacks"]
-    given = {each["ParameterKey"]: each.get("ParameterValue") for each in stack["Parameters"]}
-    assert "ntfy.sh" not in str(stack)
-    kept = SESSION.client("ssm").get_parameter(Name=given["NoticeUrl"] or "", WithDecryption=True)["Parameter"]
+def until_the_controller_sees_jupyter(shop: Shop, seconds: float) -> None:
+    """Which asks by Session Manager, where nobody is let in."""
+    for instance in shop.instances:
+        shop.desk.lab.answers.setdefault(WorkstationId(instance.id), Answers(shop.desk.clock()))
+        shop.desk.lab.machines.consoles[instance.id] = CONSOLE
+    shop.desk.lab.pass_time(timedelta(seconds=20 * seconds))
+
+
+def test_its_notices_its_certificate_and_its_host_key_are_its_own(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.answers = {"Where its notices go": "https://ntfy.sh/topic", "Which certificate": "public"}
+    shop.sleep = partial(until_the_controller_sees_jupyter, shop)
+    shop.create(Wish("lab"))
+
+    (instance,) = shop.instances
+    assert instance.tags[tags.CERTIFICATE] == "letsencrypt"
+    printed = capsys.readouterr().out
+    assert "publishes its address and the hour" in printed
+    assert "stays with its own until a later version" in printed
+    assert "lets nobody in" in printed
+    assert shop.groups()[0]["IpPermissions"] == []
+    kept = SESSION.client("ssm").get_parameter(Name=notice_name(instance.id), WithDecryption=True)["Parameter"]
     assert (kept["Type"], kept["Value"]) == ("SecureString", "https://ntfy.sh/topic")
+    assert "ntfy.sh/topic" not in printed + str(SESSION.client("cloudformation").describe_stacks())
+
+    assert shop.plan.host_keys == [KEY]
+    shop.desk.lab.machines.consoles.clear()  # a later start does not tell them again
+    ssh = shop.desk.run("open", "lab", "--ssh").output
+    assert f"  Host lab\n      HostName {instance.id}\n" in ssh
+    assert f"\n  lab {KEY}\n" in ssh
+
+    shop.create(Wish("lab", notify="stack"))
+    assert SESSION.client("ssm").get_parameters(Names=[notice_name(instance.id)])["Parameters"] == []
 
 
 def test_a_no_makes_nothing(shop: Shop) -> None:
@@ -323,6 +363,8 @@ def test_what_the_region_lacks_is_said_before_anything_is_made(shop: Shop) -> No
         shop.create(Wish("lab", "m99.large"))
     with pytest.raises(DeniedError, match="It has no disk /dev/sdx"):
         shop.create(Wish("lab", sizes={"/dev/sdx": 7}))
+    with pytest.raises(DeniedError, match="No disk of its type has 70000 GiB"):
+        shop.create(Wish("lab", sizes={"/dev/sdf": 70000}))
     ec2 = SESSION.client("ec2")
     for subnet in ec2.describe_subnets()["Subnets"]:
         ec2.delete_subnet(SubnetId=subnet["SubnetId"])
@@ -332,7 +374,7 @@ def test_what_the_region_lacks_is_said_before_anything_is_made(shop: Shop) -> No
 
 
 def test_spot_and_sizes_are_asked_for(shop: Shop) -> None:
-    shop.create(replace(LAB, spot=True, sizes={"/dev/sdf": 7}))
+    shop.create(replace(LAB, spot=True, sizes={"sdf": 7}))
     (instance,) = shop.instances
     assert shop.desk.world.cloud.spots[instance.spot_request_id].type == "persistent"
     assert sorted(volume.size for volume in shop.desk.world.cloud.volumes.values()) == [7, 30]
@@ -426,10 +468,16 @@ def test_words_of_the_command_line() -> None:
     for odd in ("", "2lab", "i-0123456789abcdef0", "a b", "ä", "a" * 40):
         with pytest.raises(ValueError, match="is no name"):
             parse_name(odd)
-    assert parse_size("sdf=200") == parse_size("/dev/sdf=200") == ("/dev/sdf", 200)
-    for odd in ("sdf", "sdf=", "sdf=0", "sdf=-1", "sdf=1e9", "=3"):
-        with pytest.raises(ValueError, match="DEVICE=GIB"):
-            parse_size(odd)
+    assert [Wish("lab", notify=parse_notify(each)).mail for each in ("a@b.c", "https://a@b.c/t", "stack")] == [
+        "a@b.c",
+        "",
+        "",
+    ]
+    for odd in ("", "here", "http://n.example/t", "https://", "a@b@c"):
+        with pytest.raises(ValueError, match="begins with https"):
+            parse_notify(odd)
+    with pytest.raises(ValueError, match="self-signed, public"):
+        parse_certificate("letsencrypt")
     assert parse_address(ADDRESS) == ADDRESS
     for odd in ("0.0.0.0/0", "::1", "there"):
         with pytest.raises(ValueError, match="no IPv4 address"):

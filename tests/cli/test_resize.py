@@ -12,7 +12,8 @@ from autostop.model import OtherType, SpotKind, WorkstationId
 from autostop.ports import State
 from autostop.settings import Policy
 from autostop.sleep.resize import Resize
-from autostop_cli.resize import Hardware, disks_of, parse_disk, resize, take_back, why_not_sizes, why_not_type
+from autostop_cli.machine import parse_disk
+from autostop_cli.resize import Hardware, disks_of, resize, take_back, why_not_sizes, why_not_type
 from autostop_local.world.errors import AwsError
 from tests import build
 from tests.build import row
@@ -26,7 +27,9 @@ def test_a_size_as_it_is_typed(text: str, expected: tuple[str, int]) -> None:
     assert parse_disk(text) == expected
 
 
-@pytest.mark.parametrize("text", ["300", "/dev/sdf", "/dev/sdf=", "=300", "/dev/sdf=-3", "/dev/sdf=3.5", "/dev/sdf=٣"])
+@pytest.mark.parametrize(
+    "text", ["300", "/dev/sdf", "/dev/sdf=", "=300", "/dev/sdf=-3", "/dev/sdf=3.5", "/dev/sdf=٣", "f=0"]
+)
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="write it like /dev/sdf=300"):
         parse_disk(text)

@@ -100,15 +100,15 @@ def at(tmp_path: Path) -> Iterator[Desk]:
 
 
 class Ssm:
-    """Parameter Store, as far as it is asked to delete a token."""
+    """Parameter Store, as far as it is asked to delete secrets."""
 
     deleted: list[str]
 
     def __init__(self) -> None:
         self.deleted = []
 
-    def delete_parameter(self, **asked: str) -> None:
-        self.deleted.append(asked["Name"])
+    def delete_parameters(self, **asked: list[str]) -> None:
+        self.deleted += asked["Names"]
 
 
 def leave(at: Desk, lab: WorkstationId, **options: Any) -> Ssm:
@@ -163,7 +163,7 @@ def test_one_that_is_awake_keeps_its_disks_and_loses_everything_of_ours(at: Desk
     assert at.lab.shape(lab) == shape
     assert at.lab.content(lab)["/dev/sdf"] == "monday /dev/sdf"
     assert at.world.instance(lab).state == "running"
-    assert len(ssm.deleted) == 1
+    assert ssm.deleted == [f"/autostop/{lab}/jupyter-token", f"/autostop/{lab}/notice-url"]
 
 
 def test_days_later_no_sweep_has_touched_it_told_of_it_or_written_of_it_again(at: Desk) -> None:

@@ -9,8 +9,10 @@ from typing import Any, cast
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
-from autostop.aws.tell import EventBridgeAnnouncer, notice_in
+from autostop.aws import clients
+from autostop.aws.tell import EventBridgeAnnouncer, notice_in, notice_name
 from autostop.link import Scope
 from autostop.ports import State
 from autostop.sleep.intent import By, Wanted, following
@@ -81,14 +83,26 @@ def test_a_warning_that_is_late_reaches_nobody(account: ExampleAccount, phone: R
     assert phone.posted == []
 
 
-def test_the_address_of_the_phone_may_be_kept_where_no_variable_shows_it(
+def test_the_address_of_the_phone_may_be_kept_where_no_variable_shows_it_for_all_or_for_one(
     account: ExampleAccount, phone: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = "/autostop/notice-url"
-    boto3.client("ssm").put_parameter(Name=name, Value=phone.url, Type="SecureString")
+    ssm, name = boto3.client("ssm"), "/autostop/notice-url"
+    ssm.put_parameter(Name=name, Value=phone.url, Type="SecureString")
     monkeypatch.setenv("NOTICE_URL", name)
     call(account, "notify-stops-soon", warning(account, timedelta(minutes=10)))
     assert len(phone.posted) == 1
+
+    with receiving() as own:
+        ssm.put_parameter(Name=notice_name(account.workstation), Value=own.url, Type="SecureString")
+        call(account, "notify-stops-soon", warning(account, timedelta(minutes=10)))
+        assert (len(own.posted), len(phone.posted)) == (1, 1)
+
+    def refused(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "No"}}, "GetParameter")
+
+    monkeypatch.setattr(clients, "ssm", lambda: SimpleNamespace(get_parameter=refused))
+    told = call(account, "notify", warning(account, timedelta(minutes=10)))
+    assert (told["sent"], list(told["failed"])) == (["topic"], ["url"])
 
 
 def test_a_phone_that_cannot_be_reached_is_an_error_in_the_log_without_its_address(

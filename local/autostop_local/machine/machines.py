@@ -106,6 +106,14 @@ class SystemdMachines:
     def run(self, instance_id: str, script: str, timeout: timedelta) -> Execution:
         return _Script(self._running[instance_id].machine, script, timeout)
 
+    def console(self, instance_id: str) -> str:
+        """What cloud-init writes onto the console too: there is none in a machine without hardware."""
+        running = self._running.get(instance_id)
+        if running is None or running.machine.is_off():
+            return ""
+        written = running.machine.run("journalctl", "--output=cat", "--boot", "--unit=cloud-final", check=False)
+        return written.stdout
+
     def close(self) -> None:
         for running in self._running.values():
             running.machine.cut_power()

@@ -1,5 +1,6 @@
 """EC2 instances: the calls that look at them."""
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ class InstanceViews:
             "DescribeInstances": self.describe_instances,
             "DescribeInstanceStatus": self.describe_instance_status,
             "DescribeInstanceAttribute": self.describe_instance_attribute,
+            "GetConsoleOutput": self.get_console_output,
             "GetLaunchTemplateData": self.get_launch_template_data,
             "DescribeInstanceTypes": self.describe_instance_types,
             "DescribeSpotInstanceRequests": self.describe_spot_instance_requests,
@@ -66,6 +68,16 @@ class InstanceViews:
         if name == "productCodes":
             return reply | {"ProductCodes": _product_codes(instance)}
         raise AwsError("InvalidParameterValue", f"The attribute '{name}' cannot be described here")
+
+    def get_console_output(self, params: Params) -> Reply:
+        """The end of it, in base64, with the line ends of a console; without `Output` while there is nothing.
+
+        AWS keeps 64 KB. That it is there at once with `Latest` is unconfirmed, as is what it holds after a stop.
+        """
+        instance = self._cloud.instance(params["InstanceId"])
+        written = self._cloud.machines.console(instance.id).replace("\n", "\r\n").encode()[-65536:]
+        output = {"Output": base64.b64encode(written).decode()} if written else {}
+        return {"InstanceId": instance.id, "Timestamp": self._cloud.now()} | output
 
     def get_launch_template_data(self, params: Params) -> Reply:
         """Of a terminated instance what DescribeInstances still tells of it: no network and no profile.

@@ -128,6 +128,9 @@ class JupyterMachines:
     def run(self, instance_id: str, script: str, timeout: timedelta) -> Execution:
         return self._running[instance_id].run(script, timeout)
 
+    def console(self, instance_id: str) -> str:  # noqa: ARG002 # the port's shape; none of them has one
+        return ""
+
     def pids(self, instance_id: str) -> list[int]:
         """The processes of an instance, its first one included."""
         tree = self._running.get(instance_id)

@@ -61,6 +61,9 @@ class Machines(Protocol):
     def run(self, instance_id: str, script: str, timeout: timedelta) -> Execution:
         """Start a shell script on a machine that is up; it is ended after `timeout`."""
 
+    def console(self, instance_id: str) -> str:
+        """What its present start has written onto the console; nothing while it is down."""
+
     def close(self) -> None:
         """End everything, and return when nothing is left."""
 
@@ -81,6 +84,7 @@ class VirtualMachines:
 
     def __init__(self, respond: Callable[[str, str], Outcome | str] = lambda _instance_id, _script: "") -> None:
         self.respond = respond
+        self.consoles: dict[str, str] = {}
         self._cores: dict[str, float] = {}
         self._traffic: dict[str, tuple[float, float] | None] = {}
 
@@ -116,5 +120,8 @@ class VirtualMachines:
     def run(self, instance_id: str, script: str, timeout: timedelta) -> Execution:  # noqa: ARG002 - the port's shape
         answer = self.respond(instance_id, script)
         return _Done(answer if isinstance(answer, Outcome) else Outcome(0, answer))
+
+    def console(self, instance_id: str) -> str:
+        return self.consoles.get(instance_id, "")
 
     def close(self) -> None: ...

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from autostop.aws.codec import from_plain, to_plain
-from autostop.aws.errors import aws_errors
+from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.harmless import harmless
 from autostop.link import parse_workstation
+from autostop.model import WorkstationId
 from autostop.notice import Message, Notice, NoticeKind
 from autostop.ports import DeniedError, TransientError
 from autostop.schedule import zone_named
@@ -118,6 +119,26 @@ _TAGS: Final = {
 }
 
 
+def notice_name(workstation: WorkstationId) -> str:
+    """The SSM parameter (SecureString) that holds the URL for the notices of one workstation."""
+    return f"/autostop/{workstation}/notice-url"
+
+
+def notice_url(ssm: "SSMClient", workstation: WorkstationId, of_stack: str | None) -> str | None:
+    """Where its notices go: the name of its own parameter where there is one, else what the stack says.
+
+    Of what cannot be read it is the name too: the channel says what is wrong with it, and hides no other.
+    """
+    own = notice_name(workstation)
+    try:
+        with aws_errors(), AlreadySo("ParameterNotFound"):
+            ssm.get_parameter(Name=own)
+            return own
+    except (TransientError, DeniedError):
+        return own
+    return of_stack
+
+
 @dataclass(frozen=True, slots=True)
 class Ntfy:
     """The port `Channel` on a URL, in the way that ntfy takes a message: the text as body, the rest in headers.
@@ -149,7 +170,7 @@ class Ntfy:
 
     def _address(self) -> str:
         """Read anew each time: notices are few, and the owner may have changed it."""
-        if self.ssm is None:
+        if self.ssm is None or not self.url.startswith("/"):
             return self.url
         with aws_errors():
             return self.ssm.get_parameter(Name=self.url, WithDecryption=True)["Parameter"].get("Value", "").strip()
