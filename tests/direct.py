@@ -36,7 +36,7 @@ class Clients:
         self.ec2, self.cloudwatch, self.ssm, self.dynamodb, self.sqs, self.events = (
             self._made(session, service) for service in SERVICES
         )
-        self.ebs = self._made(session, "ebs")
+        self.ebs, self.pricing = (self._made(session, service) for service in ("ebs", "pricing"))
 
     def _made(self, session: boto3.Session, service: Any) -> Any:
         client = session.client(service)

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from autostop.app.daily_prices import DailyPrices
 from autostop.app.owner import Owner
 from autostop.app.reconcile import Reconciler
 from autostop.app.sleepers import Sleepers
 from autostop.app.sweep import Sweeper
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.metrics import CloudWatchMetrics
+from autostop.aws.price_list import PriceList
 from autostop.aws.probes import Askers, HttpsJupyter
 from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
@@ -21,8 +23,8 @@ from tests.handlers.table import TABLE
 class Product:
     """Autostop, wired as its functions wire it.
 
-    clients: `ec2`, `cloudwatch`, `ssm`, `dynamodb`, `sqs` and `events`, as boto3 makes them. clock: gives aware UTC
-    moments. sleep: takes seconds. chance: gives numbers from 0 to 1, which spread retries.
+    clients: `ec2`, `cloudwatch`, `ssm`, `dynamodb`, `sqs`, `events` and `pricing`, as boto3 makes them. clock: gives
+    aware UTC moments. sleep: takes seconds. chance: gives numbers from 0 to 1, which spread retries.
     """
 
     def wire(
@@ -36,7 +38,6 @@ class Product:
         self.owner = Owner(self.instances, self.disks, self.ledger, self.queue, self.defaults, clock)
         seen, kept = (self.metrics, self.asker), (self.ledger, self.queue)
         self.reconciler = Reconciler(self.instances, self.disks, *seen, *kept, self.defaults, clock, sleep, chance)
-        sleepers = Sleepers(self.disks, self.ledger)
-        self.sweeper = Sweeper(
-            self.instances, sleepers, *seen, *kept, EventBridgeAnnouncer(clients.events), self.defaults
-        )
+        sleepers, announcer = Sleepers(self.disks, self.ledger), EventBridgeAnnouncer(clients.events)
+        prices = DailyPrices(PriceList(lambda: clients.pricing), self.ledger, clients.ec2.meta.region_name)
+        self.sweeper = Sweeper(self.instances, sleepers, *seen, *kept, announcer, self.defaults, prices)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from autostop.cost import cost_awake, cost_now, volume_cost
+from autostop.cost import Prices, cost_awake, cost_now, cost_running, usd, volume_cost
 from autostop.model import SnapshotState, VolumeState
-from tests.build import DATA, both, detached, gone, manifest, row, snapshot, snapshots, volume
+from tests.build import DATA, NOW, both, detached, gone, manifest, row, snapshot, snapshots, volume
 
 AWAKE = 50 * 0.08 + 500 * 0.08
 
@@ -48,3 +48,14 @@ def test_awake_counts_what_the_manifest_restores_while_shelved() -> None:
 
 def test_shelved_is_cheaper_than_awake() -> None:
     assert cost_now([], snapshots()) < cost_awake([], manifest().volumes)
+
+
+def test_what_aws_tells_takes_the_place_of_what_is_brought_along_and_the_rest_is_unknown() -> None:
+    told = {"EBS:VolumeUsage.gp3": 0.1, "BoxUsage:m5.xlarge": 0.23}
+    prices = Prices("eu-central-1", NOW, told, NOW)
+
+    assert volume_cost("gp3", 100, 3000, 125, prices) == pytest.approx(10.0)
+    assert usd(volume_cost("gp3", 100, 3001, 125, prices)) == "an unknown price"
+    assert usd(volume_cost("gp2", 100, None, None, prices)) == "an unknown price"
+    assert cost_running("m5.xlarge", prices) == "It costs $5.52 a day."
+    assert cost_running("m5.large", prices) == "It is billed by the second."

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from autostop.app.daily_prices import DailyPrices
 from autostop.app.sleepers import Sleepers
 from autostop.app.sweep import Sweeper
 from autostop.aws import clients
@@ -10,6 +11,7 @@ from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.log import make_logger
 from autostop.aws.metrics import CloudWatchMetrics
+from autostop.aws.price_list import PriceList
 from autostop.aws.probes import Askers, HttpsJupyter
 from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
@@ -36,6 +38,7 @@ def wire() -> Sweeper:
         SqsQueue(clients.sqs(), environment.queue_url),
         EventBridgeAnnouncer(clients.events()),
         environment.policy,
+        DailyPrices(PriceList(clients.pricing), ledger, ec2.meta.region_name),
     )
 
 

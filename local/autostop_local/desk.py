@@ -44,12 +44,12 @@ class Cloud:
     def environment(self) -> dict[str, str]:
         """Of a program that shall see this as AWS."""
         return self.emulator.environment() | {
-            f"AWS_ENDPOINT_URL_{service}": self.world_url for service in ("EC2", "SSM", "CLOUDWATCH")
+            f"AWS_ENDPOINT_URL_{service}": self.world_url for service in ("EC2", "SSM", "CLOUDWATCH", "PRICING")
         }
 
     def desk(self, deployed: Stack) -> "Desk":
         """Let the functions of a deployed stack see the world, and its events come to them."""
-        deployed.wire({"ec2": self.world_url, "ssm": self.world_url, "cloudwatch": self.world_url})
+        deployed.wire(dict.fromkeys(("ec2", "ssm", "cloudwatch", "pricing"), self.world_url))
         self.deliver.append(events_sink(self.emulator))
         limits = Config(connect_timeout=5, read_timeout=30, proxies={})
         ec2 = boto3.client(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from autostop_local.api_client import ApiClient
 from autostop_local.emulator import ROOT, Emulator
 
-Service = Literal["cloudwatch", "ec2", "ssm"]
+Service = Literal["cloudwatch", "ec2", "pricing", "ssm"]
 
 
 class FunctionFailedError(Exception):
@@ -53,7 +53,7 @@ class Stack:
         return ApiClient("127.0.0.1", self.emulator.port, host=self.api_url.removeprefix("http://"))
 
     def wire(self, endpoints: Mapping[Service, str]) -> None:
-        """Let the functions find EC2, SSM and CloudWatch at these URLs, by the variables that boto3 reads.
+        """Let the functions find these services of AWS at these URLs, by the variables that boto3 reads.
 
         Their other variables stay. Nothing of this is in the template: there, AWS is AWS.
         """

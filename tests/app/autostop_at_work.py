@@ -153,7 +153,7 @@ class AtWork(Product):
         self._acts: list[tuple[str, Callable[[], object]]] = []
         if self.over_http:
             made: Any = SESSION.client
-            self.clients: Any = SimpleNamespace(**{name: made(name) for name in SERVICES[:4]})
+            self.clients: Any = SimpleNamespace(**{name: made(name) for name in (*SERVICES[:4], "pricing")})
             make_table(self.clients.dynamodb)
             for client in vars(self.clients).values():
                 client.meta.events.register("before-call", lambda model, **_: self._happens(f"before {model.name}"))

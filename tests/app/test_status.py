@@ -14,8 +14,8 @@ from tests.build import NOW, instance, reading, row, server
 
 FIELDS = {
     "workstation", "name", "now", "phase", "headline", "intent", "waiting_for", "blocked", "verdict",
-    "warned_at", "keep_awake_until", "keep_awake_for", "usual_seconds", "steps", "jupyter_url", "cost", "billed",
-    "problems", "told", "scopes",
+    "warned_at", "keep_awake_until", "keep_awake_for", "usual_seconds", "steps", "jupyter_url", "cost", "prices",
+    "billed", "problems", "told", "scopes",
 }  # fmt: skip
 
 

@@ -55,16 +55,76 @@ def ask(
     return answer["statusCode"], json.loads(answer["body"])
 
 
-@pytest.mark.parametrize(("method", "path"), [
-    ("GET", "/"), ("GET", "/w"), ("POST", f"/w/{EXAMPLE}"), ("GET", "/api/workstations"), ("PUT", path_of(EXAMPLE)),
-    ("POST", path_of(EXAMPLE)), ("GET", path_of(EXAMPLE, "start")), ("HEAD", path_of(EXAMPLE, "stop")),
-    ("POST", path_of(EXAMPLE, "status")), ("POST", path_of(EXAMPLE, "terminate")),
-    ("POST", path_of(EXAMPLE, "start/now")),
+@pytest.mark.parametrize(("method", "path", "status"), [
+    ("GET", "/", 404), ("GET", "/w", 404), ("POST", f"/w/{EXAMPLE}", 405), ("GET", "/api/workstations", 404),
+    ("PUT", path_of(EXAMPLE), 405), ("POST", path_of(EXAMPLE), 405), ("GET", path_of(EXAMPLE, "start"), 405),
+    ("DELETE", path_of(EXAMPLE, "stop"), 405), ("POST", path_of(EXAMPLE, "days"), 405),
+    ("POST", path_of(EXAMPLE, "status"), 404), ("POST", path_of(EXAMPLE, "terminate"), 404),
+    ("POST", path_of(EXAMPLE, "start/now"), 404), ("OPTIONS", path_of(EXAMPLE, "start"), 405),
+    ("GET", "/../../etc/passwd", 404), ("GET", "/" + "x" * 9000, 404), ("GET", "//", 404), ("TRACE", "/\x00", 404),
 ])  # fmt: skip
-def test_there_is_nothing_anywhere_else(api: HttpApi, method: str, path: str) -> None:
-    status, body = ask(api, method, path)
-    assert status == 404
+def test_there_is_nothing_anywhere_else(api: HttpApi, method: str, path: str, status: int) -> None:
+    asked, body = ask(api, method, path)
+    assert asked == status
     assert body.keys() == {"title", "status", "detail"}
+
+
+def test_what_is_asked_by_head_has_all_but_the_body(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:
+    lab.link(workstation)
+    for path in (f"/w/{EXAMPLE}", path_of(workstation), path_of(workstation, "start"), "/"):
+        by_head, by_get = (api.answer(request(method, path, SECRET)) for method in ("HEAD", "GET"))
+        assert by_head == by_get | {"body": ""}
+
+
+@pytest.mark.parametrize("verb", ["", "days"])
+def test_who_knows_how_it_stands_gets_no_body(lab: AtWork, workstation: WorkstationId, api: HttpApi, verb: str) -> None:
+    lab.link(workstation)
+    lab.pass_time(timedelta(minutes=1))
+    asked = request("GET", path_of(workstation, verb), SECRET)
+    tag = api.answer(asked)["headers"]["ETag"]
+    asked["headers"]["if-none-match"] = f'"other", {tag}'
+    answer = api.answer(asked)
+    assert (answer["statusCode"], answer["body"], answer["headers"]["ETag"]) == (304, "", tag)
+    lab.owner.stop(workstation, "the test")
+    lab.pass_time(timedelta(hours=2))
+    assert api.answer(asked)["statusCode"] == 200
+    asked["headers"]["authorization"] = f"Bearer {WRONG}"
+    assert api.answer(asked)["statusCode"] == 403
+
+
+@pytest.mark.parametrize(("header", "value"), [
+    ("sec-purpose", "prefetch;prerender"), ("sec-purpose", "prefetch"), ("purpose", "prefetch"), ("x-moz", "prefetch"),
+    ("x-purpose", "preview"),
+])  # fmt: skip
+def test_what_is_fetched_ahead_opens_nothing(
+    lab: AtWork, workstation: WorkstationId, api: HttpApi, header: str, value: str
+) -> None:
+    lab.link(workstation)
+    for method, path in (("GET", f"/w/{workstation}"), ("POST", path_of(workstation, "start"))):
+        asked = request(method, path, SECRET)
+        asked["headers"][header] = value
+        assert api.answer(asked)["statusCode"] == 403
+    assert lab.state(workstation).version == 0
+
+
+def test_the_days_are_told_with_their_money(lab: AtWork, api: HttpApi) -> None:
+    workstation = lab.workstation()
+    lab.link(workstation)
+    lab.asleep(workstation)
+    lab.pass_time(timedelta(hours=10))
+    lab.owner.start(workstation, "the phone")
+    lab.awake(workstation)
+    status, body = ask(api, "GET", path_of(workstation, "days"))
+    assert status == 200
+    [night, day] = body["runs"]
+    assert (night["by"], day["until"], day["why"]) == ("idle", None, None)
+    assert night["why"].startswith("idle for")
+    [shelved] = body["shelved"]
+    assert night["from"] < night["until"] < shelved["from"] < shelved["until"] < day["from"]
+    assert body["hours"]["asleep"] == pytest.approx(10, abs=1)
+    assert body["prices"]["at"] is not None
+    assert body["saved"]["instance"] == pytest.approx(body["hours"]["asleep"] * 0.1664, abs=0.01)
+    assert body["cost"]["instance"] == pytest.approx(body["hours"]["awake"] * 0.1664, abs=0.01)
 
 
 def test_the_page_is_the_same_for_every_workstation_and_needs_no_link(api: HttpApi) -> None:
@@ -285,6 +345,7 @@ def test_every_answer_forbids_caching_and_guessing_its_type(api: HttpApi) -> Non
         assert headers["Cache-Control"] == "no-store"
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Referrer-Policy"] == "no-referrer"
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -189,7 +189,9 @@ class Rebuild:
 
         before, after = self.account.ledger.change(new, decide)
         if after.intent is not None and after != before:
-            self.account.ledger.record(new, Happened(after.intent.at, after.intent.number, after.intent.why))
+            self.account.ledger.record(
+                new, Happened(after.intent.at, after.intent.number, after.intent.why, after.intent)
+            )
 
     def _tell_old(self, new: WorkstationId) -> None:
         """For those who still open its old link; nothing depends on it."""

@@ -125,7 +125,7 @@ class Recovery:
             saved = self.ledger.save(new)
         except ConflictError:
             raise TransientError(f"{finding.workstation} changed meanwhile, and nothing was written.") from None
-        self.ledger.record(finding.workstation, Happened(self.clock(), new.intent.number, new.intent.why))
+        self.ledger.record(finding.workstation, Happened(self.clock(), new.intent.number, new.intent.why, new.intent))
         if not new.intent.settled:
             self.queue.wake(finding.workstation)
         return saved

@@ -1,57 +1,103 @@
-"""What a workstation's disks and snapshots cost a month, and the machine itself a day."""
+"""What a workstation's disks and snapshots cost a month, and the machine itself an hour."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from autostop.model import Snapshot, SnapshotState, Volume
 
-# us-east-1, USD a GiB and month (AWS price list files, 2023 to 2026); a first figure, not a bill.
-_STORAGE: Final[Mapping[str, float]] = {
-    "gp3": 0.08,
-    "gp2": 0.10,
-    "io1": 0.125,
-    "io2": 0.125,
-    "st1": 0.045,
-    "sc1": 0.015,
-    "standard": 0.05,
-}
-_SNAPSHOT: Final = 0.05
-_PROVISIONED_IOPS: Final = 0.065
-_GP3_IOPS, _GP3_FREE_IOPS = 0.005, 3000
-_GP3_THROUGHPUT, _GP3_FREE_THROUGHPUT = 0.04, 125
+_GP3_FREE_IOPS, _GP3_FREE_THROUGHPUT = 3000, 125
 _GIB: Final = 2**30
-# USD for each hour and vCPU of a general-purpose instance on demand (m5.xlarge: 0.192 for four).
-_VCPU_HOUR: Final = 0.048
+_SUFFIXES: Final = {"standard": "", "io1": ".piops"}
 
 
-def volume_cost(type_: str, size_gib: int, iops: int | None, throughput: int | None) -> float:
-    """USD a month of one volume; throughput in MiB/s."""
-    cost = size_gib * _STORAGE.get(type_, _STORAGE["gp2"])
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The list prices of one Region: USD by AWS's usage types, without the Region in front of them.
+
+    `BoxUsage:m5.xlarge` is an hour of Linux on demand; `EBS:VolumeUsage.gp3` a GiB and month, and likewise snapshots,
+    IOPS, and GiB/s of throughput. at: when AWS said so; None: never. looked_at: when it was asked last, and types: for
+    which instances. otherwise: of a disk that is not in it; None: nobody knows.
+    """
+
+    region: str
+    at: datetime | None
+    usd: Mapping[str, float]
+    looked_at: datetime
+    types: tuple[str, ...] = ()
+    otherwise: float | None = None
+
+    def hour(self, type_: str) -> float:
+        """Of an instance on demand; nan when nobody knows."""
+        return self.usd.get(f"BoxUsage:{type_}", math.nan)
+
+    def month(self, usage: str) -> float:
+        """Of one unit of a disk or snapshot; likewise."""
+        return self.usd.get(f"EBS:{usage}", math.nan if self.otherwise is None else self.otherwise)
+
+
+# AWS's price list files, 2023 to 2026: for who was not asked yet. A first figure, not a bill.
+BUILT_IN: Final = Prices(
+    "us-east-1",
+    None,
+    {
+        "EBS:VolumeUsage.gp3": 0.08,
+        "EBS:VolumeUsage.gp2": 0.10,
+        "EBS:VolumeUsage.piops": 0.125,
+        "EBS:VolumeUsage.io2": 0.125,
+        "EBS:VolumeUsage.st1": 0.045,
+        "EBS:VolumeUsage.sc1": 0.015,
+        "EBS:VolumeUsage": 0.05,
+        "EBS:SnapshotUsage": 0.05,
+        "EBS:VolumeP-IOPS.gp3": 0.005,
+        "EBS:VolumeP-IOPS.piops": 0.065,
+        "EBS:VolumeP-IOPS.io2": 0.065,
+        "EBS:VolumeP-Throughput.gp3": 40.96,
+    },
+    datetime(2026, 1, 19, tzinfo=UTC),
+    otherwise=0.10,
+)
+
+
+def volume_cost(type_: str, size_gib: int, iops: int | None, throughput: int | None, by: Prices = BUILT_IN) -> float:
+    """USD a month of one volume; throughput in MiB/s. nan when nobody knows."""
+    suffix = _SUFFIXES.get(type_, f".{type_}")
+    cost = size_gib * by.month(f"VolumeUsage{suffix}")
     if type_ == "gp3":
-        cost += max(0, (iops or 0) - _GP3_FREE_IOPS) * _GP3_IOPS
-        cost += max(0, (throughput or 0) - _GP3_FREE_THROUGHPUT) * _GP3_THROUGHPUT
+        cost += _beyond(_GP3_FREE_IOPS, iops, by.month("VolumeP-IOPS.gp3"))
+        cost += _beyond(_GP3_FREE_THROUGHPUT, throughput, by.month("VolumeP-Throughput.gp3") / 1024)
     elif type_ in ("io1", "io2"):
-        cost += (iops or 0) * _PROVISIONED_IOPS
+        cost += _beyond(0, iops, by.month(f"VolumeP-IOPS{suffix}"))
     return cost
 
 
-def snapshot_cost(gib: float) -> float:
-    """USD a month of one snapshot that holds so many GiB and shares none of them."""
-    return gib * _SNAPSHOT
+def _beyond(free: int, used: int | None, price: float) -> float:
+    """Of nothing, an unknown price is none."""
+    return (used - free) * price if used is not None and used > free else 0.0
 
 
-def cost_running(vcpus: int) -> str:
+def snapshot_cost(gib: float, by: Prices = BUILT_IN) -> float:
+    """USD a month of one snapshot that holds so many GiB and shares none of them; nan when nobody knows."""
+    return gib * by.month("SnapshotUsage")
+
+
+def usd(cost: float) -> str:
+    """An amount in words."""
+    return "an unknown price" if math.isnan(cost) else f"${cost:.2f}"
+
+
+def cost_running(type_: str, by: Prices = BUILT_IN) -> str:
     """What an instance costs a day while it runs, in words."""
-    if not vcpus:
-        return "It is billed by the second."
-    return f"It costs some ${vcpus * _VCPU_HOUR * 24:.2f} a day, with GPUs several times as much."
+    cost = by.hour(type_) * 24
+    return "It is billed by the second." if math.isnan(cost) else f"It costs {usd(cost)} a day."
 
 
-def cost_now(volumes: Iterable[Volume], snapshots: Iterable[Snapshot]) -> float:
-    """USD a month at most, for what exists now. Snapshots share unchanged blocks, so their real cost is lower."""
-    disks = sum(volume_cost(each.type, each.size_gib, each.iops, each.throughput) for each in volumes if each.exists)
-    return disks + sum(
-        snapshot_cost(each.stored_bytes / _GIB if each.stored_bytes is not None else each.size_gib)
+def cost_now(volumes: Iterable[Volume], snapshots: Iterable[Snapshot], by: Prices = BUILT_IN) -> float:
+    """USD a month at most, for what exists now: snapshots share unchanged blocks, so their real cost is lower."""
+    return cost_awake(volumes, (), by) + sum(
+        snapshot_cost(each.stored_bytes / _GIB if each.stored_bytes is not None else each.size_gib, by)
         for each in snapshots
         if each.state is not SnapshotState.ERROR
     )
@@ -73,9 +119,9 @@ class Disk(Protocol):
     def throughput(self) -> int | None: ...
 
 
-def cost_awake(volumes: Iterable[Volume], recorded: Sequence[Disk]) -> float:
+def cost_awake(volumes: Iterable[Volume], recorded: Sequence[Disk], by: Prices = BUILT_IN) -> float:
     """USD a month for the volumes it has when awake: those there are now, or those that the manifest restores."""
     disks: Sequence[Disk] = [each for each in volumes if each.exists]
     if len(disks) < len(recorded):
         disks = recorded
-    return sum(volume_cost(each.type, each.size_gib, each.iops, each.throughput) for each in disks)
+    return sum(volume_cost(each.type, each.size_gib, each.iops, each.throughput, by) for each in disks)

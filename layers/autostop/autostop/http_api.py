@@ -5,12 +5,13 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
 from autostop.app.owner import Owner, RefusedError
+from autostop.app.status import days_as_json
 from autostop.harmless import harmless
 from autostop.link import Link, Scope, is_secret, parse_workstation
 from autostop.ports import DeniedError, TransientError
@@ -23,6 +24,8 @@ _SHORTEST, _LONGEST = 60, 366 * 86400
 _HOW_LONG = 'Send {"seconds": 10800} for three hours, or nothing for as long as keep-awake-for says.'
 _SECURITY_HEADERS = {
     "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Strict-Transport-Security": "max-age=31536000",
@@ -39,7 +42,9 @@ _VERBS: Mapping[str, tuple[Scope, Callable[[Owner, Link, str, str], None]]] = {
     "keep-awake": (Scope.KEEP_AWAKE, _keep_awake),
     "end-promise": (Scope.KEEP_AWAKE, lambda owner, link, asked_by, _: owner.end_promise(link.workstation, asked_by)),
 }
-_WORDS = {"", "w", "api", "workstations", *_VERBS}
+_WORDS = {"", "w", "api", "workstations", "days", *_VERBS}
+# By these a browser, or what previews a link, says that nobody has opened it yet.
+_PURPOSES = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 
 Answer = dict[str, Any]
 
@@ -51,6 +56,7 @@ class HttpError(Exception):
     status: HTTPStatus
     error: str
     remedy: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +67,15 @@ class HttpApi:
     page: Answer
 
     def answer(self, request: Mapping[str, Any]) -> Answer:
-        """The answer to one request; every error is one too."""
+        """The answer to one request; every error is one too. Of what is asked by HEAD, all but the body."""
+        answer = self._answer(request)
+        return answer | {"body": ""} if request["requestContext"]["http"]["method"] == "HEAD" else answer
+
+    def _answer(self, request: Mapping[str, Any]) -> Answer:
         try:
             return self._route(request)
         except HttpError as refusal:
-            return _problem(refusal.status, refusal.error, refusal.remedy)
+            return _problem(refusal.status, refusal.error, refusal.remedy, refusal.headers)
         except RefusedError as refusal:
             return _problem(HTTPStatus.CONFLICT, str(refusal), refusal.remedy)
         except TransientError as error:
@@ -74,16 +84,27 @@ class HttpApi:
             return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error), "Look at the function's log.")
 
     def _route(self, request: Mapping[str, Any]) -> Answer:
+        headers = request.get("headers", {})
+        if any(headers.get(name, "").lower().startswith(("prefetch", "preview")) for name in _PURPOSES):
+            raise HttpError(HTTPStatus.FORBIDDEN, "Nothing is opened before its owner opens it.", "Open the link.")
         match request["requestContext"]["http"]["method"], request["rawPath"].strip("/").split("/"):
-            case "GET", ["w", _]:
+            case "GET" | "HEAD", ["w", _]:
                 return self.page
-            case "GET", ["api", "workstations", text]:
-                return self._status(self._allowed(request, text, Scope.STATUS), HTTPStatus.OK)
+            case "GET" | "HEAD", ["api", "workstations", text]:
+                link = self._allowed(request, text, Scope.STATUS)
+                return _unless_known(self.owner.status(link.workstation, link.scopes).as_json(), headers)
+            case "GET" | "HEAD", ["api", "workstations", text, "days"]:
+                workstation = self._allowed(request, text, Scope.STATUS).workstation
+                return _unless_known(days_as_json(*self.owner.days(workstation)), headers)
             case "POST", ["api", "workstations", text, verb] if verb in _VERBS:
                 scope, act = _VERBS[verb]
                 link = self._allowed(request, text, scope)
                 act(self.owner, link, f"the link “{link.label}”", _body_of(request))
-                return self._status(link, HTTPStatus.ACCEPTED)
+                return _json(HTTPStatus.ACCEPTED, self.owner.status(link.workstation, link.scopes).as_json())
+            case _, ["w", _] | ["api", "workstations", _] | ["api", "workstations", _, "days"]:
+                raise _only("GET, HEAD")
+            case _, ["api", "workstations", _, verb] if verb in _VERBS:
+                raise _only("POST")
         raise HttpError(HTTPStatus.NOT_FOUND, "There is nothing here.", _ASK_FOR_A_LINK)
 
     def _allowed(self, request: Mapping[str, Any], text: str, scope: Scope) -> Link:
@@ -103,9 +124,6 @@ class HttpApi:
         if scope not in link.scopes:
             raise HttpError(HTTPStatus.FORBIDDEN, f"This link may not be used to {scope}.", _ASK_FOR_A_LINK)
         return link
-
-    def _status(self, link: Link, status: HTTPStatus) -> Answer:
-        return _json(status, self.owner.status(link.workstation, link.scopes).as_json())
 
 
 def _body_of(request: Mapping[str, Any]) -> str:
@@ -154,14 +172,28 @@ def content_policy(page: str) -> str:
     )
 
 
-def _problem(status: HTTPStatus, title: str, detail: str) -> Answer:
+def _only(methods: str) -> HttpError:
+    allowed = HTTPStatus.METHOD_NOT_ALLOWED
+    return HttpError(allowed, "It cannot be asked like this.", f"Ask by {methods}.", {"Allow": methods})
+
+
+def _unless_known(body: Mapping[str, object], headers: Mapping[str, str]) -> Answer:
+    """The body, or that it is still as the one whose ETag the request names; `now` alone makes it no other."""
+    facts = json.dumps(_shown({key: value for key, value in body.items() if key != "now"}))
+    tag = f'W/"{hashlib.sha256(facts.encode()).hexdigest()[:20]}"'
+    if tag in (each.strip() for each in headers.get("if-none-match", "").split(",")):
+        return {"statusCode": HTTPStatus.NOT_MODIFIED.value, "headers": {"ETag": tag, **_SECURITY_HEADERS}, "body": ""}
+    return _json(HTTPStatus.OK, body, ETag=tag)
+
+
+def _problem(status: HTTPStatus, title: str, detail: str, headers: Mapping[str, str] | None = None) -> Answer:
     """Why not, and what to do: RFC 9457, whose type is left out where the status says it."""
     body = {"title": title, "status": status.value, "detail": detail}
-    return _json(status, body, "application/problem+json")
+    return _json(status, body, "application/problem+json", **(headers or {}))
 
 
-def _json(status: HTTPStatus, body: Mapping[str, object], kind: str = "application/json") -> Answer:
-    return _answer(status, kind, json.dumps(_shown(body)))
+def _json(status: HTTPStatus, body: Mapping[str, object], kind: str = "application/json", **headers: str) -> Answer:
+    return _answer(status, kind, json.dumps(_shown(body)), **headers)
 
 
 def _shown(value: Any) -> Any:
@@ -174,4 +206,4 @@ def _shown(value: Any) -> Any:
 
 
 def _answer(status: HTTPStatus, kind: str, body: str, **headers: str) -> Answer:
-    return {"statusCode": status.value, "headers": {"Content-Type": kind, **headers, **_SECURITY_HEADERS}, "body": body}
+    return {"statusCode": status.value, "headers": {"Content-Type": kind, **_SECURITY_HEADERS, **headers}, "body": body}

@@ -8,7 +8,7 @@ from typing import Final, assert_never
 from zoneinfo import ZoneInfo
 
 from autostop.clock import clock_time
-from autostop.cost import cost_running
+from autostop.cost import BUILT_IN, Prices, cost_running
 from autostop.harmless import harmless
 from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict
@@ -134,12 +134,14 @@ def unknown_for_long(instance: Instance, verdict: Verdict, since: datetime, now:
     return _of_running(NoticeKind.UNKNOWN_FOR_LONG, instance, verdict, text, since, now)
 
 
-def awake_for_long(instance: Instance, verdict: Verdict, now: datetime, zone: ZoneInfo = _UTC) -> Notice:
+def awake_for_long(
+    instance: Instance, verdict: Verdict, now: datetime, zone: ZoneInfo = _UTC, by: Prices = BUILT_IN
+) -> Notice:
     """That a workstation has run without a pause for long, why, and what it costs."""
     since = instance.launched_at
     text = (
         f"it has been awake for {words(now - since)}, since {clock_time(since, zone, now)}: {verdict.headline}. "
-        f"{cost_running(instance.vcpus)} If nobody needs it, let it sleep."
+        f"{cost_running(instance.type, by)} If nobody needs it, let it sleep."
     )
     return _of_running(NoticeKind.AWAKE_FOR_LONG, instance, verdict, text, since, now)
 

@@ -156,11 +156,18 @@ class State(Outline):
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One thing that was done to a workstation, for the page and the log. intent: the number it was done for."""
+    """One thing that was done to a workstation, for the page and the log. intent: the number it was done for.
+
+    turn: the intent that began by this, or was reached; then launched_at: the instance's last start by then, and
+    shelved: whether no volume is left since.
+    """
 
     at: datetime
     intent: int
     text: str
+    turn: Intent | None = None
+    launched_at: datetime | None = None
+    shelved: bool = False
 
 
 class Metrics(Protocol):

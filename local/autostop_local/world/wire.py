@@ -29,7 +29,7 @@ from autostop_local.world.xml import ec2_error, ec2_reply
 Answer = tuple[int, dict[str, str], str]
 
 # By the name that a request is signed with: the name of the service.
-_SERVICES = {"ec2": "ec2", "ebs": "ebs", "ssm": "ssm", "monitoring": "cloudwatch"}
+_SERVICES = {"ec2": "ec2", "ebs": "ebs", "ssm": "ssm", "monitoring": "cloudwatch", "pricing": "pricing"}
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 _CODE = re.compile(r'<Code>([^<]+)</Code>|"__type":\s*"(?:[^"#]*#)?([^"]+)"')
 

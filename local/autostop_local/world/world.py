@@ -30,6 +30,7 @@ from autostop_local.world.launching import Launching
 from autostop_local.world.machines import Machines, VirtualMachines
 from autostop_local.world.metrics import Metrics
 from autostop_local.world.past import LAGGING, Past
+from autostop_local.world.prices import get_products
 from autostop_local.world.refusals import Refusals, denial
 from autostop_local.world.resources import Instance
 from autostop_local.world.snapshots import Snapshots
@@ -114,6 +115,7 @@ class World:
             "ebs": self._direct_blocks.operations,
             "ssm": {**Commands(self.cloud).operations, **self._images.parameters},
             "cloudwatch": self._metrics.operations,
+            "pricing": {"GetProducts": get_products},
         }
         with ExitStack() as stack:
             stack.callback(self.machines.close)

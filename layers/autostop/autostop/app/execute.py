@@ -43,7 +43,8 @@ class Executor:
         """Take a step for the intent of this number. Raises TransientError, DeniedError, ConflictError."""
         if step.call is None:
             self.ledger.save(_progressed(_holding(state, step.first or Note())))
-            self._record(state, intent, step.said)
+            new = step.first.intent if step.first is not None else None
+            self.ledger.record(state.workstation, Happened(self.clock(), intent, step.said, new))
             return
         if step.first is not None:
             state = self.ledger.save(_holding(state, step.first))

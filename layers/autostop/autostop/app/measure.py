@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from autostop.cost import BUILT_IN, Prices
 from autostop.idle.burstable import fitting
 from autostop.idle.history import follow
 from autostop.idle.reading import Reading, Unknown
@@ -37,7 +38,7 @@ class Watched:
     state: what is stored of it. activity: what was measured and answered; asked: the question that is under way.
     before: what the sweep before recorded of the same run. problems: of its settings, in words. plan: the stop ahead.
     notices: all that its owner must know now, told before or not. record: what this sweep keeps of it; None for what is
-    not judged.
+    not judged. prices: of this Region.
     """
 
     instance: Instance
@@ -50,6 +51,7 @@ class Watched:
     plan: StopPlan = field(default_factory=StopPlan)
     notices: tuple[Notice, ...] = ()
     record: SweepRecord | None = None
+    prices: Prices = BUILT_IN
 
     @property
     def id(self) -> WorkstationId:

@@ -10,7 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from autostop.clock import clock_time
-from autostop.cost import cost_running
+from autostop.cost import Prices, cost_running
 from autostop.idle.verdict import Verdict
 from autostop.model import Instance, InstanceState
 from autostop.notice import Notice, NoticeKind, Told
@@ -31,7 +31,7 @@ _MOST_OF_A_KIND: Final = 3
 
 
 def standing(
-    state: Outline, instance: Instance | None, problems: Sequence[str], now: datetime, zone: ZoneInfo
+    state: Outline, instance: Instance | None, problems: Sequence[str], now: datetime, zone: ZoneInfo, by: Prices
 ) -> Iterator[Notice]:
     """What holds of a workstation now, whether it runs or not. instance: None once EC2 does not list it as ours."""
     name = instance.name if instance is not None else state.workstation
@@ -42,7 +42,7 @@ def standing(
     if (found := _hindrance(state, instance, now)) is not None:
         cause, since, what = found
         text = f"since {clock_time(since, zone, now)}, for {words(now - since)}: {what}"
-        yield notice(NoticeKind.BLOCKED, f"{text.rstrip('.')}. {_meanwhile(instance)}".strip(), cause)
+        yield notice(NoticeKind.BLOCKED, f"{text.rstrip('.')}. {_meanwhile(instance, by)}".strip(), cause)
     if state.lost:
         yield notice(NoticeKind.SNAPSHOT_LOST, state.lost, state.lost)
     leftovers = state.housekeeping.leftovers if state.housekeeping is not None else ()
@@ -55,18 +55,18 @@ def standing(
         yield notice(NoticeKind.BAD_SETTING, " ".join(problems), " ".join(problems))
 
 
-def refused_stop(instance: Instance, verdict: Verdict, why: str, now: datetime) -> Notice:
+def refused_stop(instance: Instance, verdict: Verdict, why: str, now: datetime, by: Prices) -> Notice:
     """That a workstation would be stopped now, and may not be."""
-    text = f"{verdict.headline}; but it is not stopped: {why} {_meanwhile(instance)}"
+    text = f"{verdict.headline}; but it is not stopped: {why} {_meanwhile(instance, by)}"
     return Notice(NoticeKind.BLOCKED, instance.workstation, instance.name, now, text, cause=why)
 
 
-def _meanwhile(instance: Instance | None) -> str:
+def _meanwhile(instance: Instance | None, by: Prices) -> str:
     """What goes on to be billed."""
     if instance is None:
         return ""
     stopped = instance.state is InstanceState.STOPPED
-    return "Its disks and snapshots are billed meanwhile." if stopped else cost_running(instance.vcpus)
+    return "Its disks and snapshots are billed meanwhile." if stopped else cost_running(instance.type, by)
 
 
 def _hindrance(state: Outline, instance: Instance | None, now: datetime) -> tuple[str, datetime, str] | None:

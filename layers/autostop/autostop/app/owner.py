@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from autostop.app.status import Status, status_of
 from autostop.clock import clock_time
+from autostop.cost import BUILT_IN, Prices, cost_awake, cost_now
+from autostop.days import Days, days_of
 from autostop.link import Link, Scope, is_secret
 from autostop.model import InstanceState, WorkstationId, instance_of
 from autostop.ports import Happened, State
@@ -128,15 +130,25 @@ class Owner:
             self.mail.problem() if self.mail is not None else None,
             scopes,
             self.defaults,
+            self.ledger.prices() or BUILT_IN,
             now,
         )
+
+    def days(self, workstation: WorkstationId) -> tuple[Days, Prices]:
+        """Its last 30 days, and by which prices."""
+        state, now, by = self.ledger.load(workstation), self.clock(), self.ledger.prices() or BUILT_IN
+        instance = self.instances.find(instance_of(workstation))
+        recorded = state.manifest.volumes if state.manifest is not None else ()
+        awake = cost_awake(self.disks.volumes(workstation), recorded, by)
+        kept = cost_now((), self.disks.snapshots(workstation), by)
+        return days_of(self.ledger.happened(workstation), instance, awake, kept, by, now), by
 
     def _change(self, workstation: WorkstationId, change: Callable[[State, datetime], State]) -> None:
         """Change the state from what it is now, and bring the reconciler."""
         before, after = self.ledger.change(workstation, lambda state: change(state, self.clock()))
         intent = after.intent
         if intent is not None and intent != before.intent:
-            self.ledger.record(workstation, Happened(intent.at, intent.number, intent.why))
+            self.ledger.record(workstation, Happened(intent.at, intent.number, intent.why, intent))
         self.queue.wake(workstation)
 
 

@@ -273,8 +273,12 @@ class Reconciler:
             case Blocked(reason):
                 return self._block(state, intent, reason)
             case Settled(note):
-                self.ledger.save(_settled(state, intent, seen, note, now))
-                self._record(state, intent, f"done: {_REACHED[intent.wanted]}. {note}".strip())
+                after = self.ledger.save(_settled(state, intent, seen, note, now))
+                launched_at = seen.instance.launched_at if seen.instance is not None else None
+                shelved = intent.wanted is Wanted.SHELVE and after.kept_since is None
+                text = f"done: {_REACHED[intent.wanted]}. {note}".strip()
+                happened = Happened(self.clock(), intent.number, text, after.intent, launched_at, shelved)
+                self.ledger.record(state.workstation, happened)
             case Step():
                 self._take(state, intent, outcome, last)
         return None

@@ -1,12 +1,14 @@
 """How a workstation stands, as the phone page and the command show it."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from autostop.clock import clock_time
-from autostop.cost import cost_awake, cost_now
+from autostop.cost import Prices, cost_awake, cost_now, usd
+from autostop.days import Days, Money
 from autostop.idle.reading import Reading
 from autostop.idle.record import SweepRecord
 from autostop.link import Scope
@@ -33,7 +35,9 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One workstation for a person. costs: USD a month for disks and snapshots, now and when awake.
+    """One workstation for a person. costs: USD a month for disks and snapshots, now and when awake; nan: unknown.
+
+    hour: USD of the instance while it runs; nan: unknown, as of Spot. prices: by which all these are.
 
     now: by its owner's clock.
 
@@ -52,6 +56,8 @@ class Status:
     jupyter_url: str | None
     cost_now: float
     cost_awake: float
+    hour: float
+    prices: Prices
     billed: str
     problems: Sequence[str]
     scopes: Sequence[Scope]
@@ -86,7 +92,8 @@ class Status:
             "usual_seconds": self.usual_seconds,
             "steps": [{"at": _iso(step.at), "text": step.text} for step in self.steps],
             "jupyter_url": self.jupyter_url,
-            "cost": {"now": round(self.cost_now, 2), "awake": round(self.cost_awake, 2)},
+            "cost": {"now": _known(self.cost_now), "awake": _known(self.cost_awake), "hour": _known(self.hour, 4)},
+            "prices": prices_as_json(self.prices),
             "billed": self.billed,
             "problems": list(self.problems),
             "told": [{"kind": each.kind.value, "at": _iso(each.at), "text": each.text} for each in self.state.told],
@@ -122,6 +129,41 @@ def verdict_as_json(seen: SweepRecord) -> dict[str, object]:
     }
 
 
+def prices_as_json(prices: Prices) -> dict[str, object]:
+    """Whose they are, and of when: None for those that Autostop brings along, of another Region as a rule."""
+    return {"region": prices.region, "at": _iso(prices.at)}
+
+
+def days_as_json(days: Days, prices: Prices) -> dict[str, object]:
+    """The same as plain data for JSON; hours, USD, and moments in ISO 8601, UTC."""
+    awake = days.awake.total_seconds() / 3600
+
+    def money(some: Money) -> dict[str, object]:
+        return {"instance": _known(some.instance), "disks": _known(some.disks)}
+
+    return {
+        "since": _iso(days.since),
+        "now": _iso(days.now),
+        "runs": [
+            {
+                "from": _iso(run.since),
+                "until": _iso(run.until),
+                "by": run.stop and run.stop.by.value,
+                "why": run.stop and run.stop.why,
+            }
+            for run in days.runs
+        ],
+        "shelved": [{"from": _iso(begun), "until": _iso(end)} for begun, end in days.shelved],
+        "hours": {
+            "awake": round(awake, 2),
+            "asleep": round((days.now - days.since).total_seconds() / 3600 - awake, 2),
+        },
+        "prices": prices_as_json(prices),
+        "cost": money(days.cost),
+        "saved": money(days.saved),
+    }
+
+
 def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing once
     state: State,
     seen: SweepRecord | None,
@@ -132,6 +174,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
     mail_problem: str | None,
     scopes: Sequence[Scope],
     defaults: Policy,
+    by: Prices,
     now: datetime,
 ) -> Status:
     """Put together what is known. Pure."""
@@ -149,9 +192,11 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
         headline=_headline(state, seen, instance, phase, now),
         steps=happened,
         jupyter_url=_jupyter_url(state, seen, instance, policy),
-        cost_now=cost_now(volumes, snapshots),
-        cost_awake=cost_awake(volumes, state.manifest.volumes if state.manifest else ()),
-        billed=_billed(state, instance, volumes, snapshots, policy, now),
+        cost_now=cost_now(volumes, snapshots, by),
+        cost_awake=cost_awake(volumes, state.manifest.volumes if state.manifest else (), by),
+        hour=by.hour(instance.type) if instance is not None and instance.spot is None else math.nan,
+        prices=by,
+        billed=_billed(state, instance, volumes, snapshots, policy, by, now),
         problems=(*problems, *_notes(state, instance, volumes), *([mail_problem] if mail_problem else [])),
         scopes=scopes,
         keep_awake_for=policy.keep_awake_for,
@@ -230,18 +275,19 @@ def _billed(
     volumes: Sequence[Volume],
     snapshots: Sequence[Snapshot],
     policy: Policy,
+    by: Prices,
     now: datetime,
 ) -> str:
-    disks, kept = cost_now(volumes, ()), cost_now((), snapshots)
+    disks, kept = cost_now(volumes, (), by), cost_now((), snapshots, by)
     at_rest = instance is None or instance.is_gone or instance.state is InstanceState.STOPPED
     if not at_rest or not (disks or snapshots):
         return ""
-    for_snapshots = f"at most ${kept:.2f} a month for its snapshots"
+    for_snapshots = f"at most {usd(kept)} a month for its snapshots"
     if not disks:
         return f"Billed now: {for_snapshots}."
     beside = f", and {for_snapshots}" if snapshots else ""
     why = _why_volumes_stay(state, instance, policy, now)
-    return f"Billed now: ${disks:.2f} a month for its volumes, because {why}{beside}."
+    return f"Billed now: {usd(disks)} a month for its volumes, because {why}{beside}."
 
 
 def _why_volumes_stay(state: State, instance: Instance | None, policy: Policy, now: datetime) -> str:
@@ -282,6 +328,10 @@ def _jupyter_url(state: State, seen: SweepRecord | None, instance: Instance | No
             ports = [(each.port != policy.jupyter_port, each.uid, each.port) for each in answer.servers if each.port]
             return f"https://{instance.address}:{min(ports)[2] if ports else policy.jupyter_port}/lab"
     return None
+
+
+def _known(cost: float, digits: int = 2) -> float | None:
+    return None if math.isnan(cost) else round(cost, digits)
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from autostop.app.daily_prices import DailyPrices
 from autostop.app.measure import Watched, measure, verdict_on, watch
 from autostop.app.news import refused_stop, standing, told_after, untold
 from autostop.app.sleepers import Sleepers
+from autostop.cost import BUILT_IN, Prices
 from autostop.idle.reading import Unknown
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import METRIC_DELAY
@@ -86,6 +88,7 @@ class Sweeper:
     queue: "SqsQueue"
     announcer: "EventBridgeAnnouncer"
     defaults: Policy
+    prices: DailyPrices | None = None
 
     def sweep(self, now: datetime) -> Swept:
         """Look at every workstation once. One that cannot be handled hides no other: it is in `skipped`, and why.
@@ -128,7 +131,7 @@ class Sweeper:
         return Swept(verdicts, intents, skipped, texts, unheard)
 
     def _news_of_gone(self, state: Outline, now: datetime) -> _News:
-        return _News(state, tuple(standing(state, None, (), now, self.defaults.time_zone)), self.defaults)
+        return _News(state, tuple(standing(state, None, (), now, self.defaults.time_zone, BUILT_IN)), self.defaults)
 
     def _watch_all(
         self, states: Mapping[WorkstationId, Outline], now: datetime
@@ -142,14 +145,18 @@ class Sweeper:
         new = [each for each in instances if each not in states]
         older = self.ledger.older_states(new) if new else {}
         known = {each: states.get(each) or older.get(each) or Outline(each) for each in instances}
-        watched = {each: self._watch(one, known[each], before.get(each), now) for each, one in instances.items()}
+        types = {each.type for each in instances.values()}
+        prices = self.prices.look(types, now) if self.prices is not None and types else BUILT_IN
+        watched = {key: self._watch(one, known[key], before.get(key), prices, now) for key, one in instances.items()}
         gone = [state for key, state in states.items() if key not in instances and (state.told or _is_open(state))]
         return watched, frozenset(new[:_MOST_NEW]), gone
 
-    def _watch(self, instance: Instance, state: Outline, before: SweepRecord | None, now: datetime) -> Watched:
+    def _watch(
+        self, instance: Instance, state: Outline, before: SweepRecord | None, prices: Prices, now: datetime
+    ) -> Watched:
         policy, problems = policy_for(self.defaults, instance.tags)
-        notices = tuple(standing(state, instance, problems, now, policy.time_zone))
-        return replace(watch(instance, policy, state, before), problems=problems, notices=notices)
+        notices = tuple(standing(state, instance, problems, now, policy.time_zone, prices))
+        return replace(watch(instance, policy, state, before), problems=problems, notices=notices, prices=prices)
 
     def _judge_all(self, watched: dict[WorkstationId, Watched], now: datetime) -> None:
         """Measure and judge those that run, in their places."""
@@ -182,7 +189,7 @@ class Sweeper:
         if record is None or instance is None or why is None:
             return watched
         others = (each for each in watched.notices if each.kind is not NoticeKind.STOPS_SOON)
-        notices = (*others, refused_stop(instance, record.verdict, why, now))
+        notices = (*others, refused_stop(instance, record.verdict, why, now, watched.prices))
         record = replace(record, warned=None, stop_at=None, stop_cause=None)
         return replace(watched, plan=StopPlan(), notices=notices, record=record)
 
@@ -260,7 +267,7 @@ class Sweeper:
     def _want(self, state: State, intent: Intent, now: datetime) -> str:
         self.ledger.save(state.wanting(intent))
         said = f"{intent.wanted} is wanted: {intent.why}"
-        self.ledger.record(state.workstation, Happened(now, intent.number, said))
+        self.ledger.record(state.workstation, Happened(now, intent.number, said, intent))
         self.queue.wake(state.workstation)
         return f"{intent.wanted}: {intent.why}"
 
@@ -296,7 +303,7 @@ def _judged(watched: Watched, now: datetime) -> Watched:
         if limit is not None and now - unknown_since >= limit:
             notices.append(unknown_for_long(watched.instance, verdict, unknown_since, now))
     if _is_awake_for_long(watched, now):
-        notices.append(awake_for_long(watched.instance, verdict, now, policy.time_zone))
+        notices.append(awake_for_long(watched.instance, verdict, now, policy.time_zone, watched.prices))
     record = replace(_record(watched, verdict, plan, now), unknown_since=unknown_since)
     # What was measured and what was recorded before have done their part, and need not be held any longer.
     watched = replace(watched.knowing(processor=(), network=None), before=None)

@@ -5,7 +5,7 @@ By botocore alone, as boto3 does: importing boto3 itself takes a tenth of a func
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import botocore.session
 from botocore.config import Config
@@ -78,6 +78,11 @@ def dynamodb() -> "DynamoDBClient":
 def events() -> "EventBridgeClient":
     """EventBridge."""
     return cast("EventBridgeClient", session().create_client("events", config=_CONFIG))
+
+
+def pricing() -> Any:
+    """The Price List, which is in few Regions and tells of all. One that is not of AWS's own partition has another."""
+    return session().create_client("pricing", region_name="us-east-1", config=_CONFIG)
 
 
 def sns(config: Config = _CONFIG) -> "SNSClient":

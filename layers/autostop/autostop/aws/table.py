@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autostop.aws.codec import from_json, from_plain, to_plain
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.aws.journal import Item, key_of, packed, record_of, records
+from autostop.cost import Prices
 from autostop.idle.record import SweepRecord
 from autostop.link import Link, digest_of
 from autostop.model import WorkstationId
@@ -35,6 +36,8 @@ _MOST_KEYS = 100
 _TRIES = 6
 _LEASE = "lease"
 _SWEEP = "sweep"
+_PRICES = "prices"
+_EVENTS = "event#"
 _IF_NEW: Item = {"ConditionExpression": "attribute_not_exists(workstation)"}
 
 
@@ -159,14 +162,15 @@ class DynamoLedger:
         """An item that expires, in order below its intent."""
         self._put(
             _key(workstation, f"{_events(happened.intent)}{happened.at.isoformat()}")
-            | {"document": {"S": json.dumps(to_plain(happened))}, "expires_at": _expiry(happened.at, _KEPT_FOR)}
+            | {"document": {"S": json.dumps(to_plain(happened))}, "expires_at": _expiry(happened.at, 2 * _KEPT_FOR)}
         )
 
-    def happened(self, workstation: WorkstationId, intent: int) -> Sequence[Happened]:
-        """One query."""
+    def happened(self, workstation: WorkstationId, intent: int | None = None) -> Sequence[Happened]:
+        """What was done for one intent, or for all of the last 60 days: what was up for 30 began before them."""
+        kind = _EVENTS if intent is None else _events(intent)
         pages = self._pages(
             KeyConditionExpression="workstation = :workstation AND begins_with(kind, :kind)",
-            ExpressionAttributeValues={":workstation": {"S": workstation}, ":kind": {"S": _events(intent)}},
+            ExpressionAttributeValues={":workstation": {"S": workstation}, ":kind": {"S": kind}},
         )
         return [from_json(Happened, item["document"]["S"]) for item in pages]
 
@@ -253,6 +257,16 @@ class DynamoLedger:
             )
         return int(answer["Attributes"]["wrong"]["N"])
 
+    def prices(self) -> Prices | None:
+        """Those of the last look; None before the first."""
+        with aws_errors():
+            item = self.client.get_item(TableName=self.table, Key=_key(_PRICES, _PRICES)).get("Item")
+        return from_json(Prices, item["document"]["S"]) if item else None
+
+    def put_prices(self, prices: Prices) -> None:
+        """In the place of those before."""
+        self._put(_key(_PRICES, _PRICES) | {"document": {"S": json.dumps(to_plain(prices))}})
+
     def forget(self, workstation: WorkstationId) -> None:
         """Delete all that is known of it."""
         own = self._pages(
@@ -337,7 +351,7 @@ def _link_item(link: Link) -> Item:
 
 
 def _events(intent: int) -> str:
-    return f"event#{intent:08d}#"
+    return f"{_EVENTS}{intent:08d}#"
 
 
 def _sweeps(since: str, until: str) -> Item:
