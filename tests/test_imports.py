@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from autostop.probe.script import script
 from tests.build import row
 
 PACKAGE = Path(__file__).parents[1] / "layers" / "autostop" / "autostop"
@@ -52,7 +53,7 @@ def test_the_domain_imports_only_the_standard_library_and_itself(path: Path) -> 
 
 
 def test_the_probe_imports_only_the_standard_library() -> None:
-    assert foreign((PACKAGE / "probe" / "probe.py").read_text(encoding="utf-8"), own=None) == []
+    assert foreign(script(), own=None) == []
 
 
 @pytest.mark.parametrize(("source", "expected"), [

@@ -16,7 +16,8 @@ import pytest
 
 from autostop.aws.probes import HttpsJupyter
 from autostop.idle.reading import Reading, Unknown, parse_reading
-from autostop.probe import probe
+from autostop.probe.bounds import DEADLINE_SECONDS
+from autostop.probe.line import look, report
 from tests.build import row
 from tests.probe.jupyter_servers import (
     TOKEN,
@@ -64,8 +65,8 @@ def reason(answer: Reading | Unknown) -> str:
 
 def test_a_server_is_read_as_the_probe_reads_it(jupyters: RealServers) -> None:
     server = jupyters.tls
-    entries, machine, errors = probe.look([str(server.runtime)], time.monotonic() + probe.DEADLINE_SECONDS)
-    by_probe = parse_reading(probe.report(time.time(), entries, machine, errors), now())
+    entries, machine, errors = look([str(server.runtime)], time.monotonic() + DEADLINE_SECONDS)
+    by_probe = parse_reading(report(time.time(), entries, machine, errors), now())
 
     answer = ask(server.port, jupyters.certificate, base_url="/my/base")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from autostop.probe import probe
+from autostop.probe.script import script
 
-PROBE = Path(probe.__file__).read_bytes()
+PROBE = script().encode()
 USER = "ada"
 HOME = Path("/home") / USER
 _ID = 1815

@@ -19,10 +19,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
+
+import pytest
 
 from autostop.idle.reading import Reading, parse_reading
-from autostop.probe import probe
+from autostop.probe.bounds import DEADLINE_SECONDS
+from autostop.probe.files import _HISTORIES
+from autostop.probe.jupyter import Runtime
+from autostop.probe.line import look, report
+from autostop.probe.processes import _begin
+from tests.probe.parts import everywhere
 
 ADA, EVE = 60_001, 60_002
 TOKENS = {ADA: "adas-token-5c1e9", EVE: "eves-token-9b2f7"}
@@ -201,7 +207,7 @@ class Case:
         self.process(EVE, [b"python3", b"-m", b"notebook"], {"JUPYTER_RUNTIME_DIR": self.chance.choice(wild)})
 
     def edit(self) -> None:
-        for below in self.chance.sample(probe._HISTORIES, 2):
+        for below in self.chance.sample(_HISTORIES, 2):
             folder = self.homes[EVE] / below.replace("*", self.chance.choice("ab")).rpartition("/")[0]
             if not os.path.lexists(folder):
                 folder.parent.mkdir(parents=True, exist_ok=True)
@@ -229,7 +235,7 @@ class Case:
         head = self.chance.choice([b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK", b"HTTP/1.1 302 x\r\nLocation: /", b"x", b""])
         return head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
-    def connect(self, runtime: probe.Runtime, _listener: object, _until: float) -> Any:
+    def connect(self, runtime: Runtime, _listener: object, _until: float) -> Any:
         """The other end of a connection: who listens on this port of this machine."""
         return _Connection(self, ADA if runtime.port == PORT and not self.elsewhere else EVE)
 
@@ -250,12 +256,12 @@ class Case:
         return SimpleNamespace(pw_name=names[uid], pw_dir=str(self.homes[uid]))  # KeyError, as of pwd
 
     def look(self) -> str:
-        stand_ins: dict[str, Any] = {
-            "_PROC": self.proc, "_connect": self.connect, "_begin": self.meanwhile(probe._begin), "_gpu": no_gpu,
-            "pwd": SimpleNamespace(getpwuid=self.user),
-        }  # fmt: skip
-        with patch.multiple(probe, **stand_ins):
-            return probe.report(time.time(), *probe.look([], time.monotonic() + probe.DEADLINE_SECONDS))
+        with pytest.MonkeyPatch.context() as patch:
+            everywhere(
+                patch, PROC=self.proc, _connect=self.connect, _begin=self.meanwhile(_begin), gpu_use=no_gpu,
+                pwd=SimpleNamespace(getpwuid=self.user),
+            )  # fmt: skip
+            return report(time.time(), *look([], time.monotonic() + DEADLINE_SECONDS))
 
 
 class _Connection:

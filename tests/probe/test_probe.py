@@ -20,11 +20,20 @@ from hypothesis import strategies as st
 
 from autostop.aws.probes import _script
 from autostop.idle.reading import Reading, Unknown, parse_reading
-from autostop.probe import probe
+from autostop.probe import script as parts
+from autostop.probe.bounds import _MOST_OF_A_USER, DEADLINE_SECONDS, STEP_SECONDS, Limits, remaining
+from autostop.probe.jupyter import Runtime, fetch, summarise
+from autostop.probe.kinds import is_server
+from autostop.probe.line import _MOST_PRINTED, look, report
+from autostop.probe.looks import Looks
+from autostop.probe.processes import Task
+from autostop.probe.script import script
+from autostop.probe.servers import _listening, _runtime, _without_file
+from autostop.probe.survey import survey
 from tests.build import row
 from tests.probe.jupyter_servers import PASSWORD, STATUS, TOKEN, FalseServer, RealServers, answering, silent, trickling
 
-SOURCE = Path(probe.__file__).read_bytes()
+SOURCE = script().encode()
 PATIENT = SOURCE.replace(b"DEADLINE_SECONDS = 4.5", b"DEADLINE_SECONDS = 60.0")
 STAMP = "2026-11-23T09:00:00.250000Z"
 STAMP_SECONDS = datetime(2026, 11, 23, 9, 0, 0, 250_000, UTC).timestamp()
@@ -153,13 +162,13 @@ def test_a_server_that_hangs_is_a_timeout_and_the_others_are_read(jupyters: Real
         took = time.monotonic() - began
 
     assert statuses(said) == [(0, "timeout"), (jupyters.tls.port, "timeout"), (jupyters.plain.port, "ok")]
-    assert took < probe.DEADLINE_SECONDS  # the limit of a step holds, not only that of the whole
+    assert took < DEADLINE_SECONDS  # the limit of a step holds, not only that of the whole
     assert "did not answer in time" in missing(line)
 
 
 def test_the_servers_of_every_user_are_found_by_their_processes(jupyters: RealServers) -> None:
     # Other servers of this machine may stand beside ours, more than are printed one by one.
-    entries, _, errors = probe.look([], time.monotonic() + probe.DEADLINE_SECONDS)
+    entries, _, errors = look([], time.monotonic() + DEADLINE_SECONDS)
 
     found = {(entry["port"], entry["status"]) for entry in entries}
     assert {(jupyters.plain.port, "ok"), (jupyters.tls.port, "ok"), (jupyters.password.port, "http403")} <= found
@@ -255,10 +264,10 @@ def test_a_runtime_file_that_is_wrong_is_left_out_and_no_token_is_sent(
 )
 def test_a_runtime_file_of_another_shape_is_none(tmp_path: Path, changes: dict[str, Any]) -> None:
     content = {"pid": 1, "port": 1, "base_url": "/", "token": "", "secure": False, "sock": ""}
-    assert probe._runtime(content, tmp_path.stat()).port == 1
+    assert _runtime(content, tmp_path.stat()).port == 1
 
     with pytest.raises(ValueError, match="not a runtime file"):
-        probe._runtime(content | changes, tmp_path.stat())
+        _runtime(content | changes, tmp_path.stat())
 
 
 def test_a_file_older_than_its_process_is_left_out(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
@@ -274,10 +283,10 @@ def test_a_file_older_than_its_process_is_left_out(serve: Callable[..., FalseSer
 
 def test_a_file_of_another_user_than_its_process_is_left_out(serve: Callable[..., FalseServer]) -> None:
     server = serve(answering([BUSY], []))
-    mine = probe.Runtime(os.getpid(), server.port, "", "/", TOKEN, False, os.getuid(), time.time())
+    mine = Runtime(os.getpid(), server.port, "", "/", TOKEN, False, os.getuid(), time.time())
 
-    assert [each.address for each in probe._listening(mine, probe._Limits())] == ["127.0.0.1"]
-    assert list(probe._listening(mine._replace(uid=os.getuid() + 1), probe._Limits())) == []
+    assert [each.address for each in _listening(mine, Limits())] == ["127.0.0.1"]
+    assert list(_listening(mine._replace(uid=os.getuid() + 1), Limits())) == []
 
 
 def test_a_unix_socket_that_leads_to_another_process_gets_no_token(jupyters: RealServers, tmp_path: Path) -> None:
@@ -342,7 +351,7 @@ def test_a_directory_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatc
     # Root may read everything, and the tests may run as root.
     monkeypatch.setattr(os, "open", refuse)
 
-    entries, _, errors = probe.look([str(tmp_path)], time.monotonic() + 5)
+    entries, _, errors = look([str(tmp_path)], time.monotonic() + 5)
     assert (entries, errors) == ([], ["denied"])
 
 
@@ -447,13 +456,13 @@ def test_many_servers_with_many_kernels_fit_the_line(serve: Callable[..., FalseS
     said, line = run(tmp_path)
 
     # How many stand alone depends on how much else runs on this machine, of which the line tells too.
-    assert 1 < len(said["servers"]) <= probe._MOST_PRINTED
+    assert 1 < len(said["servers"]) <= _MOST_PRINTED
     assert [sum(server[key] for server in said["servers"]) for key in ("busy", "idle", "terminals")] == [1, 599, 550]
     assert isinstance(read(line), Reading)
 
 
 def test_more_files_than_are_asked_is_an_error(serve: Callable[..., FalseServer], tmp_path: Path) -> None:
-    for _ in range(probe._MOST_OF_A_USER["servers"] + 1):
+    for _ in range(_MOST_OF_A_USER["servers"] + 1):
         serve(answering([], [])).write_runtime_file(tmp_path)
 
     said, line = run(tmp_path)
@@ -467,7 +476,7 @@ def _asked(ports: Any, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     for port in ports:
         content = {"pid": os.getpid(), "port": port, "base_url": "/", "token": "", "secure": False, "sock": ""}
         (folder / f"jpserver-{port}.json").write_text(json.dumps(content))
-    entries, _, errors = probe.look([str(folder)], time.monotonic() + probe.DEADLINE_SECONDS)
+    entries, _, errors = look([str(folder)], time.monotonic() + DEADLINE_SECONDS)
     return entries, errors
 
 
@@ -492,16 +501,45 @@ def test_run_command_finds_no_parameter_in_it() -> None:
     assert len(script) < 32_000
 
 
+def test_no_two_of_its_parts_give_one_name_to_different_things() -> None:
+    sources = {path.stem: ast.parse(path.read_text()) for path in Path(parts.__file__).parent.glob("*.py")}
+    assert sorted(parts.PARTS) == sorted(sources.keys() - {"__init__", "script"})
+    given: list[str] = []
+    for part in parts.PARTS:
+        for node in sources[part].body:
+            match node:
+                case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                    given.append(name)
+                case ast.Assign(targets=targets):
+                    given += [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
+                case ast.ImportFrom(names=names) | ast.Import(names=names):
+                    assert not any(name.asname for name in names)
+                case _:
+                    assert isinstance(node, ast.Expr | ast.If)
+    assert sorted(given) == sorted(set(given))
+
+
+def test_parts_are_joined_without_their_imports_of_each_other() -> None:
+    first = "from __future__ import annotations\nfrom os import (\n    path,\n)\nHERE = path.sep\n"
+    second = "from os import path\nfrom autostop.probe.first import HERE\nTWICE = HERE * 2"
+    joined = parts.joined([first, second])
+    given: dict[str, object] = {}
+    exec(joined, given)  # noqa: S102 - two lines of our own
+
+    assert given["TWICE"] == "//"
+    assert joined.count("import") == 2
+
+
 def test_it_is_written_for_python_3_8() -> None:
     ast.parse(SOURCE, feature_version=(3, 8))
 
 
 @pytest.mark.parametrize(("line", "error"), [("time.sleep(300)", "deadline"), ("raise KeyError", "failed")])
 def test_it_answers_in_time_even_when_looking_hangs_or_fails(line: str, error: str) -> None:
-    look = "    tasks, homes = _tasks(limits)\n"
+    look = "    tasks, uids = every_task(limits)\n"
     script = SOURCE.replace(look.encode(), f"    {line}\n{look}".encode())
     assert script != SOURCE
-    assert probe.DEADLINE_SECONDS < 5
+    assert DEADLINE_SECONDS < 5
 
     ended = subprocess.run([sys.executable, "-"], input=script, capture_output=True, check=True, timeout=60)
 
@@ -527,18 +565,18 @@ def test_it_answers_in_time_even_when_looking_hangs_or_fails(line: str, error: s
     ("", False),
 ])  # fmt: skip
 def test_a_server_is_known_by_its_command_line(command: str, is_one: bool) -> None:
-    assert probe._is_server(command.split(" ")) == is_one
+    assert is_server(command.split(" ")) == is_one
 
 
 def test_a_server_that_forks_is_one_server() -> None:
     no_file = {"port": 0, "status": "nofile", "user": "root"}
-    server = probe.Task(10, 1, "python3", "S", 0, 0, b"python3\0-m\0jupyterlab")
+    server = Task(10, 1, "python3", "S", 0, 0, b"python3\0-m\0jupyterlab")
     forked = server._replace(pid=11, parent=10)
     another = server._replace(pid=12, parent=10, command=b"python3\0-m\0notebook")
 
-    assert probe._without_file([server, forked], {10}) == []
-    assert probe._without_file([server, forked, another], {10}) == [no_file]
-    assert len(probe._without_file([server], set())) == 1
+    assert _without_file([server, forked], {10}) == []
+    assert _without_file([server, forked, another], {10}) == [no_file]
+    assert len(_without_file([server], set())) == 1
 
 
 # --- pure parts ------------------------------------------------------------------------------------------------------
@@ -549,12 +587,12 @@ def test_kernels_are_counted_by_state() -> None:
     kernels = [IDLE | {"execution_state": state} for state in states]
     kernels[1] = kernels[1] | {"last_activity": "2026-11-23T09:00:01Z"}
 
-    assert probe.summarise(kernels, [TERMINAL], STATUS) == {
+    assert summarise(kernels, [TERMINAL], STATUS) == {
         "busy": 1, "idle": 2, "starting": 1, "other": 3, "kernel_at": STAMP_SECONDS + 0.75, "busy_at": STAMP_SECONDS,
         "together": 0, "terminals": 1, "terminal_at": STAMP_SECONDS, "connections": 7,
         "server_at": STAMP_SECONDS + 29.75, "saved_at": None,
     }  # fmt: skip
-    nothing = probe.summarise([], [], None)
+    nothing = summarise([], [], None)
     assert not any(nothing.values())
     assert (nothing["kernel_at"], nothing["busy_at"], nothing["terminal_at"], nothing["server_at"]) == (None,) * 4
 
@@ -570,7 +608,7 @@ def test_kernels_are_counted_by_state() -> None:
 def test_kernels_that_a_browser_touched_together_are_told(kernels: list[tuple[int, str]], together: int) -> None:
     models = [IDLE | {"connections": count, "last_activity": at.replace(".9Z", ".900000Z")} for count, at in kernels]
 
-    assert probe.summarise(models, [], STATUS)["together"] == together
+    assert summarise(models, [], STATUS)["together"] == together
 
 
 @pytest.mark.parametrize("wrong", [
@@ -585,14 +623,14 @@ def test_a_shape_that_is_not_known_is_refused(wrong: dict[str, Any]) -> None:
     said: dict[str, Any] = {"kernels": [], "terminals": [], "server": STATUS} | wrong
 
     with pytest.raises(ValueError):  # noqa: PT011 - the type is all that is promised
-        probe.summarise(said["kernels"], said["terminals"], said["server"])
+        summarise(said["kernels"], said["terminals"], said["server"])
 
 
 SUMS = ("busy", "idle", "starting", "other", "terminals", "connections")
 NEWEST = ("kernel_at", "busy_at", "terminal_at", "server_at", "saved_at")
 COUNT = st.integers(0, 10_000)
 STAMPS = st.floats(946_684_800, 4_102_444_800).map(lambda at: round(at, 3))
-MACHINE = probe.survey([], probe.Looks()) | {
+MACHINE = survey([], Looks()) | {
     "boot": "0123abcd", "cpu": {f"s{session:x}": 31_536_000.25 for session in range(4_194_000, 4_194_025)} | {"g": 1e8},
     "typed_at": 4_102_444_800.123, "wrote_at": 4_102_444_800.123, "jobs": 10_000, "job": "fifteen-letters",
     "gpu": 100.0, "logins": 10_000, "editors": 10_000, "edited_at": 4_102_444_800.123, "muxes": 10_000, "held": 1,
@@ -618,7 +656,7 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
 @given(servers=st.lists(entries(), max_size=40))
 def test_the_line_is_short_and_loses_nothing_busy_and_no_failure(servers: list[dict[str, Any]]) -> None:
     errors = ["deadline", "denied", "failed", "gpu", "many", "missing", "notroot"]
-    line = probe.report(1_800_000_000.123456, servers, MACHINE, errors)
+    line = report(1_800_000_000.123456, servers, MACHINE, errors)
 
     assert len(line) < 2000
     printed = json.loads(line)["servers"]
@@ -638,7 +676,7 @@ def test_even_the_longest_entries_fit_the_line() -> None:
     full: dict[str, Any] = {"port": 65535, "status": "ok"}
     full |= dict.fromkeys(SUMS, 999_999) | dict.fromkeys(NEWEST, 4_102_444_800.123) | {"together": 1}
 
-    line = probe.report(4_102_444_800.123, [full] * 6, MACHINE, ["deadline", "gpu"])
+    line = report(4_102_444_800.123, [full] * 6, MACHINE, ["deadline", "gpu"])
 
     assert len(line) < 2000
     printed = json.loads(line)["servers"]
@@ -647,8 +685,8 @@ def test_even_the_longest_entries_fit_the_line() -> None:
 
 def test_no_step_begins_after_the_deadline() -> None:
     with pytest.raises(TimeoutError):
-        probe.remaining(time.monotonic() - 0.001)
-    assert probe.remaining(time.monotonic() + 100) == probe.STEP_SECONDS
+        remaining(time.monotonic() - 0.001)
+    assert remaining(time.monotonic() + 100) == STEP_SECONDS
 
 
 def test_what_is_not_http_is_refused() -> None:
@@ -658,4 +696,4 @@ def test_what_is_not_http_is_refused() -> None:
         theirs.shutdown(socket.SHUT_WR)
 
         with pytest.raises(http.client.HTTPException):
-            probe.fetch(ours, "localhost", "/", "", time.monotonic() + 1)
+            fetch(ours, "localhost", "/", "", time.monotonic() + 1)

@@ -13,8 +13,18 @@ from typing import Any
 
 import pytest
 
-from autostop.probe import probe
+from autostop.probe.bounds import _MOST_OF_A_USER, DEADLINE_SECONDS, MOST_LINES, Limits
+from autostop.probe.files import edited_at, is_held
+from autostop.probe.gpu import gpu_use
+from autostop.probe.jupyter import Runtime, ask_server
+from autostop.probe.kinds import kind_of
+from autostop.probe.line import _LATEST_OF, _SUMS, report
+from autostop.probe.listeners import _MOST_DESCRIPTORS, Listener, opened_by
+from autostop.probe.looks import Looks
+from autostop.probe.processes import _MOST_BYTES, Task, _task
+from autostop.probe.servers import _listening, _runtimes, jupyter_servers
 from tests.probe.jupyter_servers import TOKEN, FalseServer, answering
+from tests.probe.parts import everywhere
 from tests.probe.test_probe import BUSY, IDLE, SOURCE, missing, run, serve, statuses
 
 __all__ = ["serve"]  # a fixture
@@ -29,8 +39,8 @@ time.sleep(1000)
 """
 
 
-def listening(runtime: probe.Runtime) -> list[probe.Listener]:
-    return list(probe._listening(runtime, probe._Limits()))
+def listening(runtime: Runtime) -> list[Listener]:
+    return list(_listening(runtime, Limits()))
 
 
 @pytest.fixture
@@ -85,7 +95,7 @@ def test_the_socket_of_another_process_is_not_even_connected_to(
     # A socket file that this process does not listen on, whoever does.
     path = str(tmp_path / "theirs.sock")
     with FalseServer(answering([BUSY], []), path=path) as theirs:
-        mine = probe.Runtime(os.getppid(), 0, path, "/", TOKEN, False, os.getuid(), time.time())
+        mine = Runtime(os.getppid(), 0, path, "/", TOKEN, False, os.getuid(), time.time())
         assert listening(mine) == []
         assert [each.address for each in listening(mine._replace(pid=os.getpid()))] == [""]
         assert theirs.connections == 0
@@ -93,11 +103,11 @@ def test_the_socket_of_another_process_is_not_even_connected_to(
 
 def test_many_servers_counted_together_were_used_together_only_if_each_was() -> None:
     def server(port: int, together: int, connections: int = 1) -> dict[str, object]:
-        counts = dict.fromkeys(probe._SUMS, 0) | dict.fromkeys(probe._LATEST_OF)
+        counts = dict.fromkeys(_SUMS, 0) | dict.fromkeys(_LATEST_OF)
         return {"port": port, "status": "ok", **counts, "connections": connections, "together": together}
 
     def rest(*servers: dict[str, object]) -> object:
-        line = json.loads(probe.report(0, [server(1, 1), *servers], None, []))
+        line = json.loads(report(0, [server(1, 1), *servers], None, []))
         return next(each["together"] for each in line["servers"] if "more" in each)
 
     many = [server(port, 1) for port in range(10, 20)]
@@ -115,7 +125,7 @@ def test_a_program_on_a_path_that_somebody_writes_to_is_not_run(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
-    probe._gpu(time.monotonic() + probe.DEADLINE_SECONDS)
+    gpu_use(time.monotonic() + DEADLINE_SECONDS)
 
     assert not ran.exists()
 
@@ -134,20 +144,20 @@ def test_root_is_sent_to_no_address_that_is_not_of_this_machine(monkeypatch: pyt
     listener.bind(("192.0.2.1", 0))
     listener.listen()
     port = listener.getsockname()[1]
-    runtime = probe.Runtime(os.getpid(), port, "", "/", TOKEN, False, os.getuid(), time.time())
+    runtime = Runtime(os.getpid(), port, "", "/", TOKEN, False, os.getuid(), time.time())
     monkeypatch.setattr(socket, "socket", Socket)
     with listener:
-        entry, _ = probe._ask(runtime, listening(runtime)[0], time.monotonic() + 3)
+        entry, _ = ask_server(runtime, listening(runtime)[0], time.monotonic() + 3)
 
     assert (entry["status"], went) == ("refused", [])
 
 
 def test_who_takes_the_port_between_the_look_and_the_connection_gets_no_token() -> None:
     with FalseServer(answering([BUSY], [])) as mine:
-        runtime = probe.Runtime(os.getpid(), mine.port, "", "/", TOKEN, False, os.getuid(), time.time())
+        runtime = Runtime(os.getpid(), mine.port, "", "/", TOKEN, False, os.getuid(), time.time())
         (seen,) = listening(runtime)
     with FalseServer(answering([IDLE], []), port=mine.port) as thief:
-        entry, _ = probe._ask(runtime, seen, time.monotonic() + 3)
+        entry, _ = ask_server(runtime, seen, time.monotonic() + 3)
 
     assert entry["status"] == "refused"
     assert b"".join(thief.received) == b""
@@ -160,15 +170,15 @@ def test_a_path_that_is_pointed_to_anothers_socket_after_the_look_is_not_connect
         FalseServer(answering([IDLE], []), path=str(aside)),
     )
     os.chown(aside, SOMEBODY, SOMEBODY)
-    runtime = probe.Runtime(os.getpid(), 0, str(path), "/", TOKEN, False, os.getuid(), time.time())
+    runtime = Runtime(os.getpid(), 0, str(path), "/", TOKEN, False, os.getuid(), time.time())
     with mine, theirs:
         (seen,) = listening(runtime)
         path.rename(tmp_path / "gone.sock")
         path.symlink_to(aside)
-        by_link, _ = probe._ask(runtime, seen, time.monotonic() + 3)
+        by_link, _ = ask_server(runtime, seen, time.monotonic() + 3)
         path.unlink()
         aside.rename(path)
-        by_name, _ = probe._ask(runtime, seen, time.monotonic() + 3)
+        by_name, _ = ask_server(runtime, seen, time.monotonic() + 3)
 
         assert (by_link["status"], by_name["status"], theirs.connections) == ("refused", "refused", 0)
 
@@ -198,25 +208,25 @@ def waiting(*words: str, do: str = "") -> subprocess.Popen[bytes]:
 def test_a_server_of_very_many_descriptors_takes_no_time_from_others() -> None:
     many = "resource.setrlimit(resource.RLIMIT_NOFILE, (9_000, 9_000)); [os.dup(1) for _ in range(8_000)]"
     with waiting(do=many) as one:
-        seen = probe._opened(Path(f"/proc/{one.pid}"))
+        seen = opened_by(Path(f"/proc/{one.pid}"))
         listed = len([*Path(f"/proc/{one.pid}/fd").iterdir()])
         one.kill()
 
-    assert listed > probe._MOST_DESCRIPTORS
-    assert len(seen) <= probe._MOST_DESCRIPTORS
+    assert listed > _MOST_DESCRIPTORS
+    assert len(seen) <= _MOST_DESCRIPTORS
 
 
 def test_very_long_arguments_take_no_time_from_others() -> None:
     with waiting(*["kernel-" * 18_000] * 9, *["x"] * 9_000) as one:
-        task = probe._task(Path(f"/proc/{one.pid}"), SOMEBODY)
+        task = _task(Path(f"/proc/{one.pid}"), SOMEBODY)
         one.kill()
     hostile = task._replace(command=b"python3\0-m\0x\0" + b"kernel-" * 1_000 + b".json x\0" + b"a\0" * 9_000)
     began = time.process_time()
     for each in (task, hostile):
         for _ in range(100):
-            probe._kind(each)
+            kind_of(each)
 
-    assert len(task.command) <= probe._MOST_BYTES
+    assert len(task.command) <= _MOST_BYTES
     assert time.process_time() - began < 1
 
 
@@ -225,7 +235,7 @@ def test_a_user_of_many_servers_takes_none_from_another_and_is_named(
 ) -> None:
     busy = serve(answering([BUSY], []))
     busy.write_runtime_file(tmp_path)
-    for number in range(probe._MOST_OF_A_USER["runtime files"] + 9):
+    for number in range(_MOST_OF_A_USER["runtime files"] + 9):
         file = tmp_path / f"jpserver-a{number}.json"
         file.write_text(json.dumps({"pid": 1, "port": number + 1, "base_url": "/", "token": "", "secure": False}))
         os.chown(file, SOMEBODY, SOMEBODY)
@@ -238,25 +248,25 @@ def test_a_user_of_many_servers_takes_none_from_another_and_is_named(
 
 
 def test_a_user_of_many_processes_like_servers_is_named_once() -> None:
-    task = probe.Task(9, 1, "python3", "S", 0, 0, b"python3\0-m\0jupyterlab", uid=SOMEBODY)
+    task = Task(9, 1, "python3", "S", 0, 0, b"python3\0-m\0jupyterlab", uid=SOMEBODY)
     tasks = [task._replace(pid=4_000_000 + number) for number in range(300)]
-    limits, errors = probe._Limits(), list[str]()
+    limits, errors = Limits(), list[str]()
 
-    entries = probe._servers([], tasks, set(), time.monotonic() + 4, errors, limits)
+    entries = jupyter_servers([], tasks, set(), time.monotonic() + 4, errors, limits)
 
     assert (len(entries), entries[0]["user"], limits.over) == (
-        probe._MOST_OF_A_USER["processes of servers"],
+        _MOST_OF_A_USER["processes of servers"],
         "nobody",
         {SOMEBODY},
     )
 
 
 def test_more_locks_than_are_read_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "locks").write_text("1: FLOCK ADVISORY WRITE 1 00:00:1 0 EOF\n" * (probe._MOST_LINES + 1))
-    monkeypatch.setattr(probe, "_PROC", tmp_path)
+    (tmp_path / "locks").write_text("1: FLOCK ADVISORY WRITE 1 00:00:1 0 EOF\n" * (MOST_LINES + 1))
+    everywhere(monkeypatch, PROC=tmp_path)
 
     with pytest.raises(OverflowError):
-        probe._held({str(tmp_path)})
+        is_held({str(tmp_path)})
 
 
 def test_the_history_of_an_editor_is_followed_into_no_other_home(tmp_path: Path) -> None:
@@ -267,7 +277,7 @@ def test_the_history_of_an_editor_is_followed_into_no_other_home(tmp_path: Path)
     os.utime(mine / ".vscode-server/data/User/History/1", (1e9, 1e9))
     (mine / ".cursor-server").symlink_to(theirs / ".vscode-server")
 
-    assert probe._edited_at({str(mine)}) == 1e9
+    assert edited_at({str(mine)}) == 1e9
 
 
 def test_a_device_in_the_place_of_a_file_or_a_terminal_is_not_even_opened(
@@ -276,7 +286,7 @@ def test_a_device_in_the_place_of_a_file_or_a_terminal_is_not_even_opened(
     # Some act when they are opened, as a watchdog does; a user may have one there in a namespace of his own.
     os.mknod(tmp_path / "jpserver-1.json", 0o644 | stat.S_IFCHR, os.makedev(1, 5))
     (tmp_path / "jpserver-2.json").symlink_to("/dev/zero")
-    task = probe._task(Path(f"/proc/{os.getpid()}"), 0)._replace(tty=os.makedev(136, 0))
+    task = _task(Path(f"/proc/{os.getpid()}"), 0)._replace(tty=os.makedev(136, 0))
     directory, opened, really = os.open(tmp_path, os.O_RDONLY), list[object](), os.open
 
     def see(name: str, flags: int, *rest: Any, **more: Any) -> int:
@@ -284,8 +294,8 @@ def test_a_device_in_the_place_of_a_file_or_a_terminal_is_not_even_opened(
         return really(name, flags, *rest, **more)
 
     monkeypatch.setattr(os, "open", see)
-    monkeypatch.setattr(probe, "_terminal", lambda _: "/dev/zero")
-    found, lines = list(probe._runtimes(directory, [], probe._Limits())), probe.Looks().reads_lines(task)
+    everywhere(monkeypatch, _terminal=lambda _: "/dev/zero")
+    found, lines = list(_runtimes(directory, [], Limits())), Looks().reads_lines(task)
     os.close(directory)
 
     assert (found, lines, opened) == ([], None, [])

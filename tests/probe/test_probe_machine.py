@@ -19,34 +19,42 @@ import psutil
 import pytest
 import websocket
 
-from autostop.probe import probe
+from autostop.probe.bounds import DEADLINE_SECONDS, Limits
+from autostop.probe.files import edited_at, is_held, saved_at, source_saved_at
+from autostop.probe.gpu import gpu_use
+from autostop.probe.line import look
+from autostop.probe.looks import _BEGUN_BY_A_PERSON, Looks, typed_at
+from autostop.probe.processes import Task, every_task
+from autostop.probe.script import script
+from autostop.probe.survey import survey
 from tests.build import row
 from tests.probe.jupyter_servers import FalseServer, RealServers, answering, wait_for
+from tests.probe.parts import everywhere
 
-SOURCE = Path(probe.__file__).read_bytes()
+SOURCE = script().encode()
 HOUR = 3600.0
 BUSY = f"#!{sys.executable} -S\nwhile True: pass\n"
 HERE = Path(__file__).parent  # a directory in which no server writes
 
 
-def tasks(*roots: int) -> list[probe.Task]:
+def tasks(*roots: int) -> list[Task]:
     """These processes and all below them: what else runs on this machine is none of the tests' business."""
     mine = {pid for root in roots for pid in (root, *(each.pid for each in psutil.Process(root).children(True)))}
-    return [task for task in probe._tasks(probe._Limits())[0] if task.pid in mine]
+    return [task for task in every_task(Limits())[0] if task.pid in mine]
 
 
-def survey(*roots: int) -> dict[str, Any]:
-    return probe.survey(tasks(*roots), probe.Looks())
+def seen_below(*roots: int) -> dict[str, Any]:
+    return survey(tasks(*roots), Looks())
 
 
 def doubts(*roots: int) -> list[list[str]]:
-    said: list[list[str]] = survey(*roots)["doubts"]
+    said: list[list[str]] = seen_below(*roots)["doubts"]
     return said
 
 
 def seconds(*roots: int) -> float:
     """Of all sessions together."""
-    return float(sum(survey(*roots)["cpu"].values()))
+    return float(sum(seen_below(*roots)["cpu"].values()))
 
 
 def wait(condition: Callable[[], bool]) -> None:
@@ -121,7 +129,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     """Starts a program without a terminal, as the system does; gives its number."""
-    for variable in probe._BEGUN_BY_A_PERSON:
+    for variable in _BEGUN_BY_A_PERSON:
         monkeypatch.delenv(variable, raising=False)
     with contextlib.ExitStack() as stack:
 
@@ -172,34 +180,34 @@ def test_typing_is_told_and_output_is_not(terminal: Terminal) -> None:
     os.utime(terminal.path, (long_ago, long_ago))
 
     wait(lambda: terminal.reads("abc"))
-    assert probe._typed_at(tasks(terminal.pid)) == long_ago
+    assert typed_at(tasks(terminal.pid)) == long_ago
 
     terminal.types("true\n")
     # The kernel keeps these times to 8 seconds.
-    wait(lambda: time.time() - (probe._typed_at(tasks(terminal.pid)) or 0) < 12)
+    wait(lambda: time.time() - (typed_at(tasks(terminal.pid)) or 0) < 12)
 
 
 def test_a_terminal_that_only_waits_for_a_login_is_nobodys(terminal: Terminal) -> None:
     wait(lambda: terminal.reads("ready> "))
     (shell,) = tasks(terminal.pid)
 
-    assert probe._typed_at([shell]) is not None
-    assert probe._typed_at([shell._replace(name="agetty")]) is None
-    assert probe._typed_at([shell._replace(tty=0)]) is None
+    assert typed_at([shell]) is not None
+    assert typed_at([shell._replace(name="agetty")]) is None
+    assert typed_at([shell._replace(tty=0)]) is None
 
 
 def test_a_prompt_is_no_job_and_what_runs_there_is_one(terminal: Terminal) -> None:
     wait(lambda: terminal.reads("ready> "))
-    assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (0, "")
+    assert (seen_below(terminal.pid)["jobs"], seen_below(terminal.pid)["job"]) == (0, "")
 
     terminal.runs("sleep 300")
 
-    assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, "sleep")
+    assert (seen_below(terminal.pid)["jobs"], seen_below(terminal.pid)["job"]) == (1, "sleep")
 
 
 def test_a_job_in_the_background_may_wait_for_the_world_and_a_stopped_one_does_not(terminal: Terminal) -> None:
     terminal.runs("sleep 300 &", "sleep")
-    assert (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["job", "sleep"]])
+    assert (seen_below(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["job", "sleep"]])
 
     (sleeping,) = [task.pid for task in tasks(terminal.pid) if task.name == "sleep"]
     os.kill(sleeping, signal.SIGSTOP)
@@ -210,9 +218,9 @@ def test_a_job_in_the_background_may_wait_for_the_world_and_a_stopped_one_does_n
 def test_a_shell_that_waits_for_what_it_began_has_a_job(terminal: Terminal) -> None:
     with Terminal(("bash", "--norc")) as opened:
         opened.types("sleep 300 & wait\n")
-        wait(lambda: (survey(opened.pid)["jobs"], survey(opened.pid)["job"]) == (1, "sleep"))
+        wait(lambda: (seen_below(opened.pid)["jobs"], seen_below(opened.pid)["job"]) == (1, "sleep"))
     terminal.runs("sleep 300 &", "sleep")
-    wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["job", "sleep"]]))
+    wait(lambda: (seen_below(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["job", "sleep"]]))
 
 
 @pytest.mark.parametrize(("line", "name"), [
@@ -226,7 +234,7 @@ def test_what_only_shows_is_no_job(terminal: Terminal, tmp_path: Path, line: str
     log = script(tmp_path / "log.py", f"import subprocess, tty; tty.setcbreak(0); subprocess.run([{pager!r}, '300'])")
     terminal.runs(line.format(glances=glances, log=log), name)
 
-    wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, []))
+    wait(lambda: (seen_below(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, []))
 
 
 @pytest.mark.parametrize(("line", "name"), [
@@ -244,7 +252,7 @@ def test_what_waits_for_a_person_is_a_prompt(terminal: Terminal, tmp_path: Path,
     asks = script(tmp_path / "asks.py", "import sys; sys.stdin.readline()")
     terminal.runs(line.format(train=train, asks=asks), name)
 
-    wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["prompt", name]]))
+    wait(lambda: (seen_below(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["prompt", name]]))
 
 
 @pytest.mark.parametrize(("line", "command"), [
@@ -259,7 +267,7 @@ def test_a_prompt_that_carries_something_out_is_a_job(terminal: Terminal, line: 
     wait(lambda: line == "bash" or doubts(terminal.pid) == [["prompt", line]])
     terminal.types(f"{command}\n")
 
-    wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (1, []))
+    wait(lambda: (seen_below(terminal.pid)["jobs"], doubts(terminal.pid)) == (1, []))
 
 
 def test_a_program_that_reads_key_by_key_is_at_work_as_long_as_it_writes(terminal: Terminal, tmp_path: Path) -> None:
@@ -274,19 +282,19 @@ def test_a_program_that_reads_key_by_key_is_at_work_as_long_as_it_writes(termina
     os.utime(terminal.path, (long_ago, long_ago))
 
     # The kernel keeps these times to 8 seconds.
-    wait(lambda: terminal.reads("..") and time.time() - (survey(terminal.pid)["wrote_at"] or 0) < 12)
+    wait(lambda: terminal.reads("..") and time.time() - (seen_below(terminal.pid)["wrote_at"] or 0) < 12)
 
 
 def test_nothing_is_told_of_a_terminal_at_which_a_shell_waits(terminal: Terminal) -> None:
     wait(lambda: terminal.reads("ready> "))
-    assert (doubts(terminal.pid), survey(terminal.pid)["wrote_at"]) == ([], None)
+    assert (doubts(terminal.pid), seen_below(terminal.pid)["wrote_at"]) == ([], None)
 
 
 @pytest.mark.parametrize("name", ["vi.py", "view-results.py", "micro-batch.sh", "ed.sh", "less.py"])
 def test_a_program_that_is_called_like_an_editor_is_a_job(terminal: Terminal, tmp_path: Path, name: str) -> None:
     terminal.runs(f"{program(tmp_path / name)} 300", name)
 
-    assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, name)
+    assert (seen_below(terminal.pid)["jobs"], seen_below(terminal.pid)["job"]) == (1, name)
 
 
 @pytest.mark.parametrize("viewer", ["tail -f /dev/null", "vmstat 100"])
@@ -297,36 +305,36 @@ def test_who_began_a_viewer_on_the_way_is_a_job(terminal: Terminal, tmp_path: Pa
     )
     terminal.runs(f"python3 {began}", viewer.split(maxsplit=1)[0])
 
-    assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, "python3")
+    assert (seen_below(terminal.pid)["jobs"], seen_below(terminal.pid)["job"]) == (1, "python3")
 
 
 def test_what_serves_a_file_system_is_a_server(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """`rclone mount` or `sshfs -f`, in the foreground."""
     terminal.runs("sleep 300", "sleep")
-    monkeypatch.setattr(probe, "_opened", lambda _: {"/dev/fuse": "/proc/1/fd/3"})
+    everywhere(monkeypatch, opened_by=lambda _: {"/dev/fuse": "/proc/1/fd/3"})
 
-    assert (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["server", "sleep"]])
+    assert (seen_below(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["server", "sleep"]])
 
 
 def test_what_sifts_a_log_waits_for_more_of_it(terminal: Terminal) -> None:
     terminal.runs("tail -f /dev/null | grep x | cat", "cat")
 
-    wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["job", "grep"], ["job", "cat"]]))
+    wait(lambda: (seen_below(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["job", "grep"], ["job", "cat"]]))
 
 
 def test_who_serves_others_and_does_nothing_else_is_a_server(terminal: Terminal) -> None:
     terminal.runs("python3 -m http.server --bind 127.0.0.1 0", "python3")
 
-    wait(lambda: (survey(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["server", "python3"]]))
-    assert all(name.startswith("s") for name, used in survey(terminal.pid)["cpu"].items() if used > 0.05)
+    wait(lambda: (seen_below(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["server", "python3"]]))
+    assert all(name.startswith("s") for name, used in seen_below(terminal.pid)["cpu"].items() if used > 0.05)
 
-    (server,) = [task for task in tasks(terminal.pid) if probe.Looks().listens(task)]
+    (server,) = [task for task in tasks(terminal.pid) if Looks().listens(task)]
     port = next(each.laddr.port for each in psutil.Process(server.pid).net_connections())
-    assert survey(terminal.pid)["visits"] == 0
+    assert seen_below(terminal.pid)["visits"] == 0
     with socket.create_connection(("127.0.0.1", port)):
-        wait(lambda: survey(terminal.pid)["visits"] == 1)
+        wait(lambda: seen_below(terminal.pid)["visits"] == 1)
         # What counts itself is a worker of a cluster, and no visitor.
-        looks = probe.Looks()
+        looks = Looks()
         assert looks.listens(server)
         assert looks.visits([server], tasks(os.getpid())) == 0
 
@@ -337,14 +345,14 @@ def test_what_is_called_a_viewer_an_editor_a_wrapper_or_a_shell_is_no_job(
 ) -> None:
     terminal.runs(f"{program(tmp_path / name)} 300", name)
 
-    assert survey(terminal.pid)["jobs"] == 0
+    assert seen_below(terminal.pid)["jobs"] == 0
 
 
 @pytest.mark.parametrize("name", ["scp", "rsync", "ssh"])
 def test_what_goes_on_with_another_machine_is_a_job(terminal: Terminal, tmp_path: Path, name: str) -> None:
     terminal.runs(f"{program(tmp_path / name)} 300", name)
 
-    assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, name)
+    assert (seen_below(terminal.pid)["jobs"], seen_below(terminal.pid)["job"]) == (1, name)
 
 
 @pytest.mark.parametrize("line", ["python3 {}", "python3 -u < {}", "python3 -c 'import time; time.sleep(300)'"])
@@ -352,7 +360,7 @@ def test_python_at_work_is_a_job(terminal: Terminal, tmp_path: Path, line: str) 
     train = script(tmp_path / "train.py", "import time; time.sleep(300)")
     terminal.runs(line.format(train), "python3")
 
-    assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, "python3")
+    assert (seen_below(terminal.pid)["jobs"], seen_below(terminal.pid)["job"]) == (1, "python3")
 
 
 @pytest.mark.parametrize(
@@ -362,13 +370,13 @@ def test_a_name_that_could_be_anything_is_not_told(terminal: Terminal, tmp_path:
     program(tmp_path / name)
     terminal.runs(f"cd {tmp_path}; exec 3>&1; ./'{name}' 300", name)
 
-    assert (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (1, said)
+    assert (seen_below(terminal.pid)["jobs"], seen_below(terminal.pid)["job"]) == (1, said)
 
 
 def test_the_job_at_work_is_the_one_that_is_named(terminal: Terminal, tmp_path: Path) -> None:
     terminal.runs(f"sleep 300 | {script(tmp_path / 'train')}", "train")
 
-    wait(lambda: (survey(terminal.pid)["jobs"], survey(terminal.pid)["job"]) == (2, "train"))
+    wait(lambda: (seen_below(terminal.pid)["jobs"], seen_below(terminal.pid)["job"]) == (2, "train"))
 
 
 # --- processor time --------------------------------------------------------------------------------------------------
@@ -393,7 +401,7 @@ def test_a_job_uses_the_processor_and_a_viewer_does_not_count(terminal: Terminal
     terminal.said = b""
     terminal.types("\x03")
     terminal.runs(f"{script(tmp_path / 'train')}", "train")
-    wait(lambda: survey(terminal.pid)["job"] == "train")
+    wait(lambda: seen_below(terminal.pid)["job"] == "train")
     assert cpu_rises(terminal.pid) > 0.9
 
 
@@ -433,13 +441,13 @@ def test_a_job_in_a_terminal_of_jupyter_is_one(jupyters: RealServers) -> None:
     )
     try:
         wait(lambda: any(task.tty for task in tasks(server.process.pid)))
-        assert survey(server.process.pid)["jobs"] == 0
+        assert seen_below(server.process.pid)["jobs"] == 0
 
         tab.send(json.dumps(["stdin", "sleep 300\r"]))
 
-        wait(lambda: survey(server.process.pid)["job"] == "sleep")
-        assert survey(server.process.pid)["jobs"] == 1
-        assert time.time() - (probe._typed_at(tasks(server.process.pid)) or 0) < 60
+        wait(lambda: seen_below(server.process.pid)["job"] == "sleep")
+        assert seen_below(server.process.pid)["jobs"] == 1
+        assert time.time() - (typed_at(tasks(server.process.pid)) or 0) < 60
     finally:
         tab.close()
         server.call("DELETE", f"terminals/{name}")
@@ -467,7 +475,7 @@ def test_a_connection_is_known_by_its_title(
     pid = start([title, "300"], executable=program(tmp_path / name))
     wait(lambda: [task.name for task in tasks(pid)] == [name[:15]])
 
-    assert survey(pid)["logins"] == logins
+    assert seen_below(pid)["logins"] == logins
 
 
 def test_what_a_connection_began_counts_and_is_no_second_one(start: Callable[..., int], tmp_path: Path) -> None:
@@ -476,10 +484,10 @@ def test_what_a_connection_began_counts_and_is_no_second_one(start: Callable[...
     wait(lambda: "train" in {task.name for task in tasks(pid)})
 
     assert cpu_rises(pid) > 0.9
-    assert (survey(pid)["logins"], survey(pid)["jobs"]) == (1, 0)
+    assert (seen_below(pid)["logins"], seen_below(pid)["jobs"]) == (1, 0)
     (login,) = [task for task in tasks(pid) if task.pid == pid]
     forked = login._replace(pid=1_000_000_000, parent=pid)
-    assert probe.survey([login, forked], probe.Looks())["logins"] == 1
+    assert survey([login, forked], Looks())["logins"] == 1
     assert doubts(pid) == [["job", "train"]]
 
 
@@ -487,7 +495,7 @@ def test_what_no_person_began_does_not_count(start: Callable[..., int], tmp_path
     pid = start([script(tmp_path / "unattended-upgrade")])
 
     assert cpu_rises(pid) < 0.1
-    assert (survey(pid)["jobs"], doubts(pid)) == (0, [])
+    assert (seen_below(pid)["jobs"], doubts(pid)) == (0, [])
 
 
 @pytest.mark.parametrize("variable", ["SSH_TTY", "SSH_CONNECTION", "TERM", "TMUX", "STY", "JPY_PARENT_PID", "DISPLAY"])
@@ -512,8 +520,8 @@ def test_where_systemd_keeps_it_tells_whether_a_person_left_it(
     (tmp_path / "5").mkdir()
     (tmp_path / "5/cgroup").write_text(f"{place}\n")
     (tmp_path / "5/environ").write_bytes(b"PATH=/bin\0")
-    monkeypatch.setattr(probe, "_PROC", tmp_path)
-    assert probe.Looks().is_of_a_person(made(5, 1, "python3 job.py")) is left
+    everywhere(monkeypatch, PROC=tmp_path)
+    assert Looks().is_of_a_person(made(5, 1, "python3 job.py")) is left
 
 
 @pytest.mark.parametrize("place", [
@@ -532,7 +540,7 @@ def test_an_editor_is_one_whatever_it_begins_and_does_not_count(
     wait(lambda: "indexer" in {task.name for task in tasks(pid)})
 
     assert cpu_rises(pid) < 0.1
-    assert (survey(pid)["editors"], survey(pid)["jobs"], doubts(pid)) == (1, 0, [["editor", "indexer"]])
+    assert (seen_below(pid)["editors"], seen_below(pid)["jobs"], doubts(pid)) == (1, 0, [["editor", "indexer"]])
 
 
 def test_a_terminal_in_an_editor_is_a_terminal(start: Callable[..., int], tmp_path: Path) -> None:
@@ -540,7 +548,7 @@ def test_a_terminal_in_an_editor_is_a_terminal(start: Callable[..., int], tmp_pa
     pid = start([node, "-c", f"script -qc {train} /dev/null & wait"])
     wait(lambda: "train" in {task.name for task in tasks(pid)})
 
-    assert (survey(pid)["editors"], survey(pid)["jobs"], survey(pid)["job"]) == (1, 1, "train")
+    assert (seen_below(pid)["editors"], seen_below(pid)["jobs"], seen_below(pid)["job"]) == (1, 1, "train")
     assert cpu_rises(pid) > 0.9
 
 
@@ -551,7 +559,7 @@ def test_an_editor_that_was_begun_on_a_terminal_makes_no_job_of_it(terminal: Ter
     )
     terminal.runs(f"python3 {launcher}", "sleep")
 
-    assert (survey(terminal.pid)["editors"], survey(terminal.pid)["jobs"]) == (1, 0)
+    assert (seen_below(terminal.pid)["editors"], seen_below(terminal.pid)["jobs"]) == (1, 0)
 
 
 def test_tmux_is_one_and_its_job_too_after_everybody_left(tmp_path: Path) -> None:
@@ -561,9 +569,9 @@ def test_tmux_is_one_and_its_job_too_after_everybody_left(tmp_path: Path) -> Non
     try:
         said = subprocess.run([*tmux, "display", "-p", "#{pid}"], check=True, env=environment, capture_output=True)
         server = int(said.stdout)
-        wait(lambda: survey(server)["job"] == "train")
+        wait(lambda: seen_below(server)["job"] == "train")
 
-        assert (survey(server)["muxes"], survey(server)["jobs"]) == (1, 1)
+        assert (seen_below(server)["muxes"], seen_below(server)["jobs"]) == (1, 1)
         assert cpu_rises(server) > 0.9
     finally:
         subprocess.run([*tmux, "kill-server"], check=True, env=environment)
@@ -588,10 +596,10 @@ def test_workers_that_serve_each_other_are_told_apart_from_what_computes(
     script(tmp_path / "ipykernel_launcher.py", kernel)
     pid = start(["/bin/sh", "-c", f"cd {tmp_path}; exec {sys.executable} -m ipykernel_launcher -f connection.json"])
 
-    wait(lambda: len(tasks(pid)) == 2 and any(name.startswith("s") for name in survey(pid)["cpu"]))
-    before = survey(pid)["cpu"]
-    wait(lambda: any(used > before[name] + 1 for name, used in survey(pid)["cpu"].items() if name.startswith("s")))
-    assert all(used < before[name] + 0.2 for name, used in survey(pid)["cpu"].items() if not name.startswith("s"))
+    wait(lambda: len(tasks(pid)) == 2 and any(name.startswith("s") for name in seen_below(pid)["cpu"]))
+    before = seen_below(pid)["cpu"]
+    wait(lambda: any(used > before[name] + 1 for name, used in seen_below(pid)["cpu"].items() if name.startswith("s")))
+    assert all(used < before[name] + 0.2 for name, used in seen_below(pid)["cpu"].items() if not name.startswith("s"))
 
 
 # --- trees that nothing real stands for ------------------------------------------------------------------------------
@@ -599,38 +607,38 @@ def test_workers_that_serve_each_other_are_told_apart_from_what_computes(
 TTY = os.makedev(136, 5)
 
 
-def made(pid: int, parent: int, command: str, tty: int = 0, front: bool = True) -> probe.Task:
+def made(pid: int, parent: int, command: str, tty: int = 0, front: bool = True) -> Task:
     """On a terminal each is a group of its own, in the foreground if so said."""
     words, name = command.split(" "), command.split(" ", maxsplit=1)[0].rpartition("/")[2][:15]
     group = 900 if front else pid
-    return probe.Task(pid, parent, name, "S", tty, 100, "\0".join(words).encode(), group, tty or pid, 900)
+    return Task(pid, parent, name, "S", tty, 100, "\0".join(words).encode(), group, tty or pid, 900)
 
 
-class Seen(probe.Looks):
+class Seen(Looks):
     """What would be seen of all of them."""
 
     def __init__(self, *, lines: bool = True, waits: bool = False, listens: bool = False, left: bool = False) -> None:
         self.lines, self.waits, self.serves, self.left = lines, waits, listens, left
 
-    def reads_lines(self, _: probe.Task) -> bool:
+    def reads_lines(self, _: Task) -> bool:
         return self.lines
 
-    def wrote_at(self, _: probe.Task) -> float:
+    def wrote_at(self, _: Task) -> float:
         return 1e9
 
-    def waits_for_a_line(self, _: probe.Task) -> bool:
+    def waits_for_a_line(self, _: Task) -> bool:
         return self.waits
 
-    def _pipe(self, _: probe.Task, __: int) -> str:
+    def _pipe(self, _: Task, __: int) -> str:
         return ""
 
-    def visits(self, _: list[probe.Task], __: list[probe.Task]) -> int:
+    def visits(self, _: list[Task], __: list[Task]) -> int:
         return 0
 
-    def listens(self, _: probe.Task) -> bool:
+    def listens(self, _: Task) -> bool:
         return self.serves
 
-    def is_of_a_person(self, _: probe.Task) -> bool:
+    def is_of_a_person(self, _: Task) -> bool:
         return self.left
 
 
@@ -713,9 +721,9 @@ NO_DOUBT: list[list[str]] = []
     row("a circle that cannot be", (Seen(), [made(2, 2, "cc x.c", TTY)]), {"jobs": 0}),
     row("the probe itself", (Seen(), [made(os.getpid(), 0, "python3 -I -", TTY)]), {"jobs": 0, "cpu": {}}),
 ])  # fmt: skip
-def test_a_tree_of_processes(who: tuple[probe.Looks, list[probe.Task]], expected: dict[str, object]) -> None:
+def test_a_tree_of_processes(who: tuple[Looks, list[Task]], expected: dict[str, object]) -> None:
     looks, tree = who
-    said = probe.survey(tree, looks)
+    said = survey(tree, looks)
 
     assert {key: said[key] for key in expected} == expected
 
@@ -723,11 +731,11 @@ def test_a_tree_of_processes(who: tuple[probe.Looks, list[probe.Task]], expected
 def test_of_many_sessions_the_quiet_ones_are_told_together() -> None:
     tree = [made(2, 0, LAB), *(made(pid, 2, "python3 -m ipykernel_launcher -f k") for pid in range(3, 103))]
 
-    said = probe.survey(tree, Seen())
+    said = survey(tree, Seen())
     assert len(said["cpu"]) == 25
     assert round(sum(said["cpu"].values())) == 100
     many = [made(2, 0, "ssm-session-worker"), *(made(pid, 2, f"job{pid}") for pid in range(3, 103))]
-    assert len(probe.survey(many, Seen())["doubts"]) == 6
+    assert len(survey(many, Seen())["doubts"]) == 6
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -739,13 +747,13 @@ def test_of_many_sessions_the_quiet_ones_are_told_together() -> None:
     ".cache/JetBrains/RemoteDev-PY/_home_u_work/LocalHistory/changes.storageData",
 ])  # fmt: skip
 def test_what_a_remote_editor_saved_is_told(tmp_path: Path, entry: str) -> None:
-    assert probe._edited_at({str(tmp_path)}) is None
+    assert edited_at({str(tmp_path)}) is None
     saved_at = round(time.time() - HOUR)
     for name, age in ((entry, 0), (f"{entry}-older", 60)):
         (tmp_path / name).mkdir(parents=True)
         os.utime(tmp_path / name, (0, saved_at - age))
 
-    assert probe._edited_at({str(tmp_path), "/nowhere"}) == saved_at
+    assert edited_at({str(tmp_path), "/nowhere"}) == saved_at
 
 
 def test_a_file_without_a_time_tells_nothing(tmp_path: Path) -> None:
@@ -754,7 +762,7 @@ def test_a_file_without_a_time_tells_nothing(tmp_path: Path) -> None:
     for never in (0, 315_532_800, 5_000_000_000):
         os.utime(entry, (never, never))
 
-        assert probe._edited_at({str(tmp_path)}) is None
+        assert edited_at({str(tmp_path)}) is None
 
 
 def test_a_save_is_not_missed_among_thousands(tmp_path: Path) -> None:
@@ -763,7 +771,7 @@ def test_a_save_is_not_missed_among_thousands(tmp_path: Path) -> None:
     for number in range(5_000):
         (histories / f"{number:x}").mkdir()
         os.utime(histories / f"{number:x}", (0, at - number))
-    assert probe._edited_at({str(tmp_path)}) == at
+    assert edited_at({str(tmp_path)}) == at
 
 
 def test_a_source_text_that_is_in_no_session_is_told(tmp_path: Path) -> None:
@@ -778,10 +786,10 @@ def test_a_source_text_that_is_in_no_session_is_told(tmp_path: Path) -> None:
         os.utime(tmp_path / name, (at, at - age))
     (tmp_path / "elsewhere.py").symlink_to("/etc/hostname")
     (tmp_path / "outside").symlink_to("/usr/lib/python3")
-    assert probe._source_saved_at(str(tmp_path)) == at - 60
-    assert probe._source_saved_at("relative") is None
-    assert probe._source_saved_at("") is None
-    assert probe._source_saved_at(str(tmp_path / "nowhere")) is None
+    assert source_saved_at(str(tmp_path)) == at - 60
+    assert source_saved_at("relative") is None
+    assert source_saved_at("") is None
+    assert source_saved_at(str(tmp_path / "nowhere")) is None
 
 
 def test_a_save_is_seen_among_very_many_files_by_the_folder_that_changed(tmp_path: Path) -> None:
@@ -793,7 +801,7 @@ def test_a_save_is_seen_among_very_many_files_by_the_folder_that_changed(tmp_pat
     (tmp_path / "project").mkdir()
     (tmp_path / "project/model.py").touch()
 
-    assert time.time() - (probe._source_saved_at(str(tmp_path)) or 0) < 60
+    assert time.time() - (source_saved_at(str(tmp_path)) or 0) < 60
 
 
 def test_the_newest_notebook_of_a_session_is_told(tmp_path: Path) -> None:
@@ -804,10 +812,10 @@ def test_the_newest_notebook_of_a_session_is_told(tmp_path: Path) -> None:
         os.utime(tmp_path / name, (at, at - age))
     opened = ["a.ipynb", "/deep/b.ipynb", "gone.ipynb", "console-1-0123", "x\0y", ""]
 
-    assert probe._saved_at(str(tmp_path), opened) == at
-    assert probe._saved_at(f"{tmp_path}/", opened) == at
-    assert probe._saved_at("", opened) is None
-    assert probe._saved_at("relative", opened) is None
+    assert saved_at(str(tmp_path), opened) == at
+    assert saved_at(f"{tmp_path}/", opened) == at
+    assert saved_at("", opened) is None
+    assert saved_at("relative", opened) is None
 
 
 def test_no_path_leads_out_of_the_servers_files(tmp_path: Path) -> None:
@@ -817,7 +825,7 @@ def test_no_path_leads_out_of_the_servers_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "served/pipe.ipynb")
 
     for path in ("../secret", "link.ipynb", "pipe.ipynb", "/served/../../secret", "/../secret", "."):
-        assert probe._saved_at(str(tmp_path / "served"), [path]) is None
+        assert saved_at(str(tmp_path / "served"), [path]) is None
 
 
 def test_the_saves_of_a_real_server_are_told(jupyters: RealServers) -> None:
@@ -829,7 +837,7 @@ def test_the_saves_of_a_real_server_are_told(jupyters: RealServers) -> None:
             os.utime(each, (saved_at - HOUR, saved_at - HOUR))
     os.utime(notebook, (saved_at, saved_at))
 
-    (entry,), _, errors = probe.look([str(server.runtime)], time.monotonic() + probe.DEADLINE_SECONDS)
+    (entry,), _, errors = look([str(server.runtime)], time.monotonic() + DEADLINE_SECONDS)
 
     assert (entry["saved_at"], errors) == (saved_at, [])
 
@@ -837,12 +845,12 @@ def test_the_saves_of_a_real_server_are_told(jupyters: RealServers) -> None:
 def test_a_file_system_that_hangs_hides_no_busy_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stamp = "2026-11-23T09:00:00Z"
     kernel = {"execution_state": "busy", "connections": 0, "last_activity": stamp}
-    monkeypatch.setattr(probe, "_source_saved_at", lambda *_: time.sleep(30))
+    everywhere(monkeypatch, source_saved_at=lambda *_: time.sleep(30))
     began = time.monotonic()
 
     with FalseServer(answering([kernel], [], sessions=[{"path": "a.ipynb", "kernel": kernel}])) as server:
         server.write_runtime_file(tmp_path)
-        (entry,), machine, errors = probe.look([str(tmp_path)], began + 1.5)
+        (entry,), machine, errors = look([str(tmp_path)], began + 1.5)
 
     assert time.monotonic() - began < 15  # and not for the 30 s that it hangs
     assert (entry["status"], entry["busy"], entry["saved_at"]) == ("ok", 1, None)
@@ -850,7 +858,7 @@ def test_a_file_system_that_hangs_hides_no_busy_server(monkeypatch: pytest.Monke
     assert machine is not None
 
 
-@pytest.mark.parametrize("part", ["_edited_at", "_held", "_gpu"])
+@pytest.mark.parametrize("part", ["edited_at", "is_held", "gpu_use"])
 @pytest.mark.parametrize(("outcome", "error"), [("hangs", "deadline"), ("fails", "failed")])
 def test_a_part_that_cannot_be_read_is_an_error_and_the_rest_is_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, part: str, outcome: str, error: str
@@ -860,9 +868,9 @@ def test_a_part_that_cannot_be_read_is_an_error_and_the_rest_is_read(
             raise RuntimeError("a secret")
         time.sleep(30)
 
-    monkeypatch.setattr(probe, part, spoiled)
+    everywhere(monkeypatch, **{part: spoiled})
 
-    _, machine, errors = probe.look([str(tmp_path)], time.monotonic() + 1.5)
+    _, machine, errors = look([str(tmp_path)], time.monotonic() + 1.5)
 
     assert errors == [error]
     assert machine is not None
@@ -886,15 +894,15 @@ def locked(file: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
 def test_the_keep_awake_lock_is_told_while_its_program_runs(tmp_path: Path) -> None:
     file = tmp_path / ".autostop-keep-awake"
     homes = {"/nowhere", str(tmp_path)}
-    assert probe._held(homes) == 0
+    assert is_held(homes) == 0
     file.touch()
-    assert probe._held(homes) == 0
+    assert is_held(homes) == 0
 
     with locked(file):
-        wait(lambda: probe._held(homes) == 1)
-        assert probe._held({"/nowhere"}) == 0
+        wait(lambda: is_held(homes) == 1)
+        assert is_held({"/nowhere"}) == 0
 
-    wait(lambda: probe._held(homes) == 0)
+    wait(lambda: is_held(homes) == 0)
 
 
 def test_a_lock_that_a_script_holds_itself_is_told(start: Callable[..., int], tmp_path: Path) -> None:
@@ -902,7 +910,7 @@ def test_a_lock_that_a_script_holds_itself_is_told(start: Callable[..., int], tm
 
     start(["/bin/sh", "-c", f"exec 9>{file}; flock 9; sleep 300"])
 
-    wait(lambda: probe._held({str(tmp_path)}) == 1)
+    wait(lambda: is_held({str(tmp_path)}) == 1)
 
 
 def test_a_lock_on_another_file_is_none(tmp_path: Path) -> None:
@@ -912,10 +920,10 @@ def test_a_lock_on_another_file_is_none(tmp_path: Path) -> None:
 
     with locked(real):
         wait(lambda: str(real.stat().st_ino) in Path("/proc/locks").read_text())
-        assert probe._held({str(tmp_path)}) == 0
+        assert is_held({str(tmp_path)}) == 0
         file.unlink()
         file.mkdir()
-        assert probe._held({str(tmp_path)}) == 0
+        assert is_held({str(tmp_path)}) == 0
 
 
 @pytest.mark.parametrize("holder", ["777", "778"])
@@ -927,14 +935,14 @@ def test_a_file_system_with_two_device_numbers_is_seen_through_its_holder(
     proc = tmp_path / "proc"
     (proc / "777/fd").mkdir(parents=True)
     (proc / "locks").write_text(f"1: FLOCK  ADVISORY  WRITE {holder} ff:ff:{file.stat().st_ino} 0 EOF\n")
-    monkeypatch.setattr(probe, "_PROC", proc)
-    assert probe._held({str(tmp_path)}) == 0
+    everywhere(monkeypatch, PROC=proc)
+    assert is_held({str(tmp_path)}) == 0
 
     (proc / "777/fd/9").symlink_to(file)
-    assert probe._held({str(tmp_path)}) == 1
+    assert is_held({str(tmp_path)}) == 1
 
     (proc / "locks").write_text(f"1: -> FLOCK  ADVISORY  WRITE 777 ff:ff:{file.stat().st_ino} 0 EOF\n")
-    assert probe._held({str(tmp_path)}) == 0
+    assert is_held({str(tmp_path)}) == 0
 
 
 def test_a_lock_is_known_by_the_file_even_if_its_holder_shows_nothing(
@@ -946,9 +954,9 @@ def test_a_lock_is_known_by_the_file_even_if_its_holder_shows_nothing(
     device, inode = file.stat().st_dev, file.stat().st_ino
     place = f"{os.major(device):02x}:{os.minor(device):02x}:{inode}"
     (tmp_path / "proc/locks").write_text(f"1: FLOCK  ADVISORY  WRITE 777 {place} 0 EOF\n")
-    monkeypatch.setattr(probe, "_PROC", tmp_path / "proc")
+    everywhere(monkeypatch, PROC=tmp_path / "proc")
 
-    assert probe._held({str(tmp_path)}) == 1
+    assert is_held({str(tmp_path)}) == 1
 
 
 # --- the GPU ---------------------------------------------------------------------------------------------------------
@@ -961,9 +969,8 @@ def with_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "pci" / name).mkdir(parents=True)
         (tmp_path / "pci" / name / "vendor").write_text(f"{vendor}\n")
         (tmp_path / "pci" / name / "class").write_text(f"{kind}\n")
-    monkeypatch.setattr(probe, "_PCI", tmp_path / "pci")
     (tmp_path / "bin").mkdir()
-    monkeypatch.setattr(probe, "_PROGRAMS", str(tmp_path / "bin"))
+    everywhere(monkeypatch, _PCI=tmp_path / "pci", _PROGRAMS=str(tmp_path / "bin"))
     return tmp_path
 
 
@@ -974,7 +981,7 @@ def sourced(with_gpu: Path) -> bytes:
 
 
 def gpu() -> tuple[float | None, list[str]]:
-    percent, errors, _ = probe._gpu(time.monotonic() + probe.DEADLINE_SECONDS)
+    percent, errors, _ = gpu_use(time.monotonic() + DEADLINE_SECONDS)
     return percent, errors
 
 
@@ -989,10 +996,10 @@ def test_the_busiest_gpu_of_three_samples_is_told(with_gpu: Path) -> None:
 def test_who_holds_a_gpu_is_told_and_need_not_be(with_gpu: Path) -> None:
     smi = with_gpu / "bin/nvidia-smi"
     script(smi, '#!/bin/sh\ncase "$1" in *compute-apps*) echo 4711; echo 42;; *) echo 3;; esac\n')
-    assert probe._gpu(time.monotonic() + probe.DEADLINE_SECONDS) == (3.0, [], {42, 4711})
+    assert gpu_use(time.monotonic() + DEADLINE_SECONDS) == (3.0, [], {42, 4711})
     for says in ("exit 9", "echo '[N/A]'", "true"):
         script(smi, f'#!/bin/sh\ncase "$1" in *compute-apps*) {says};; *) echo 3;; esac\n')
-        assert probe._gpu(time.monotonic() + probe.DEADLINE_SECONDS) == (3.0, [], set())
+        assert gpu_use(time.monotonic() + DEADLINE_SECONDS) == (3.0, [], set())
 
 
 def test_the_seconds_of_who_holds_a_gpu_are_told(with_gpu: Path, start: Callable[..., int]) -> None:

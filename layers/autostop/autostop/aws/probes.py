@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -26,7 +25,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from autostop.idle.reading import VERSION, Reading, Unknown, broken_server, parse_reading, read_document
 from autostop.model import Instance, InstanceId, WorkstationId, workstation_of
 from autostop.ports import Asked
-from autostop.probe.probe import Answer, changed_at, fetch, newest, notebooks, remaining, summarise, unverified_tls
+from autostop.probe.bounds import newest, remaining
+from autostop.probe.jupyter import Answer, changed_at, fetch, notebooks, summarise, unverified_tls
+from autostop.probe.script import script
 from autostop.settings import Policy, Probe
 from autostop.tags import JUPYTER_CERTIFICATE, JUPYTER_RUNTIME
 
@@ -340,7 +341,7 @@ def _script(runtime: str) -> str:
     # Compressed, it is less than half as long. A document of Systems Manager may have 64 KB, and no limit is published
     # for the parameters of a command, so it stays far below. On standard input and not with -c, which would show all
     # of it to everybody who lists the processes.
-    probe = base64.b64encode(zlib.compress((files("autostop.probe") / "probe.py").read_bytes(), 9)).decode("ascii")
+    probe = base64.b64encode(zlib.compress(script().encode(), 9)).decode("ascii")
     argument = f" {shlex.quote(runtime)}" if runtime else ""
     return (
         f"python3 -I -{argument} <<'AUTOSTOP_PROBE'\n"

@@ -1,0 +1,222 @@
+"""All processes together: whose processor time counts, which are jobs, and which may wait for the world."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, NamedTuple
+
+from autostop.probe.bounds import newest
+from autostop.probe.kinds import (
+    AGENTS,
+    EDITOR_SERVER,
+    EDITORS,
+    SHELLS,
+    TOOLS,
+    WRAPPERS,
+    is_any,
+    is_program,
+    is_script,
+    is_wrapper,
+    keeps_up,
+    kind_of,
+    names_of,
+)
+from autostop.probe.looks import Looks
+from autostop.probe.processes import Task
+
+_MOST_GROUPS = 24
+_MOST_DOUBTS = 6
+_PRINTABLE = re.compile(r"[A-Za-z0-9._+-]{1,15}", re.ASCII)
+
+
+class _Under(NamedTuple):
+    """What is above a process.
+
+    counts: whether its processor time does. owned: by a Jupyter server. tty: the terminal on which nothing is a job,
+    because it is that of a server, an editor or a viewer which has begun it.
+    """
+
+    kind: str = ""
+    counts: bool = False
+    owned: bool = False
+    tty: int = 0
+
+
+def survey(tasks: list[Task], looks: Looks) -> dict[str, Any]:
+    """Processor time, jobs, doubts, and how many there are of what else keeps a machine in use. Pure but for looks."""
+    seen: dict[str, Any] = {
+        "boot": "", "cpu": {}, "typed_at": None, "wrote_at": None, "jobs": 0, "job": "", "gpu": None, "logins": 0,
+        "editors": 0, "edited_at": None, "muxes": 0, "held": 0, "visits": 0, "doubts": [],
+    }  # fmt: skip
+    children: dict[int, list[Task]] = {}
+    known = {task.pid for task in tasks}
+    for task in tasks:
+        children.setdefault(task.parent if task.parent in known else 0, []).append(task)
+    found = _Found()
+    open_ends = [(task, _Under()) for task in children.get(0, [])]
+    while open_ends:
+        task, above = open_ends.pop()
+        kind = kind_of(task)
+        if kind == "" and above.kind in ("", "init") and not task.tty:
+            kind = _of_nobody_else(task, looks)
+        below = _below(task, kind, above)
+        if kind in ("logins", "editors", "muxes") and above.kind != kind:
+            seen[kind] += 1
+        found.note(task, kind, above, below, looks)
+        open_ends += [(child, below) for child in children.get(task.pid, []) if child.pid != task.pid]
+    jobs = found.judge_terminals(looks)
+    seen["jobs"] = len(jobs)
+    seen["job"] = _printable(max(jobs, key=lambda task: (task.ticks, task.pid)).name) if jobs else ""
+    seen["cpu"], seen["wrote_at"] = found.seconds(), newest(found.wrote)
+    seen["visits"] = looks.visits(found.servers, found.counted) if found.servers else 0
+    seen["doubts"] = [list(doubt) for doubt in list(dict.fromkeys(found.doubts))[:_MOST_DOUBTS]]
+    return seen
+
+
+class _Found:
+    """What is gathered on the way through the tree of processes."""
+
+    def __init__(self) -> None:
+        self.ticks: dict[str, int] = {}
+        self.counted: list[Task] = []
+        self.servers: list[Task] = []
+        self.doubts: list[tuple[str, str]] = []
+        self.wrote: list[float] = []
+        self.terminals: dict[tuple[int, int], list[tuple[Task, str, bool]]] = {}
+
+    def note(self, task: Task, kind: str, above: _Under, below: _Under, looks: Looks) -> None:
+        if kind in ("kernels", "desktops", "left", "") and below.counts:
+            # A kernel listens for its Jupyter server.
+            serves = kind != "kernels" and looks.listens(task)
+            self.counted.append(task)
+            self.servers += [task] if serves else []
+            group = ("s" if serves else "") + format(task.session, "x")
+            self.ticks[group] = self.ticks.get(group, 0) + task.ticks
+        if task.tty:
+            own = kind == "" and task.tty != above.tty
+            self.terminals.setdefault((task.tty, task.session), []).append((task, kind, own))
+        if kind == "kernels" and not above.owned and above.kind != kind:
+            self._doubt("kernel", task)
+        elif kind == "desktops":
+            self._doubt("desktop", task)
+        elif kind == "left" or (kind == "" and above.kind in ("left", "logins", "kernels", "editors") and not task.tty):
+            self._doubt_below(task, above, looks)
+
+    def _doubt_below(self, task: Task, above: _Under, looks: Looks) -> None:
+        """One that no terminal waits for: left behind, begun by a cell, over a connection without one, by an editor."""
+        names, command = names_of(task), " ".join(task.words)
+        helps = "multiprocessing." in command or EDITOR_SERVER.search(command)
+        kinds = (SHELLS, AGENTS, EDITORS, *([TOOLS] if above.kind == "editors" else []))
+        none = helps or is_wrapper(task) or any(is_any(kind, names) for kind in kinds)
+        if task.state not in "ZT" and not none:
+            self._doubt("editor" if above.kind == "editors" else "server" if looks.listens(task) else "job", task)
+
+    def _doubt(self, word: str, task: Task) -> None:
+        self.doubts.append((word, _printable(task.name)))
+
+    def judge_terminals(self, looks: Looks) -> list[Task]:
+        """The programs that terminals wait for; the others on them are doubts, or nothing."""
+        jobs = []
+        for members in self.terminals.values():
+            present = [(task, kind, own) for task, kind, own in members if task.state not in "ZT"]
+            front = [each for each in present if each[0].group == each[0].front]
+            # `timeout` makes a group of its own, and what began it waits for it all the same. Parents come first.
+            waiting = {task.pid for task, _, _ in front if is_wrapper(task) or is_script(task)}
+            if len(front) == 1 < len(present) and looks.is_busy(front[0][0]):
+                waiting.add(front[0][0].pid)
+            for each in present:
+                if each[0].parent in waiting and each not in front:
+                    front.append(each)
+                    waiting.add(each[0].pid)
+            behind = [task for task, _, own in present if own and task not in [task for task, _, _ in front]]
+            programs = [task for task, _, own in front if own and is_program(task)]
+            if programs and not any(kind in ("server", "editors") for _, kind, _ in front):
+                jobs += self._foreground(front, programs, looks)
+            for task in behind:
+                if is_program(task) and not is_any(TOOLS, names_of(task)):
+                    self._doubt("server" if looks.listens(task) else "job", task)
+        return jobs
+
+    def _foreground(self, front: list[tuple[Task, str, bool]], programs: list[Task], looks: Looks) -> list[Task]:
+        """Its programs, if they are at work."""
+        viewers = [task for task, kind, _ in front if kind == "viewer"]
+        lines = looks.reads_lines(programs[0])
+        programs = self._beside(viewers, programs, lines, looks) if viewers else programs
+        if not programs:
+            return []
+        if any(keeps_up(task) for task in programs):
+            self._doubt("server", programs[0])
+            return []
+        if lines is False:
+            if not any(is_any(EDITORS, names_of(task)) for task, _, _ in front):
+                # What another machine shows is not known to be work.
+                if not any(is_any(WRAPPERS, names_of(task)) for task in programs):
+                    self.wrote += [at for at in [looks.wrote_at(programs[0])] if at is not None]
+                self._doubt("prompt", programs[0])
+            return []
+        if lines and any(looks.waits_for_a_line(task) for task, _, _ in front):
+            self._doubt("prompt", programs[0])
+            return []
+        serving = [task for task in programs if looks.listens(task)]
+        for task in serving[:1]:
+            self._doubt("server", task)
+        return [] if serving else programs
+
+    def _beside(self, viewers: list[Task], programs: list[Task], lines: bool | None, looks: Looks) -> list[Task]:
+        """The programs that neither wait for a viewer nor are shown by one, which are doubts."""
+        if lines is False:
+            # A pager: what is piped into it goes on behind it, and who began it waits until it is left.
+            began = {task.parent for task in viewers}
+            for task in programs:
+                if task.pid not in began:
+                    self._doubt("job", task)
+            return []
+        # What sifts a log that grows waits for more of it.
+        fed, own = {looks.output(task) for task in viewers}, []
+        for task in sorted(programs, key=lambda task: task.pid):
+            if looks.input(task) in fed - {""}:
+                fed.add(looks.output(task))
+                self._doubt("job", task)
+            else:
+                own.append(task)
+        return own
+
+    def seconds(self) -> dict[str, float]:
+        """Of each session, the busiest alone and the rest together."""
+        ordered = sorted(self.ticks.items(), key=lambda each: -each[1])
+        alone, rest = ordered[:_MOST_GROUPS], sum(ticks for _, ticks in ordered[_MOST_GROUPS:])
+        return {name: seconds_of(ticks) for name, ticks in [*alone, *([("rest", rest)] if rest else [])]}
+
+
+def seconds_of(ticks: int) -> float:
+    """Of processor time, as the line tells it."""
+    return round(ticks / os.sysconf("SC_CLK_TCK"), 2)
+
+
+def _printable(name: str) -> str:
+    return name if _PRINTABLE.fullmatch(name) else ""
+
+
+def _of_nobody_else(task: Task, looks: Looks) -> str:
+    """`left` for a program without a terminal that somebody began and left behind, `init` for what may begin such."""
+    if task.pid == 1 or task.name == "systemd":
+        return "init"
+    return "left" if looks.is_of_a_person(task) and not is_any(AGENTS, names_of(task)) else ""
+
+
+def _below(task: Task, kind: str, above: _Under) -> _Under:
+    if kind == "init":
+        return _Under(kind)
+    if kind == "server":
+        return _Under(kind, counts=True, owned=True, tty=task.tty)
+    if kind == "kernels":
+        return _Under(kind, counts=True, owned=above.owned, tty=task.tty)
+    if kind in ("logins", "muxes", "desktops", "left"):
+        return _Under(kind, counts=True)
+    if kind in ("editors", "viewer"):
+        return _Under(kind, counts=False, tty=task.tty)
+    # A terminal in an editor is a terminal.
+    own = task.tty not in (0, above.tty)
+    kept = above.kind if above.kind in ("kernels", "editors", "logins", "left") and not own else "other"
+    return _Under(kept, counts=above.counts or own, owned=above.owned, tty=0 if own else above.tty)
