@@ -207,7 +207,7 @@ def test_a_server_on_a_unix_socket_is_named_so() -> None:
 
 
 @pytest.mark.parametrize(("word", "words"), [
-    ("notroot", "does not run as root"),
+    ("notroot", "may not look into every process"),
     ("denied", "may not read a directory"),
     ("missing", "the directory named in the tag autostop:jupyter-runtime is not there"),
     ("many", "there is more than the probe reads"),

@@ -78,13 +78,19 @@ class Case:
         # She may have a network of her own, where root does not get to.
         self.elsewhere = self.chance.random() < 0.1
 
-    def make(self) -> None:
+    def lay_ground(self) -> None:
+        """A /proc without processes, in which root has every right."""
         (self.proc / "self/ns").mkdir(parents=True)
         (self.proc / "self/ns/net").symlink_to(NET)
+        (self.proc / "self/status").write_text("Name:\tpython3\nCapEff:\t000001ffffffffff\n")
         (self.proc / "sys/kernel/random").mkdir(parents=True)
         (self.proc / "sys/kernel/random/boot_id").write_text("b007b007-0000")
         (self.proc / "stat").write_text("cpu 1 2 3\nbtime 1000000000\n")
         (self.proc / "net").mkdir()
+        (self.proc / "locks").touch()
+
+    def make(self) -> None:
+        self.lay_ground()
         for uid, home in self.homes.items():
             (home / ".local/share/jupyter/runtime").mkdir(parents=True)
             self.give(home, uid)

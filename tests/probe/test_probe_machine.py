@@ -19,19 +19,19 @@ import psutil
 import pytest
 import websocket
 
+from autostop.probe import script as parts
 from autostop.probe.bounds import DEADLINE_SECONDS, Limits
 from autostop.probe.files import edited_at, is_held, saved_at, source_saved_at
 from autostop.probe.gpu import gpu_use
 from autostop.probe.line import look
 from autostop.probe.looks import _BEGUN_BY_A_PERSON, Looks, typed_at
 from autostop.probe.processes import Task, every_task
-from autostop.probe.script import script
 from autostop.probe.survey import survey
 from tests.build import row
 from tests.probe.jupyter_servers import FalseServer, RealServers, answering, wait_for
 from tests.probe.parts import everywhere
 
-SOURCE = script().encode()
+SOURCE = parts.script().encode()
 HOUR = 3600.0
 BUSY = f"#!{sys.executable} -S\nwhile True: pass\n"
 HERE = Path(__file__).parent  # a directory in which no server writes

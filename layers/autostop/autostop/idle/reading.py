@@ -74,7 +74,7 @@ _NO_RUNTIME_FILE: Final = (
 GPU_UNREAD: Final = "nvidia-smi fails or hangs, so nothing is known of the GPU: run it there and look at what it says"
 # Why the probe as a whole could not look everywhere.
 _PROBE_ERRORS: Final = {
-    "notroot": "the probe does not run as root, so it cannot see the Jupyter servers of all users",
+    "notroot": "the probe may not look into every process: let the SSM agent run as root, with CAP_SYS_PTRACE",
     "denied": "the probe may not read a directory in which Jupyter keeps its runtime files; name a readable one in the "
     "tag autostop:jupyter-runtime",
     "missing": "the directory named in the tag autostop:jupyter-runtime is not there; correct the tag",
