@@ -126,6 +126,13 @@ bench: .venv/.synced .venv-sam/.synced $(RUNTIME_VENV) .venv-custodian/.synced #
 wheel: .venv/.synced .venv-sam/.synced ## build the wheel that users install, with all that "autostop create" deploys, into build/wheel
 	.venv/bin/python -m autostop_local.wheel
 
+# Before a version's number changes: what it deployed and its command are what the next one is deployed over, by tests/e2e.
+OF ?= HEAD
+.PHONY: version-before
+version-before: /usr/bin/xz ## keep the product of a commit as the version that tests upgrade from: OF=its tag
+	git archive $(OF) template.yaml layers/autostop functions cli ':!layers/autostop/requirements.*' | xz -9e > $@.tar.xz
+	mv $@.tar.xz tests/e2e/data/
+
 .PHONY: lines
 lines: ## count the lines of Python by room, beside what each may have
 	@$(PYTHON) -m tests.lines
@@ -286,11 +293,12 @@ AS_ROOT := $(shell test "$$(id -u)" = 0 || echo sudo)
 /usr/bin/tmux: package := tmux
 /usr/bin/top: package := procps
 /usr/bin/vim: package := vim
+/usr/bin/xz: package := xz-utils
 /usr/sbin/ip: package := iproute2
 /usr/sbin/mkfs.xfs: package := xfsprogs
 /usr/sbin/sshd: package := openssh-server
 
-$(PROGRAMS) $(RECORDED):
+$(PROGRAMS) $(RECORDED) /usr/bin/xz:
 	@command -v apt-get >/dev/null || { echo "$@ is needed and there is no apt-get: install it there"; exit 1; }
 	@echo "installing Debian's $(package) for the tests"
 	@as_root=; test "$$(id -u)" = 0 || as_root=sudo; \

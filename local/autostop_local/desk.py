@@ -1,7 +1,7 @@
 """The cloud on your desk, whole: the emulator with the deployed template, and the world with real machines."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -65,11 +65,15 @@ class Cloud:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Everything that runs. ec2: a client that talks to the world, as the owner's own would."""
+    """Everything that runs. ec2: a client that talks to the world, as the owner's own would.
+
+    paths: from which the command is imported; those of this process, where none are named.
+    """
 
     cloud: Cloud
     stack: Stack
     ec2: "EC2Client"
+    paths: Sequence[str] = ()
 
     @property
     def emulator(self) -> Emulator:
@@ -86,8 +90,8 @@ class Desk:
     def autostop(self, *arguments: str, stdin: str = "") -> str:
         """Run the command `autostop` as the owner would; gives what it printed. Raises CommandError."""
         python = [sys.executable, "-m", "autostop_cli"]
-        # The same import paths as this process has.
-        return run([*python, *arguments], self.cloud.environment() | {"PYTHONPATH": ":".join(sys.path)}, stdin)
+        paths = ":".join(self.paths or sys.path)
+        return run([*python, *arguments], self.cloud.environment() | {"PYTHONPATH": paths}, stdin)
 
     def volumes(self, instance: str) -> list[dict[str, Any]]:
         """The workstation's volumes, attached or not, in the order of their device names."""

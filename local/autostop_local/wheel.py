@@ -40,19 +40,24 @@ def build_wheel(directory: Path, *, say: Say) -> Path:
 def write_artefacts(built: Path, to: Path) -> None:
     """What `autostop_cli.artefacts` reads. built: what `sam build` made."""
     to.mkdir()
+    write_controller(built, ROOT, to)
+    workstation = _without_comments(ROOT / "workstation/template.yaml")
+    (to / "workstation.yaml").write_text(workstation, encoding="utf-8")
+    (to / "user-data.gz").write_bytes(user_data({}))
+
+
+def write_controller(built: Path, root: Path, to: Path) -> None:
+    """The controller's part of it. root: of the repository that it comes from, beside the built layer."""
     keys = {
         name: _zipped(directory, name, to)
         for name, directory in (
             ("autostop", built / "AutostopLayer"),
-            *((each.name, each) for each in (ROOT / "functions").iterdir() if each.is_dir()),
+            *((each.name, each) for each in (root / "functions").iterdir() if each.is_dir()),
         )
     }
-    controller = _without_comments(ROOT / "template.yaml")
+    controller = _without_comments(root / "template.yaml")
     controller = _CODE_URI.sub(lambda found: f"{found[1]}: s3://code/{keys[found[2]]}", controller)
     (to / "controller.yaml").write_text(controller, encoding="utf-8")
-    workstation = _without_comments(ROOT / "workstation/template.yaml")
-    (to / "workstation.yaml").write_text(workstation, encoding="utf-8")
-    (to / "user-data.gz").write_bytes(user_data({}))
 
 
 def _without_comments(template: Path) -> str:

@@ -3,28 +3,79 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
 
+from autostop_cli import VERSION
 from autostop_local import night, notebook
-from autostop_local.desk import Desk, desk
+from autostop_local.desk import QUICK_SETTINGS, Desk, cloud
 from autostop_local.process import CommandError
+from autostop_local.stack import Stack
+from tests.e2e.versions import before_and_now
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 
+@dataclass(frozen=True)
+class Upgraded:
+    """Two workstations of the version before, over which the present one was deployed: one slept, one was at work."""
+
+    desk: Desk
+    asleep: night.Phone
+    awake: night.Phone
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     """One for all: deploying takes longer than most of what follows."""
-    with desk(tmp_path_factory.mktemp("desk"), say=print) as running:
-        yield running
+    with cloud(tmp_path_factory.mktemp("desk")) as empty:
+        before, now = before_and_now(tmp_path_factory.mktemp("versions"), empty, QUICK_SETTINGS)
+        running = replace(empty.desk(before.deploy(empty, QUICK_SETTINGS)), paths=before.paths)
+        phones = []
+        for name in ("asleep", "awake"):
+            instance = night.launch(running, name)
+            night.wait_for_jupyter(running, instance, print)
+            phones.append(night.adopt(running, instance))
+        asleep, awake = phones
+        awake.tap("keep-awake")
+        (running.world.disk_path(asleep.workstation, night.DATA_DEVICE) / "monday").write_text("before")
+        night.sweep_until_wanted(running, asleep, "shelve", 400, print)
+        night.wait_for_phase(asleep, "asleep", 400, print)
+
+        replace(running, paths=now.paths).autostop("upgrade", "--yes")
+
+        whole = replace(running, stack=Stack.find(empty.emulator, "autostop"), paths=())
+        yield Upgraded(whole, replace(asleep, desk=whole), replace(awake, desk=whole))
 
 
-def test_a_tap_during_the_snapshot_has_jupyter_back_without_any_volume_re_created(whole: Desk) -> None:
-    instance = night.launch(whole, "tapped in the middle")
-    night.wait_for_jupyter(whole, instance, print)
-    phone = night.adopt(whole, instance)
+@pytest.fixture(scope="module")
+def whole(upgraded: Upgraded) -> Desk:
+    return upgraded.desk
+
+
+def test_over_the_version_before_the_one_asleep_and_the_one_awake_go_on_and_nobody_acts(upgraded: Upgraded) -> None:
+    whole, asleep, awake = upgraded.desk, upgraded.asleep, upgraded.awake
+    cloudformation = whole.emulator.session.client("cloudformation", **whole.emulator.reach)
+    (stack,) = cloudformation.describe_stacks(StackName="autostop")["Stacks"]
+    assert {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}["Version"] == VERSION
+    assert {"ParameterKey": "IdleAfter", "ParameterValue": QUICK_SETTINGS["IdleAfter"]} in stack["Parameters"]
+
+    assert asleep.status()["phase"] == "asleep"
+    assert (awake.status()["phase"], whole.state(awake.workstation)) == ("awake", "running")
+    assert whole.stack.invoke_sweep()["verdicts"].keys() == {awake.workstation}
+    night.wake(asleep, print)
+
+    assert (whole.world.disk_path(asleep.workstation, night.DATA_DEVICE) / "monday").read_text() == "before"
+    assert awake.status()["phase"] == "awake"
+    assert awake.status()["keep_awake_until"] is not None
+    assert whole.stack.dead_letters() == []
+
+
+def test_a_tap_during_the_snapshot_has_jupyter_back_without_any_volume_re_created(upgraded: Upgraded) -> None:
+    whole, phone, instance = upgraded.desk, upgraded.awake, upgraded.awake.workstation
+    whole.autostop("keep-awake", instance, "--off")
     volumes = {volume["id"] for volume in whole.volumes(instance)}
     whole.world.timings.snapshot = timedelta(minutes=10)
 
@@ -109,10 +160,9 @@ def _wake_and_stop_by_name(whole: Desk, instance: str, name: str) -> None:
     assert whole.state(instance) == "stopped"
 
 
-def test_a_table_that_is_lost_while_a_workstation_sleeps_is_recovered_and_all_comes_back(whole: Desk) -> None:
-    instance = night.launch(whole, "of which the table knows nothing")
-    night.wait_for_jupyter(whole, instance, print)
-    phone = night.adopt(whole, instance)
+def test_a_table_that_is_lost_while_a_workstation_sleeps_is_recovered_and_all_comes_back(upgraded: Upgraded) -> None:
+    whole, phone, instance = upgraded.desk, upgraded.asleep, upgraded.asleep.workstation
+    night.wake(phone, print)
     (whole.world.disk_path(instance, night.DATA_DEVICE) / "kept.bin").write_bytes(bytes(range(256)) * 400)
     digest, before = night.digest(whole, instance, "kept.bin"), _shape(whole, instance)
     night.sweep_until_wanted(whole, phone, "shelve", 400, print)
