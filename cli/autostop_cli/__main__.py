@@ -19,6 +19,7 @@ from autostop_cli.adopt import TOKEN_VARIABLE, adopt, given_token
 from autostop_cli.certificate import fingerprint
 from autostop_cli.create import create, parse_address, upgrade
 from autostop_cli.daily import open_jupyter, start, stop
+from autostop_cli.doctor import doctor
 from autostop_cli.errors import EXPECTED, sentence
 from autostop_cli.keep_awake import end_promise, keep_awake
 from autostop_cli.links import make_link, rename_links, show_links, withdraw_links
@@ -440,6 +441,14 @@ def status_command(account: Account, instance: WorkstationId | None, *, as_json:
         show_all(account, as_json=as_json)
     else:
         show_one(account, instance, as_json=as_json)
+
+
+@cli.command("doctor", epilog="Example: autostop doctor lab")
+@click.argument("instance", type=_INSTANCE)
+@click.pass_obj
+def doctor_command(account: Account, instance: WorkstationId) -> None:
+    """Ask an INSTANCE that `create` made how it is: boot, data volume, JupyterLab, certificate; with the next step."""
+    doctor(account, instance)
 
 
 @cli.command("why", epilog="Example: autostop why lab --at 02:30")
