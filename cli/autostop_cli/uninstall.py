@@ -238,6 +238,10 @@ class _Removal:
         raise TransientError(f"Waiting for {what} took too long. Run it again: it goes on.")
 
 
+def _machine_of(account: Account, plan: Plan) -> Instance | None:
+    return account.instances.find(InstanceId(plan.instance)) if plan.instance else None
+
+
 def uninstall_all(
     account: Account, *, yes: bool, dry_run: bool, confirm: Callable[[str], None] = ask_at_terminal
 ) -> None:
@@ -250,8 +254,8 @@ def uninstall_all(
     for plan in Plans(account.dynamodb, stack.table).all():
         if is_over(account, plan):
             data += [each.id for each in account.disks.snapshots(WorkstationId(plan.instance))]
-        else:
-            created.append(plan.name)
+        elif (machine := _machine_of(account, plan)) is None or tags.CREATED in machine.tags:
+            created.append(plan.name)  # what is there without our tag was unadopted
     asleep = [each for each in there if account.owner.status(each.workstation).phase is not Phase.AWAKE]
     if created:
         raise FailedError(f"First remove what was created: autostop uninstall {created[0]}")

@@ -242,10 +242,20 @@ def is_change(call: str) -> bool:
     )
 
 
+def at_its_owner(shop: Shop) -> None:
+    """Once it is unadopted, its plan keeps no stack. It is adopted again at the end."""
+    lab, ec2 = shop.plan.instance, SESSION.client("ec2")
+    ours: Any = [{"Key": tags.AUTOSTOP, "Value": tags.ON}, {"Key": tags.CREATED, "Value": "lab"}]
+    ec2.delete_tags(Resources=[lab], Tags=ours)
+    uninstall_all(shop.account(), yes=True, dry_run=True)
+    ec2.create_tags(Resources=[lab], Tags=ours)
+
+
 def test_all_is_refused_while_anybody_is_created_or_sleeps(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     at_work_on(shop, notify="https://ntfy.sh/topic")
     with pytest.raises(FailedError, match="autostop uninstall lab"):
         uninstall_all(shop.account(), yes=True, dry_run=False)
+    at_its_owner(shop)
     remove(shop, delete_data=True)
     assert SESSION.client("ssm").describe_parameters()["Parameters"] == []
     other = shop.desk.lab.workstation(tags={"Name": "mine"})
