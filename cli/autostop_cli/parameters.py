@@ -1,10 +1,10 @@
 """What of a workstation is a secret: Jupyter's token and the URL for its notices, each an SSM parameter, encrypted."""
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from autostop.aws.errors import aws_errors
 from autostop.aws.probes import token_name
+from autostop.aws.services import why_no_url
 from autostop.aws.tell import notice_name
 from autostop.model import WorkstationId
 from autostop_cli.account import Account
@@ -16,8 +16,8 @@ AS_THE_STACK = "stack"
 def parse_url(text: str) -> str:
     """A URL for notices, or `stack`. Raises ValueError."""
     text = text.strip()
-    if text != AS_THE_STACK and not (text.startswith("https://") and urlsplit(text).hostname and text.isprintable()):
-        raise ValueError(f"is no URL that begins with https://, nor `{AS_THE_STACK}`: as the stack says")
+    if text != AS_THE_STACK and (why := why_no_url(text)) is not None:
+        raise ValueError(f"is no URL for notices, nor `{AS_THE_STACK}`, as the stack says: {why}")
     return text
 
 

@@ -4,12 +4,14 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
 from autostop.app.notify import notify
 from autostop.aws import clients
 from autostop.aws.environment import NotifyEnvironment, read_notify_environment, utc_now
 from autostop.aws.log import make_logger
 from autostop.aws.table import DynamoLedger
-from autostop.aws.tell import Ntfy, SnsTopic, notice_in, notice_url
+from autostop.aws.tell import OwnersUrl, SnsTopic, notice_in, notice_url
 from autostop.ports import Channel
 
 if TYPE_CHECKING:
@@ -29,12 +31,12 @@ ledger, ssm, topic, environment = wire()  # while Lambda starts it, a function h
 
 
 @logger.inject_lambda_context(log_event=False)
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """One notice. What is logged names neither the link nor the owner's URL."""
     notice = notice_in(event)
     url = notice_url(ssm, notice.workstation, environment.notice_url)
-    channels: list[Channel] = [topic] if url is None else [topic, Ntfy(url, time.sleep, ssm=ssm)]
-    told = notify(notice, ledger, channels, environment.api_url, utc_now())
+    channels: list[Channel] = [topic] if url is None else [topic, OwnersUrl(url, time.sleep, ssm=ssm)]
+    told = notify(notice, ledger, channels, environment.api_url, utc_now(), context.aws_request_id)
     log = logger.error if told.failed else logger.info
     log("told", extra={"workstation": notice.workstation, "kind": notice.kind, **told.as_log()})
     return told.as_log()

@@ -17,6 +17,7 @@ from autostop.aws.metrics import CloudWatchMetrics
 from autostop.aws.probes import Askers, HttpsJupyter
 from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
+from autostop.aws.tell import EventBridgeAnnouncer
 from autostop.messages import workstations_in
 
 logger = make_logger()
@@ -29,7 +30,8 @@ def wire() -> Reconciler:
     ledger, queue = DynamoLedger(clients.dynamodb(), environment.table), SqsQueue(clients.sqs(), environment.queue_url)
     instances, disks = Ec2Instances(ec2), EbsDisks(ec2)
     ports, policy = (instances, disks, metrics, asker, ledger, queue), environment.policy
-    return Reconciler(*ports, policy, utc_now, time.sleep, random.random)
+    announcer = EventBridgeAnnouncer(clients.events())
+    return Reconciler(*ports, policy, utc_now, time.sleep, random.random, announcer)
 
 
 reconciler = wire()  # while Lambda starts it, a function has a whole processor

@@ -1,7 +1,7 @@
 """A notice goes every way there is, with a link that can do no harm."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -41,7 +41,9 @@ def secret_in(message: Message) -> str:
 def test_every_way_gets_the_same_link_which_may_look_and_keep_awake_for_a_day(lab: AtWork) -> None:
     mail, phone = Way("mail"), Way("phone")
 
-    assert notify(NOTICE, lab.ledger, [mail, phone], API, lab.clock()) == Delivery(sent=("mail", "phone"), failed={})
+    assert notify(NOTICE, lab.ledger, [mail, phone], API, lab.clock(), "one") == Delivery(
+        sent=("mail", "phone"), failed={}
+    )
 
     assert mail.got == phone.got
     link = lab.owner.link(ID, secret_in(mail.got[0]))
@@ -53,11 +55,12 @@ def test_every_way_gets_the_same_link_which_may_look_and_keep_awake_for_a_day(la
 def test_the_secret_is_kept_nowhere(lab: AtWork) -> None:
     phone = Way("phone")
 
-    told = notify(NOTICE, lab.ledger, [phone], API, lab.clock())
+    told = notify(NOTICE, lab.ledger, [phone], API, lab.clock(), "one")
 
     secret = secret_in(phone.got[0])
-    [item] = lab.table.items.values()
-    assert secret not in str(item)
+    items = [item for item in lab.table.items.values() if secret in str(item) or "document" in item]
+    assert secret not in str(lab.table.items)
+    item = items[0]
     assert secret not in str(told.as_log())
     # The table lets go of it once it has expired.
     assert item["expires_at"]["N"] == str(int((lab.clock() + LINK_LASTS).timestamp()))
@@ -67,7 +70,7 @@ def test_the_secret_is_kept_nowhere(lab: AtWork) -> None:
 def test_a_way_that_fails_hides_no_other(lab: AtWork, broken: Exception) -> None:
     mail, phone = Way("mail", broken), Way("phone")
 
-    told = notify(NOTICE, lab.ledger, [mail, phone], API, lab.clock())
+    told = notify(NOTICE, lab.ledger, [mail, phone], API, lab.clock(), "one")
 
     assert told == Delivery(sent=("phone",), failed={"mail": str(broken)})
     assert phone.got
@@ -77,24 +80,43 @@ def test_when_all_fail_it_is_an_error_that_says_why(lab: AtWork) -> None:
     ways = [Way("mail", TransientError("slow")), Way("phone", DeniedError("no"))]
 
     with pytest.raises(NobodyToldError, match="mail: slow; phone: no"):
-        notify(NOTICE, lab.ledger, ways, API, lab.clock())
+        notify(NOTICE, lab.ledger, ways, API, lab.clock(), "one")
 
 
 def test_a_warning_that_comes_after_its_stop_is_not_sent_and_makes_no_link(lab: AtWork) -> None:
     phone = Way("phone")
 
-    told = notify(NOTICE, lab.ledger, [phone], API, START + timedelta(minutes=10))
+    told = notify(NOTICE, lab.ledger, [phone], API, START + timedelta(minutes=10), "one")
 
     assert told == Delivery(late=True)
     assert not phone.got
     assert lab.table.items == {}
 
 
-def test_an_event_that_came_twice_is_sent_twice_with_a_link_each(lab: AtWork) -> None:
+def test_an_event_that_came_twice_is_one_notice_and_what_failed_is_tried_again(lab: AtWork) -> None:
+    down, phone = Way("phone", TransientError("slow")), Way("phone")
+
+    with pytest.raises(NobodyToldError):
+        notify(NOTICE, lab.ledger, [down], API, lab.clock(), "one")
+    assert notify(NOTICE, lab.ledger, [phone], API, lab.clock(), "another") == Delivery(again=True)
+    assert notify(NOTICE, lab.ledger, [phone], API, lab.clock(), "one").sent == ("phone",)
+    assert notify(NOTICE, lab.ledger, [phone], API, lab.clock(), "a third") == Delivery(again=True)
+
+    assert len(phone.got) == 1
+    other = replace(NOTICE, stop_at=START + timedelta(minutes=20))
+    assert notify(other, lab.ledger, [phone], API, lab.clock(), "a third").sent == ("phone",)
+
+
+def test_the_lock_screen_gets_a_link_that_keeps_awake_and_nothing_else(lab: AtWork) -> None:
     phone = Way("phone")
 
-    for _ in range(2):
-        notify(NOTICE, lab.ledger, [phone], API, lab.clock())
+    notify(NOTICE, lab.ledger, [phone], API, lab.clock(), "one")
+    notify(replace(NOTICE, kind=NoticeKind.BLOCKED), lab.ledger, [phone], API, lab.clock(), "two")
 
-    first, second = (secret_in(message) for message in phone.got)
-    assert first != second
+    warning, other = (message.button for message in phone.got)
+    assert other is None
+    assert warning is not None
+    link = lab.owner.link(ID, warning.secret)
+    assert link is not None
+    assert (link.scopes, link.expires_at) == ((Scope.KEEP_AWAKE,), START + timedelta(hours=24))
+    assert warning.url == f"{API}/api/workstations/{ID}/keep-awake"

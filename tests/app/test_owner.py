@@ -7,6 +7,7 @@ import pytest
 from autostop import tags
 from autostop.app.owner import RefusedError
 from autostop.model import WorkstationId
+from autostop.notice import NoticeKind
 from autostop.ports import TransientError
 from autostop.sleep.intent import By, Wanted
 from tests.app.autostop_at_work import SECRET, AtWork
@@ -29,6 +30,21 @@ def test_a_second_tap_on_start_changes_nothing(lab: AtWork, workstation: Worksta
     assert lab.state(workstation) == first
     assert first.intent is not None
     assert (first.intent.wanted, first.intent.by) == (Wanted.RUN, By.OWNER)
+
+
+def test_who_wants_to_know_when_it_is_up_is_told_once(lab: AtWork, workstation: WorkstationId) -> None:
+    lab.asleep(workstation)
+    lab.told.notices.clear()
+    lab.owner.start(workstation, "the phone")
+    lab.owner.start(workstation, "the phone", tells=True)
+    lab.owner.start(workstation, "the phone")
+    lab.awake(workstation)
+    lab.pass_time(timedelta(minutes=20))
+    [notice] = lab.told.notices
+    assert (notice.kind, notice.title) == (NoticeKind.IS_UP, "It is up: lab")
+    lab.owner.start(workstation, "the phone")
+    lab.awake(workstation)
+    assert lab.told.notices == [notice]
 
 
 @pytest.mark.parametrize("wish", ["start", "stop"])

@@ -1,5 +1,6 @@
 """Messages to the owner's own URL, against a real server."""
 
+import json
 import ssl
 import time
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.aws.tell import Ntfy, header
+from autostop.aws.services import header, posting, why_no_url
+from autostop.aws.tell import OwnersUrl
 from autostop.harmless import harmless
-from autostop.notice import Message, NoticeKind
+from autostop.notice import Button, Message, NoticeKind
 from autostop.ports import DeniedError, TransientError
 from autostop_local.world.certificate import make_certificate
 from tests.aws.receiver import Receiver, receiving
@@ -29,8 +31,8 @@ def phone() -> Iterator[Receiver]:
         yield receiver
 
 
-def ntfy(url: str, *, pauses: list[float] | None = None, limit: float = 5.0) -> Ntfy:
-    return Ntfy(url, (pauses if pauses is not None else []).append, limit)
+def ntfy(url: str, *, pauses: list[float] | None = None, limit: float = 5.0) -> OwnersUrl:
+    return OwnersUrl(url, (pauses if pauses is not None else []).append, limit)
 
 
 def test_the_text_is_the_body_and_the_rest_stands_in_headers(phone: Receiver) -> None:
@@ -156,11 +158,47 @@ def test_a_server_that_is_not_there_is_tried_again_later() -> None:
 @pytest.mark.parametrize("url", [
     "", "ntfy.sh/topic", "https://", "https:///topic", "http://ntfy.sh/topic", "http://127.0.0.1.example.com/topic",
     "ftp://ntfy.sh/topic", "file:///etc/passwd", "https://ntfy.sh:0/topic", "https://ntfy.sh:99999/topic",
-    "https://ntfy.sh/to pic", "https://ntfy.sh/topic\r\nEvil: 1", "https://[::1/topic", "https://ntfy.sh/tópic",
+    "https://ntfy.sh/to pic", "ntfy://ntfy.sh/topic", "mailto://me@example.com", "discord://x/y", "json://example.com/",
+    "tgram://token", "slack://T1/A1", "https://ntfy.sh/topic\r\nEvil: 1", "https://[::1/topic", "https://ntfy.sh/tópic",
 ])  # fmt: skip
 def test_an_address_that_cannot_be_used_is_refused_with_the_remedy(url: str) -> None:
     with pytest.raises(DeniedError, match="NoticeUrl"):
         ntfy(url).send(MESSAGE)
+
+
+def test_the_lock_screens_button_is_an_action(phone: Receiver) -> None:
+    button = Button("Keep awake", "https://api.example/api/workstations/i-0123456789abcdef0/keep-awake", "c2VjcmV0")
+    ntfy(phone.url).send(replace(MESSAGE, button=button))
+
+    assert phone.posted[0].headers["Actions"] == (
+        "http, Keep awake, https://api.example/api/workstations/i-0123456789abcdef0/keep-awake, method=POST, "
+        "headers.Authorization=Bearer c2VjcmV0, clear=true"
+    )
+
+
+@pytest.mark.parametrize(("url", "to", "said"), [
+    ("ntfy://topic", "https://ntfy.sh/topic", None),
+    ("ntfys://user:pass@ntfy.example.com/topic", "https://user:pass@ntfy.example.com/topic", None),
+    ("https://ntfy.sh/topic", "https://ntfy.sh/topic", None),
+    ("discord://417/JHMHI8q_V-s/", "https://discord.com/api/webhooks/417/JHMHI8q_V-s", "content"),
+    ("https://discord.com/api/webhooks/417/JHMHI8", "https://discord.com/api/webhooks/417/JHMHI8", "content"),
+    ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajk", "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajk", "text"),
+    ("https://hooks.slack.com/services/T1/A1/TI", "https://hooks.slack.com/services/T1/A1/TI", "text"),
+    ("tgram://123:abc_de-f/-12315544/", "https://api.telegram.org/bot123:abc_de-f/sendMessage", "text"),
+    ("pover://user@token", "https://api.pushover.net/1/messages.json", "message"),
+    ("gotifys://gotify.example.com:8443/a/To.x", "https://gotify.example.com:8443/a/message?token=To.x", "message"),
+    ("jsons://chat.example.com/hook?key=1", "https://chat.example.com/hook?key=1", "message"),
+    ("json://127.0.0.1:8080/hook", "http://127.0.0.1:8080/hook", "message"),
+])  # fmt: skip
+def test_a_url_as_apprise_spells_it_is_posted_as_its_service_takes_it(url: str, to: str, said: str | None) -> None:
+    long = replace(MESSAGE, text=f"{'x' * 5000}\n\nKeep it awake: {LINK}")
+    for message in (MESSAGE, long):
+        posted = posting(url, message)
+        assert posted.to.geturl() == to
+        text = posted.body.decode() if said is None else json.loads(posted.body)[said]
+        assert text.endswith(f"Keep it awake: {LINK}")
+        assert len(text) <= {"content": 2000}.get(said or "", 6000)
+    assert why_no_url(url) is None
 
 
 def test_the_url_is_in_no_representation() -> None:
@@ -178,5 +216,5 @@ def test_tls_is_verified(tmp_path: Path) -> None:
         assert phone.posted == []
 
         trusting = ssl.create_default_context(cafile=str(certificate))
-        Ntfy(phone.url, time.sleep, tls=trusting).send(MESSAGE)
+        OwnersUrl(phone.url, time.sleep, tls=trusting).send(MESSAGE)
         assert phone.posted[0].text == MESSAGE.text

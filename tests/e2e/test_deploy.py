@@ -1,6 +1,9 @@
 """The repository's own template, deployed into the emulator by sam, with IAM enforced."""
 
 import json
+import os
+import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -117,6 +120,28 @@ def test_whoever_has_none_changes_nothing(case: schemathesis.Case[Any], stack: S
     assert wanted(stack) == before
 
 
+def test_each_recipe_of_curl_does_what_it_says(stack: Stack, secret: str, tmp_path: Path) -> None:
+    recipes = re.findall(r"```sh\n(.*?)```", (EVENTS.parent / "docs" / "phone.md").read_text("utf-8"), re.DOTALL)
+    # Many machines do not resolve names under localhost.
+    (tmp_path / ".curlrc").write_text(f'connect-to = "::{stack.api.address}:{stack.api.port}"\n', "utf-8")
+    asks = {"LINK": f"{stack.api_url}/w/{OTHER}#{secret}", "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    before, _ = wanted(stack)
+
+    ran = subprocess.run(
+        ["sh", "-eu"], input="\n".join(recipes), env=asks, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert len(re.findall('"phase"', ran.stdout)) == 6
+    assert '"saved": {"instance"' in ran.stdout
+    assert json.loads((tmp_path / "status.json").read_text("utf-8"))["workstation"] == OTHER
+    number, kept_until = wanted(stack)
+    assert number == before + 2
+    assert kept_until is not None
+    assert kept_until <= datetime.now(UTC)
+
+
 def test_the_deployed_sweep_runs(stack: Stack) -> None:
     assert stack.invoke_sweep()["verdicts"] == {}
 
@@ -146,6 +171,22 @@ def wait(until: Callable[[], object], for_what: str) -> None:
         time.sleep(0.1)
 
 
+def subscribed(stack: Stack) -> Callable[[], list[Any]]:
+    """What comes by the topic of notices."""
+    sqs, sns = (stack.emulator.session.client(name, **stack.emulator.reach) for name in ("sqs", "sns"))
+    url = sqs.create_queue(QueueName="mails")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps({"Statement": [policy]})})
+    sns.subscribe(TopicArn=variables(stack, "notify")["TOPIC_ARN"], Protocol="sqs", Endpoint=arn)
+
+    def received() -> list[Any]:
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        return [json.loads(each["Body"]) for each in messages]
+
+    return received
+
+
 def test_a_warning_goes_from_the_bus_to_the_phone_and_its_link_keeps_awake(stack: Stack) -> None:
     now = datetime.now(UTC)
     notice = Notice(
@@ -154,25 +195,35 @@ def test_a_warning_goes_from_the_bus_to_the_phone_and_its_link_keeps_awake(stack
     with receiving() as phone:
         stack.send_notices_to(phone.url)
 
-        EventBridgeAnnouncer(stack.emulator.session.client("events", **stack.emulator.reach)).announce([notice])
-
-        wait(lambda: phone.posted, "the notice did not arrive")
+        topic = subscribed(stack)
+        for _ in range(2):  # EventBridge may deliver an event twice
+            EventBridgeAnnouncer(stack.emulator.session.client("events", **stack.emulator.reach)).announce([notice])
+        wait(lambda: len(stack.function_logs("notify")) == 2, "the notice did not arrive twice")
     [posted] = phone.posted
+    [mail] = topic()
+    assert posted.text == mail["Message"]
     url, _, secret = posted.headers["Click"].partition("#")
     assert url == f"{stack.api_url}/w/{WORKSTATION}"
     assert f"Keep it awake: {url}#{secret}" in posted.text
     assert stack.api.post(WORKSTATION, "start", secret).status == 403
     assert stack.api.post(WORKSTATION, "stop", secret).status == 403
     assert stack.api.post(WORKSTATION, "keep-awake", secret).status == 202
-    wait(lambda: stack.function_logs("notify"), "the function wrote no log")
-    [line] = stack.function_logs("notify")
-    assert json.loads(line.text)["sent"] == ["topic", "url"]
-    assert secret not in line.text
+    first, again = (line.text for line in stack.function_logs("notify"))
+    assert json.loads(first)["sent"] == ["topic", "url"]
+    assert json.loads(again)["again"] is True
+    button = posted.headers["Actions"]
+    locked = button.partition("Bearer ")[2].partition(",")[0]
+    assert button.startswith(
+        f"http, Keep awake, {stack.api_url}/api/workstations/{WORKSTATION}/keep-awake, method=POST"
+    )
+    assert stack.api.status(WORKSTATION, locked).status == 403
+    assert stack.api.post(WORKSTATION, "keep-awake", locked).status == 202
+    assert not {secret, locked} & {word for text in (first, again) for word in text.split('"')}
 
 
-# That the sweep may do it with our own source only is in the template; the emulator does not look at the source.
-@pytest.mark.parametrize(("role", "may"), [("SweepRole", True), ("ReconcileRole", False), ("NotifyRole", False)])
-def test_only_the_sweeps_role_may_put_events(stack: Stack, role: str, *, may: bool) -> None:
+# That they may do it with our own source only is in the template; the emulator does not look at the source.
+@pytest.mark.parametrize(("role", "may"), [("SweepRole", True), ("ReconcileRole", True), ("NotifyRole", False)])
+def test_only_who_announces_may_put_events(stack: Stack, role: str, *, may: bool) -> None:
     cloudformation = stack.emulator.session.client("cloudformation", **stack.emulator.reach)
     found = cloudformation.describe_stack_resource(StackName="autostop", LogicalResourceId=role)
     iam = stack.emulator.session.client("iam", **stack.emulator.reach)

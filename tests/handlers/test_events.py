@@ -9,11 +9,13 @@ from typing import Any, cast
 
 import boto3
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 
 from autostop.aws import clients
 from autostop.aws.tell import EventBridgeAnnouncer, notice_in, notice_name
 from autostop.link import Scope
+from autostop.notice import NoticeKind
 from autostop.ports import State
 from autostop.sleep.intent import By, Wanted, following
 from tests.aws.receiver import Receiver, receiving
@@ -68,7 +70,7 @@ def warning(account: ExampleAccount, stops_in: timedelta) -> Any:
 def test_a_warning_reaches_the_phone_with_a_link_that_keeps_awake(account: ExampleAccount, phone: Receiver) -> None:
     told = call(account, "notify", warning(account, timedelta(minutes=10)))
 
-    assert told == {"late": False, "sent": ["topic", "url"], "failed": {}}
+    assert told == {"late": False, "again": False, "sent": ["topic", "url"], "failed": {}}
     [posted] = phone.posted
     assert posted.headers["Title"].startswith("Sleeping at ")
     url, _, secret = posted.headers["Click"].partition("#")
@@ -134,6 +136,9 @@ def test_the_example_of_a_notice_is_what_the_announcer_puts_on_the_bus() -> None
     [entry] = sent
     assert json.loads(entry["Detail"]) == example["detail"]
     assert (entry["Source"], entry["DetailType"]) == (example["source"], example["detail-type"])
+    documented = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))["components"]["schemas"]
+    assert documented["Notice"]["properties"].keys() == example["detail"].keys() == {*documented["Notice"]["required"]}
+    assert documented["Notice"]["properties"]["kind"]["enum"] == [*NoticeKind]
 
 
 @pytest.mark.parametrize("name", sorted(RECONCILED))

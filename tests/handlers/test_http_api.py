@@ -279,6 +279,20 @@ def test_a_link_of_a_notice_starts_nothing_that_is_stopped(
     assert ask(api, "POST", path_of(workstation, "keep-awake"))[0] == 202
 
 
+@pytest.mark.parametrize(("body", "tells"), [
+    ("", False), ("  ", False), ('{"tell": true}', True), ('{"tell": false}', False), ("{}", None), ("yes", None),
+    ('{"tell": "true"}', None), ('{"tell": 1}', None), ("[" * 9999, None), ('{"tell": null}', None),
+])  # fmt: skip
+def test_who_starts_says_whether_to_be_told(
+    lab: AtWork, workstation: WorkstationId, api: HttpApi, body: str, tells: bool | None
+) -> None:
+    lab.link(workstation)
+    answer = api.answer(request("POST", path_of(workstation, "start"), SECRET) | {"body": body})
+    intent = lab.state(workstation).intent
+    assert answer["statusCode"] == (400 if tells is None else 202)
+    assert (intent and intent.tells) == tells
+
+
 @pytest.mark.parametrize(("path", "shown"), [
     (f"/w/{EXAMPLE}", f"/w/{EXAMPLE}"), (f"/w/{EXAMPLE}#{SECRET}", "/w/…"), (f"/w/{EXAMPLE}%23{SECRET}", "/w/…"),
     (path_of(EXAMPLE, "start"), path_of(EXAMPLE, "start")), (path_of(EXAMPLE, SECRET), path_of(EXAMPLE, "…")),

@@ -142,12 +142,13 @@ def test_who_tells_people_may_do_nothing_else() -> None:
     ]
 
 
-def test_only_the_sweep_puts_events_and_only_our_own() -> None:
-    [(name, statement)] = [(n, s) for n, s in STATEMENTS if "events:PutEvents" in as_list(s["Action"])]
+def test_who_announces_puts_only_our_own_events() -> None:
+    may = {name: statement for name, statement in STATEMENTS if "events:PutEvents" in as_list(statement["Action"])}
 
-    assert name == "SweepRole.AnnounceNotices"
-    assert resources_of(statement)[0].endswith(":event-bus/default")
-    assert statement["Condition"] == {"ForAllValues:StringEquals": {"events:source": [SOURCE]}}
+    assert may.keys() == {"SweepRole.AnnounceNotices", "ReconcileRole.AnnounceNotices"}
+    for statement in may.values():
+        assert resources_of(statement)[0].endswith(":event-bus/default")
+        assert statement["Condition"] == {"ForAllValues:StringEquals": {"events:source": [SOURCE]}}
 
 
 def test_the_url_for_notices_is_shown_nowhere() -> None:

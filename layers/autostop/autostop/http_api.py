@@ -22,6 +22,7 @@ _MOST_WRONG_SECRETS = 20
 # Of one promise, in seconds. What its owner allows at most, the setting longest-promise says.
 _SHORTEST, _LONGEST = 60, 366 * 86400
 _HOW_LONG = 'Send {"seconds": 10800} for three hours, or nothing for as long as keep-awake-for says.'
+_WHETHER_TO_TELL = 'Send {"tell": true} for a notice once it is up, or nothing for none.'
 _SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -32,12 +33,19 @@ _SECURITY_HEADERS = {
 }
 
 
+def _start(owner: Owner, link: Link, asked_by: str, body: str) -> None:
+    tells = _said(body, "tell", False)
+    if not isinstance(tells, bool):
+        raise HttpError(HTTPStatus.BAD_REQUEST, "It is not said whether to tell.", _WHETHER_TO_TELL)
+    owner.start(link.workstation, asked_by, tells=tells)
+
+
 def _keep_awake(owner: Owner, link: Link, asked_by: str, body: str) -> None:
     owner.keep_awake(link.workstation, asked_by, _lasts(body), may_start=Scope.START in link.scopes)
 
 
 _VERBS: Mapping[str, tuple[Scope, Callable[[Owner, Link, str, str], None]]] = {
-    "start": (Scope.START, lambda owner, link, asked_by, _: owner.start(link.workstation, asked_by)),
+    "start": (Scope.START, _start),
     "stop": (Scope.STOP, lambda owner, link, asked_by, _: owner.stop(link.workstation, asked_by)),
     "keep-awake": (Scope.KEEP_AWAKE, _keep_awake),
     "end-promise": (Scope.KEEP_AWAKE, lambda owner, link, asked_by, _: owner.end_promise(link.workstation, asked_by)),
@@ -139,13 +147,20 @@ def _lasts(body: str) -> timedelta | None:
     """How long from now a promise is wanted, of `{"seconds": 10800}`; None without one. Raises HttpError."""
     if not body.strip():
         return None
-    try:
-        seconds = json.loads(body)["seconds"]
-    except (ValueError, TypeError, LookupError, RecursionError):
-        seconds = None
+    seconds = _said(body, "seconds", None)
     if type(seconds) is not int or not _SHORTEST <= seconds <= _LONGEST:
         raise HttpError(HTTPStatus.BAD_REQUEST, "It is not said for how long to keep it awake.", _HOW_LONG)
     return timedelta(seconds=seconds)
+
+
+def _said(body: str, name: str, otherwise: object) -> object:
+    """What a body of JSON says; None for what is none, or does not say it."""
+    if not body.strip():
+        return otherwise
+    try:
+        return json.loads(body)[name]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
 
 
 def loggable(path: str) -> str:

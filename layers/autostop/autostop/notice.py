@@ -14,7 +14,7 @@ from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict
 from autostop.model import Instance, WorkstationId
 from autostop.settings import words
-from autostop.sleep.intent import By
+from autostop.sleep.intent import By, Intent
 
 # SNS takes less than 100 characters as a mail's subject (botocore, `Publish`), and a phone shows fewer.
 _LONGEST_NAME: Final = 50
@@ -38,6 +38,7 @@ class NoticeKind(StrEnum):
     SNAPSHOT_LOST = "snapshot-lost"
     HOUSEKEEPING = "housekeeping"
     BAD_SETTING = "bad-setting"
+    IS_UP = "is-up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class Notice:
                 return "Left over, and billed"
             case NoticeKind.BAD_SETTING:
                 return "A setting that is none"
+            case NoticeKind.IS_UP:
+                return "It is up"
             case _:
                 assert_never(self.kind)
 
@@ -99,6 +102,12 @@ class Notice:
     def label(self) -> str:
         """Of the link that it offers, for who looks through his links."""
         return f"notice {self._clock(self.at)}"
+
+    @property
+    def key(self) -> str:
+        """The same for all events that tell of the same: EventBridge delivers twice, and a sweep announces it again."""
+        about = (self.workstation, self.kind, self.cause, self.stop_at and self.stop_at.isoformat())
+        return hashlib.sha256(repr(about).encode()).hexdigest()[:32]
 
     def is_late(self, now: datetime) -> bool:
         """True when the stop it warns of was due already: the owner could do nothing with it any more."""
@@ -146,11 +155,26 @@ def awake_for_long(
     return _of_running(NoticeKind.AWAKE_FOR_LONG, instance, verdict, text, since, now)
 
 
+def is_up(instance: Instance, intent: Intent, now: datetime) -> Notice:
+    """That a wake is over, for who wanted to know."""
+    text, cause = f"it is ready, {words(now - intent.at)} after {intent.why}", str(intent.number)
+    return Notice(NoticeKind.IS_UP, instance.workstation, instance.name, now, text, cause=cause)
+
+
 def _of_running(
     kind: NoticeKind, instance: Instance, verdict: Verdict, text: str, since: datetime, now: datetime
 ) -> Notice:
     name, cause = instance.name, since.isoformat()
     return Notice(kind, instance.workstation, name, now, text, reasons=verdict.reasons, cause=cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """What a lock screen may offer: a POST to the URL with the secret, which opens nothing else."""
+
+    label: str
+    url: str
+    secret: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,21 +185,24 @@ class Message:
     title: str
     text: str
     url: str
+    button: Button | None = None
 
 
-def message_of(notice: Notice, url: str) -> Message:
+def message_of(notice: Notice, url: str, button: Button | None = None) -> Message:
     """The notice in words, with the link that it offers. At most some 2,000 characters beside the link."""
     name = _one_line(notice.name, _LONGEST_NAME)
     who = f"{name} ({notice.workstation})" if name not in {"", notice.workstation} else notice.workstation
     reasons = [f"- {_one_line(each, _LONGEST_REASON)}" for each in notice.reasons[:_MOST_REASONS]]
     parts = [f"{who}: {_one_line(notice.text, _LONGEST_TEXT)}", "\n".join(reasons), f"{_offer(notice.kind)}: {url}"]
-    return Message(notice.kind, notice.title, "\n\n".join(part for part in parts if part), url)
+    return Message(notice.kind, notice.title, "\n\n".join(part for part in parts if part), url, button)
 
 
 def _offer(kind: NoticeKind) -> str:
     match kind:
         case NoticeKind.STOPS_SOON:
             return "Keep it awake"
+        case NoticeKind.IS_UP:
+            return "Open it"
         case _:
             return "See how it stands"
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from autostop.app.links import make_link
 from autostop.link import Scope
-from autostop.notice import Notice, message_of
+from autostop.model import WorkstationId
+from autostop.notice import Button, Notice, NoticeKind, message_of
 from autostop.ports import Channel
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 LINK_LASTS = timedelta(hours=24)
 # No start: a notice that is forwarded, or read late, can never start a machine.
 _SCOPES = (Scope.STATUS, Scope.KEEP_AWAKE)
+# Longer than EventBridge and Lambda try, and as long as what comes and goes is no news.
+_SENT_FOR = timedelta(hours=6)
 
 
 class NobodyToldError(Exception):
@@ -24,31 +27,40 @@ class NobodyToldError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of a notice. late: it was not sent. sent: names of channels. failed: why, by channel."""
+    """What became of a notice. late, again: it was not sent. sent: names of channels. failed: why, by channel."""
 
     late: bool = False
+    again: bool = False
     sent: tuple[str, ...] = ()
     failed: Mapping[str, str] | None = None
 
     def as_log(self) -> dict[str, object]:
         """The same as plain data, without a secret."""
-        return {"late": self.late, "sent": list(self.sent), "failed": dict(self.failed or {})}
+        return {"late": self.late, "again": self.again, "sent": list(self.sent), "failed": dict(self.failed or {})}
 
 
 def notify(
-    notice: Notice, ledger: "DynamoLedger", channels: Sequence[Channel], api_url: str, now: datetime
+    notice: Notice, ledger: "DynamoLedger", channels: Sequence[Channel], api_url: str, now: datetime, holder: str
 ) -> Delivery:
-    """Send a notice with a fresh link, unless the stop it warns of was due already.
+    """Send a notice with a fresh link, unless the stop it warns of was due already, or another told of the same.
 
-    The link is made here and not where the notice was, so that no event carries a secret. Nothing is remembered of what
-    was sent: an event that EventBridge delivers twice is sent twice, each time with a link of its own. A channel
-    that fails hides no other. Raises NobodyToldError when all fail, so that Lambda tries again; TransientError,
-    DeniedError when there is no link to be had.
+    The link is made here and not where the notice was, so that no event carries a secret. holder: this invocation, by
+    the name that Lambda keeps when it tries again: what it began it may finish. A channel that fails hides no other.
+    Raises NobodyToldError when all fail, so that Lambda tries again; TransientError, DeniedError when there is no link
+    to be had.
     """
     if notice.is_late(now):
         return Delivery(late=True)
-    new = make_link(ledger, api_url, notice.workstation, notice.label, _SCOPES, LINK_LASTS, now)
-    message = message_of(notice, new.url)
+    if not ledger.take_lease(WorkstationId(f"notice {notice.key}"), holder, now, now + _SENT_FOR):
+        return Delivery(again=True)
+    asked = (ledger, api_url, notice.workstation)
+    new, button = make_link(*asked, notice.label, _SCOPES, LINK_LASTS, now), None
+    if notice.kind is NoticeKind.STOPS_SOON:
+        # Whoever picks up the phone may press it, and see nothing.
+        locked = make_link(*asked, f"{notice.label}, lock screen", (Scope.KEEP_AWAKE,), LINK_LASTS, now)
+        url = f"{api_url}/api/workstations/{notice.workstation}/keep-awake"
+        button = Button("Keep awake", url, locked.url.partition("#")[2])
+    message = message_of(notice, new.url, button)
     sent: list[str] = []
     failed: dict[str, str] = {}
     for channel in channels:

@@ -54,13 +54,14 @@ class Owner:
         self.ledger.used_link(link, now, source)
         return link
 
-    def start(self, workstation: WorkstationId, asked_by: str) -> None:
-        """Want it to run, at any moment of a shelving. Safe to press twice."""
+    def start(self, workstation: WorkstationId, asked_by: str, *, tells: bool = False) -> None:
+        """Want it to run, at any moment of a shelving; tells: and be told when it is up. Safe to press twice."""
 
         def begin(state: State, now: datetime) -> State:
             if state.intent is not None and state.intent.wanted is Wanted.RUN and _is_under_way(state):
-                return state
-            return state.wanting(following(state.intent, Wanted.RUN, By.OWNER, f"{asked_by} asked for it", now))
+                return replace(state, intent=replace(state.intent, tells=state.intent.tells or tells))
+            intent = following(state.intent, Wanted.RUN, By.OWNER, f"{asked_by} asked for it", now)
+            return state.wanting(replace(intent, tells=tells))
 
         self._change(workstation, begin)
 
@@ -147,7 +148,7 @@ class Owner:
         """Change the state from what it is now, and bring the reconciler."""
         before, after = self.ledger.change(workstation, lambda state: change(state, self.clock()))
         intent = after.intent
-        if intent is not None and intent != before.intent:
+        if intent is not None and (before.intent is None or intent.number != before.intent.number):
             self.ledger.record(workstation, Happened(intent.at, intent.number, intent.why, intent))
         self.queue.wake(workstation)
 

@@ -10,6 +10,7 @@ from autostop.app.measure import ask, at_hand, look_before_stop
 from autostop.idle.reading import Reading
 from autostop.idle.stop import LastLook, is_forgotten, next_limit
 from autostop.model import Checks, Instance, InstanceState, Jupyter, Observation, VolumeId, WorkstationId, instance_of
+from autostop.notice import is_up
 from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, State, TransientError, Wake
 from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.housekeeping import after_round, begin, next_chore
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from autostop.aws.ec2 import EbsDisks, Ec2Instances
     from autostop.aws.queue import SqsQueue
     from autostop.aws.table import DynamoLedger
+    from autostop.aws.tell import EventBridgeAnnouncer
 
 # What a function keeps back from its time: for the call under way, and for message, state and lease at the end. Each
 # of them takes 3 seconds at most when AWS throttles it (`aws/clients.py`).
@@ -75,6 +77,7 @@ class Reconciler:
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
     chance: Callable[[], float]
+    announcer: "EventBridgeAnnouncer"
 
     def reconcile(self, workstation: WorkstationId, holder: str, until: datetime) -> str:
         """Work on one workstation until it must wait or `until` is near; what it came to, in words.
@@ -273,6 +276,9 @@ class Reconciler:
             case Blocked(reason):
                 return self._block(state, intent, reason)
             case Settled(note):
+                if intent.tells and seen.instance is not None:
+                    # Before it is noted, so that it is told after a crash too; `notify` tells it once.
+                    self.announcer.announce([is_up(seen.instance, intent, now)])
                 after = self.ledger.save(_settled(state, intent, seen, note, now))
                 launched_at = seen.instance.launched_at if seen.instance is not None else None
                 shelved = intent.wanted is Wanted.SHELVE and after.kept_since is None

@@ -35,6 +35,7 @@ _MOST_KEYS = 100
 # How often a read is tried that another's write crosses, and a change that others overtake.
 _TRIES = 6
 _LEASE = "lease"
+_LEASE_GOES = timedelta(days=1)
 _SWEEP = "sweep"
 _PRICES = "prices"
 _EVENTS = "event#"
@@ -177,7 +178,12 @@ class DynamoLedger:
     def take_lease(self, workstation: WorkstationId, holder: str, now: datetime, until: datetime) -> bool:
         """An item of its own, so that no lease disturbs the versions of the state."""
         return self._put(
-            _key(workstation, _LEASE) | {"holder": {"S": holder}, "until": {"N": str(until.timestamp())}},
+            _key(workstation, _LEASE)
+            | {
+                "holder": {"S": holder},
+                "until": {"N": str(until.timestamp())},
+                "expires_at": _expiry(until, _LEASE_GOES),
+            },
             ConditionExpression="attribute_not_exists(workstation) OR #until < :now OR holder = :holder",
             ExpressionAttributeNames={"#until": "until"},
             ExpressionAttributeValues={":now": {"N": str(now.timestamp())}, ":holder": {"S": holder}},

@@ -1,6 +1,5 @@
 """The ways by which people are told: our own events, a topic, and the URL of an owner."""
 
-import base64
 import http.client
 import json
 import ssl
@@ -8,16 +7,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from email.header import Header
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import SplitResult, unquote, urlsplit
 
 from autostop.aws.codec import from_plain, to_plain
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.harmless import harmless
+from autostop.aws.services import Posting, posting
 from autostop.link import parse_workstation
 from autostop.model import WorkstationId
-from autostop.notice import Message, Notice, NoticeKind
+from autostop.notice import Message, Notice
 from autostop.ports import DeniedError, TransientError
 from autostop.schedule import zone_named
 
@@ -104,19 +101,7 @@ class SnsTopic:
 _LIMIT_SECONDS: Final = 5.0
 _PAUSE: Final = timedelta(seconds=1)
 _TRIES: Final = 2
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _LATER: Final = frozenset({408, 425, 429})
-_URGENT: Final = frozenset({NoticeKind.STOPS_SOON, NoticeKind.SNAPSHOT_LOST})
-# Names of emoji, which ntfy puts before the title.
-_TAGS: Final = {
-    NoticeKind.STOPS_SOON: "zzz",
-    NoticeKind.UNKNOWN_FOR_LONG: "question",
-    NoticeKind.AWAKE_FOR_LONG: "hourglass",
-    NoticeKind.BLOCKED: "construction",
-    NoticeKind.SNAPSHOT_LOST: "warning",
-    NoticeKind.HOUSEKEEPING: "broom",
-    NoticeKind.BAD_SETTING: "label",
-}
 
 
 def notice_name(workstation: WorkstationId) -> str:
@@ -140,13 +125,11 @@ def notice_url(ssm: "SSMClient", workstation: WorkstationId, of_stack: str | Non
 
 
 @dataclass(frozen=True, slots=True)
-class Ntfy:
-    """The port `Channel` on a URL, in the way that ntfy takes a message: the text as body, the rest in headers.
+class OwnersUrl:
+    """The port `Channel` on a URL of the owner's, which `services` knows how to post to.
 
-    The URL is a secret, for who knows an ntfy topic can read it: no error repeats it.
-    `https` only, and `http` to this very machine, which no network sees. No redirect is followed: the message holds a
-    link, which goes to the host that the owner named and to no other. sleep: takes seconds.
-    Source: https://docs.ntfy.sh/publish/ (read 2026-11-24): title, click, priority, tags; RFC 2047 beyond ASCII.
+    The URL is a secret, for who knows an ntfy topic can read it: no error repeats it. No redirect is followed: the
+    message holds a link, which goes to the host that the owner named and to no other. sleep: takes seconds.
     """
 
     url: str = field(repr=False)  # or the name of the SSM parameter that holds it
@@ -158,10 +141,10 @@ class Ntfy:
 
     def send(self, message: Message) -> None:
         """POST it, at most twice. A first one whose answer was lost may have arrived: then it arrives twice."""
-        parts = _checked(self._address())
+        post = posting(self._address(), message)
         for tries_left in reversed(range(_TRIES)):
             try:
-                return self._post(parts, message)
+                return self._post(post)
             except TransientError:
                 if not tries_left:
                     raise
@@ -175,13 +158,14 @@ class Ntfy:
         with aws_errors():
             return self.ssm.get_parameter(Name=self.url, WithDecryption=True)["Parameter"].get("Value", "").strip()
 
-    def _post(self, parts: SplitResult, message: Message) -> None:
+    def _post(self, posting: Posting) -> None:
         """One POST within the limit, in a thread: no limit of a socket holds for looking up a name too."""
         outcome: list[int | Exception] = []
+        host = posting.to.hostname
 
         def post() -> None:
             try:
-                outcome.append(self._status(parts, message))
+                outcome.append(self._status(posting))
             except Exception as error:  # noqa: BLE001 - carried over to the thread that waits
                 outcome.append(error)
 
@@ -189,13 +173,14 @@ class Ntfy:
         worker.start()
         worker.join(self.limit_seconds)
         if not outcome or isinstance(outcome[0], TimeoutError):
-            raise TransientError(f"{parts.hostname} did not answer within {self.limit_seconds:g} s")
+            raise TransientError(f"{host} did not answer within {self.limit_seconds:g} s")
         [status] = outcome
         if isinstance(status, Exception):
-            raise TransientError(f"{parts.hostname} could not be reached: {type(status).__name__}") from None
-        _judge(status, str(parts.hostname))
+            raise TransientError(f"{host} could not be reached: {type(status).__name__}") from None
+        _judge(status, str(host))
 
-    def _status(self, parts: SplitResult, message: Message) -> int:
+    def _status(self, posting: Posting) -> int:
+        parts = posting.to
         host, port = str(parts.hostname), parts.port
         connection = http.client.HTTPConnection(host, port, timeout=self.limit_seconds)
         if parts.scheme == "https":
@@ -203,52 +188,10 @@ class Ntfy:
             connection = http.client.HTTPSConnection(host, port, timeout=self.limit_seconds, context=tls)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
-            connection.request("POST", target, message.text.encode("utf-8", "replace"), _headers(parts, message))
+            connection.request("POST", target, posting.body, dict(posting.headers))
             return connection.getresponse().status
         finally:
             connection.close()
-
-
-def _checked(url: str) -> SplitResult:
-    """The parts of a usable URL. Raises DeniedError with the remedy."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-        parts = SplitResult("", "", "", "", "")
-    if not host or port == 0 or not (url.isascii() and url.isprintable() and " " not in url):
-        raise DeniedError("NoticeUrl is no address; set it to one like https://ntfy.sh/your-secret-topic")
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
-        raise DeniedError("NoticeUrl must begin with https://, as the notice holds a link that works like a key")
-    return parts
-
-
-def _headers(parts: SplitResult, message: Message) -> dict[str, str]:
-    headers = {
-        "Title": header(message.title),
-        "Click": header(message.url),
-        "Priority": "high" if message.kind in _URGENT else "default",
-        "Tags": _TAGS[message.kind],
-        "Content-Type": "text/plain; charset=utf-8",
-        "User-Agent": "autostop",
-    }
-    if parts.username or parts.password:
-        login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-    return headers
-
-
-def header(text: str) -> str:
-    """The text as the value of one header: printable ASCII on one line, whatever it was.
-
-    What is not ASCII becomes encoded words of RFC 2047, which ntfy decodes; so does what looks like one.
-    """
-    line = harmless(text.strip())
-    if line.isascii() and "=?" not in line:
-        return line
-    # Without a line end, the encoded words that folding would put on lines of their own stand side by side.
-    return Header(line, "utf-8", maxlinelen=75).encode(linesep="")
 
 
 def _judge(status: int, host: str) -> None:

@@ -35,7 +35,8 @@ class Intent:
     """What is wanted now.
 
     number: grows with each intent of the workstation. at: when it was asked for, UTC.
-    settled_at: when it was reached; from then on it is history, not a standing order.
+    settled_at: when it was reached; from then on it is history, not a standing order. tells: its owner wants to hear of
+    that.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Intent:
     at: datetime
     why: str
     settled_at: datetime | None = None
+    tells: bool = False
 
     @property
     def settled(self) -> bool:
