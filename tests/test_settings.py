@@ -100,6 +100,7 @@ GOOD: dict[str, dict[str, object]] = {
     },
     "time-zone": {" Europe/Berlin ": ZoneInfo("Europe/Berlin"), "utc": ZoneInfo("UTC")},
     "longest-promise": {"1d": timedelta(days=1), "off": None},
+    "links-last": {"90d": timedelta(days=90), "off": None},
     "initialization-rate": {"100": 100, " 300 ": 300, "off": None},
 }
 BAD: dict[str, dict[str, list[str]]] = {
@@ -146,6 +147,7 @@ BAD: dict[str, dict[str, list[str]]] = {
         "is no time zone; write an IANA name, like Europe/Berlin": ["", "CEST", "localtime", "../etc/passwd", "Europe"]
     },
     "longest-promise": {"must be longer than 0": ["0"]},
+    "links-last": {"must be longer than 0": ["0"]},
     "initialization-rate": {"is no rate that EBS takes; write a number from 100 to 300": ["99", "301", "0", "fast"]},
 }
 BY_NAME = {setting.name: setting for setting in SETTINGS}

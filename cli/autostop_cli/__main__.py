@@ -340,7 +340,7 @@ def verify_command(account: Account, instance: WorkstationId, *, yes: bool, dry_
     type=click.Choice([each.value for each in Scope]),
     help="What it may be used for; give it several times. Without: everything.",
 )
-@click.option("--expires", type=_EXPIRY, help="After how long it opens nothing any more, such as 90d; else never.")
+@click.option("--expires", type=_EXPIRY, help="After how long it opens nothing, such as 90d; else as links-last says.")
 @click.option("--replace", "replaces", is_flag=True, help="Withdraw the links that had this label.")
 @click.pass_obj
 def link_command(

@@ -11,6 +11,7 @@ from autostop.app import links
 from autostop.aws.codec import to_plain
 from autostop.link import Link, Scope
 from autostop.model import Instance, WorkstationId, instance_of
+from autostop.settings import policy_for
 from autostop.spelling import why_not_adopted
 from autostop.tags import is_ours
 from autostop_cli.account import Account
@@ -46,9 +47,10 @@ def make_link(
 ) -> None:
     """Store a new link, and print its address and QR code. Raises FailedError, TransientError, DeniedError.
 
-    replaces: withdraw those that had its label.
+    expires_after: None for as its setting links-last says. replaces: withdraw those that had its label.
     """
     instance = adopted(account, workstation)
+    expires_after = expires_after or policy_for(account.stack.policy, instance.tags)[0].links_last
     api_url, now = account.stack.api_url, account.clock()
     before = [link for link in account.ledger.links(workstation) if link.label == label] if replaces else []
     new = links.make_link(account.ledger, api_url, workstation, label, scopes, expires_after, now)

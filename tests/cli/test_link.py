@@ -57,6 +57,8 @@ def test_label_scopes_and_expiry(at: Desk) -> None:
     assert (link.label, link.scopes) == ("Ada", (Scope.STATUS, Scope.START))
     at.clock.advance(timedelta(days=90))
     assert at.account.owner.link(workstation_of(workstation), secret) is None
+    at.lab.world.tag(lab, {"autostop:links-last": "7d"})
+    assert "until 2027-02-28 09:05 UTC" in at.run("link", lab).output
 
 
 @pytest.mark.parametrize(

@@ -271,11 +271,19 @@ TYPED: dict[str, tuple[list[str], list[str]]] = {
     "TimeZone": (["UTC", "America/Port-au-Prince", "Etc/GMT+5"], ["", "off", "local time"]),
     "KeepAwakeFor": (["1h"], ["0"]),
     "LongestPromise": (["3d", "off"], ["0"]),
+    "LinksLast": (["90d", "off"], ["0"]),
     "InitializationRate": (["100", "299", "300", "off"], ["99", "301", "0"]),
     "NoticeEmail": (["", "ada@example.com"], ["ada", "ada@example.com, bob@example.com"]),
     "NoticeUrl": (
-        ["", "https://ntfy.sh/topic?auth=x", "/autostop/notice-url"],
-        ["http://ntfy.sh/topic", "https://ntfy.sh/to pic", "/aws/other", "/autostop/"],
+        ["", "https://ntfy.sh/topic?auth=x", "tgram://1:a/-2", "/autostop/notice-url"],
+        [
+            "http://ntfy.sh/topic",
+            "json://example.com",
+            "mailto://me@example.com",
+            "https://ntfy.sh/to pic",
+            "/aws/other",
+            "/autostop/",
+        ],
     ),
     "SweepEvery": (["rate(1 minute)", "cron(0/5 7-20 ? * MON-FRI *)"], ["5 minutes"]),
 }

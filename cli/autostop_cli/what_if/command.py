@@ -27,6 +27,7 @@ NOT_REPLAYED: Final[Mapping[str, str]] = {
     "quiet-hours": "it changes no stop",
     "time-zone": "it changes no stop",
     "longest-promise": "the record has the promises that were made",
+    "links-last": "it changes no stop",
     "initialization-rate": "it changes no stop",
     "delete-after": "it changes what follows a stop, and not when one comes",
     "shelve-after": "it changes what follows a stop, and not when one comes",

@@ -285,6 +285,8 @@ class Policy:
         "What one tap on keep awake promises")
     longest_promise: timedelta | None = _setting(_or_never(_positive_duration, None), "3d", _LONGER_OR_OFF,
         "How far ahead keep awake may promise at most; off: as far as you like")
+    links_last: timedelta | None = _setting(_or_never(_positive_duration, None), "off", None,
+        "How long a new link opens the page where it is not said, such as 90d; off: until you withdraw it")
     probe: Probe = _setting(_probe, "ssm", _SSM,
         "How a workstation is asked. ssm: by Run Command, nothing open to the network; https: by Jupyter's own API; "
         "none: not at all, processor and network alone decide")
