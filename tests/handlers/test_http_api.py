@@ -18,7 +18,7 @@ from autostop.link import Scope
 from autostop.model import WorkstationId
 from autostop.notice import NoticeKind, Told
 from autostop.ports import State
-from tests.app.autostop_at_work import SECRET, AtWork, at_work
+from tests.app.autostop_at_work import SECRET, START, AtWork, at_work
 from tests.handlers.functions import EXAMPLE, ROOT, request
 from tests.hostile import HOSTILE, IN_TAGS, obeyed
 
@@ -157,10 +157,15 @@ def test_a_stranger_cannot_tell_why_the_door_stays_shut(lab: AtWork, workstation
     other = lab.workstation(disks={})
     lab.link(workstation)
     lab.link(other, secret=WRONG, expires_at=lab.clock())
+    withdrawn = "w" * 43
+    lab.link(workstation, secret=withdrawn)
+    lab.ledger.withdraw_link(next(each for each in lab.ledger.links(workstation) if each.opens_with(withdrawn, START)))
     asked = [
         request("GET", path_of(workstation), SECRET[::-1]),
         request("GET", path_of(workstation), None),
         request("GET", path_of(workstation), ""),
+        request("GET", path_of(workstation), "x" * 100_000),
+        request("GET", path_of(workstation), withdrawn),
         request("GET", path_of(workstation), "schlüssel"),
         request("GET", path_of(workstation), f"{SECRET} {SECRET}"),
         request("GET", path_of(other), WRONG),
@@ -199,6 +204,16 @@ def test_who_shows_twenty_wrong_secrets_in_a_minute_must_wait(
     assert ask(api, "GET", path_of(workstation), SECRET)[0] == 200
     lab.clock.advance(timedelta(minutes=1))
     assert ask(api, "GET", path_of(workstation), WRONG)[0] == 403
+
+
+def test_who_guesses_from_many_places_must_wait_and_shuts_nobody_out(
+    lab: AtWork, workstation: WorkstationId, api: HttpApi
+) -> None:
+    lab.link(workstation)
+    seen = [ask(api, "GET", path_of(workstation), WRONG, source=f"192.0.2.{n % 20}")[0] for n in range(202)]
+    assert seen == [403] * 200 + [429] * 2
+    assert ask(api, "GET", path_of(workstation), SECRET, source="192.0.2.1")[0] == 200
+    assert ask(api, "GET", path_of(EXAMPLE), WRONG, source="192.0.2.250")[0] == 403
 
 
 def test_what_is_no_secret_by_its_form_costs_no_write(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:

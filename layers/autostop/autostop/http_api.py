@@ -18,7 +18,8 @@ from autostop.ports import DeniedError, TransientError
 
 _ASK_FOR_A_LINK = "Ask for a new link with `autostop link`."
 _CLOSED = ("This link does not open this workstation.", _ASK_FOR_A_LINK)
-_MOST_WRONG_SECRETS = 20
+# A minute: from one address, and for one workstation from all. A right one opens all the same.
+_MOST_WRONG_SECRETS, _MOST_OF_ONE = 20, 200
 # Of one promise, in seconds. What its owner allows at most, the setting longest-promise says.
 _SHORTEST, _LONGEST = 60, 366 * 86400
 _HOW_LONG = 'Send {"seconds": 10800} for three hours, or nothing for as long as keep-awake-for says.'
@@ -125,8 +126,8 @@ class HttpApi:
             raise HttpError(HTTPStatus.FORBIDDEN, *_CLOSED)
         link = self.owner.link(workstation, secret, source)
         if link is None:
-            wrong = self.owner.ledger.count_wrong_secret(source, self.owner.clock())
-            if wrong > _MOST_WRONG_SECRETS:
+            count, now = self.owner.ledger.count_wrong_secret, self.owner.clock()
+            if count(source, now) > _MOST_WRONG_SECRETS or count(workstation, now) > _MOST_OF_ONE:
                 raise HttpError(HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong links.", "Wait a minute.")
             raise HttpError(HTTPStatus.FORBIDDEN, *_CLOSED)
         if scope not in link.scopes:

@@ -250,9 +250,9 @@ class DynamoLedger:
         with aws_errors():
             self.client.delete_item(TableName=self.table, Key=_link_key(link.workstation, link.digest))
 
-    def count_wrong_secret(self, source: str, now: datetime) -> int:
-        """A counter for each source and minute, which expires."""
-        digest = hashlib.sha256(source.encode()).hexdigest()[:16]
+    def count_wrong_secret(self, whose: str, now: datetime) -> int:
+        """A counter for each source, or workstation, and minute, which expires."""
+        digest = hashlib.sha256(whose.encode()).hexdigest()[:16]
         with aws_errors():
             answer = self.client.update_item(
                 TableName=self.table,
