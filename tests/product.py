@@ -38,7 +38,8 @@ class Product:
         self.owner = Owner(self.instances, self.disks, self.ledger, self.queue, self.defaults, clock)
         seen, kept = (self.metrics, self.asker), (self.ledger, self.queue)
         sleepers, announcer = Sleepers(self.disks, self.ledger), EventBridgeAnnouncer(clients.events)
-        with_time = (self.defaults, clock, sleep, chance, announcer)
-        self.reconciler = Reconciler(self.instances, self.disks, *seen, *kept, *with_time)
+        self.reconciler = Reconciler(
+            self.instances, self.disks, *seen, *kept, self.defaults, clock, sleep, chance, announcer
+        )
         prices = DailyPrices(PriceList(lambda: clients.pricing), self.ledger, clients.ec2.meta.region_name)
         self.sweeper = Sweeper(self.instances, sleepers, *seen, *kept, announcer, self.defaults, prices)

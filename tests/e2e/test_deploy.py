@@ -173,7 +173,8 @@ def wait(until: Callable[[], object], for_what: str) -> None:
 
 def subscribed(stack: Stack) -> Callable[[], list[Any]]:
     """What comes by the topic of notices."""
-    sqs, sns = (stack.emulator.session.client(name, **stack.emulator.reach) for name in ("sqs", "sns"))
+    session, reach = stack.emulator.session, stack.emulator.reach
+    sqs, sns = session.client("sqs", **reach), session.client("sns", **reach)
     url = sqs.create_queue(QueueName="mails")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     policy = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
