@@ -51,6 +51,8 @@ class Clients:
 
         # botocore's own seam between a client's methods and its HTTP; paginators come through here too.
         client._make_api_call = make_api_call
+        # Each is a class that botocore makes anew.
+        client.get_paginator = cache(client.get_paginator)
         return client
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
@@ -152,12 +153,10 @@ class AtWork(Product):
         self.refusals: dict[str, AwsError] = {}
         self._acts: list[tuple[str, Callable[[], object]]] = []
         if self.over_http:
-            made: Any = SESSION.client
-            self.clients: Any = SimpleNamespace(**{name: made(name) for name in (*SERVICES[:4], "pricing")})
+            made, present = _clients_over_http()
+            present[:] = [self]
+            self.clients: Any = SimpleNamespace(**made)
             make_table(self.clients.dynamodb)
-            for client in vars(self.clients).values():
-                client.meta.events.register("before-call", lambda model, **_: self._happens(f"before {model.name}"))
-                client.meta.events.register("after-call", lambda model, **_: self._happens(model.name))
             self.clients.sqs = SimpleNamespace(send_message=self._send_message)
             self.clients.events = SimpleNamespace(put_events=self.told.put_events)
         else:
@@ -398,6 +397,27 @@ class AtWork(Product):
                 self.said.append(self.reconciler.reconcile(workstation, holder, until))
         except CrashedError:
             self._put(body, VISIBILITY)
+
+
+@cache
+def _clients_over_http() -> tuple[Mapping[str, Any], list[AtWork]]:
+    """Made once, and whom they tell of their calls: making them takes as long as many a test."""
+    present: list[AtWork] = []
+    made: dict[str, Any] = {name: SESSION.client(name) for name in (*SERVICES[:4], "pricing")}  # type: ignore[call-overload]
+    for client in made.values():
+        client.meta.events.register("before-call", lambda model, **_: present[0]._happens(f"before {model.name}"))
+        client.meta.events.register("after-call", lambda model, **_: present[0]._happens(model.name))
+    return made, present
+
+
+@contextmanager
+def hearing(client: Any, event: str, act: Callable[..., object]) -> Generator[None, None, None]:
+    """Let an act hear an event of a client that other tests use too. event: of botocore, such as `before-call`."""
+    client.meta.events.register(event, act)
+    try:
+        yield
+    finally:
+        client.meta.events.unregister(event, act)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from autostop.link import Scope
 from autostop.model import WorkstationId
 from autostop.notice import NoticeKind, Told
 from autostop.ports import State
-from tests.app.autostop_at_work import SECRET, START, AtWork, at_work
+from tests.app.autostop_at_work import SECRET, START, AtWork, at_work, hearing
 from tests.handlers.functions import EXAMPLE, ROOT, request
 from tests.hostile import HOSTILE, IN_TAGS, obeyed
 
@@ -218,10 +218,9 @@ def test_who_guesses_from_many_places_must_wait_and_shuts_nobody_out(
 
 def test_what_is_no_secret_by_its_form_costs_no_write(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:
     written: list[str] = []
-    client: Any = lab.ledger.client
-    client.meta.events.register("before-call", lambda model, **_: written.append(model.name))
-    for path, secret in ((path_of(workstation), "x" * 42), (path_of(workstation), None), (path_of("i-x"), SECRET)):
-        assert ask(api, "GET", path, secret)[0] == 403
+    with hearing(lab.ledger.client, "before-call", lambda model, **_: written.append(model.name)):
+        for path, secret in ((path_of(workstation), "x" * 42), (path_of(workstation), None), (path_of("i-x"), SECRET)):
+            assert ask(api, "GET", path, secret)[0] == 403
     assert written == []
 
 
@@ -416,9 +415,8 @@ def test_a_hostile_label_and_name_stay_plain_text(lab: AtWork, workstation: Work
 
 def test_a_table_that_fails_for_now_is_a_503(api: HttpApi, lab: AtWork, workstation: WorkstationId) -> None:
     lab.link(workstation)
-    client: Any = lab.ledger.client
-    client.meta.events.register("before-call", failed)
-    status, body = ask(api, "POST", path_of(workstation, "start"))
+    with hearing(lab.ledger.client, "before-call", failed):
+        status, body = ask(api, "POST", path_of(workstation, "start"))
     assert (status, body["detail"]) == (503, "Try again in a few seconds.")
 
 

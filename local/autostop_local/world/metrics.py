@@ -143,13 +143,19 @@ class Metrics:
         period, now = timedelta(seconds=period_seconds), self._cloud.now()
         begin = floor(start, min(period, _MINUTE))
         first = bisect.bisect_left(points, begin, key=lambda point: point[0])
-        buckets: dict[datetime, list[float]] = {}
+        buckets: list[tuple[datetime, list[float]]] = []
+        until = begin
         for at, value, readable in points[first:]:
             if at >= end:
                 break
-            if readable <= now:
-                buckets.setdefault(at - (at - begin) % period, []).append(value)
-        return [(at, float(_STATISTICS[statistic](values))) for at, values in buckets.items()]
+            if readable > now:
+                continue
+            if at >= until:
+                bucket = at - (at - begin) % period
+                buckets.append((bucket, values := []))
+                until = bucket + period
+            values.append(value)
+        return [(at, float(_STATISTICS[statistic](values))) for at, values in buckets]
 
 
 def floor(at: datetime, period: timedelta) -> datetime:
