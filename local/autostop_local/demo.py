@@ -1,7 +1,6 @@
 """Two nights of a workstation on your desk, with no AWS account: `make demo`."""
 
 import json
-import os
 import shutil
 import signal
 import sys
@@ -81,7 +80,7 @@ def main(build: Path) -> int:
             error = None
             report.write(ok=True, error=None)
             report.say(f"all held; {report.path} tells the rest", indent="")
-            if sys.stdout.isatty() and os.environ.get("DEMO_STAY") != "0":
+            if sys.stdout.isatty():
                 _stay(phone, report)
     except KeyboardInterrupt:
         report.say("ended", indent="")

@@ -383,10 +383,11 @@ def test_the_job_at_work_is_the_one_that_is_named(terminal: Terminal, tmp_path: 
 
 
 def cpu_rises(*roots: int) -> float:
-    """Seconds that came to `cpu` while its processes used at least one."""
+    """How much came to `cpu` of each second that its processes used, looked at for a fifth of one."""
     before, used = seconds(*roots), used_by(*roots)
-    wait(lambda: used_by(*roots) - used > 1)
-    return seconds(*roots) - before
+    wait(lambda: used_by(*roots) - used > 0.2)
+    rose = used_by(*roots) - used
+    return (seconds(*roots) - before) / rose
 
 
 def used_by(*roots: int) -> float:
