@@ -14,6 +14,7 @@ from autostop.app.owner import Owner
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import utc_now
 from autostop.aws.errors import aws_errors
+from autostop.aws.price_list import PriceList
 from autostop.aws.queue import SqsQueue
 from autostop.aws.subscription import MailSubscription
 from autostop.aws.table import DynamoLedger
@@ -92,6 +93,11 @@ class Account:
     def dynamodb(self) -> "DynamoDBClient":
         """DynamoDB."""
         return self.session.client("dynamodb", config=_CONFIG)
+
+    @cached_property
+    def price_list(self) -> PriceList:
+        """What AWS charges; the Regions that can be asked tell of all."""
+        return PriceList(lambda: self.session.client("pricing", region_name="us-east-1", config=_CONFIG))
 
     @cached_property
     def s3(self) -> Any:

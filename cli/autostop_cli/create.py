@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autostop import tags
 from autostop.aws.ec2 import shapes_of, tags_of
 from autostop.aws.errors import AlreadySo, aws_errors
+from autostop.cost import Prices
 from autostop.link import Scope
 from autostop.model import AttachmentState, Instance, InstanceId, InstanceState, WorkstationId, instance_of
 from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
@@ -26,6 +27,8 @@ from autostop_cli.errors import EXPECTED
 from autostop_cli.links import make_link
 from autostop_cli.machine import (
     DEFAULT_TYPE,
+    FIRST_FIGURES,
+    TYPES,
     Machine,
     Wish,
     find_machine,
@@ -140,13 +143,15 @@ class _Creation:
             say(f"{self.wish.name} was begun before; this goes on with it, as it was planned then.")
         else:
             vpc = (stacks.outputs(WORKSTATION_STACK) or {}).get("VpcId", "default")
-            type_ = self.wish.type or ask(types_in_words(), "Which type", DEFAULT_TYPE, str.strip)
+            prices = self._prices(*(() if self.wish.type else TYPES))
+            type_ = self.wish.type or ask(types_in_words(prices), "Which type", DEFAULT_TYPE, str.strip)
+            prices = prices if type_ in prices.types or prices.at is None else self._prices(type_)
             certificate = self.wish.certificate or ask(
                 _CERTIFICATES, "Which certificate", "self-signed", parse_certificate
             )
             self.wish = replace(self.wish, type=type_, certificate=certificate)
             machine = find_machine(self.account.ec2, self.account.ssm, self.wish, vpc)
-            say(*self._shown(missing, machine))
+            say(*self._shown(missing, machine, prices))
             if not yes:
                 confirm("\nCreate it?")
         try:
@@ -165,7 +170,14 @@ class _Creation:
     def plans(self) -> Plans:
         return Plans(self.account.dynamodb, self.account.stack.table)
 
-    def _shown(self, missing: list[str], machine: Machine) -> list[str]:
+    def _prices(self, *types: str) -> Prices:
+        """Of today; where AWS does not tell them, the first figures."""
+        try:
+            return self.account.price_list.read(self.account.region, types, self.account.clock())
+        except (DeniedError, TransientError):
+            return FIRST_FIGURES
+
+    def _shown(self, missing: list[str], machine: Machine, prices: Prices) -> list[str]:
         what = {
             self.account.stack_name: "the controller: functions, a queue, a table, the page; less than $1 a month",
             WORKSTATION_STACK: "a role, a private bucket and a launch template for machines",
@@ -183,7 +195,7 @@ class _Creation:
             f"This is made in {self.account.region} of account {self.account.number}:",
             "",
             *table(rows),
-            *machine.shown(),
+            *machine.shown(prices),
             *(_NOT_YET if self.wish.certificate == "public" else (_WARNS,)),
         ]
 

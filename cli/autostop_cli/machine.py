@@ -1,15 +1,16 @@
 """What a new machine is to be: its type, image, place and disks, and what it will cost."""
 
 import base64
+import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from autostop import tags
 from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.cost import snapshot_cost, volume_cost
+from autostop.cost import BUILT_IN, Prices, snapshot_cost, volume_cost
 from autostop.link import parse_workstation
 from autostop.ports import DeniedError
 from autostop_cli.parameters import parse_url
@@ -24,16 +25,20 @@ DEFAULT_TYPE = "c5.2xlarge"
 # In the owner's words, and as the machine's tag says it.
 CERTIFICATES: Mapping[str, str] = {"self-signed": "self-signed", "public": "letsencrypt"}
 DATA_DEVICE = "/dev/sdf"  # the boot script's data_device
-# USD an hour on demand in us-east-1, of the price list of 19 January 2026; a first figure, not a bill.
-_PRICES: Mapping[str, tuple[float, str]] = {
-    "c5.2xlarge": (0.3400, "Intel, 8 vCPU, 16 GiB: the guide's"),
-    "c6a.2xlarge": (0.3060, "AMD, 8 vCPU, 16 GiB"),
-    "c7g.2xlarge": (0.2900, "Arm, 8 vCPU, 16 GiB"),
-    "m6a.2xlarge": (0.3456, "AMD, 8 vCPU, 32 GiB"),
-    "m7g.2xlarge": (0.3264, "Arm, 8 vCPU, 32 GiB: take it unless something you need has no build for Arm"),
-    "m7i-flex.2xlarge": (0.3830, "Intel, 8 vCPU, 32 GiB"),
-    "r7g.2xlarge": (0.4284, "Arm, 8 vCPU, 64 GiB"),
+# By type, what it is, and USD an hour on demand in us-east-1 of the price list of 19 January 2026.
+TYPES: Mapping[str, tuple[str, float]] = {
+    "c5.2xlarge": ("Intel, 8 vCPU, 16 GiB: the guide's", 0.3400),
+    "c6a.2xlarge": ("AMD, 8 vCPU, 16 GiB", 0.3060),
+    "c7g.2xlarge": ("Arm, 8 vCPU, 16 GiB", 0.2900),
+    "m6a.2xlarge": ("AMD, 8 vCPU, 32 GiB", 0.3456),
+    "m7g.2xlarge": ("Arm, 8 vCPU, 32 GiB: take it unless something you need has no build for Arm", 0.3264),
+    "m7i-flex.2xlarge": ("Intel, 8 vCPU, 32 GiB", 0.3830),
+    "r7g.2xlarge": ("Arm, 8 vCPU, 64 GiB", 0.4284),
 }
+# For who cannot ask the Price List.
+FIRST_FIGURES = replace(
+    BUILT_IN, usd={**BUILT_IN.usd, **{f"BoxUsage:{each}": hour for each, (_, hour) in TYPES.items()}}
+)
 # GiB, by the type of a volume (botocore, `CreateVolume`).
 LARGEST: Mapping[str, int] = {
     "gp3": 65536, "gp2": 16384, "io1": 16384, "io2": 65536, "st1": 16384, "sc1": 16384, "standard": 1024,
@@ -81,7 +86,7 @@ class Machine:
     zone: str
     disks: Mapping[str, int]
 
-    def shown(self) -> list[str]:
+    def shown(self, prices: Prices) -> list[str]:
         """For a person, with the cost."""
         spot = "Spot" if self.wish.spot else "on demand"
         disks = ", ".join(f"{device} {size} GiB" for device, size in self.disks.items())
@@ -97,7 +102,7 @@ class Machine:
                 ]
             ),
             "",
-            cost_in_words(self.wish.type, self.disks.values(), spot=self.wish.spot),
+            cost_in_words(self.wish.type, self.disks.values(), prices, spot=self.wish.spot),
         ]
 
     def request(self, token: str, group: str, stack: Mapping[str, str], user_data: bytes) -> dict[str, Any]:
@@ -178,24 +183,32 @@ def parse_notify(text: str) -> str:
     return text if re.fullmatch(r"[^@\s:/]+@[^@\s:/]+", text) else parse_url(text)
 
 
-def types_in_words() -> list[str]:
+def types_in_words(prices: Prices) -> list[str]:
     """What there is to choose from, for a question."""
-    rows = [(name, f"${price:.4f} an hour", what) for name, (price, what) in _PRICES.items()]
-    return [*table(rows), "Prices: on demand in us-east-1, January 2026. Memory runs out before the processor does."]
+    hours = {each: prices.hour(each) for each in TYPES}
+    told = {each: "unknown" if math.isnan(hour) else f"${hour:.4f} an hour" for each, hour in hours.items()}
+    return [
+        *table([(each, told[each], what) for each, (what, _) in TYPES.items()]),
+        f"Prices: on demand, {_when(prices)}. Memory runs out before the processor does.",
+    ]
 
 
-def cost_in_words(type_: str, sizes: Sequence[int] | Any, *, spot: bool = False) -> str:
+def _when(prices: Prices) -> str:
+    return f"of {prices.region} {f'on {prices.at:%Y-%m-%d}' if prices.at else 'in January 2026'}"
+
+
+def cost_in_words(type_: str, sizes: Iterable[int], prices: Prices, *, spot: bool = False) -> str:
     """USD a month, awake for six hours a day and asleep; disks cost their share while awake, snapshots always."""
     sizes = list(sizes)
-    disks = sum(volume_cost("gp3", size, None, None) for size in sizes)
-    snapshots = sum(snapshot_cost(size) for size in sizes)
+    disks = sum(volume_cost("gp3", size, None, None, prices) for size in sizes)
+    snapshots = sum(snapshot_cost(size, prices) for size in sizes)
     asleep = f"asleep all month, at most {dollars(snapshots)}, less where the disks are not full"
     if spot:
         return f"It costs what Spot costs that hour, and {dollars(disks)} for its disks, awake or asleep."
-    if type_ not in _PRICES:
+    awake = (prices.hour(type_) + _ADDRESS_HOUR) * _HOURS + disks / 4 + snapshots
+    if math.isnan(awake):
         return f"What {type_} costs an hour is not known here. Its disks: {dollars(disks)} while awake; {asleep}."
-    awake = (_PRICES[type_][0] + _ADDRESS_HOUR) * _HOURS + disks / 4 + snapshots
-    return f"It costs some {dollars(awake)} awake for 6 hours a day (prices of us-east-1); {asleep}."
+    return f"It costs some {dollars(awake)} awake for 6 hours a day (prices {_when(prices)}); {asleep}."
 
 
 def find_machine(ec2: "EC2Client", ssm: "SSMClient", wish: Wish, vpc: str) -> Machine:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 import click
 
 from autostop.clock import clock_time
+from autostop.cost import usd
 from autostop.harmless import harmless
 
 _TIME_OF_DAY = re.compile(r"(\d{1,2}):(\d{2})", re.ASCII)
@@ -47,7 +48,7 @@ def heading(workstation: str, name: str) -> str:
 
 def dollars(cost: float) -> str:
     """USD a month."""
-    return f"${cost:.2f} a month"
+    return f"{usd(cost)} a month"
 
 
 def json_lines(body: object) -> list[str]:

@@ -29,7 +29,15 @@ from autostop_cli.artefacts import Artefacts, artefacts
 from autostop_cli.create import create, parse_address, upgrade
 from autostop_cli.deploy import Stacks
 from autostop_cli.errors import sentence
-from autostop_cli.machine import Wish, cost_in_words, parse_certificate, parse_name, parse_notify
+from autostop_cli.machine import (
+    FIRST_FIGURES,
+    Wish,
+    cost_in_words,
+    parse_certificate,
+    parse_name,
+    parse_notify,
+    types_in_words,
+)
 from autostop_cli.plans import Plans
 from autostop_cli.stack import is_older, other_version
 from autostop_local.world.errors import AwsError
@@ -72,6 +80,7 @@ class Shop:
     wheel: Artefacts
     on_call: Callable[[str], None] = lambda _: None
     said: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
     sleep: Callable[[float], None] | None = None
 
@@ -81,8 +90,9 @@ class Shop:
         vars(account).update(laptop())
         return account
 
-    def ask(self, _lines: Any, question: str, default: str, parse: Callable[[str], str]) -> str:
+    def ask(self, lines: Any, question: str, default: str, parse: Callable[[str], str]) -> str:
         self.said.append(question)
+        self.shown += lines
         return parse(self.answers.get(question, default))
 
     def create(self, wish: Wish = LAB, *, yes: bool = True, confirm: Callable[[str], None] | None = None) -> None:
@@ -171,6 +181,8 @@ def test_an_empty_account_gets_all_of_it_after_it_was_shown_with_its_cost_and_as
 
     assert shop.is_whole()
     assert shop.said == ["Where its notices go", "Which type", "Which certificate", "\nCreate it?"]
+    assert "c5.2xlarge        $0.3400 an hour" in "\n".join(shop.shown)
+    assert "Prices: on demand, of us-east-1 on 2026-11-23" in shop.shown[-3]
     printed = capsys.readouterr().out
     shown, _, done = printed.partition("Uploading the code")
     assert "c5.2xlarge: 8 vCPU, 16 GiB, on demand, in us-east-1a" in shown
@@ -196,6 +208,7 @@ def test_its_notices_its_certificate_and_its_host_key_are_its_own(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop.answers = {"Where its notices go": "https://ntfy.sh/topic", "Which certificate": "public"}
+    shop.desk.world.refuse("GetProducts", "AccessDeniedException", "No")
     shop.sleep = partial(until_the_controller_sees_jupyter, shop)
     shop.create(Wish("lab"))
 
@@ -203,6 +216,7 @@ def test_its_notices_its_certificate_and_its_host_key_are_its_own(
     assert instance.tags[tags.CERTIFICATE] == "letsencrypt"
     printed = capsys.readouterr().out
     assert "publishes its address and the hour" in printed
+    assert "prices of us-east-1 in January 2026" in printed
     assert "stays with its own until a later version" in printed
     assert "lets nobody in" in printed
     assert shop.groups()[0]["IpPermissions"] == []
@@ -491,7 +505,7 @@ def test_words_of_the_command_line() -> None:
         "",
     ]
     for odd in ("", "here", "http://n.example/t", "https://", "a@b@c"):
-        with pytest.raises(ValueError, match="begins with https"):
+        with pytest.raises(ValueError, match="is no URL for notices"):
             parse_notify(odd)
     with pytest.raises(ValueError, match="self-signed, public"):
         parse_certificate("letsencrypt")
@@ -504,9 +518,10 @@ def test_words_of_the_command_line() -> None:
 
 def test_the_cost_of_six_hours_a_day() -> None:
     # 182.5 hours of 0.345, a quarter of 130 GiB of gp3, and snapshots of all of it at most
-    assert "some $72.06 a month awake" in cost_in_words("c5.2xlarge", [30, 100])
-    assert "at most $6.50 a month" in cost_in_words("c5.2xlarge", [30, 100])
-    assert "not known here" in cost_in_words("x9.huge", [30])
+    assert "some $72.06 a month awake" in cost_in_words("c5.2xlarge", [30, 100], FIRST_FIGURES)
+    assert "at most $6.50 a month" in cost_in_words("c5.2xlarge", [30, 100], FIRST_FIGURES)
+    assert "of us-east-1 in January 2026" in types_in_words(FIRST_FIGURES)[-1]
+    assert "not known here" in cost_in_words("x9.huge", [30], FIRST_FIGURES)
 
 
 def test_another_copy_than_the_wheel_says_that_it_has_nothing_to_deploy() -> None:

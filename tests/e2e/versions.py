@@ -49,8 +49,9 @@ class Version:
 
     def adapt(self, world_url: str, defaults: Mapping[str, str]) -> None:
         """Let its functions find EC2 there from their first moment on, and its parameters have these defaults."""
-        services = "".join(rf"\g<1>AWS_ENDPOINT_URL_{name}: {world_url}\n" for name in ("EC2", "SSM", "CLOUDWATCH"))
-        text = re.sub(r"(?m)^( +)TABLE_NAME: .*\n", rf"\g<0>{services}", self.template)
+        names = ("EC2", "SSM", "CLOUDWATCH", "PRICING")
+        wired = "".join(rf"\g<1>AWS_ENDPOINT_URL_{name}: {world_url}\n" for name in names)
+        text = re.sub(r"(?m)^( +)TABLE_NAME: .*\n", rf"\g<0>{wired}", self.template)
         for name, value in defaults.items():
             text, changed = re.subn(rf"(\n  {name}:\n(?:    .*\n)*?    Default: ).*", rf'\g<1>"{value}"', text)
             assert changed == 1, name
