@@ -2,7 +2,9 @@
 
 import re
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,37 +126,52 @@ def sweeping(desk: Desk) -> Iterator[None]:
         thread.join()
 
 
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    sys.stdout.write(f"STAGE {name}: {time.monotonic() - begun:.0f} s\n")
+
+
 def test_from_an_empty_account_to_a_notebook_and_out_again(laptop: Laptop) -> None:
     before = laptop.there_is()
 
-    created = laptop.run("create lab --yes --type m6a.2xlarge --size sdf=7 --allow-from 198.51.100.1")
+    with stage("create, until JupyterLab answers"):
+        created = laptop.run("create lab --yes --type m6a.2xlarge --size sdf=7 --allow-from 198.51.100.1")
 
     desk = laptop.cloud.desk(Stack.find(laptop.cloud.emulator, "autostop"))
     [instance] = re.findall(r"--target (i-\w+) --region", created)
     assert "JupyterLab answers." in created
-    assert notebook.answers(desk.machines.server(instance))
+    server = desk.machines.server(instance)
+    assert notebook.answers(server)
     assert sorted(volume["size_gib"] for volume in desk.volumes(instance)) == [7, 30]
     assert "was begun before" in laptop.run("create lab --yes --allow-from 198.51.100.1")
+    assert (server.files.parent / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[1] in laptop.run(
+        "open lab --ssh"
+    )
+    assert laptop.run("doctor lab").count("autostop-") == 0
     phone = night.Phone(desk, instance, next(word for word in created.split() if f"/w/{instance}#" in word))
-    kept = desk.machines.server(instance).files / "notes.txt"
-    kept.write_text("monday", encoding="utf-8")
+    (server.files / "notes.txt").write_text("monday", encoding="utf-8")
 
     laptop.run(f"adopt lab --yes {QUICK}")
-    night.sweep_until_wanted(desk, phone, "shelve", 400, print)
-    night.wait_for_phase(phone, "asleep", 400, print)
+    with stage("idle, until it is asleep"):
+        night.sweep_until_wanted(desk, phone, "shelve", 400, print)
+        night.wait_for_phase(phone, "asleep", 400, print)
     assert desk.volumes(instance) == []
-    night.wake(phone, print)
+    with stage("start by link, until JupyterLab answers"):
+        night.wake(phone, print)
     assert (desk.machines.server(instance).files / "notes.txt").read_text(encoding="utf-8") == "monday"
 
     laptop.run("uninstall lab --dry-run")
-    with sweeping(desk):
+    with sweeping(desk), stage("uninstall, which puts it to sleep first"):
         removed = laptop.run("uninstall lab --yes")
     assert f"terminating {instance}" in removed
     there = laptop.there_is()
     assert there["snapshots"] == {each["id"] for each in desk.snapshots(instance)} != set()
     assert there["instances"] == there["volumes"] == set()
-    laptop.run("uninstall lab --yes --delete-data lab")
-    laptop.run("uninstall --all --yes")
+    with stage("uninstall of data and stacks"):
+        laptop.run("uninstall lab --yes --delete-data lab")
+        laptop.run("uninstall --all --yes")
 
     after = laptop.there_is()
     assert {kind: after[kind] - before[kind] for kind in after if after[kind] - before[kind]} == {}
