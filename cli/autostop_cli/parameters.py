@@ -16,8 +16,8 @@ AS_THE_STACK = "stack"
 def parse_url(text: str) -> str:
     """A URL for notices, or `stack`. Raises ValueError."""
     text = text.strip()
-    if text != AS_THE_STACK and (why := why_no_url(text)) is not None:
-        raise ValueError(f"is no URL for notices, nor `{AS_THE_STACK}`, as the stack says: {why}")
+    if text != AS_THE_STACK and why_no_url(text) is not None:
+        raise ValueError(f"is no URL that begins with https:// or ntfy://, nor `{AS_THE_STACK}`: as the stack says")
     return text
 
 
