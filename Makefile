@@ -3,7 +3,7 @@
 PYTHON ?= python3
 SOURCES := $(patsubst %/__init__.py,%,$(wildcard layers/*/*/__init__.py cli/*/__init__.py local/*/__init__.py)) functions workstation tests
 # What real people use, and the package of each: the tests drive it.
-PROGRAMS := /usr/bin/chromium /usr/bin/gpg-agent /usr/bin/mmdebstrap /usr/bin/ssh /usr/bin/systemd-socket-activate /usr/bin/tmux \
+PROGRAMS := /usr/bin/WebKitWebDriver /usr/bin/Xvfb /usr/bin/chromium /usr/bin/gpg-agent /usr/bin/mmdebstrap /usr/bin/ssh /usr/bin/systemd-socket-activate /usr/bin/tmux \
 	/usr/bin/top /usr/sbin/ip /usr/sbin/mkfs.xfs /usr/sbin/sshd
 
 # What the days of the traces use beside, only for `make record`.
@@ -279,6 +279,8 @@ AS_ROOT := $(shell test "$$(id -u)" = 0 || echo sudo)
 
 # A real browser, a real sshd. Debian starts a server as soon as it is installed, and at every boot; this one is for the
 # tests alone, which start their own: policy-rc.d is Debian's way to say so.
+/usr/bin/WebKitWebDriver: package := webkit2gtk-driver
+/usr/bin/Xvfb: package := xvfb
 /usr/bin/chromium: package := chromium
 /usr/bin/gdb: package := gdb
 /usr/bin/gpg-agent: package := gnupg

@@ -69,6 +69,7 @@ GOOD: dict[str, dict[str, object]] = {
     "keep-awake-for": {"2h": timedelta(hours=2)},
     "probe": {"https": Probe.HTTPS, " none ": Probe.NONE, "SSM": Probe.SSM},
     "jupyter-port": {"1": 1, "65535": 65535},
+    "ssh-user": {" ec2-user ": "ec2-user", "_x.y": "_x.y"},
     "instance-types": {
         "c6i.2xlarge,m5.2xlarge": ("c6i.2xlarge", "m5.2xlarge"),
         " c6i.2xlarge , u-6tb1.metal ": ("c6i.2xlarge", "u-6tb1.metal"),
@@ -113,6 +114,7 @@ BAD: dict[str, dict[str, list[str]]] = {
     "keep-awake-for": {"must be longer than 0": ["0s"]},
     "probe": {"is none of ssm, https, none": ["ssh"]},
     "jupyter-port": {"is not a port": ["0", "65536", "²", "-1"]},
+    "ssh-user": {"is not the name of a user": ["", "-oProxyCommand=x", "a b", "a@b", "Ünal", "a" * 33]},
     "instance-types": {
         "is no list of instance types": ["", "c6i.2xlarge,", "c6i.*", "big", "c6i.2xlarge m5.large"],
         "is longer than 10": [",".join(f"c{n}.large" for n in range(11))],

@@ -53,17 +53,18 @@ def open_jupyter(account: Account, workstation: WorkstationId, *, in_browser: bo
     status = account.owner.status(workstation)
     if status.phase is not Phase.AWAKE:
         raise FailedError(f"{status.headline}. Wake it: autostop start {workstation}")
-    url = status.jupyter_url
-    at = urlsplit(url) if url is not None else None
-    port = at.port if at is not None and at.port else policy_for(account.stack.policy, instance.tags)[0].jupyter_port
-    direct = at is not None and at.hostname is not None and answers(at.hostname, port)
-    shown = url if url is not None and direct else f"https://localhost:{port}/lab"
+    url, lab = status.jupyter_url, status.lab
+    port = lab.port if lab is not None else policy_for(account.stack.policy, instance.tags)[0].jupyter_port
+    there = urlsplit(lab.url if lab is not None else f"https://localhost:{port}/lab")
+    direct = url is not None and there.hostname is not None and answers(there.hostname, port)
+    shown = there.geturl() if direct else there._replace(netloc=f"localhost:{port}").geturl()
     tunnel = None if direct else tunnel_to(account, workstation, port)
     if as_json:
         say(*json_lines({"url": shown, "tunnel": tunnel}))
         return
     if tunnel is not None:
-        why = "It does not answer from here" if url is not None else "No sweep has seen its Jupyter answer yet"
+        unseen = "It takes a tunnel" if lab is not None else "No sweep has seen its Jupyter answer yet"
+        why = "It does not answer from here" if url is not None else unseen
         say(f"{why}. This opens a tunnel (it needs the AWS CLI and its Session Manager plugin); leave it open:")
         say("", f"  {tunnel}", "", "Then open:")
     say(shown)

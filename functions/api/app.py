@@ -15,7 +15,8 @@ from autostop.aws.queue import SqsQueue
 from autostop.aws.subscription import MailSubscription
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import SnsTopic
-from autostop.http_api import HttpApi, loggable, page_answer
+from autostop.http_api import HttpApi, loggable
+from autostop.page import files_in
 
 logger = make_logger()
 
@@ -33,8 +34,7 @@ def wire() -> HttpApi:
         utc_now,
         _mail(environment.mail_topic),
     )
-    page = Path(__file__).parent / "page" / "index.html"
-    return HttpApi(owner, page_answer(page.read_text(encoding="utf-8")))
+    return HttpApi(owner, files_in(Path(__file__).parent / "page"))
 
 
 def _mail(topic: str | None) -> MailSubscription | None:

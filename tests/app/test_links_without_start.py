@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from autostop.app.owner import RefusedError
-from autostop.http_api import _VERBS, HttpApi, page_answer
+from autostop.http_api import _VERBS, HttpApi
 from autostop.link import Scope
 from autostop.model import InstanceState
 from autostop.sleep.intent import By, Intent, Wanted
@@ -22,7 +22,7 @@ INTENTS = (
 
 @pytest.mark.parametrize("scopes", SCOPES, ids="+".join)
 def test_no_scope_lets_more_be_pressed_than_it_says(lab: AtWork, scopes: tuple[Scope, ...]) -> None:
-    workstation, api = lab.workstation(disks={}), HttpApi(lab.owner, page_answer(""))
+    workstation, api = lab.workstation(disks={}), HttpApi(lab.owner, {})
     lab.link(workstation, scopes=scopes)
     for verb, (scope, _) in _VERBS.items():
         before = lab.state(workstation)

@@ -5,17 +5,19 @@ from typing import Any
 
 import pytest
 
-from autostop.app.status import Phase, _jupyter_url
+from autostop.app.status import Phase
+from autostop.app.ways import Reach, lab_of
+from autostop.idle.reading import Reading
 from autostop.model import InstanceState, WorkstationId, instance_of
-from autostop.ports import State
 from autostop.settings import Policy
+from autostop.sleep.next_step import UNDO_FOR
 from tests.app.autostop_at_work import AtWork
 from tests.build import NOW, instance, reading, row, server
 
 FIELDS = {
     "workstation", "name", "now", "phase", "headline", "intent", "waiting_for", "blocked", "verdict",
-    "warned_at", "keep_awake_until", "keep_awake_for", "usual_seconds", "steps", "jupyter_url", "cost", "prices",
-    "billed", "problems", "told", "scopes",
+    "warned_at", "keep_awake_until", "keep_awake_for", "undo_until", "usual_seconds", "wake", "steps", "jupyter_url",
+    "jupyter", "address", "ssh_user", "cost", "prices", "billed", "problems", "told", "scopes", "hindered_since",
 }  # fmt: skip
 
 
@@ -158,11 +160,60 @@ def test_a_setting_that_cannot_be_read_is_a_problem_on_the_page(lab: AtWork) -> 
     row("the port that was set is another's", [(9999, 1000, 1), (8888, 1001, 0)], 8888),
     row("none is at the port that was set", [(9000, 1001, 1), (9999, 1000, 0)], 9999),
     row("only of one user", [(9999, 1000, 1), (8890, 1000, 0)], 8890),
-    row("on a socket", [(0, 1000, 1)], 8888),
+    row("another's is on a socket", [(0, 1000, 1), (8890, 1001, 0)], 8890),
 ])  # fmt: skip
 def test_no_other_user_puts_his_server_under_the_owners_button(servers: list[tuple[int, int, int]], port: int) -> None:
     running = instance(InstanceState.RUNNING, address="192.0.2.9", launched_at=NOW)
     told = reading(NOW, *(server(port=each, uid=uid, busy=busy, busy_active_at=NOW) for each, uid, busy in servers))
-    state = State(running.workstation, reading=told)
 
-    assert _jupyter_url(state, None, running, Policy()) == f"https://192.0.2.9:{port}/lab"
+    lab = lab_of([None, told], running, Policy())
+
+    assert lab is not None
+    assert lab.direct == f"https://192.0.2.9:{port}/lab"
+
+
+@pytest.mark.parametrize(("of_the_server", "public", "reach", "url"), [
+    row("from anywhere", {"base": "/team/"}, True, Reach.OPEN, "https://192.0.2.9:8888/team/lab"),
+    row("in its own network", {}, False, Reach.PRIVATE, "https://192.0.2.9:8888/lab"),
+    row("without TLS", {"secure": False}, True, Reach.PLAIN, "http://localhost:8888/lab"),
+    row("without TLS, in its own network", {"secure": False}, False, Reach.PLAIN, "http://localhost:8888/lab"),
+    row("to the machine alone", {"local": True}, True, Reach.LOCAL, "https://localhost:8888/lab"),
+    row("to the machine alone, without TLS", {"local": True, "secure": False, "base": "/a/"}, True, Reach.LOCAL,
+        "http://localhost:8888/a/lab"),
+])  # fmt: skip
+def test_its_jupyterlab_opens_only_where_it_can(
+    of_the_server: dict[str, Any], public: bool, reach: Reach, url: str
+) -> None:
+    running = instance(InstanceState.RUNNING, address="192.0.2.9", launched_at=NOW, public=public)
+
+    lab = lab_of([reading(NOW, server(**of_the_server))], running, Policy())
+
+    assert lab is not None
+    assert (lab.reach, lab.url) == (reach, url)
+    assert lab.direct == (url if reach in (Reach.OPEN, Reach.PRIVATE) else None)
+
+
+@pytest.mark.parametrize(
+    "answers", [[], [reading(NOW, server(port=0))], [reading(NOW - timedelta(seconds=1), server())]]
+)
+def test_a_socket_and_what_answered_before_this_start_open_nothing(answers: list[Reading]) -> None:
+    assert lab_of(answers, instance(InstanceState.RUNNING, address="192.0.2.9", launched_at=NOW), Policy()) is None
+
+
+def test_a_stop_can_be_turned_back_until_ec2_is_told(lab: AtWork) -> None:
+    workstation = lab.workstation()
+    lab.pass_time(timedelta(minutes=5))
+    lab.owner.stop(workstation, "the phone")
+    asked_at = lab.clock()
+    lab.pass_time(timedelta(seconds=9))
+    assert lab.owner.status(workstation).as_json()["undo_until"] == (asked_at + UNDO_FOR).isoformat()
+    lab.owner.start(workstation, "the phone")
+    lab.pass_time(timedelta(minutes=1))
+    assert lab.owner.status(workstation).phase is Phase.AWAKE
+    assert "StopInstances" not in lab.calls()
+    assert lab.state(workstation).wakes == ()
+
+    lab.owner.stop(workstation, "the phone")
+    lab.pass_time(timedelta(seconds=11))
+    assert lab.owner.status(workstation).undo_until is None
+    assert lab.calls().count("StopInstances") == 1

@@ -6,13 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
+import pytest
+
 from autostop.app.status import Phase, Status
 from autostop.sleep.intent import Wanted
+from autostop.sleep.wake import Part, Wake, usual_wake
 from tests.app.autostop_at_work import AtWork, at_work
 
 
-def wakes(lab: AtWork, size: float, luck: random.Random, count: int) -> Iterator[tuple[float | None, float]]:
-    """What was said on the way, and what came, in seconds, of a machine that boots for `size` seconds."""
+def wakes(lab: AtWork, size: float, luck: random.Random, count: int) -> Iterator[tuple[Wake | None, Wake]]:
+    """What was said on the way, and what came, of a machine that boots for `size` seconds."""
     told: list[Status] = []
     workstation = lab.workstation()
     lab.pass_time(timedelta(minutes=1))
@@ -23,22 +26,29 @@ def wakes(lab: AtWork, size: float, luck: random.Random, count: int) -> Iterator
         assert lab.pass_time(timedelta(hours=1), lambda: lab.reached(workstation, Wanted.SHELVE))
         lab.after("StartInstances", lambda: told.append(lab.owner.status(workstation)))
         lab.wake(workstation)
-        intent = lab.intent(workstation)
-        assert intent.settled_at is not None
-        assert lab.owner.status(workstation).usual_seconds is None
+        assert lab.owner.status(workstation).usual is None
         assert told[-1].phase is Phase.WAKING
-        yield told[-1].usual_seconds, (intent.settled_at - intent.at).total_seconds()
+        yield told[-1].usual, lab.state(workstation).wakes[-1]
 
 
 def test_from_the_third_wake_on_what_is_told_is_what_comes(tmp_path: Path) -> None:
-    luck, errors = random.Random(7), []  # noqa: S311 - of a test
+    luck = random.Random(7)  # noqa: S311 - of a test
+    errors: list[float] = []
+    parts: list[float] = []
     for size in (20, 45, 90, 150, 240):
         with at_work(tmp_path / str(size), over_http=False) as lab:
-            told = list(wakes(lab, size, luck, 10))
+            told = list(wakes(lab, size, luck, 12))
         assert told[0][0] is None
-        errors += [abs(said - came) / came for said, came in told[2:] if said is not None]
-    assert len(errors) == 40
+        for said, came in told[2:]:
+            assert said is not None
+            assert sum(came.parts) == pytest.approx(came.seconds)
+            errors.append(abs(said.seconds - came.seconds) / came.seconds)
+            parts += [abs(usual - took) / came.seconds for usual, took in zip(said.parts, came.parts, strict=True)]
+    assert len(errors) == 50
     assert median(errors) <= 0.15
+    assert len(parts) == 50 * len(Part)
+    assert median(parts) <= 0.03
+    assert max(parts) <= 0.25
 
 
 def test_a_start_of_what_is_only_stopped_is_another_kind(lab: AtWork) -> None:
@@ -50,7 +60,7 @@ def test_a_start_of_what_is_only_stopped_is_another_kind(lab: AtWork) -> None:
         lab.wake(workstation)
     state = lab.state(workstation)
     assert [each.restored for each in state.wakes] == [False] * 5
-    assert state.usual_wake(restored=True) is None
+    assert usual_wake(state.wakes, restored=True) is None
 
 
 def test_one_that_met_an_obstacle_tells_nothing(lab: AtWork) -> None:

@@ -1,5 +1,6 @@
 """Every example event, answered by its built function under Lambda's runtime; each function starts once."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from autostop.page import files_in
 from autostop_local.runtime import Runtime
 from tests.handlers.account import VARIABLES, ExampleAccount, example_account
 from tests.handlers.built import built_layer, function
@@ -60,7 +62,7 @@ def test_an_example_event_is_answered(name: str, account: ExampleAccount, starte
 
 def test_the_page_comes_whole_through_the_runtime(account: ExampleAccount, started: Callable[[str], Runtime]) -> None:
     returned = started("api").invoke(account.event("api-page"))
-    assert returned["body"] == (ROOT / "functions/api/page/index.html").read_text(encoding="utf-8")
+    assert base64.b64decode(returned["body"]) == files_in(ROOT / "functions/api/page")["index.html"].content
 
 
 def test_the_variables_are_those_that_sam_cannot_know_and_hands_on() -> None:

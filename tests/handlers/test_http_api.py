@@ -1,6 +1,7 @@
 """The HTTP API: routes, links, and what a stranger learns."""
 
 import base64
+import gzip
 import hashlib
 import json
 from collections.abc import Iterator
@@ -13,16 +14,18 @@ from typing import Any
 import pytest
 
 from autostop.harmless import harmless
-from autostop.http_api import HttpApi, content_policy, loggable, page_answer
+from autostop.http_api import HttpApi, loggable
 from autostop.link import Scope
 from autostop.model import WorkstationId
 from autostop.notice import NoticeKind, Told
+from autostop.page import content_policy, files_in
 from autostop.ports import State
 from tests.app.autostop_at_work import SECRET, START, AtWork, at_work, hearing
 from tests.handlers.functions import EXAMPLE, ROOT, request
 from tests.hostile import HOSTILE, IN_TAGS, obeyed
 
-PAGE = (ROOT / "functions/api/page/index.html").read_text(encoding="utf-8")
+FILES = ROOT / "functions/api/page"
+PAGE = files_in(FILES)["index.html"].content
 WRONG = SECRET[::-1]
 
 
@@ -41,7 +44,7 @@ def workstation(lab: AtWork) -> WorkstationId:
 
 @pytest.fixture
 def api(lab: AtWork) -> HttpApi:
-    return HttpApi(lab.owner, page_answer(PAGE))
+    return HttpApi(lab.owner, files_in(FILES))
 
 
 def path_of(workstation: str, verb: str = "") -> str:
@@ -130,7 +133,28 @@ def test_the_days_are_told_with_their_money(lab: AtWork, api: HttpApi) -> None:
 def test_the_page_is_the_same_for_every_workstation_and_needs_no_link(api: HttpApi) -> None:
     known, unknown = (api.answer(request("GET", f"/w/{text}")) for text in (EXAMPLE, "whatever"))
     assert known == unknown
-    assert known["body"] == PAGE
+    assert base64.b64decode(known["body"]) == PAGE
+
+
+@pytest.mark.parametrize(("name", "kind"), [
+    (EXAMPLE, "text/html; charset=utf-8"), ("manifest.json", "application/manifest+json"), ("icon.png", "image/png"),
+])  # fmt: skip
+def test_a_file_of_the_page_comes_packed_and_only_when_it_is_another(api: HttpApi, name: str, kind: str) -> None:
+    def got(**headers: str) -> Any:
+        asked = request("GET", f"/w/{name}")
+        return api.answer(asked | {"headers": asked["headers"] | headers})
+
+    plain, packed = got(), got(**{"accept-encoding": "br, gzip"})
+    assert plain["headers"]["Content-Type"] == kind
+    assert packed["headers"]["Content-Encoding"] == "gzip"
+    content, body = (base64.b64decode(each["body"]) for each in (plain, packed))
+    assert gzip.decompress(body) == content
+    assert len(body) <= (18_000 if name == EXAMPLE else 5_000)
+    tag = plain["headers"]["ETag"]
+    assert packed["headers"]["ETag"] == tag
+    again = got(**{"if-none-match": f'"x", {tag}'})
+    assert (again["statusCode"], again["body"], again["headers"]["ETag"]) == (304, "", tag)
+    assert got(**{"if-none-match": '"x"'}) == plain
 
 
 @pytest.mark.parametrize(
@@ -352,7 +376,7 @@ def test_the_policy_lets_exactly_the_pages_own_style_and_script_run(api: HttpApi
     policy = api.answer(request("GET", f"/w/{EXAMPLE}"))["headers"]["Content-Security-Policy"]
     directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
     inline = Inline()
-    inline.feed(PAGE)
+    inline.feed(PAGE.decode())
     for tag, texts in inline.texts.items():
         hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
         assert hashes
@@ -367,10 +391,10 @@ def test_a_changed_script_has_another_hash() -> None:
     assert content_policy(page) != content_policy(page.replace("one", "two"))
 
 
-def test_every_answer_forbids_caching_and_guessing_its_type(api: HttpApi) -> None:
-    for path in ("/", f"/w/{EXAMPLE}", path_of(EXAMPLE)):
+def test_every_answer_forbids_guessing_its_type_and_caching_what_anybody_else_may_not_see(api: HttpApi) -> None:
+    for path, cached in (("/", "no-store"), (f"/w/{EXAMPLE}", "no-cache"), (path_of(EXAMPLE), "no-store")):
         headers = api.answer(request("GET", path))["headers"]
-        assert headers["Cache-Control"] == "no-store"
+        assert headers["Cache-Control"] == cached
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Referrer-Policy"] == "no-referrer"
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]

@@ -63,6 +63,14 @@ def test_a_server_that_answered_is_read() -> None:
     assert answer == Reading(NOW, (server,), machine)
 
 
+def test_it_is_read_how_to_get_to_a_server() -> None:
+    answer = parse_reading(printed(OK | {"plain": 1, "base": "/user/ann/", "local": 1}), NOW)
+
+    assert isinstance(answer, Reading)
+    [server] = answer.servers
+    assert (server.secure, server.base, server.local) == (False, "/user/ann/", True)
+
+
 def test_a_workstation_without_jupyter_is_read() -> None:
     answer = parse_reading(printed(), NOW)
 
@@ -139,7 +147,8 @@ def test_what_run_command_adds_does_not_hide_the_answer(text: str) -> None:
             "gpu": ("1", -1, 101, True, float("nan")), "held": (None, True, 2, "1"),
             "visits": (None, -1, "1")}.items()
         for wrong in wrongs),
-    *(row(f"{key} 2", printed(OK | {key: 2})) for key in ("together", "server_at", "saved_at")),
+    *(row(f"{key} 2", printed(OK | {key: 2})) for key in ("together", "server_at", "saved_at", "plain", "local")),
+    *(row(f"base {base}", printed(OK | {"base": base})) for base in ("", "lab", "/<b>/", f"/{'b' * 100}", "/\u202e")),
     *(row(f"{key} None", printed(OK | {key: None})) for key in ("together", "connections", "busy_at")),
     row("version true", printed(OK, v=True)),
     row("version in words", printed(OK, v="1")),

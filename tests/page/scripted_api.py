@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from autostop.page import files_in
 
 PAGE = Path(__file__).parents[2] / "functions" / "api" / "page" / "index.html"
 WORKSTATION = "i-0abc1234def567890"
@@ -60,7 +60,10 @@ class ScriptedApi:
     @property
     def looks(self) -> int:
         """How often the status was read."""
-        return sum(request.method == "GET" and "/api/" in request.path for request in self.requests)
+        return sum(
+            request.method == "GET" and request.path.endswith(f"/api/workstations/{WORKSTATION}")
+            for request in self.requests
+        )
 
     @property
     def presses(self) -> list[str]:
@@ -69,7 +72,9 @@ class ScriptedApi:
 
     def answer(self, method: str, action: str) -> Answer:
         """What this call gets."""
-        key = action if method == "POST" else "GET"
+        key = action or "GET"
+        if action == "days" and key not in self.always:
+            return Answer(404, {"title": "none here", "status": 404, "detail": "none"})
         if key in self.gates:
             self.gates[key].wait(10)
         if self.answers.get(key):
@@ -81,20 +86,6 @@ class ScriptedApi:
         return Answer(202 if method == "POST" else 200, self.status)
 
 
-def policy() -> str:
-    """The Content-Security-Policy that allows the file's one style and one script, by hash, and nothing else."""
-    html = PAGE.read_text(encoding="utf-8")
-
-    def hashed(tag: str) -> str:
-        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
-        return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-
-    return (
-        f"default-src 'none'; connect-src 'self'; style-src 'sha256-{hashed('style')}'; "
-        f"script-src 'sha256-{hashed('script')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-
-
 class Server(ThreadingHTTPServer):
     """Serves the page as it was at the start, and the scripted answers."""
 
@@ -103,8 +94,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, status: Status) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.api = ScriptedApi(f"http://127.0.0.1:{self.server_port}", status)
-        self.page = PAGE.read_bytes()
-        self.policy = policy()
+        self.files = files_in(PAGE.parent)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: a browser that closes a connection is no news here."""
@@ -129,10 +119,13 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.api.requests.append(Request(method, self.path, dict(self.headers.items()), body))
         if "/api/" in self.path:
-            self._send(self.server.api.answer(method, self.path.rsplit("/", 1)[1] if method == "POST" else ""))
+            last = self.path.rsplit("/", 1)[1]
+            self._send(self.server.api.answer(method, "" if last == WORKSTATION else last))
         elif "/w/" in self.path:
-            kind = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": self.server.policy}
-            self._write(200, self.server.page, kind)
+            files = self.server.files
+            file = files.get(self.path.rsplit("/", 1)[1]) or files["index.html"]
+            answer = file.answer({name.lower(): value for name, value in self.headers.items()})
+            self._write(answer["statusCode"], base64.b64decode(answer["body"]), answer["headers"])
         elif self.path == "/elsewhere":
             self._write(200, b"<!doctype html><title>elsewhere</title>", {"Content-Type": "text/html"})
         else:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.page.scripted_api import WORKSTATION, Status
 
+PLACE = "203.0.113.9"
 EVERYTHING = ["status", "start", "stop", "keep-awake"]
 
 
@@ -26,13 +27,20 @@ def status(phase: str, **changes: Any) -> Status:
         "headline": f"It is {phase}",
         "intent": None,
         "waiting_for": None,
+        "hindered_since": None,
         "blocked": None,
         "verdict": None,
         "warned_at": None,
         "keep_awake_until": None,
         "keep_awake_for": 3600.0,
+        "undo_until": None,
+        "usual_seconds": None,
+        "wake": None,
         "steps": [],
         "jupyter_url": None,
+        "jupyter": None,
+        "address": None,
+        "ssh_user": "ubuntu",
         "cost": {"now": 3.2, "awake": 14.1},
         "billed": "",
         "problems": [],
@@ -83,6 +91,13 @@ def falling_asleep(**changes: Any) -> Status:
     return status("falling-asleep", **{**moving, "steps": steps, "intent": intent, **changes})
 
 
+def stopping(**changes: Any) -> Status:
+    """Its owner has just asked for it, and may turn it back."""
+    intent = falling_asleep()["intent"] | {"wanted": "stop", "by": "owner", "at": instant(-0.02)}
+    held = {"undo_until": instant(0.15), "waiting_for": "its owner may still turn the stop back"}
+    return falling_asleep(**{**held, "intent": intent, **changes})
+
+
 def awake(**changes: Any) -> Status:
     """Up, in use, and Jupyter answers."""
     verdict = {
@@ -94,7 +109,8 @@ def awake(**changes: Any) -> Status:
             {"name": "tabs", "effect": "weak", "value": "1", "threshold": "at most 30 min more", "at": None},
         ],
     }  # fmt: skip
-    up = {"headline": "Awake since 08:55 UTC", "jupyter_url": "https://203.0.113.9:8888/lab", "verdict": verdict}
+    lab = {"url": "https://203.0.113.9:8888/lab", "port": 8888, "reach": "open"}
+    up = {"headline": "Awake since 08:55 UTC", "jupyter": lab, "verdict": verdict}
     return status("awake", **{**up, "cost": {"now": 14.1, "awake": 14.1}, **changes})
 
 

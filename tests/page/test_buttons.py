@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,11 +13,11 @@ from playwright.sync_api import expect
 
 from tests.page.conftest import Phone
 from tests.page.scripted_api import Answer, ScriptedApi, Status
-from tests.page.statuses import asleep, awake, blocked, falling_asleep, instant, status, waking
+from tests.page.statuses import PLACE, asleep, awake, blocked, falling_asleep, instant, status, stopping, waking
 
 pytestmark = pytest.mark.page
 
-LONGER = "Keep awake longer…"
+LONGER = "Keep awake for…"
 
 
 def test_only_what_helps_and_is_allowed_is_offered(phone: Phone, api: ScriptedApi) -> None:
@@ -28,6 +29,8 @@ def test_only_what_helps_and_is_allowed_is_offered(phone: Phone, api: ScriptedAp
         (awake(keep_awake_for=5400.0), ["Keep awake 90 min", LONGER, "Stop"]),
         (awake(keep_awake_for=None), ["Keep awake", LONGER, "Stop"]),
         (waking(), ["Keep awake 1 h", LONGER, "Stop"]),
+        (stopping(), ["Undo"]),
+        (stopping(scopes=["status", "stop", "keep-awake"]), []),
         (awake(), ["Keep awake 1 h", LONGER, "Stop"]),
         (blocked(), ["Start", "Stop"]),
         (status("unknown"), ["Start", "Keep awake 1 h", LONGER, "Stop"]),
@@ -65,14 +68,14 @@ def test_keep_awake_shows_until_when(phone: Phone, api: ScriptedApi) -> None:
 
 def test_it_is_kept_awake_for_longer(phone: Phone, api: ScriptedApi) -> None:
     page = phone.look(api, awake())
-    for choice in ("Leave it as it is", "3 hours", "Until midnight"):
+    for choice in ("Leave it as it is", "1 hour", "3 hours", "Until midnight"):
         page.get_by_role("button", name=LONGER).tap()
         page.get_by_role("button", name=choice).tap()
         expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.locator("#reason")).to_have_text("Keeping it awake is noted.")
-    three, midnight = (json.loads(each.body)["seconds"] for each in api.requests if each.method == "POST")
+    one, three, midnight = (json.loads(each.body)["seconds"] for each in api.requests if each.method == "POST")
     now = datetime.now(ZoneInfo("Europe/Berlin"))
-    assert three == 3 * 3600
+    assert (one, three) == (3600, 3 * 3600)
     assert abs((now.replace(hour=0, minute=0, second=0) + timedelta(days=1) - now).total_seconds() - midnight) < 120
 
 
@@ -110,6 +113,37 @@ def test_stop_confirmed_stops(phone: Phone, api: ScriptedApi) -> None:
     page.get_by_role("button", name="Stop now").tap()
     expect(page.locator("#word")).to_have_text("Falling asleep")
     assert api.presses == ["stop"]
+
+
+def test_a_stop_is_undone_with_the_promise_that_it_ended(phone: Phone, api: ScriptedApi) -> None:
+    api.after = {"stop": stopping(), "start": awake(address=PLACE), "keep-awake": {"keep_awake_until": instant(60)}}
+    page = phone.look(api, awake(keep_awake_until=instant(60)))
+    page.get_by_role("button", name="Stop").tap()
+    page.get_by_role("button", name="Stop now").tap()
+    expect(page.locator("#word")).to_have_text("Stopping")
+    expect(page.locator("#headline")).to_have_text(re.compile(r"It stops in [1-9] s; until then you can undo it\.$"))
+    page.get_by_role("button", name="Undo").tap()
+    expect(page.locator("#reason")).to_have_text("Undone: it runs on.")
+    expect(page.locator("#plan")).to_contain_text("Kept awake until")
+    assert api.presses == ["stop", "start", "keep-awake"]
+    [seconds] = [json.loads(each.body)["seconds"] for each in api.requests if each.body]
+    assert 3500 < seconds <= 3600
+    # A reload, or another tap on the link, is a start like any other again.
+    assert page.evaluate("Object.keys(localStorage)") == []
+
+
+def test_a_stop_that_is_undone_too_late_says_so(phone: Phone, api: ScriptedApi) -> None:
+    api.after = {"start": waking(waiting_for="EC2 is still stopping the instance")}
+    page = phone.look(api, stopping())
+    page.get_by_role("button", name="Undo").tap()
+    expect(page.locator("#reason")).to_have_text(
+        "It was too late to undo: it is stopping, and starts again right after."
+    )
+    phone.look_again(page, api, stopping(undo_until=None, waiting_for="EC2 is stopping the instance"))
+    expect(page.locator("#headline")).to_contain_text(
+        "It is too late to undo: once it has stopped, it can start again."
+    )
+    expect(page.get_by_role("button")).to_have_text(["Start again"])
 
 
 def test_the_question_goes_when_there_is_nothing_left_to_stop(phone: Phone, api: ScriptedApi) -> None:
@@ -189,11 +223,11 @@ def test_a_press_without_an_answer_says_that_pressing_again_is_safe(phone: Phone
 def test_targets_are_large_and_nothing_scrolls_sideways(phone: Phone, api: ScriptedApi, width: int) -> None:
     long = "i" * 70 + " https://" + "x" * 80
     changes = {"headline": long, "name": long, "problems": [long], "steps": [{"at": instant(0), "text": long}]}
-    page = phone.look(api, status("unknown", **changes, jupyter_url="https://203.0.113.9:8888/lab"))
+    page = phone.look(api, status("unknown", **changes, jupyter=awake()["jupyter"], address=PLACE))
     page.set_viewport_size({"width": width, "height": 740})
     page.get_by_role("button", name="Stop").click()
     targets = page.locator("button:visible, a:visible").all()
-    assert len(targets) == 7
+    assert len(targets) == 9
     for target in targets:
         box = target.bounding_box()
         assert box is not None

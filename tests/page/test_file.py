@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import pytest
 from playwright.sync_api import Browser, expect
 
+from autostop.page import files_in
 from tests.page.conftest import Phone, unbox
-from tests.page.scripted_api import PAGE, ScriptedApi
+from tests.page.scripted_api import PAGE, WORKSTATION, ScriptedApi
 
 pytestmark = pytest.mark.page
 
@@ -31,14 +32,19 @@ def elements() -> list[tuple[str, dict[str, str | None]]]:
     return parser.seen
 
 
-def test_the_page_fits_into_fifty_kilobytes() -> None:
-    assert PAGE.stat().st_size <= 50_000
+def test_the_page_is_small_and_the_rest_of_its_files_smaller() -> None:
+    files = dict(files_in(PAGE.parent))
+    page = files.pop("index.html")
+    assert len(page.content) <= 60_000
+    assert len(page.packed) <= 18_000
+    assert sum(len(each.content) for each in files.values()) <= 10_000
 
 
 def test_there_is_one_style_and_one_script_and_nothing_that_the_policy_would_forbid() -> None:
     tags = [tag for tag, _ in elements()]
     assert (tags.count("style"), tags.count("script")) == (1, 1)
-    assert not {"link", "img", "iframe", "form", "base", "object", "embed"} & set(tags)
+    assert not {"img", "iframe", "form", "base", "object", "embed"} & set(tags)
+    assert [each["href"] for tag, each in elements() if tag == "link"] == ["manifest.json", "icon.png", "icon.png"]
     for tag, attributes in elements():
         assert "style" not in attributes
         assert not [name for name in attributes if name.startswith("on")]
@@ -47,15 +53,26 @@ def test_there_is_one_style_and_one_script_and_nothing_that_the_policy_would_for
 
 def test_the_file_names_no_other_host() -> None:
     html = PAGE.read_text(encoding="utf-8")
-    assert not re.findall(r"https?://(?!HOST/|\{api\}/)\w+", html)
+    assert not re.findall(r"https?://(?!HOST/|\{api\}/|www\.w3\.org/2000/svg\")\w+", html)
     assert "url(" not in html
     assert "@import" not in html
 
 
-def test_it_needs_two_requests_and_asks_for_no_icon(phone: Phone, api: ScriptedApi) -> None:
+def test_it_needs_two_requests_until_it_is_of_use(phone: Phone, api: ScriptedApi) -> None:
     page = phone.open(f"{api.url}&look")
     expect(page.locator("#checked")).to_be_visible()
-    assert [request.path.split("/")[1] for request in api.requests] == ["w", "api"]
+    phone.drawn(page)
+    needed = [request.path for request in api.requests if not request.path.endswith(("/icon.png", "/days"))]
+    assert needed == [f"/w/{WORKSTATION}", f"/api/workstations/{WORKSTATION}"]
+    assert len(api.requests) <= 4
+
+
+def test_the_page_that_is_served_is_the_file_without_what_only_its_authors_read() -> None:
+    served = files_in(PAGE.parent)["index.html"].content.decode()
+    assert "<!--" not in served
+    assert not [line for line in served.split("\n") if line.startswith((" ", "//"))]
+    source = [line.strip() for line in PAGE.read_text(encoding="utf-8").split("\n")]
+    assert set(served.split("\n")) <= set(source)
 
 
 def test_without_script_the_page_says_what_to_do(browser: Browser, api: ScriptedApi) -> None:

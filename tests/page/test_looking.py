@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.page.conftest import Phone
-from tests.page.scripted_api import Answer, ScriptedApi, Status
-from tests.page.statuses import asleep, awake, blocked, falling_asleep, status, waking
+from tests.page.scripted_api import WORKSTATION, Answer, ScriptedApi, Status
+from tests.page.statuses import asleep, awake, blocked, falling_asleep, instant, status, waking
 
 pytestmark = pytest.mark.page
 
@@ -183,3 +183,22 @@ def test_an_absurd_wait_is_cut(phone: Phone, api: ScriptedApi) -> None:
     page = look(phone, api, asleep())
     nothing_for(page, api, 200)
     one_look_within(phone, page, api, 101)
+
+
+def test_what_is_known_is_not_sent_again_and_still_moves_on(phone: Phone, api: ScriptedApi) -> None:
+    body = awake(keep_awake_until=instant(60))
+    api.always["GET"] = Answer(200, body, {"ETag": 'W/"one"'})
+    page = look(phone, api, body)
+    api.always["GET"] = Answer(304, "")
+    for left in ("in 30 min", "in 10 min"):
+        page.clock.fast_forward((30 if "30" in left else 20) * 60_000)
+        expect(page.locator("#plan")).to_contain_text(left)
+    looks = [request for request in api.requests if request.path.endswith(WORKSTATION) and "/api/" in request.path]
+    assert [request.headers.get("If-None-Match") for request in looks] == [None, *['W/"one"'] * (len(looks) - 1)]
+    expect(page.locator("#trouble-card")).to_be_hidden()
+    # What a press brings is no answer that has the tag.
+    del api.always["GET"]
+    page.get_by_role("button", name="Keep awake 1 h").click()
+    phone.look_again(page, api)
+    [after] = [request for request in api.requests[-1:] if request.method == "GET"]
+    assert "If-None-Match" not in after.headers

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from datetime import timedelta
-from typing import Any
+from importlib import resources
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from autostop.app.status import days_as_json
 from tests.app.autostop_at_work import at_work
 from tests.page.conftest import Phone
-from tests.page.scripted_api import ScriptedApi, Status
+from tests.page.scripted_api import Answer, ScriptedApi, Status
 
 pytestmark = pytest.mark.page
 
 FIRST_SCREEN = 700  # pixels of a phone, under its browser's bars
 LINK = "the link “phone”"
+AXE = resources.files("axe_playwright_python") / "axe.min.js"
+LIGHTS: list[Literal["light", "dark"]] = ["light", "dark"]
+VIOLATIONS = """async () => (await axe.run({ resultTypes: ["violations"] })).violations
+  .map(({ id, nodes }) => [id, nodes.map((node) => `${node.target} ${node.failureSummary}`)])"""
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(scope="module")
-def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Status]:
-    """By what a person would call them, in their order."""
+def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Status], Status]:
+    """The states by what a person would call them, in their order; and the days in which they came."""
     told: dict[str, Status] = {}
+    days: Status = {}
     with at_work(tmp_path_factory.mktemp("world"), over_http=False) as lab:
         lab_of = lab.workstation()
 
@@ -56,13 +64,27 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Status]:
         lab.awake(lab_of)
         now_it_is("just awake")
         lab.owner.stop(lab_of, LINK)
+        passes(0.05)
+        now_it_is("stopping, which can be undone")
+        passes(0.5)
         now_it_is("stopping as asked")
         lab.pass_time(2 * 60 * MINUTE)
+        lab.after("StartInstances", lambda: now_it_is("waking, as usual"))
+        lab.wake(lab_of)
+        lab.owner.stop(lab_of, LINK)
+        lab.pass_time(2 * 60 * MINUTE)
+        days.update(days_as_json(*lab.owner.days(lab_of)))
         lab.world.fail_next("CreateVolume", "UnauthorizedOperation", times=10_000)
         lab.owner.start(lab_of, LINK)
         lab.pass_time(60 * MINUTE, lambda: lab.is_blocked(lab_of))
         now_it_is("blocked")
-    return told
+    return told, days
+
+
+@pytest.fixture
+def states(lived: tuple[dict[str, Status], Status], api: ScriptedApi) -> dict[str, Status]:
+    api.always["days"] = Answer(200, lived[1])
+    return lived[0]
 
 
 def shown(page: Page) -> list[str]:
@@ -91,7 +113,23 @@ def test_each_says_what_it_is_why_until_when_and_what_to_do(
         assert headline.count(":") <= 2, what  # of a time of day, and of a sign with what it saw
         # What is server's own, by the owner's clock, is folded; what stands here is by the phone's.
         assert not [text for text in texts if re.search(r"\d\d:\d\d(:\d\d)? UTC", text)], what
-        for card in ("#state", "#moving", "#plan", ".buttons >> visible=true"):
+        for card in ("#state", "#moving", "#plan", "#page > .buttons >> visible=true"):
             for part in page.locator(card).all():
                 box = part.bounding_box()
                 assert box is None or box["y"] + box["height"] <= FIRST_SCREEN, (what, card, box)
+
+
+def test_axe_finds_nothing_in_any_of_them_and_none_scrolls_sideways(
+    phone: Phone, api: ScriptedApi, states: dict[str, Status]
+) -> None:
+    page = phone.look(api, states["asleep"])
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    for summary in page.locator("summary").all():
+        summary.click()
+    for what, body in states.items():
+        phone.look_again(page, api, body)
+        for width, scheme in itertools.product((320, 390), LIGHTS):
+            page.set_viewport_size({"width": width, "height": 740})
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate(VIOLATIONS) == [], (what, width, scheme)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (what, width)

@@ -20,6 +20,7 @@ def test_every_call_carries_the_secret_as_bearer_and_no_referrer_or_cookie(phone
     calls = [request for request in api.requests if "/api/" in request.path]
     assert {request.path for request in calls} == {
         f"/api/workstations/{WORKSTATION}",
+        f"/api/workstations/{WORKSTATION}/days",
         f"/api/workstations/{WORKSTATION}/start",
     }
     for request in calls:
@@ -55,7 +56,7 @@ def test_a_link_whose_hash_sign_a_messenger_changed_opens_all_the_same(phone: Ph
 def test_a_path_that_looks_like_another_host_still_asks_our_own(phone: Phone, api: ScriptedApi) -> None:
     page = phone.open(f"{api.origin}//evil.example/w/{WORKSTATION}#{SECRET}&look")
     expect(page.locator("#word")).to_have_text("Asleep")
-    assert phone.sent[-1] == f"{api.origin}//evil.example/api/workstations/{WORKSTATION}"
+    assert f"{api.origin}//evil.example/api/workstations/{WORKSTATION}" in phone.sent
 
 
 def test_a_redirect_is_not_followed_with_the_secret(phone: Phone, api: ScriptedApi) -> None:

@@ -12,8 +12,8 @@ from playwright.sync_api import expect
 
 from tests.page import statuses
 from tests.page.conftest import Phone
-from tests.page.scripted_api import ScriptedApi, Status
-from tests.page.statuses import asleep, awake, blocked, falling_asleep, idle, instant, status, waking
+from tests.page.scripted_api import WORKSTATION, Answer, ScriptedApi, Status
+from tests.page.statuses import PLACE, asleep, awake, blocked, falling_asleep, idle, instant, status, waking
 
 pytestmark = pytest.mark.page
 
@@ -47,7 +47,7 @@ def test_the_state_is_one_big_word_with_one_sentence_why(phone: Phone, api: Scri
         phone.look_again(page, api, body)
         expect(page.get_by_role("heading", level=1)).to_have_text(word)
         expect(page.locator("#headline")).to_have_text(sentence)
-        expect(page).to_have_title(f"lab · {word}")
+        expect(page).to_have_title("lab")
         expect(page.locator("#state")).to_contain_text(word)
     assert float(page.locator("#word").evaluate("e => parseFloat(getComputedStyle(e).fontSize)")) >= 44
     expect(page.locator("#state")).to_have_attribute("aria-live", "polite")
@@ -67,9 +67,9 @@ def test_waiting_without_a_number_shows_movement_only(phone: Phone, api: Scripte
 
 
 @pytest.mark.parametrize(("seconds", "said", "bar"), [
-    (50, "50 s so far; it usually takes about 1 min 40 s", "50"),
-    (110, "1 min 50 s so far; it usually takes about 1 min 40 s", "95"),
-    (200, "3 min 20 s so far, longer than usual; it usually takes about 1 min 40 s", "95"),
+    (50, "About 1 min 40 s, 50 s so far", "50"),
+    (110, "About 1 min 40 s, 1 min 50 s so far", "95"),
+    (200, "Longer than usual: 3 min 20 s so far, where about 1 min 40 s are usual", "95"),
 ])  # fmt: skip
 def test_a_wake_says_how_long_such_ones_take(phone: Phone, api: ScriptedApi, seconds: int, said: str, bar: str) -> None:
     now = instant(0)
@@ -77,6 +77,39 @@ def test_a_wake_says_how_long_such_ones_take(phone: Phone, api: ScriptedApi, sec
     page = phone.look(api, waking(now=now, intent=asked, usual_seconds=100.0))
     expect(page.locator("#so-far")).to_have_text(said)
     expect(page.get_by_role("progressbar")).to_have_attribute("value", bar)
+
+
+def test_a_wake_shows_its_parts_with_their_times(phone: Phone, api: ScriptedApi) -> None:
+    def part(name: str, seconds: float | None, usual: float | None) -> Status:
+        began_at = None if seconds is None else instant(-seconds / 60, datetime.fromisoformat(now))
+        return {"part": name, "began_at": began_at, "usual_seconds": usual}
+
+    now = instant(0)
+    known = [
+        part("disks", 35, 24.6),
+        part("attach", 8, 5),
+        part("start", 8, 0.2),
+        part("boot", 3, 40),
+        part("server", None, 20),
+    ]
+    page = phone.look(api, waking(now=now, wake=known))
+    rows = page.locator("#parts li")
+    expect(rows).to_have_text([
+        "Bring its disks back27 s", "EC2 starts it5 s", "It boots3 s of about 40 s",
+        "JupyterLab and EC2's checksabout 20 s",
+    ])  # fmt: skip
+    expect(page.locator("#waiting-for")).to_be_hidden()
+    expect(page.locator("[aria-current=step]")).to_contain_text("It boots")
+    # What EC2 says is told as soon as it stands in the way; and before the first wake nobody knows how long it takes.
+    phone.look_again(
+        page, api, waking(now=now, wake=known, hindered_since=now, waiting_for="no capacity for m6a.large")
+    )
+    expect(rows).to_have_count(0)
+    expect(page.locator("#waiting-for")).to_have_text("No capacity for m6a.large")
+    first = [part("disks", 35, None), *(part(name, None, None) for name in ("attach", "start", "boot", "server"))]
+    phone.look_again(page, api, waking(now=now, wake=first))
+    expect(rows).to_have_count(5)
+    expect(rows.first).to_have_text("Bring its disks back35 s")
 
 
 def test_steps_carry_local_times_and_the_zone(phone: Phone, api: ScriptedApi) -> None:
@@ -227,6 +260,39 @@ def test_cost_and_problems_are_listed(phone: Phone, api: ScriptedApi) -> None:
     expect(page.locator("#problems li")).to_have_text(["autostop:idle-after = 'abc' is not a duration"])
 
 
+@pytest.mark.parametrize(("reach", "url", "says", "command", "then"), [
+    ("private", "https://10.0.0.5:8888/lab", "its own network", f"autostop open {WORKSTATION}", ""),
+    ("plain", "http://localhost:8888/lab", "not encrypted", "ssh -N -L 8888:localhost:8888 ann@203.0.113.9", "http://localhost:8888/lab"),
+    ("local", "https://localhost:8888/lab", "the machine itself", "ssh -N -L 8888:localhost:8888 ann@203.0.113.9", "https://localhost:8888/lab"),
+])  # fmt: skip
+def test_a_jupyterlab_that_does_not_open_here_tells_its_way(
+    phone: Phone, api: ScriptedApi, reach: str, url: str, says: str, command: str, then: str
+) -> None:
+    page = phone.look(api, awake(jupyter={"url": url, "port": 8888, "reach": reach}, address=PLACE, ssh_user="ann"))
+    expect(page.locator("#jupyter")).to_be_hidden()
+    expect(page.locator("#way")).to_contain_text(says)
+    expect(page.locator("#tunnel")).to_have_text(command)
+    expect(page.locator("#tunnelled")).to_contain_text(then)
+
+
+def test_its_shell_and_its_editor_are_a_tap_away_while_it_runs(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, awake(address=PLACE))
+    expect(page.locator("#address")).to_contain_text("203.0.113.9")
+    editor = page.get_by_role("link", name="Open in VS Code")
+    expect(editor).to_have_attribute("href", "vscode://vscode-remote/ssh-remote+ubuntu@203.0.113.9/home/ubuntu")
+    page.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }")
+    page.get_by_role("button", name="Copy ssh command").tap()
+    expect(page.locator("#reason")).to_have_text("Copied: ssh ubuntu@203.0.113.9")
+    assert page.evaluate("window.copied") == "ssh ubuntu@203.0.113.9"
+    page.evaluate("() => { navigator.clipboard.writeText = async () => { throw new Error('no'); }; }")
+    page.get_by_role("button", name="Copy ssh command").tap()
+    expect(page.locator("#reason")).to_contain_text("The command is ssh ubuntu@203.0.113.9")
+    for body in (asleep(), awake(address=f"{PLACE}; reboot"), awake()):
+        phone.look_again(page, api, body)
+        expect(page.locator("#ways-card")).to_be_hidden()
+        assert page.locator("#vscode").get_attribute("href") is None
+
+
 def test_jupyterlab_is_the_main_button_when_it_answers(phone: Phone, api: ScriptedApi) -> None:
     page = phone.look(api, awake())
     jupyter = page.get_by_role("link", name="Open JupyterLab")
@@ -240,7 +306,7 @@ def test_an_address_that_is_not_http_opens_nothing(phone: Phone, api: ScriptedAp
     for address in ("javascript:alert(1)", " JavaScript:alert(1)", "data:text/html,x", "//evil", "", None, 7, {"a": 1}):
         phone.look_again(page, api, awake())
         expect(page.locator("#jupyter")).to_be_visible()
-        phone.look_again(page, api, awake(jupyter_url=address))
+        phone.look_again(page, api, awake(jupyter={"url": address, "port": 8888, "reach": "open"}))
         expect(page.locator("#jupyter")).to_be_hidden()
         assert page.locator("#jupyter").get_attribute("href") is None
 
@@ -260,7 +326,7 @@ def test_hostile_strings_stay_text(phone: Phone, api: ScriptedApi) -> None:
         expect(page.locator(f"#{part}")).to_contain_text("<img src=x onerror=alert(1)>")
     assert page.locator("img").count() == 0
     assert page.locator("script").count() == 1
-    assert page.locator("a:not(#jupyter)").count() == 0
+    assert page.locator("a:not(#jupyter, #vscode)").count() == 0
 
 
 def test_an_answer_of_another_shape_breaks_nothing(phone: Phone, api: ScriptedApi) -> None:
@@ -297,3 +363,58 @@ def test_a_look_that_brings_nothing_new_leaves_the_document_alone(phone: Phone, 
     )
     phone.look_again(page, api)
     assert page.evaluate("window.changes") == 0
+
+
+def test_the_last_30_days_are_a_picture_with_words_and_a_table(phone: Phone, api: ScriptedApi) -> None:
+    now = datetime(2026, 9, 20, 12, 0, tzinfo=ZoneInfo("Europe/Berlin"))
+
+    def at(days: float) -> str:
+        return (now - timedelta(days=days)).isoformat()
+
+    runs: list[Status] = [
+        {"from": at(29.25), "until": at(28.75), "by": "idle", "why": "idle for 30 minutes"},  # from six to six
+        {"from": at(10.25), "until": at(9.25), "by": "idle", "why": "idle for 30 minutes"},  # over a midnight
+        {"from": at(3), "until": at(2.5), "by": "owner", "why": "the link"},
+        {"from": at(0.125), "until": None, "by": None, "why": None},
+    ]
+    days: Status = {
+        "since": at(30), "now": at(0), "runs": runs, "shelved": [], "hours": {"awake": 51.0, "asleep": 669.0},
+        "prices": {"region": "eu-central-1", "at": at(0.5)}, "cost": {"instance": 9.5, "disks": 3.25},
+        "saved": {"instance": None, "disks": 4.0},
+    }  # fmt: skip
+    api.always["days"] = Answer(200, days)
+    page = phone.look(api, awake())
+    card = page.locator("#days-card")
+    expect(page.get_by_role("heading", name="The last 30 days")).to_be_visible()
+    picture = page.get_by_role("img", name="The last 30 days Awake 51 h of 720 h.")
+    expect(picture.locator("[data-is=day]")).to_have_count(31)
+    expect(picture.locator("[data-is=run]")).to_have_count(5)
+    first = picture.locator("[data-is=run]").first
+    assert [float(first.get_attribute(side) or "") for side in ("y", "height")] == [2 + 6 * 4, 12 * 4]
+    expect(card).to_contain_text("Stopped 1 × by you, 2 × because nobody worked.")
+    expect(card).to_contain_text("It cost $12.75: its instance $9.50, its disks $3.25.")
+    expect(card).to_contain_text("Sleeping saved its instance (price unknown), its disks $4.00.")
+    expect(card).to_contain_text(re.compile("By AWS's list prices of eu-central-1, read Sun,? 20 Sept?,? 00:00"))
+    card.get_by_text("Each time it ran").tap()
+    rows = card.locator("tbody tr")
+    expect(rows).to_have_count(4)
+    expect(rows.first).to_have_text(re.compile("3 hit runs$"))
+    expect(rows.last).to_have_text(re.compile("12 hbecause nobody worked$"))
+    # It is asked for once, and what it says of another shape breaks nothing.
+    phone.look_again(page, api, idle(25))
+    assert [request.path for request in api.requests if request.path.endswith("/days")] == [
+        f"/api/workstations/{WORKSTATION}/days"
+    ]
+
+
+@pytest.mark.parametrize("body", [{}, {"runs": [None, {"from": "x"}], "hours": 1, "cost": [], "prices": None}])
+def test_days_of_another_shape_break_nothing(phone: Phone, api: ScriptedApi, body: Status) -> None:
+    api.always["days"] = Answer(200, body)
+    page = phone.look(api, awake())
+    expect(page.locator("#days-cost")).to_contain_text("price unknown")
+
+
+def test_without_days_there_is_no_picture(phone: Phone, api: ScriptedApi) -> None:
+    page = phone.look(api, awake())
+    phone.drawn(page)
+    expect(page.locator("#days-card")).to_be_hidden()

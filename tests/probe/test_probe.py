@@ -100,6 +100,7 @@ def test_a_busy_and_an_idle_kernel_are_told_apart(jupyters: RealServers) -> None
 
     (server,) = said["servers"]
     assert (server["status"], server["busy"], server["idle"], server["terminals"]) == ("ok", 1, 1, 0)
+    assert (server["plain"], server["local"], server["base"]) == (1, 1, "/")
     assert said["errors"] == []
     answer = read(line)
     assert isinstance(answer, Reading)
@@ -113,6 +114,7 @@ def test_a_kernel_that_starts_for_ever_and_a_terminal_are_seen_under_a_base_url_
     assert (server["status"], server["starting"], server["busy"], server["terminals"]) == ("ok", 1, 0, 1)
     assert abs(said["at"] - server["kernel_at"]) < 600
     assert abs(said["at"] - server["terminal_at"]) < 600
+    assert (server["plain"], server["base"]) == (0, jupyters.tls.told()["base_url"])
 
 
 def test_of_two_servers_the_busy_one_is_seen(jupyters: RealServers) -> None:
@@ -673,7 +675,7 @@ def test_the_line_is_short_and_loses_nothing_busy_and_no_failure(servers: list[d
 
 
 def test_even_the_longest_entries_fit_the_line() -> None:
-    full: dict[str, Any] = {"port": 65535, "status": "ok"}
+    full: dict[str, Any] = {"port": 65535, "status": "ok", "plain": 1, "local": 1, "base": f"/{'b' * 98}/"}
     full |= dict.fromkeys(SUMS, 999_999) | dict.fromkeys(NEWEST, 4_102_444_800.123) | {"together": 1}
 
     line = report(4_102_444_800.123, [full] * 6, MACHINE, ["deadline", "gpu"])

@@ -25,7 +25,7 @@ from autostop.model import (
 from autostop.sleep.attempts import Attempts
 from autostop.sleep.intent import By, Wanted
 from autostop.sleep.manifest import Manifest
-from autostop.sleep.next_step import READY_WITHIN, next_step
+from autostop.sleep.next_step import READY_WITHIN, UNDO_FOR, next_step
 from autostop.sleep.steps import Blocked, Call, Outcome, Settled, Step, Wait, write_down
 from tests.build import (
     DATA,
@@ -161,6 +161,13 @@ def marked(state: SnapshotState, **other: Any) -> tuple[Any, Any]:
 
 TOWARD_STOP = [
     row("running: asked to stop", seen(instance=instance(RUNNING)), stop_instance()),
+    row(
+        "its owner has a moment to turn it back",
+        seen(instance=instance(RUNNING)),
+        Wait("its owner may still turn the stop back", SECOND),
+        now=STOPPED + UNDO_FOR - SECOND,
+    ),
+    row("and no more", seen(instance=instance(RUNNING)), stop_instance(), now=STOPPED + UNDO_FOR),
     row("pending: waits", seen(instance=instance(PENDING, launched_at=NOW)), Says(Wait, "starting")),
     row(
         "pending for half an hour: a person has to look",

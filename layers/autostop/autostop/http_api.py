@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,6 +13,7 @@ from autostop.app.owner import Owner, RefusedError
 from autostop.app.status import days_as_json
 from autostop.harmless import harmless
 from autostop.link import Link, Scope, is_secret, parse_workstation
+from autostop.page import File
 from autostop.ports import DeniedError, TransientError
 
 _ASK_FOR_A_LINK = "Ask for a new link with `autostop link`."
@@ -70,10 +70,10 @@ class HttpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HttpApi:
-    """The phone page and its JSON calls. page: its whole answer, of `page_answer`."""
+    """The phone page and its JSON calls. files: of the page, by name."""
 
     owner: Owner
-    page: Answer
+    files: Mapping[str, File]
 
     def answer(self, request: Mapping[str, Any]) -> Answer:
         """The answer to one request; every error is one too. Of what is asked by HEAD, all but the body."""
@@ -97,8 +97,9 @@ class HttpApi:
         if any(headers.get(name, "").lower().startswith(("prefetch", "preview")) for name in _PURPOSES):
             raise HttpError(HTTPStatus.FORBIDDEN, "Nothing is opened before its owner opens it.", "Open the link.")
         match request["requestContext"]["http"]["method"], request["rawPath"].strip("/").split("/"):
-            case "GET" | "HEAD", ["w", _]:
-                return self.page
+            case "GET" | "HEAD", ["w", name]:
+                found = (self.files.get(name) or self.files["index.html"]).answer(headers)
+                return found | {"headers": _SECURITY_HEADERS | found["headers"]}
             case "GET" | "HEAD", ["api", "workstations", text]:
                 link = self._allowed(request, text, Scope.STATUS)
                 return _unless_known(self.owner.status(link.workstation, link.scopes).as_json(), headers)
@@ -167,25 +168,6 @@ def _said(body: str, name: str, otherwise: object) -> object:
 def loggable(path: str) -> str:
     """A path without what is not of ours: a link whose # became %23 has its secret in it."""
     return "/".join(part if part in _WORDS or parse_workstation(part) else "…" for part in path.split("/"))
-
-
-def page_answer(page: str) -> Answer:
-    """The answer that is the static page, the same for everybody: made once, and no client has a part in it."""
-    return _answer(HTTPStatus.OK, "text/html; charset=utf-8", page, **{"Content-Security-Policy": content_policy(page)})
-
-
-def content_policy(page: str) -> str:
-    """The Content-Security-Policy that lets exactly this page's own style and script run, and nothing else."""
-
-    def hashes(tag: str) -> str:
-        inline = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-        digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in inline)
-        return " ".join(f"'sha256-{digest}'" for digest in digests)
-
-    return (
-        f"default-src 'none'; connect-src 'self'; style-src {hashes('style')}; script-src {hashes('script')}; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
 
 
 def _only(methods: str) -> HttpError:

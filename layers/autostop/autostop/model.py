@@ -103,7 +103,7 @@ class Instance:
     stopped_at: when the last stop was asked for, by EC2's clock; None when EC2 does not say.
     vcpus: cores × threads; 0 when EC2 does not say. root_device: literally as EC2 names it, e.g. `/dev/xvda`.
     spot: None for an On-Demand instance. instance_store_gb: of the type's disks that a stop empties; 0 without such.
-    address: where the workstation can be reached now; None while it has none.
+    address: where the workstation can be reached now; None while it has none. public: whether from anywhere.
     architecture: as EC2 names it, e.g. `x86_64`. state_reason: why it is in its state, in EC2's words.
     launch: what a new instance would need to be like it; None where nobody asked.
     operator: the service of AWS that manages it, as EC2 names it, e.g. `eks.amazonaws.com`; empty for the owner's own.
@@ -129,6 +129,7 @@ class Instance:
     architecture: str = ""
     launch: LaunchFacts | None = None
     operator: str = ""
+    public: bool = True
 
     @property
     def workstation(self) -> WorkstationId:

@@ -19,6 +19,7 @@ from autostop.sleep.intent import By, Intent
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
 from autostop.sleep.resize import Resize
+from autostop.sleep.wake import Wake
 
 
 class TransientError(Exception):
@@ -58,14 +59,6 @@ class Asked:
 
     command: str
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """One that met no obstacle. restored: whether its disks were made from snapshots; seconds: until it was ready."""
-
-    restored: bool
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +105,8 @@ class State(Outline):
     reading, unknown: the newest answer that the reconciler got; asked: its question that is under way.
     note: what the owner should know about the settled intent. attempts: for the present intent.
     fallback: as what it was made to run for want of capacity; kept until it runs as something else. resize: kept until
-    it took effect, or AWS refused it. wakes: the latest.
+    it took effect, or AWS refused it. wakes: the latest. begun: when each
+    part of the present wake after the first began.
     """
 
     manifest: Manifest | None = None
@@ -124,16 +118,12 @@ class State(Outline):
     fallback: Fallback | None = None
     resize: Resize | None = None
     wakes: tuple[Wake, ...] = ()
+    begun: tuple[datetime, ...] = ()
 
     @property
     def answer(self) -> Reading | Unknown | None:
         """The newest answer, of whichever kind."""
         return self.reading or self.unknown
-
-    def usual_wake(self, *, restored: bool) -> float | None:
-        """Seconds that such a wake takes: the middle one of the latest; None before the first."""
-        known = sorted(each.seconds for each in self.wakes if each.restored is restored)
-        return known[len(known) // 2] if known else None
 
     def hearing(self, answer: Reading | Unknown | None, asked: Asked | None) -> "State":
         """The state with what was heard by now."""
@@ -147,7 +137,7 @@ class State(Outline):
         An intent by idleness forgets the answers too: before the stop, the workstation is asked once more.
         """
         state = replace(self, intent=intent, note="", attempts=NO_ATTEMPTS, restores_from=(), lost="")
-        state = replace(state, kept_since=None)
+        state = replace(state, kept_since=None, begun=())
         state = replace(state, waiting_for=None, blocked=None, hindered_since=None, look_at=None)
         if intent.by is By.IDLE:
             return replace(state, reading=None, unknown=None, asked=None)

@@ -33,6 +33,7 @@ _HIGHEST_PORT: Final = 65535
 _INITIALIZATION_RATES: Final = range(100, 301)  # botocore, `CreateVolume`
 _INSTANCE_TYPE: Final = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", re.ASCII)
 _MOST_INSTANCE_TYPES: Final = 10
+_USER: Final = re.compile(r"[a-z_][a-z0-9_.-]{0,31}", re.ASCII)
 
 
 class InvalidSettingError(ValueError):
@@ -122,6 +123,12 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= _HIGHEST_PORT):
         raise InvalidSettingError("is not a port; write a number from 1 to 65535")
     return int(text)
+
+
+def _user(text: str) -> str:
+    if _USER.fullmatch(text.strip()) is None:
+        raise InvalidSettingError("is not the name of a user; write it like ubuntu or ec2-user")
+    return text.strip()
 
 
 def _instance_types(text: str) -> tuple[str, ...]:
@@ -292,6 +299,8 @@ class Policy:
         "none: not at all, processor and network alone decide")
     jupyter_port: int = _setting(_port, "8888", None,
         "Where Jupyter listens on the workstations")
+    ssh_user: str = _setting(_user, "ubuntu", None,
+        "As whom the page has you log in by SSH: ubuntu, ec2-user, admin")
     instance_types: tuple[str, ...] = _setting(_or_never(_instance_types, ()), "off", None,
         "As which types it may start, in this order, when EC2 has no capacity for its own: c6i.2xlarge,m5.2xlarge; "
         "off: none")

@@ -11,13 +11,14 @@ from autostop.idle.reading import Reading
 from autostop.idle.stop import LastLook, is_forgotten, next_limit
 from autostop.model import Checks, Instance, InstanceState, Jupyter, Observation, VolumeId, WorkstationId, instance_of
 from autostop.notice import is_up
-from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, State, TransientError, Wake
+from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, State, TransientError
 from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.housekeeping import after_round, begin, next_chore
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.next_step import next_step
 from autostop.sleep.resize import Resize, not_in_effect
 from autostop.sleep.steps import Blocked, Call, Outcome, Settled, Situation, Step, Wait, want
+from autostop.sleep.wake import Wake, part_of, reaching, seconds_of
 from autostop.tags import is_ours
 
 if TYPE_CHECKING:
@@ -157,6 +158,9 @@ class Reconciler:
             if _stops(outcome) and seen.instance is not None:
                 state, outcome = self._look_once_more(state, seen.instance, intent, outcome)
             self._in_time(until)
+            if intent.wanted is Wanted.RUN:
+                begun = reaching(state.begun, part_of(seen, outcome), self.clock())
+                state = self._keep(state, replace(state, begun=begun))
             return self._carry_out(state, intent, seen, outcome, last, until)
         except TransientError as error:
             return self._hindered(state.workstation, intent, error)
@@ -406,7 +410,7 @@ def _wakes_after(state: State, intent: Intent, now: datetime) -> tuple[Wake, ...
     obstacles = tried.errors or tried.no_capacity or tried.refused_types or tried.failed_volumes or state.hindered_since
     if intent.wanted is not Wanted.RUN or tried.start is None or tried.start.number > 1 or obstacles:
         return state.wakes
-    new = Wake(bool(tried.restored), (now - intent.at).total_seconds())
+    new = Wake(bool(tried.restored), (now - intent.at).total_seconds(), seconds_of(intent.at, state.begun, now))
     alike = [each for each in state.wakes if each.restored is new.restored]
     return (*(each for each in state.wakes if each not in alike), *alike[-4:], new)
 

@@ -5,20 +5,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import zip_longest
 
+from autostop.app.ways import Lab, lab_of
 from autostop.clock import clock_time
 from autostop.cost import Prices, cost_awake, cost_now, usd
 from autostop.days import Days, Money
-from autostop.idle.reading import Reading
 from autostop.idle.record import SweepRecord
 from autostop.link import Scope
 from autostop.model import Instance, InstanceState, Snapshot, Volume
 from autostop.ports import Happened, State
 from autostop.settings import Policy, policy_for, words
 from autostop.sleep.fallback import fallback_in_words
-from autostop.sleep.intent import Wanted
+from autostop.sleep.intent import By, Wanted
 from autostop.sleep.leftovers import alike, in_words
+from autostop.sleep.next_step import UNDO_FOR
 from autostop.sleep.resize import not_in_effect, resize_in_words
+from autostop.sleep.wake import Part, Wake, usual_wake
 from autostop.tags import is_ours
 
 
@@ -43,7 +46,9 @@ class Status:
 
     billed: what is billed while it does not run, and why; empty while it runs.
     seen: what the newest sweep saw of it since its start; None when none did.
-    keep_awake_for: what one tap on keep awake promises. usual_seconds: that such a wake takes, while it wakes.
+    keep_awake_for: what one tap on keep awake promises. usual: how long such a wake takes, while it wakes.
+    undo_until: till then a start turns the stop back before EC2 hears of it; None when it is too late.
+    lab: where JupyterLab answers. address, ssh_user: of this start, for a login.
     """
 
     state: State
@@ -53,7 +58,10 @@ class Status:
     phase: Phase
     headline: str
     steps: Sequence[Happened]
-    jupyter_url: str | None
+    lab: Lab | None
+    address: str | None
+    ssh_user: str
+    undo_until: datetime | None
     cost_now: float
     cost_awake: float
     hour: float
@@ -62,7 +70,12 @@ class Status:
     problems: Sequence[str]
     scopes: Sequence[Scope]
     keep_awake_for: timedelta
-    usual_seconds: float | None
+    usual: Wake | None
+
+    @property
+    def jupyter_url(self) -> str | None:
+        """What opens JupyterLab without a tunnel; None where nothing does."""
+        return None if self.lab is None else self.lab.direct
 
     def as_json(self) -> dict[str, object]:
         """The same as plain data for JSON; moments in ISO 8601, UTC."""
@@ -84,14 +97,20 @@ class Status:
                 "settled_at": _iso(intent.settled_at),
             },
             "waiting_for": self.state.waiting_for,
+            "hindered_since": _iso(self.state.hindered_since),
             "blocked": self.state.blocked,
             "verdict": verdict_as_json(seen) if seen is not None else None,
             "warned_at": _iso(seen.warned.at) if seen is not None and seen.warned is not None else None,
             "keep_awake_until": _iso(self.state.kept_awake_until),
             "keep_awake_for": self.keep_awake_for.total_seconds(),
-            "usual_seconds": self.usual_seconds,
+            "undo_until": _iso(self.undo_until),
+            "usual_seconds": self.usual and self.usual.seconds,
+            "wake": self._wake() if self.phase is Phase.WAKING else None,
             "steps": [{"at": _iso(step.at), "text": step.text} for step in self.steps],
             "jupyter_url": self.jupyter_url,
+            "jupyter": self.lab and {"url": self.lab.url, "port": self.lab.port, "reach": self.lab.reach.value},
+            "address": self.address,
+            "ssh_user": self.ssh_user,
             "cost": {"now": _known(self.cost_now), "awake": _known(self.cost_awake), "hour": _known(self.hour, 4)},
             "prices": prices_as_json(self.prices),
             "billed": self.billed,
@@ -99,6 +118,13 @@ class Status:
             "told": [{"kind": each.kind.value, "at": _iso(each.at), "text": each.text} for each in self.state.told],
             "scopes": [scope.value for scope in self.scopes],
         }
+
+    def _wake(self) -> list[dict[str, object]]:
+        """By part, when it began, and how long it usually takes; None of what is not known."""
+        intent, usual = self.state.intent, self.usual.parts if self.usual else ()
+        began = (intent.at, *self.state.begun) if intent else ()
+        parts = zip_longest(Part, began, usual)
+        return [{"part": each.name.lower(), "began_at": _iso(at), "usual_seconds": lasts} for each, at, lasts in parts]
 
 
 def verdict_as_json(seen: SweepRecord) -> dict[str, object]:
@@ -191,7 +217,10 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
         phase=phase,
         headline=_headline(state, seen, instance, phase, now),
         steps=happened,
-        jupyter_url=_jupyter_url(state, seen, instance, policy),
+        lab=lab_of((state.reading, seen.answer if seen is not None else None), instance, policy),
+        address=instance.address if instance is not None and instance.state is InstanceState.RUNNING else None,
+        ssh_user=policy.ssh_user,
+        undo_until=_undo_until(state, instance, now),
         cost_now=cost_now(volumes, snapshots, by),
         cost_awake=cost_awake(volumes, state.manifest.volumes if state.manifest else (), by),
         hour=by.hour(instance.type) if instance is not None and instance.spot is None else math.nan,
@@ -200,7 +229,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
         problems=(*problems, *_notes(state, instance, volumes), *([mail_problem] if mail_problem else [])),
         scopes=scopes,
         keep_awake_for=policy.keep_awake_for,
-        usual_seconds=_usual_seconds(state, volumes) if phase is Phase.WAKING else None,
+        usual=_usual(state, volumes) if phase is Phase.WAKING else None,
     )
 
 
@@ -242,9 +271,17 @@ def _phase(state: State, instance: Instance | None) -> Phase:
             return Phase.BLOCKED
 
 
-def _usual_seconds(state: State, volumes: Sequence[Volume]) -> float | None:
+def _undo_until(state: State, instance: Instance | None, now: datetime) -> datetime | None:
+    intent = state.intent
+    if intent is None or intent.settled or intent.wanted is Wanted.RUN or intent.by is not By.OWNER:
+        return None
+    running = instance is not None and instance.state is InstanceState.RUNNING
+    return intent.at + UNDO_FOR if running and now < intent.at + UNDO_FOR else None
+
+
+def _usual(state: State, volumes: Sequence[Volume]) -> Wake | None:
     at_once = any(volume.attached_to is not None for volume in volumes) and not state.attempts.restored
-    return state.usual_wake(restored=not at_once)
+    return usual_wake(state.wakes, restored=not at_once)
 
 
 def _headline(state: State, seen: SweepRecord | None, instance: Instance | None, phase: Phase, now: datetime) -> str:
@@ -315,19 +352,6 @@ def _why_volumes_stay(state: State, instance: Instance | None, policy: Policy, n
     if intent is not None and intent.wanted is Wanted.SHELVE:
         return "they came after it was shelved"
     return f"its shelve-after is {words(policy.shelve_after)}" if policy.shelve_after else "they become snapshots next"
-
-
-def _jupyter_url(state: State, seen: SweepRecord | None, instance: Instance | None, policy: Policy) -> str | None:
-    """Where Jupyter answered since the launch; None when it did not."""
-    if instance is None or instance.state is not InstanceState.RUNNING or instance.address is None:
-        return None
-    answers = (state.reading, seen.answer if seen is not None else None)
-    for answer in answers:
-        if isinstance(answer, Reading) and answer.servers and answer.at >= instance.launched_at:
-            # Another user may have a server, too: the port that was set, and whoever was there first, go before.
-            ports = [(each.port != policy.jupyter_port, each.uid, each.port) for each in answer.servers if each.port]
-            return f"https://{instance.address}:{min(ports)[2] if ports else policy.jupyter_port}/lab"
-    return None
 
 
 def _known(cost: float, digits: int = 2) -> float | None:

@@ -181,6 +181,7 @@ def _instance(shape: "InstanceTypeDef") -> Instance:
         hibernation=shape.get("HibernationOptions", {}).get("Configured", False),
         marketplace=any(code.get("ProductCodeType") == "marketplace" for code in shape.get("ProductCodes", [])),
         address=shape.get("PublicIpAddress") or shape.get("PrivateIpAddress"),
+        public=bool(shape.get("PublicIpAddress")),
         architecture=shape.get("Architecture", ""),
         state_reason=shape.get("StateReason", {}).get("Message", ""),
         operator=_operator(shape),

@@ -40,6 +40,7 @@ _MOST_SERVERS: Final = 16
 _MOST_GROUPS: Final = 64
 _MOST_DOUBTS: Final = 16
 _USER: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}", re.ASCII)
+_BASE: Final = re.compile(r"/[\w.~%@/-]{0,99}", re.ASCII)
 _HTTP: Final = re.compile(r"http([1-9][0-9]{2})", re.ASCII)
 
 _UNKNOWN_ANSWER: Final = (
@@ -95,7 +96,8 @@ class Server:
     busy_active_at: the newest of the busy kernels. together: all kernels to which somebody is connected were last used
     in the same second, which is what a browser that reconnects leaves behind. connections: to kernels.
     server_active_at: of the server itself, which an open tab keeps young. saved_at: newest change of an open notebook.
-    uid: of the user whose it is; 0 also where that is not told.
+    uid: of the user whose it is; 0 also where that is not told. secure: whether it speaks TLS. base: under which it
+    answers, with a slash at both ends. local: whether only the machine itself gets to it.
     """
 
     port: int
@@ -112,6 +114,9 @@ class Server:
     server_active_at: datetime | None = None
     saved_at: datetime | None = None
     uid: int = 0
+    secure: bool = True
+    base: str = "/"
+    local: bool = False
 
 
 class Waits(StrEnum):
@@ -345,6 +350,9 @@ def _server(told: Mapping[str, object], clock: _Clock) -> Server:
         server_active_at=clock.moment(told.get("server_at")),
         saved_at=clock.moment(told.get("saved_at")),
         uid=_whole(told.get("uid", 0), _HIGHEST_UID),
+        secure=not _whole(told.get("plain", 0), 1),
+        base=_matching(told.get("base", "/"), _BASE),
+        local=bool(_whole(told.get("local", 0), 1)),
     )
 
 

@@ -18,6 +18,7 @@ from autostop.probe.listeners import ELSEWHERE, Listener, is_socket_of
 
 LONGEST_BODY = 1_000_000
 _LONGEST_ANSWER = LONGEST_BODY + 65_536  # with its headers
+_LINKED = re.compile(r"/[\w.~%@/-]{0,99}", re.ASCII)
 _SENDABLE = re.compile(r"[\x21-\x7e]*", re.ASCII)  # nothing that could end a header or a request line
 
 
@@ -164,7 +165,14 @@ def ask_server(runtime: Runtime, listener: Listener, until: float) -> tuple[dict
     """The entry of one server, and its open notebooks."""
     if listener == ELSEWHERE:
         return {"port": 0, "status": "nofile", "user": user_name(runtime.uid)}, []
-    entry: dict[str, Any] = {"port": runtime.port, "status": "ok", **({"uid": runtime.uid} if runtime.uid else {})}
+    base = runtime.base_url if _LINKED.fullmatch(runtime.base_url) else "/"
+    entry: dict[str, Any] = {
+        "port": runtime.port,
+        "status": "ok",
+        "base": base,
+        **({"uid": runtime.uid} if runtime.uid else {}),
+    }
+    entry.update(plain=int(not runtime.secure), local=int(listener.local))
     try:
         answers = []
         for what, optional in (("kernels", False), ("terminals", True), ("status", True), ("sessions", True)):

@@ -9,13 +9,13 @@ activity. It is done in 5 seconds, whatever hangs.
      "errors":["<word>", ...]}
 
 A server that answered is {"port", "status":"ok", "uid", "busy", "idle", "starting", "other", "kernel_at", "busy_at",
-"together", "terminals", "terminal_at", "connections", "server_at", "saved_at"}: whose it is, left out of root's;
-kernels by state; the newest `last_activity` of a kernel, of a busy one, of a terminal and of the server; 1 if the
-kernels to which somebody is connected were all used in the same second, which is what a browser leaves behind that
-reconnects; and when the newest file of an open notebook was saved. Moments are seconds or null. A server that did not
-answer is {"port", "status"} with http<code>, timeout, refused, tls, bad, or nofile: a server process without a runtime
-file that can be trusted, with its "user". Port 0 stands for a Unix socket or a port that is not known. "more":N marks
-an entry that stands for N servers.
+"together", "terminals", "terminal_at", "connections", "server_at", "saved_at", "plain", "base", "local"}: whose it is,
+left out of root's; kernels by state; the newest `last_activity` of a kernel, of a busy one, of a terminal and of the
+server; 1 if the kernels to which somebody is connected were all used in the same second, which is what a browser leaves
+behind that reconnects; when the newest file of an open notebook was saved; 1 without TLS; its path; 1 if it listens
+inside alone. Moments are seconds or null. A server that did not answer is {"port", "status"} with http<code>, timeout,
+refused, tls, bad, or nofile: a server process without a runtime file that can be trusted, with its "user". Port 0
+stands for a Unix socket or a port that is not known. "more":N marks an entry that stands for N servers.
 
 The machine is null when it could not be looked at, else {"boot", "cpu", "typed_at", "wrote_at", "jobs", "job", "gpu",
 "logins", "editors", "edited_at", "muxes", "held", "visits", "doubts"}:
@@ -41,7 +41,7 @@ How a terminal is set tells what its foreground does: a shell, a prompt and an e
 runs, the terminal reads lines. Then only who is in read() of the terminal waits for a person.
 
 The line is shorter than 2,000 bytes, and has no secret and no word that a user chose but the names of programs, which
-are left out if they are more than letters, digits and ._+-
+are left out if they are more than letters, digits and ._+-, and the paths of servers
 
 Every user of the machine can write files, run processes and answer, and this runs as root. So what a user writes speaks
 only of his own processes: a runtime file is believed if it is a regular file of the user whose process it names,

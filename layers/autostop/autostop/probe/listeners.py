@@ -21,12 +21,13 @@ _MAPPED = "0000000000000000FFFF0000"  # before an address of IPv4 in /proc/net/t
 class Listener(NamedTuple):
     """A socket on which a process listens: at an address, or at a path when that is empty.
 
-    place: its descriptor, in /proc. socket: what that shows.
+    place: its descriptor, in /proc. socket: what that shows. local: it listens inside alone.
     """
 
     address: str
     place: str
     socket: str
+    local: bool = True
 
 
 ELSEWHERE = Listener("", "", "")  # where nobody gets to from here
@@ -70,7 +71,8 @@ def listeners_on(folder: Path, port: int) -> list[Listener]:
             groups = [int(address[start : start + 8], 16) for start in range(0, len(address), 8)]
             family = socket.AF_INET if len(groups) == 1 else socket.AF_INET6
             text = socket.inet_ntop(family, struct.pack(f"={len(groups)}I", *groups))
-            found.append(Listener(everywhere.get(text, text), own[shown], shown))
+            is_local = text == "::1" or text.startswith("127.")
+            found.append(Listener(everywhere.get(text, text), own[shown], shown, is_local))
     return found
 
 

@@ -24,7 +24,7 @@ def joined(sources: Iterable[str]) -> str:
     """The source of one module that is all of these, in their order. Pure.
 
     What they import of the standard library comes first; what of each other is there: so no two may give one name to
-    different things.
+    different things. Comments that stand alone, which only authors read, stay here.
     """
     imports, rest = set[str](), list[str]()
     for source in sources:
@@ -33,6 +33,6 @@ def joined(sources: Iterable[str]) -> str:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
                 imports.add(ast.unparse(node))
-        rest += lines
+        rest += [line for line in lines if not line.lstrip().startswith("#")]
     outside = sorted(each for each in imports - {_FIRST} if not each.startswith(f"from {_PACKAGE}."))
     return "\n".join([_FIRST, *outside, *rest, ""])

@@ -201,4 +201,4 @@ def _listening(runtime: Runtime, limits: Limits) -> Iterator[Listener]:
                 found = [ELSEWHERE]
     except (OSError, ValueError, IndexError):
         return
-    yield from found[:1]
+    yield from (each._replace(local=all(one.local for one in found)) for each in found[:1])

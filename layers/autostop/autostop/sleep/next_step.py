@@ -53,6 +53,8 @@ READY_WITHIN = timedelta(minutes=10)
 _UNWATCHED_FOR = timedelta(minutes=30)
 # EC2 starts and stops an instance, and EBS detaches a volume, in minutes; after this long a person has to look.
 HANGS_AFTER = timedelta(minutes=30)
+# A stop that its owner asks for begins only then: a slip of the finger is turned back before EC2 hears of it.
+UNDO_FOR = timedelta(seconds=10)
 
 
 def next_step(
@@ -191,6 +193,8 @@ def stop(it: Situation) -> Outcome:
         return hangs(it) or Wait("EC2 is starting the instance; it can be stopped then", SECONDS)
     if (reason := law.why_never_stop(it.instance)) is not None:
         return Blocked(f"it is not stopped: {reason}")
+    if (left := it.intent.at + UNDO_FOR - it.now) > timedelta(0) and it.intent.by is By.OWNER:
+        return Wait("its owner may still turn the stop back", max(left, A_MOMENT))
     # Written before the call: the write is refused when the owner tapped since the state was read.
     asked = Note(waiting_for="EC2 is asked to stop the instance")
     return Step("asked EC2 to stop the instance", Call.STOP, (it.instance.id,), first=asked)
