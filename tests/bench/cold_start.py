@@ -1,5 +1,7 @@
 """From nothing to a function's first answer, under Lambda's runtime, beside one that only makes an EC2 client."""
 
+import base64
+import gzip
 import re
 import subprocess
 import tempfile
@@ -21,6 +23,7 @@ EVENTS = {"api": "api-page", "reconcile": "reconcile-wake", "notify": "notify-st
 # How many times the bare function's first answer may take that of a function for which a person waits.
 BUDGETS = {"api": 1.25}
 _ROUNDS = 7
+_STATUS_CALLS = 11
 _STARTED = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")
 
 
@@ -33,11 +36,36 @@ class ColdStart:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """What a phone that opens a link costs. page_bytes: as it is written, and packed_bytes: by gzip.
+
+    requests: until the page can be used: the page, what it loads before that, and one call. status_ms: the median of
+    calls of a warm function to the local cloud; status_calls: of EC2's in each. status_bytes: of its body.
+    """
+
+    page_bytes: int
+    packed_bytes: int
+    requests: int
+    status_ms: float
+    status_calls: int
+    status_bytes: int
+
+    def in_words(self) -> str:
+        """The same for a person."""
+        return (
+            f"api: {self.requests} requests until the page can be used, {self.page_bytes:,} bytes of it "
+            f"({self.packed_bytes:,} packed); a warm status takes {self.status_ms:.0f} ms beside the local cloud, with "
+            f"{self.status_calls} calls of EC2, and has {self.status_bytes:,} bytes"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ColdStarts:
     """By function, the bare one with them. on: what they were measured on."""
 
     functions: Mapping[str, ColdStart]
     on: str
+    opened: Opened | None = None
 
     def ratio(self, name: str) -> float:
         """How many times the bare function's time until the first answer it takes."""
@@ -59,6 +87,7 @@ class ColdStarts:
                 name: {**asdict(each), "ratio": round(self.ratio(name), 3)} for name, each in self.functions.items()
             },
             "budgets": BUDGETS,
+            "opened": asdict(self.opened) if self.opened else None,
         }
 
     def in_words(self) -> list[str]:
@@ -68,7 +97,7 @@ class ColdStarts:
             what = "bare: one EC2 client" if name == BARE else f"{name}, first asked for {EVENTS[name]}"
             times = f"{each.started_ms:>7.0f} ms{each.answered_ms:>7.0f} ms"
             rows.append(f"  {what:<64}{times}{self.ratio(name):>10.2f}")
-        return rows
+        return rows if self.opened is None else [*rows, self.opened.in_words()]
 
 
 def measure(functions: Path = ROOT / "functions", layer: Path | None = None) -> ColdStarts:
@@ -84,7 +113,24 @@ def measure(functions: Path = ROOT / "functions", layer: Path | None = None) -> 
                 code = Path(__file__).parent / BARE if name == BARE else functions / name
                 starts.append(_start(code, layer, account, EVENTS.get(name)))
         medians = {name: _median(starts) for name, starts in measured.items()}
-        return ColdStarts(medians, _measured_on(layer))
+        return ColdStarts(medians, _measured_on(layer), _opened(functions / "api", layer, account))
+
+
+def _opened(code: Path, layer: Path, account: ExampleAccount) -> Opened:
+    with runtime(code, [layer], variables_in(account.url)) as function:
+        answer = function.invoke(account.event("api-page"))
+        body = answer["body"].encode()
+        page = gzip.decompress(base64.b64decode(body)) if answer.get("isBase64Encoded") else body
+        loads = re.findall(r"<script[^>]* src=|<link[^>]* rel=.?stylesheet", page.decode())
+        seconds = []
+        for _ in range(_STATUS_CALLS):
+            account.world.journal.clear()
+            began = time.perf_counter()
+            status = function.invoke(account.event("api-status"))
+            seconds.append(time.perf_counter() - began)
+        calls, told = len(account.world.journal.calls()), len(status["body"].encode())
+    packed = len(gzip.compress(page))
+    return Opened(len(page), packed, 2 + len(loads), median(seconds[1:]) * 1000, calls, told)
 
 
 def _start(code: Path, layer: Path, account: ExampleAccount, name: str | None) -> ColdStart:
