@@ -11,6 +11,7 @@ import pytest
 from autostop.app.daily_prices import DailyPrices
 from autostop.aws.price_list import PriceList, usd_in
 from autostop.aws.table import DynamoLedger
+from autostop.cost import BUILT_IN
 from autostop_local.world import VirtualClock, World
 from tests.build import NOW, row
 from tests.handlers.table import TABLE, make_table
@@ -62,6 +63,9 @@ def test_a_day_asks_once_and_keeps_what_it_had_when_aws_refuses(tmp_path: Path) 
             world.journal.clear()
             return len(calls)
 
+        world.fail_next("GetProducts", "AccessDeniedException")
+        assert daily.look({"t3.xlarge"}, NOW - timedelta(days=1)).usd == BUILT_IN.usd
+        asked()
         first = daily.look({"t3.xlarge"}, NOW)
         assert (first.hour("t3.xlarge"), first.month("VolumeUsage.gp3"), first.at) == (0.1664, 0.08, NOW)
         assert asked() == 5

@@ -35,7 +35,7 @@ class DailyPrices:
             try:
                 new = self.price_list.read(self.region, types, now)
             except (TransientError, DeniedError):
-                new = replace(stored or Prices(self.region, None, {}, now), looked_at=now, types=tuple(types))
+                new = replace(stored or BUILT_IN, looked_at=now, types=tuple(types))
             self.ledger.put_prices(new)
         except (TransientError, DeniedError):
             return BUILT_IN
