@@ -22,6 +22,7 @@ from autostop.aws.tell import SnsTopic
 from autostop.model import Instance
 from autostop.settings import policy_for
 from autostop_cli import VERSION
+from autostop_cli.plans import Plans
 from autostop_cli.stack import Stack, find_stack, other_version
 from autostop_cli.text import say
 from autostop_cli.verify.scratch import EbsScratch
@@ -51,22 +52,18 @@ class Account:
 
     @cached_property
     def ec2(self) -> "EC2Client":
-        """EC2 and EBS."""
         return self.session.client("ec2", config=_CONFIG)
 
     @cached_property
     def ssm(self) -> "SSMClient":
-        """Systems Manager."""
         return self.session.client("ssm", config=_CONFIG)
 
     @cached_property
     def instances(self) -> Ec2Instances:
-        """EC2 instances."""
         return Ec2Instances(self.ec2)
 
     @cached_property
     def disks(self) -> EbsDisks:
-        """EBS volumes and snapshots."""
         return EbsDisks(self.ec2)
 
     @cached_property
@@ -76,7 +73,6 @@ class Account:
 
     @cached_property
     def sqs(self) -> "SQSClient":
-        """SQS."""
         return self.session.client("sqs", config=_CONFIG)
 
     @cached_property
@@ -86,12 +82,10 @@ class Account:
 
     @cached_property
     def cloudformation(self) -> "CloudFormationClient":
-        """CloudFormation."""
         return self.session.client("cloudformation", config=_CONFIG)
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
-        """DynamoDB."""
         return self.session.client("dynamodb", config=_CONFIG)
 
     @cached_property
@@ -101,7 +95,6 @@ class Account:
 
     @cached_property
     def s3(self) -> Any:
-        """S3."""
         return self.session.client("s3", config=_CONFIG)
 
     @cached_property
@@ -123,6 +116,11 @@ class Account:
             # On standard error, in the way of no JSON.
             say(other_version(stack), err=True)
         return stack
+
+    @property
+    def plans(self) -> Plans:
+        """Those of `create`, in the stack's table."""
+        return Plans(self.dynamodb, self.stack.table)
 
     @cached_property
     def ledger(self) -> DynamoLedger:

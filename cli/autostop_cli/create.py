@@ -37,7 +37,7 @@ from autostop_cli.machine import (
     types_in_words,
 )
 from autostop_cli.naming import instances_where
-from autostop_cli.plans import Plan, Plans
+from autostop_cli.plans import Plan
 from autostop_cli.ssh import with_host_keys
 from autostop_cli.stack import is_older
 from autostop_cli.text import FailedError, say, table
@@ -133,7 +133,7 @@ class _Creation:
         refuse_taken_name(self.account, self.wish.name)
         stacks = Stacks(self.account.cloudformation, self.account.sleep, say)
         missing = [name for name in (self.account.stack_name, WORKSTATION_STACK) if not stacks.outputs(name)]
-        plan = None if self.account.stack_name in missing else self.plans.find(self.wish.name)
+        plan = None if self.account.stack_name in missing else self.account.plans.find(self.wish.name)
         machine = None
         begun = bool(made_as(self.account, self.wish.name)) or (plan is not None and not is_over(self.account, plan))
         if self.wish.notify is None and not (begun and plan is not None and plan.linked):
@@ -160,15 +160,11 @@ class _Creation:
                 request = machine.request(
                     secrets.token_hex(32), self._group(machine.vpc), outputs, self.wheel().user_data
                 )
-                plan = self.plans.put(Plan(self.wish.name, request), plan)
+                plan = self.account.plans.put(Plan(self.wish.name, request), plan)
             self._finish(self._launched(plan))
         except (*EXPECTED, FailedError, KeyboardInterrupt):
             self._tell_what_exists()
             raise
-
-    @property
-    def plans(self) -> Plans:
-        return Plans(self.account.dynamodb, self.account.stack.table)
 
     def _prices(self, *types: str) -> Prices:
         """Of today; where AWS does not tell them, the first figures."""
@@ -231,11 +227,13 @@ class _Creation:
         found = made_as(self.account, self.wish.name)
         if plan is None:
             lost = {"ClientToken": secrets.token_hex(32), "SecurityGroupIds": []}
-            plan = self.plans.put(Plan(self.wish.name, lost), None)
+            plan = self.account.plans.put(Plan(self.wish.name, lost), None)
         for group in plan.request["SecurityGroupIds"]:
             self._open_door(group)
             self.exists.append(f"security group {group_name(plan.name)}")
-        plan = self.plans.put(replace(plan, instance=found[0], removed=False), plan) if found else self._run(plan)
+        plan = (
+            self.account.plans.put(replace(plan, instance=found[0], removed=False), plan) if found else self._run(plan)
+        )
         self.exists.append(f"instance {plan.instance}")
         parameters.keep(self.account, parameters.notices_to(WorkstationId(plan.instance), self._url))
         return plan
@@ -248,16 +246,16 @@ class _Creation:
                 answer = self.account.ec2.run_instances(**asked)
         except BurnedTokenError:
             # The plan's machine was terminated: the next one is another.
-            self.plans.drop(plan)
+            self.account.plans.drop(plan)
             raise DeniedError(f"{plan.name} was terminated meanwhile. Run it again: it makes a new one.") from None
         except (DeniedError, TransientError) as error:
             if isinstance(error, TransientError) and not (error.refused or isinstance(error, NoCapacityError)):
                 raise
-            self.plans.drop(plan)
+            self.account.plans.drop(plan)
             raise DeniedError(
                 f"{str(error).rstrip('.')}. Nothing was launched. Correct it, or take another --type, and run it again."
             ) from error.__cause__
-        return self.plans.put(replace(plan, instance=answer["Instances"][0]["InstanceId"]), plan)
+        return self.account.plans.put(replace(plan, instance=answer["Instances"][0]["InstanceId"]), plan)
 
     def _group(self, vpc: str) -> str:
         """Its security group, made if need be."""
@@ -296,7 +294,7 @@ class _Creation:
         say("JupyterLab answers.", "")
         if not plan.linked:
             make_link(self.account, workstation, "phone", tuple(Scope), None)
-            self.plans.put(replace(plan, linked=True), plan)
+            self.account.plans.put(replace(plan, linked=True), plan)
         shell = f"aws ssm start-session --target {workstation} --region {self.account.region}"
         say(
             "",

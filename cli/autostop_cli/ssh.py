@@ -12,7 +12,7 @@ from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.model import InstanceId, WorkstationId
 from autostop_cli.account import Account
 from autostop_cli.links import adopted
-from autostop_cli.plans import Plan, Plans
+from autostop_cli.plans import Plan
 from autostop_cli.text import say
 
 _WRITTEN = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----\s(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL)
@@ -33,13 +33,13 @@ def with_host_keys(account: Account, plan: Plan) -> Plan:
     if plan.host_keys:
         return plan
     keys = _host_keys(account, InstanceId(plan.instance))
-    return Plans(account.dynamodb, account.stack.table).put(replace(plan, host_keys=keys), plan) if keys else plan
+    return account.plans.put(replace(plan, host_keys=keys), plan) if keys else plan
 
 
 def show_ssh(account: Account, workstation: WorkstationId) -> None:
     """Print what ssh needs to reach it by Session Manager. Raises FailedError, TransientError, DeniedError."""
     instance = adopted(account, workstation)
-    plan = Plans(account.dynamodb, account.stack.table).find(instance.tags.get(tags.CREATED, ""))
+    plan = account.plans.find(instance.tags.get(tags.CREATED, ""))
     if plan is not None and plan.instance == instance.id:
         host, keys = plan.name, with_host_keys(account, plan).host_keys
     else:

@@ -18,7 +18,7 @@ from autostop_cli.account import Account
 from autostop_cli.adopt import ask_at_terminal
 from autostop_cli.create import WORKSTATION_STACK, group_name, is_over, made_as, refuse_taken_name
 from autostop_cli.deploy import Stacks, code_bucket, remove_bucket
-from autostop_cli.plans import Plan, Plans
+from autostop_cli.plans import Plan
 from autostop_cli.text import FailedError, dollars, say
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class _Removal:
                 self._delete_data(workstation, volumes)
             parameters.forget(self.account, workstation)
             self.account.ledger.forget(workstation)
-        plans, plan = Plans(self.account.dynamodb, self.account.stack.table), self._plan()
+        plans, plan = self.account.plans, self._plan()
         if any(self._data(machines)):
             # With its group it can be built anew, and the plan tells whose the data is.
             if plan is not None:
@@ -135,7 +135,7 @@ class _Removal:
         ]
 
     def _plan(self) -> Plan | None:
-        return Plans(self.account.dynamodb, self.account.stack.table).find(self.name)
+        return self.account.plans.find(self.name)
 
     def _machines(self) -> list[WorkstationId]:
         """Also one that is terminated already, of which something may be left."""
@@ -251,7 +251,7 @@ def uninstall_all(
     of_machines = (stacks.outputs(WORKSTATION_STACK) or {}).get("BucketName", "")
     there = account.workstations()
     created, data = [], list[str]()
-    for plan in Plans(account.dynamodb, stack.table).all():
+    for plan in account.plans.all():
         if is_over(account, plan):
             data += [each.id for each in account.disks.snapshots(WorkstationId(plan.instance))]
         elif (machine := _machine_of(account, plan)) is None or tags.CREATED in machine.tags:

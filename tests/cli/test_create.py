@@ -249,6 +249,14 @@ def test_twice_is_once_also_with_a_newer_image_and_another_wish(shop: Shop, caps
     shop.create()
     capsys.readouterr()
     shop.said.clear()
+    written = {"name": "lab", "request": shop.plan.request, "instance": shop.plan.instance, "linked": True, "later": 1}
+    of_another_version: Any = {
+        "workstation": {"S": "plans"},
+        "kind": {"S": "lab"},
+        "client_token": {"S": shop.plan.token},
+    }
+    of_another_version["document"] = {"S": json.dumps(written)}
+    SESSION.client("dynamodb").put_item(TableName=TABLE, Item=of_another_version)
     shop.wheel.directory.joinpath("user-data.gz").write_bytes(b"newer")  # type: ignore[attr-defined] # it is a path here
 
     shop.create(yes=False)
@@ -370,6 +378,7 @@ def test_a_machine_that_was_terminated_is_made_anew_by_another_token(shop: Shop)
             "Nothing was launched",
         ),
         ("RunInstances", AwsError("Unsupported", "not supported in your requested zone"), "Nothing was launched"),
+        ("RunInstances", AwsError("InsufficientInstanceCapacity", "no capacity", 500), "Nothing was launched"),
         ("RunInstances", AwsError("UnauthorizedOperation", "You may not", 403), "permission for RunInstances"),
         ("DescribeSubnets", AwsError("UnauthorizedOperation", "You may not", 403), "permission for DescribeSubnets"),
     ],
@@ -389,14 +398,23 @@ def test_what_aws_refuses_is_said_and_the_next_run_goes_on(
     assert shop.is_whole()
 
 
-def test_what_the_region_lacks_is_said_before_anything_is_made(shop: Shop) -> None:
+def test_what_the_region_lacks_is_said_before_anything_is_made(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeniedError, match=r"has no type m99.large that runs Ubuntu\. Take another"):
         shop.create(Wish("lab", "m99.large"))
     with pytest.raises(DeniedError, match="It has no disk /dev/sdx"):
         shop.create(Wish("lab", sizes={"/dev/sdx": 7}))
     with pytest.raises(DeniedError, match="No disk of its type has 70000 GiB"):
         shop.create(Wish("lab", sizes={"/dev/sdf": 70000}))
+    shop.desk.world.refuse("DescribeImages", "InvalidAMIID.NotFound", "No such image")
+    with pytest.raises(DeniedError, match="no image of Canonical's"):
+        shop.create()
+    shop.desk.world.allow()
     ec2 = SESSION.client("ec2")
+    with monkeypatch.context() as elsewhere:
+        offers = {"InstanceTypeOfferings": [{"InstanceType": "c5.2xlarge", "Location": "us-east-1z"}]}
+        elsewhere.setattr(laptop()["ec2"], "describe_instance_type_offerings", lambda **_: offers)
+        with pytest.raises(DeniedError, match=r"has c5\.2xlarge; it is in us-east-1z\. Take another"):
+            shop.create()
     for subnet in ec2.describe_subnets()["Subnets"]:
         ec2.delete_subnet(SubnetId=subnet["SubnetId"])
     with pytest.raises(DeniedError, match="create-default-vpc"):

@@ -58,7 +58,7 @@ def left(shop: Shop) -> dict[str, int]:
         "volumes": [each for each in cloud.volumes.values() if each.state != "deleting"],
         "snapshots": list(cloud.snapshots.values()),
         "groups": shop.groups(),
-        "items": [item for item in items if item["workstation"]["S"] not in ("sleepers", "sweep")],
+        "items": [item for item in items if item["workstation"]["S"] not in ("sleepers", "sweep", "prices")],
         "requests": [each for each in cloud.spots.values() if each.state != "cancelled"],
     }
     return {kind: len(each) for kind, each in kept.items() if each}
