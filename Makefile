@@ -3,8 +3,8 @@
 PYTHON ?= python3
 SOURCES := $(patsubst %/__init__.py,%,$(wildcard layers/*/*/__init__.py cli/*/__init__.py local/*/__init__.py)) functions workstation tests
 # What real people use, and the package of each: the tests drive it.
-PROGRAMS := /usr/bin/WebKitWebDriver /usr/bin/Xvfb /usr/bin/chromium /usr/bin/gpg-agent /usr/bin/mmdebstrap /usr/bin/ssh /usr/bin/systemd-socket-activate /usr/bin/tmux \
-	/usr/bin/top /usr/sbin/ip /usr/sbin/mkfs.xfs /usr/sbin/sshd
+PROGRAMS := /usr/bin/WebKitWebDriver /usr/bin/Xvfb /usr/bin/chromium-headless-shell /usr/bin/gpg-agent /usr/bin/mmdebstrap /usr/bin/ssh \
+	/usr/bin/systemd-socket-activate /usr/bin/tmux /usr/bin/top /usr/sbin/ip /usr/sbin/mkfs.xfs /usr/sbin/sshd
 
 # What the days of the traces use beside, only for `make record`.
 RECORDED := /usr/bin/gdb /usr/bin/node /usr/bin/npm /usr/bin/psql /usr/bin/screen /usr/bin/sqlite3 /usr/bin/vim
@@ -142,7 +142,7 @@ docs: .venv/.synced ## write the tables of docs/ that follow from the settings a
 	.venv/bin/python -m tests.docs.tables
 
 .PHONY: pictures
-pictures: setup /usr/bin/chromium ## take the pictures of docs/pictures from the page of a workstation on this machine
+pictures: setup /usr/bin/chromium-headless-shell ## take the pictures of docs/pictures from the page of a workstation on this machine
 	.venv/bin/python -m tests.page.take_pictures
 
 .PHONY: check
@@ -281,7 +281,8 @@ AS_ROOT := $(shell test "$$(id -u)" = 0 || echo sudo)
 # tests alone, which start their own: policy-rc.d is Debian's way to say so.
 /usr/bin/WebKitWebDriver: package := webkit2gtk-driver
 /usr/bin/Xvfb: package := xvfb
-/usr/bin/chromium: package := chromium
+# The browser without its own windows: a third of the processor's time of `chromium --headless`.
+/usr/bin/chromium-headless-shell: package := chromium-headless-shell
 /usr/bin/gdb: package := gdb
 /usr/bin/gpg-agent: package := gnupg
 /usr/bin/mmdebstrap: package := mmdebstrap

@@ -51,7 +51,7 @@ def main() -> None:
         night.wait_for_jupyter(whole, instance, print)
         owner = night.adopt(whole, instance)
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium-headless-shell", args=FLAGS)
             night.wake(owner, print)
             night.wait_for_phase(owner, "awake", 60, print)
             work = notebook.open_notebook(whole.machines.server(instance), "training.ipynb")

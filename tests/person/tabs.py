@@ -13,8 +13,8 @@ from playwright.sync_api import Page, Playwright, expect
 from tests.person.notebooks import Jupyter
 from tests.probe.jupyter_servers import TOKEN, wait_for
 
+_CHROMIUM = "/usr/bin/chromium-headless-shell"
 _FLAGS = [
-    "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
     "--no-first-run",
@@ -32,7 +32,7 @@ class Browser:
         log = stack.enter_context((folder / "chromium.log").open("wb"))
         self._process = subprocess.Popen(
             # Should the tests be killed, it dies with them, frozen or not.
-            ["setpriv", "--pdeathsig=KILL", "/usr/bin/chromium", *_FLAGS, f"--user-data-dir={folder / 'profile'}"],
+            ["setpriv", "--pdeathsig=KILL", _CHROMIUM, *_FLAGS, f"--user-data-dir={folder / 'profile'}"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
