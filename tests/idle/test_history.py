@@ -66,6 +66,8 @@ def sessions(minute: float, **seconds: float) -> Reading:
     row("a new one that only started", {"a": 1}, {"a": 1, "b": 0.4}, False),
     row("the workers of a cluster poll", {"s1": 0}, {"s1": 40}, False),
     row("they compute", {"s1": 0}, {"s1": 60}, True),
+    row("each of many polls", {"p1": 0, "p2": 0, "p3": 0}, {"p1": 20, "p2": 20, "p3": 20}, False),
+    row("one that listens trains", {"p1": 0}, {"p1": 30}, True),
     row("who holds a GPU computes", {"a": 0, "g": 10}, {"a": 0, "g": 20}, True),
     row("who holds it rests", {"a": 0, "g": 10}, {"a": 0, "g": 10.1}, False),
     row("nobody knows who held it before", {"a": 0}, {"a": 0, "g": 5000}, False),
@@ -91,6 +93,18 @@ def test_what_serves_somebody_is_at_work_where_it_uses_more_than_when_it_was_qui
 
     assert history(1).cpu_at == (BEGIN + minutes(15) if worked else None)
     assert history(0).cpu_at is None
+
+
+@pytest.mark.parametrize(("seconds", "worked"), [
+    row("a model waits to be asked", (0, 15, 31, 46), False), row("somebody asks it", (0, 15, 31, 60), True),
+    row("a training of many parts, in bursts", (0, 1, 2, 13), True),
+])  # fmt: skip
+def test_who_holds_a_gpu_and_listens_is_at_work_where_it_uses_more_than_when_it_was_quietest(
+    seconds: tuple[float, ...], worked: bool
+) -> None:
+    history = history_of(*(sessions(5 * number, pg=each) for number, each in enumerate(seconds)))
+
+    assert history.cpu_at == (BEGIN + minutes(15) if worked else None)
 
 
 def test_from_how_much_it_is_work_is_a_setting() -> None:

@@ -633,7 +633,8 @@ NEWEST = ("kernel_at", "busy_at", "terminal_at", "server_at", "saved_at")
 COUNT = st.integers(0, 10_000)
 STAMPS = st.floats(946_684_800, 4_102_444_800).map(lambda at: round(at, 3))
 MACHINE = survey([], Looks()) | {
-    "boot": "0123abcd", "cpu": {f"s{session:x}": 31_536_000.25 for session in range(4_194_000, 4_194_025)} | {"g": 1e8},
+    "boot": "0123abcd", "cpu": {f"p{pid:x}": 31_536_000.25 for pid in range(4_194_000, 4_194_024)}
+    | dict.fromkeys(["prest", "rest", "g", "pg"], 1e8),
     "typed_at": 4_102_444_800.123, "wrote_at": 4_102_444_800.123, "jobs": 10_000, "job": "fifteen-letters",
     "gpu": 100.0, "logins": 10_000, "editors": 10_000, "edited_at": 4_102_444_800.123, "muxes": 10_000, "held": 1,
     "doubts": [["desktop", "fifteen-letters"]] * 6,

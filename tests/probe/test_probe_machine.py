@@ -326,7 +326,7 @@ def test_who_serves_others_and_does_nothing_else_is_a_server(terminal: Terminal)
     terminal.runs("python3 -m http.server --bind 127.0.0.1 0", "python3")
 
     wait(lambda: (seen_below(terminal.pid)["jobs"], doubts(terminal.pid)) == (0, [["server", "python3"]]))
-    assert all(name.startswith("s") for name, used in seen_below(terminal.pid)["cpu"].items() if used > 0.05)
+    assert all(name.startswith("p") for name, used in seen_below(terminal.pid)["cpu"].items() if used > 0.05)
 
     (server,) = [task for task in tasks(terminal.pid) if Looks().listens(task)]
     port = next(each.laddr.port for each in psutil.Process(server.pid).net_connections())
@@ -597,10 +597,10 @@ def test_workers_that_serve_each_other_are_told_apart_from_what_computes(
     script(tmp_path / "ipykernel_launcher.py", kernel)
     pid = start(["/bin/sh", "-c", f"cd {tmp_path}; exec {sys.executable} -m ipykernel_launcher -f connection.json"])
 
-    wait(lambda: len(tasks(pid)) == 2 and any(name.startswith("s") for name in seen_below(pid)["cpu"]))
+    wait(lambda: len(tasks(pid)) == 2 and any(name.startswith("p") for name in seen_below(pid)["cpu"]))
     before = seen_below(pid)["cpu"]
-    wait(lambda: any(used > before[name] + 1 for name, used in seen_below(pid)["cpu"].items() if name.startswith("s")))
-    assert all(used < before[name] + 0.2 for name, used in seen_below(pid)["cpu"].items() if not name.startswith("s"))
+    wait(lambda: any(used > before[name] + 1 for name, used in seen_below(pid)["cpu"].items() if name.startswith("p")))
+    assert all(used < before[name] + 0.2 for name, used in seen_below(pid)["cpu"].items() if not name.startswith("p"))
 
 
 # --- trees that nothing real stands for ------------------------------------------------------------------------------
@@ -707,12 +707,25 @@ NO_DOUBT: list[list[str]] = []
     row("marimo", (SERVES, [made(2, 0, "python3 /h/bin/marimo edit", TTY)]),
         {"jobs": 0, "doubts": [["kernel", "python3"]]}),
     row("tensorboard in tmux", (SERVES, [made(2, 0, "tensorboard --logdir x", TTY)]),
-        {"jobs": 0, "doubts": [["server", "tensorboard"]], "cpu": {f"s{TTY:x}": 1.0}}),
+        {"jobs": 0, "doubts": [["server", "tensorboard"]], "cpu": {"p2": 1.0}}),
+    row("each that serves", (SERVES, [made(2, 0, "dask worker", TTY), made(3, 2, "dask worker", TTY)]),
+        {"cpu": {"p2": 1.0, "p3": 1.0}}),
+    row("a prompt whose line waits", (SERVES, [made(2, 0, "python3", TTY), made(3, 2, "java x", TTY)]),
+        {"jobs": 2, "doubts": NO_DOUBT}),
+    row("top in a container", (RAW, [made(2, 0, "docker exec -it x top", TTY)]),
+        {"doubts": [["prompt", "docker"]], "wrote_at": None}),
+    row("a login by Session Manager", (RAW, [made(2, 0, "aws ssm start-session", TTY),
+        made(3, 2, "session-manager-plugin x", TTY)]), {"doubts": [["prompt", "aws"]], "wrote_at": None}),
+    row("ping", (Seen(), [made(2, 0, "ping elsewhere", TTY)]), {"jobs": 0, "doubts": NO_DOUBT}),
+    row("a test run at each save", (Seen(), [made(2, 0, "entr make", TTY)]), {"doubts": [["server", "entr"]]}),
+    row("pods are watched", (Seen(), [made(2, 0, "kubectl get pods -w", TTY)]), {"doubts": [["server", "kubectl"]]}),
+    row("handed to at", (LEFT, [made(1, 0, "/sbin/init"), made(2, 1, "atd"), made(3, 2, "sh"), made(4, 3, "job")]),
+        {"doubts": [["job", "job"]], "cpu": {"3": 1.0, "4": 1.0}}),
     row("a desktop", (Seen(), [made(2, 0, "/usr/bin/Xvnc :1")]), {"doubts": [["desktop", "Xvnc"]], "cpu": {"2": 1.0}}),
     row("left behind", (LEFT, [made(1, 0, "/sbin/init"), made(2, 1, "python3 job.py"), made(3, 2, "curl x")]),
         {"doubts": [["job", "python3"], ["job", "curl"]], "cpu": {"2": 1.0, "3": 1.0}}),
     row("a server left behind", (Seen(left=True, listens=True), [made(1, 0, "/sbin/init"), made(2, 1, "mlflow ui")]),
-        {"doubts": [["server", "mlflow"]], "cpu": {"s2": 1.0}}),
+        {"doubts": [["server", "mlflow"]], "cpu": {"p2": 1.0}}),
     row("what a login leaves by itself", (LEFT, [made(1, 0, "/sbin/init"), made(2, 1, "ssh-agent"),
         made(3, 1, "dbus-daemon")]),
         {"doubts": NO_DOUBT, "cpu": {}}),
@@ -735,6 +748,8 @@ def test_of_many_sessions_the_quiet_ones_are_told_together() -> None:
     said = survey(tree, Seen())
     assert len(said["cpu"]) == 25
     assert round(sum(said["cpu"].values())) == 100
+    both = survey([made(2, 0, LAB), *(made(pid, 2, "worker") for pid in range(3, 103))], SERVES)["cpu"]
+    assert (len(both), both["prest"]) == (25, 76)
     many = [made(2, 0, "ssm-session-worker"), *(made(pid, 2, f"job{pid}") for pid in range(3, 103))]
     assert len(survey(many, Seen())["doubts"]) == 6
 
@@ -1003,11 +1018,16 @@ def test_who_holds_a_gpu_is_told_and_need_not_be(with_gpu: Path) -> None:
         assert gpu_use(time.monotonic() + DEADLINE_SECONDS) == (3.0, [], set())
 
 
-def test_the_seconds_of_who_holds_a_gpu_are_told(with_gpu: Path, start: Callable[..., int]) -> None:
-    pid = start([script(with_gpu / "trainer")])
+@pytest.mark.parametrize(("listens", "name"), [
+    ("", "g"), ("import socket; s = socket.create_server(('127.0.0.1', 0))\n", "pg"),
+])  # fmt: skip
+def test_the_seconds_of_who_holds_a_gpu_are_told(
+    with_gpu: Path, start: Callable[..., int], listens: str, name: str
+) -> None:
+    pid = start([script(with_gpu / "trainer", BUSY.replace("while", f"{listens}while"))])
     script(with_gpu / "bin/nvidia-smi", f'#!/bin/sh\ncase "$1" in *compute-apps*) echo {pid};; *) echo 3;; esac\n')
     wait(lambda: used_by(pid) > 0.5)
-    assert run(sourced(with_gpu))["machine"]["cpu"]["g"] >= 0.5
+    assert run(sourced(with_gpu))["machine"]["cpu"][name] >= 0.5
 
 
 def test_without_the_program_there_is_no_gpu(with_gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:

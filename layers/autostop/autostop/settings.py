@@ -247,7 +247,7 @@ class Policy:
     cpu_period: timedelta = _setting(_metric_period, "5m", None,
         "How often EC2 publishes the processor metric: 5m, or 1m where the instances have detailed monitoring")
     cpu_seconds: float = _setting(_seconds_a_minute, "1", _LOWER,
-        "More processor seconds a minute than this in one login, terminal or kernel are work, ten times that in what "
+        "More processor seconds a minute than this in one login, terminal or kernel are work, five times that in what "
         "serves others on the network, such as the workers of a cluster; an idle kernel uses 0.01")
     gpu_percent: float | None = _setting(_or_off(_percent, None), "5", _LOWER,
         "A GPU in use for more than this, in percent, is work; off: GPUs do not count")

@@ -12,8 +12,11 @@ from typing import Final
 from autostop.idle.reading import Machine, Reading, Server
 from autostop.settings import Policy
 
-# What serves others on the network polls them too: an idle worker of a dask cluster uses 2 seconds a minute.
-_SERVERS_POLL: Final = 10
+# What serves others on the network polls them too: an idle worker of a dask cluster uses 2 seconds a minute. By how a
+# name begins: of a process (p), and as the probe before told it, of a session (s).
+_SERVERS_POLL: Final = {"p": 5, "s": 10}
+# Who holds a GPU, and who serves others beside: a model that is served polls as long as nobody asks it.
+_GPU, _GPU_SERVED = "g", "pg"
 # An open page costs it much the same all the time. A click on it takes a fraction of a second, at once.
 _PAGES_VARY: Final = 1.5
 _CLICKS: Final = 4
@@ -38,7 +41,7 @@ class History:
 
     since: the first of the row; readings: how many. at, cpu, kernel_active_at: of the newest. connected_since: since
     when each found somebody connected to a kernel. quietest: of each that serves others the lowest rate so far.
-    cpu_rate: processor seconds a minute between the newest two of what used most of it, of what serves others a tenth,
+    cpu_rate: processor seconds a minute between the newest two of what used most of it, of what serves others a fifth,
     or what a click on its page adds; None for the first.
     The others: when such work was last seen; None if never in this row. job_since: since when every answer had a job.
     moved, polled: whether the newest answer found the kernels used since the one before, and a visible tab open.
@@ -105,15 +108,18 @@ def _with_processor(history: History, reading: Reading, machine: Machine, policy
         return replace(history, interrupted=False, cpu_rate=None)
     minutes = max(reading.at - history.at, _SHORTEST) / timedelta(minutes=1)
     # Of those that hold a GPU nobody knows who they were before; a program that is new began since then.
-    known = {name: seconds for name, seconds in machine.cpu.items() if name != "g" or name in history.cpu}
+    holders = {_GPU, _GPU_SERVED}
+    known = {name: seconds for name, seconds in machine.cpu.items() if name not in holders or name in history.cpu}
     rates = {name: (seconds - history.cpu.get(name, 0.0)) / minutes for name, seconds in known.items()}
-    serving = {name: each for name, each in rates.items() if name.startswith("s")}
+    serving = {name: each for name, each in rates.items() if name[0] in _SERVERS_POLL}
     for name, each in serving.items():
-        clicks = each - _PAGES_VARY * history.quietest.get(name, each) if machine.visits else 0.0
-        rates[name] = max(each / _SERVERS_POLL, clicks * _CLICKS) if each > 0 else each
+        asked = machine.visits or name == _GPU_SERVED
+        clicks = each - _PAGES_VARY * history.quietest.get(name, each) if asked else 0.0
+        polls = 0.0 if name == _GPU_SERVED else each / _SERVERS_POLL[name[0]]
+        rates[name] = max(polls, clicks * _CLICKS) if each > 0 else each
     rate = max(rates.values(), default=0.0)
     # When a kernel goes away its seconds go too: a change, and not idleness.
-    ended = min(rates.values(), default=0.0) < 0 or not history.cpu.keys() - {"g"} <= machine.cpu.keys()
+    ended = min(rates.values(), default=0.0) < 0 or not history.cpu.keys() - holders <= machine.cpu.keys()
     worked = ended or rate > policy.cpu_seconds
     cpu_at = reading.at if worked else history.cpu_at
     quietest = history.quietest

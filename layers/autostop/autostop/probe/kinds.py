@@ -41,10 +41,15 @@ def _python(words: list[str]) -> tuple[str, str]:
 SHELLS = re.compile(r"ash|bash|busybox|csh|dash|elvish|fish|ksh|mksh|nu|pwsh|rbash|sh|tcsh|xonsh|zsh")
 # They show something, for as long as they are left open.
 _VIEWERS = re.compile(
-    r"atop|bat|bmon|bpytop|btm|btop|dmesg|dstat|glances|gpustat|htop|iftop|iostat|iotop|journalctl|k9s|lazygit|less|lf|"
-    r"man|mc|more|most|mpstat|nethogs|nload|nnn|nvidia-smi|nvitop|nvtop|pidstat|powertop|ranger|sar|tail|tig|top|vifm|"
-    r"vmstat|watch"
+    r"atop|bandwhich|bashtop|bat|bmon|bpytop|btm|btop|cmatrix|ctop|dmesg|dstat|gitui|glances|gpustat|htop|iftop|info|"
+    r"iostat|iotop|iptraf.*|journalctl|k9s|lazydocker|lazygit|less|lf|lnav|man|mc|more|most|mpstat|mtr|mtr-packet|"
+    r"multitail|ncdu|nethogs|nload|nmon|nnn|nvidia-smi|nvitop|nvtop|pidstat|ping6?|powertop|radeontop|ranger|s-tui|sar|"
+    r"stern|tail|tcpdump|tig|top|tshark|vifm|vmstat|watch|zenith"
 )
+# They carry out a person's next line, whatever they listen on meanwhile, as for the workers of a cluster.
+_PROMPTS = re.compile(r"bpython|ipython3?|ptpython|pyspark|spark-shell")
+# They begin something whenever somebody saves.
+_WATCHERS = re.compile(r"cargo-watch|chokidar|entr|fswatch|inotifywait|nodemon|ptw|pytest-watch|watchexec|watchmedo")
 # By their names and no others that begin like them: `vi.py` and `micro-batch.sh` are somebody's programs.
 EDITORS = re.compile(
     r"ed|emacs(-(gtk|lucid|nox|pgtk|x|[0-9.]+))?|emacsclient|helix|hx|jed|joe|kak|mcedit|micro|nano|ne|nvim|pico|rnano|"
@@ -58,6 +63,8 @@ WRAPPERS = re.compile(
 )
 # ssh that carries nothing out, and hands on what comes to a port.
 _ONLY_HANDS_ON = re.compile(r"-[A-Za-z0-9]*N[A-Za-z0-9]*")
+# What they show is another machine's, or a container's whose processes are seen by themselves.
+REMOTES = re.compile(WRAPPERS.pattern + r"|docker|kubectl|minicom|nerdctl|oc|picocom|podman|session-manager|telnet")
 # Clients of containers: they show what runs elsewhere, or keep it up.
 _CLIENTS = re.compile(r"docker|docker-compose|kubectl|nerdctl|oc|podman|podman-compose")
 _SHOWS = {"events", "logs", "stats"}
@@ -158,7 +165,14 @@ def is_wrapper(task: Task) -> bool:
 
 def keeps_up(task: Task) -> bool:
     """Whether it runs containers, or looks whether somebody saves, for as long as nobody ends it."""
-    return "--watch" in task.words or (is_any(_CLIENTS, names_of(task)) and "up" in task.words)
+    words, names = task.words, names_of(task)
+    watches = is_any(_WATCHERS, names) or any(word.startswith("--watch") for word in words)
+    return watches or (is_any(_CLIENTS, names) and not {"up", "-w"}.isdisjoint(words))
+
+
+def is_prompt(task: Task) -> bool:
+    """Whether it is one that carries out a line after the other."""
+    return is_any(_PROMPTS, names_of(task)) or _python(task.words)[0] == "prompt"
 
 
 def is_script(task: Task) -> bool:

@@ -21,10 +21,10 @@ The machine is null when it could not be looked at, else {"boot", "cpu", "typed_
 "logins", "editors", "edited_at", "muxes", "held", "visits", "doubts"}:
   boot       eight digits that change with each boot
   cpu        {<session>: processor seconds since the boot} of what runs under Jupyter servers, connections and
-             terminals, of kernels without a server, of desktops and of jobs that were left behind; of what listens on
-             the network under a name that begins with s, and of all that hold a GPU as g. Left out: Jupyter's servers
-             themselves (a tab that polls is no work), viewers such as top, and editor servers with what they started,
-             but for their terminals
+             terminals, of kernels without a server, of desktops and of jobs that were left behind; of each process that
+             listens on the network under a name that begins with p; of all that hold a GPU as g, and as pg where they
+             listen. Left out: Jupyter's servers themselves (a tab that polls is no work), viewers such as top, and
+             editor servers with what they started, but for their terminals
   typed_at   the last keystroke on a terminal
   wrote_at   when a program last wrote to a terminal that it reads key by key, and that is no viewer or editor
   jobs, job  programs for which a terminal waits; the name of one
@@ -89,14 +89,15 @@ def look(named: list[str], until: float) -> tuple[list[dict[str, Any]], dict[str
     held = Aside(lambda: is_held(homes))
     gpu = Aside(lambda: gpu_use(until))
     entries = jupyter_servers(named, tasks, homes, until, errors, limits)
-    machine = dict(survey(tasks, Looks()), boot=(PROC / "sys/kernel/random/boot_id").read_text()[:8])
+    looks = Looks()
+    machine = dict(survey(tasks, looks), boot=(PROC / "sys/kernel/random/boot_id").read_text()[:8])
     machine["typed_at"] = typed_at(tasks)
     machine["edited_at"] = edited.result(until, None, errors)
     machine["held"] = held.result(until, 0, errors)
     machine["gpu"], failed, holders = gpu.result(until, (None, [], set()), errors)
-    holding = [task.ticks for task in tasks if task.pid in holders]
-    if holding:
-        machine["cpu"]["g"] = seconds_of(sum(holding))
+    for name, serves in (("g", False), ("pg", True)):
+        holding = [task.ticks for task in tasks if task.pid in holders and looks.listens(task) is serves]
+        machine["cpu"].update({name: seconds_of(sum(holding))} if holding else {})
     crowds = [f"many:{user_name(uid)}" for uid in sorted(limits.over)[:_MOST_NAMED]]
     return entries, machine, sorted(set(errors + failed + crowds))
 

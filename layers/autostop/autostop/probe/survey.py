@@ -11,11 +11,12 @@ from autostop.probe.kinds import (
     AGENTS,
     EDITOR_SERVER,
     EDITORS,
+    REMOTES,
     SHELLS,
     TOOLS,
-    WRAPPERS,
     is_any,
     is_program,
+    is_prompt,
     is_script,
     is_wrapper,
     keeps_up,
@@ -91,7 +92,7 @@ class _Found:
             serves = kind != "kernels" and looks.listens(task)
             self.counted.append(task)
             self.servers += [task] if serves else []
-            group = ("s" if serves else "") + format(task.session, "x")
+            group = "p" + format(task.pid, "x") if serves else format(task.session, "x")
             self.ticks[group] = self.ticks.get(group, 0) + task.ticks
         if task.tty:
             own = kind == "" and task.tty != above.tty
@@ -151,14 +152,15 @@ class _Found:
         if lines is False:
             if not any(is_any(EDITORS, names_of(task)) for task, _, _ in front):
                 # What another machine shows is not known to be work.
-                if not any(is_any(WRAPPERS, names_of(task)) for task in programs):
+                if not any(is_any(REMOTES, names_of(task)) for task in programs):
                     self.wrote += [at for at in [looks.wrote_at(programs[0])] if at is not None]
                 self._doubt("prompt", programs[0])
             return []
         if lines and any(looks.waits_for_a_line(task) for task, _, _ in front):
             self._doubt("prompt", programs[0])
             return []
-        serving = [task for task in programs if looks.listens(task)]
+        asked = any(map(is_prompt, programs))
+        serving = [] if asked else [task for task in programs if looks.listens(task)]
         for task in serving[:1]:
             self._doubt("server", task)
         return [] if serving else programs
@@ -183,10 +185,12 @@ class _Found:
         return own
 
     def seconds(self) -> dict[str, float]:
-        """Of each session, the busiest alone and the rest together."""
-        ordered = sorted(self.ticks.items(), key=lambda each: -each[1])
-        alone, rest = ordered[:_MOST_GROUPS], sum(ticks for _, ticks in ordered[_MOST_GROUPS:])
-        return {name: seconds_of(ticks) for name, ticks in [*alone, *([("rest", rest)] if rest else [])]}
+        """Of each session and of each that serves, the busiest alone, the rest of both kinds together."""
+        told: dict[str, int] = {}
+        for number, (group, ticks) in enumerate(sorted(self.ticks.items(), key=lambda each: -each[1])):
+            name = group if number < _MOST_GROUPS else "prest" if group[0] == "p" else "rest"
+            told[name] = told.get(name, 0) + ticks
+        return {name: seconds_of(ticks) for name, ticks in told.items()}
 
 
 def seconds_of(ticks: int) -> float:
@@ -200,7 +204,7 @@ def _printable(name: str) -> str:
 
 def _of_nobody_else(task: Task, looks: Looks) -> str:
     """`left` for a program without a terminal that somebody began and left behind, `init` for what may begin such."""
-    if task.pid == 1 or task.name == "systemd":
+    if task.pid == 1 or task.name in ("systemd", "atd", "slurmstepd"):
         return "init"
     return "left" if looks.is_of_a_person(task) and not is_any(AGENTS, names_of(task)) else ""
 
