@@ -108,6 +108,18 @@ def types_without_running(day: Day) -> None:
     day.edits_notebook(jupyter, "08:30", "11:00", "writes text into a notebook")
 
 
+@scenario(hours=14)
+def light_cells_now_and_then(day: Day) -> None:
+    """A light cell every 10 to 25 minutes, nothing saved, in a hidden tab that stays connected all the while."""
+    jupyter = day.jupyter()
+    day.tab(jupyter, "08:00", "14:05", visible=False)
+    begin, end = day.label("08:05", "14:00", "runs light cells")
+    while begin < end:
+        jupyter.touch("kernel", begin)
+        begin += day.chance.randint(10, 25)
+    jupyter.touch("kernel", end)
+
+
 @scenario(hours=12)
 def short_cells_not_saved(day: Day) -> None:
     """Small cells in one of two open notebooks that may not be written: nothing but the kernel moves."""

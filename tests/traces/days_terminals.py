@@ -223,6 +223,19 @@ def waits_in_an_editor(day: Day) -> None:
     day.waits("11:30", "13:30", "editor", "python3", "a program waits under a debugger")
 
 
+@scenario(hours=24)
+def works_without_jupyter(day: Day) -> None:
+    """Somebody runs cells in marimo and reads, then waits in RStudio, then reads on a desktop; all stay open."""
+    for first, word, name in (("08:00", "kernel", "marimo"), ("10:00", "kernel", "R"), ("12:30", "desktop", "Xvnc")):
+        day.waits(first, day.minutes, word, name)
+    begin, end = day.label("08:02", "10:00", "runs cells in marimo")
+    for minute in range(begin, end, 38):
+        day.load(minute, minute + 1, cores=0.2, seconds=9.0)
+    day.label("10:00", "12:30", "waits for a query in RStudio")
+    day.load("12:29", "12:30", cores=0.2, seconds=9.0)
+    day.label("12:30", "15:30", "reads on a remote desktop")
+
+
 @scenario(hours=14)
 def vscode_terminal_job(day: Day) -> None:
     """A test run in the editor's terminal waits for a remote database; the window is closed meanwhile."""

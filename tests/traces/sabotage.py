@@ -101,9 +101,13 @@ def _without_doubt(word: str) -> Alter:
     return _documents(altered)
 
 
-def _nobody_holds_a_gpu(document: Document) -> Document:
-    document["machine"]["cpu"].pop("g", None)
-    return document
+def _without_seconds(of: Callable[[str], bool]) -> Alter:
+    def altered(document: Document) -> Document:
+        cpu = document["machine"]["cpu"]
+        document["machine"]["cpu"] = {name: seconds for name, seconds in cpu.items() if not of(name)}
+        return document
+
+    return _documents(altered)
 
 
 def _without_class(*effects: Effect) -> tuple[Any, str, Any]:
@@ -163,7 +167,9 @@ SABOTAGES: Final = (
     Sabotage("all weak signs", "reads-with-open-tab", patched=_without_class(Effect.WEAK)),
     Sabotage("output of an agent", "recorded-agent-works", _without(of_machine={"wrote_at": None})),
     Sabotage("clicks", "recorded-clicks-through-a-dashboard", _without(of_machine={"visits": 0})),
-    Sabotage("who holds a GPU", "recorded-feeds-a-gpu-in-bursts", _documents(_nobody_holds_a_gpu)),
+    Sabotage("who holds a GPU", "recorded-feeds-a-gpu-in-bursts", _without_seconds("g".__eq__)),
+    Sabotage("who holds one and listens", "recorded-trains-in-bursts-with-a-port", _without_seconds("pg".__eq__)),
+    Sabotage("who listens and computes", "recorded-trains-with-a-port", _without_seconds(lambda name: name[0] == "p")),
     Sabotage("saved texts", "recorded-edits-text-in-jupyterlab", _without(of_server={"saved_at": None})),
     Sabotage("processor", "two-cores-of-ninety-six", _points(cores=0.01)),
     Sabotage("processor of one core", "one-core-of-sixteen", _points(cores=0.01)),

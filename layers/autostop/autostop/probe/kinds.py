@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
+from functools import lru_cache
 
 from autostop.probe.processes import Task
 
@@ -18,12 +18,16 @@ _MODULES = {"jupyter_server", "jupyterhub.singleuser", "jupyterlab", "jupyterlab
 def is_server(words: list[str]) -> bool:
     """Whether this is the command line of Python that runs a Jupyter server."""
     how, what = _python(words)
-    return what in _MODULES if how == "module" else how == "file" and Path(what).name in _SCRIPTS
+    return what in _MODULES if how == "module" else how == "file" and _last(what) in _SCRIPTS
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _python(words: list[str]) -> tuple[str, str]:
     """What this command line lets Python run: `module`, `file`, `code` or `prompt`; "" when it is not Python."""
-    if not re.match(r"(python|pypy)[0-9.]*$", Path(words[0]).name.lstrip("-")):
+    if not re.match(r"(python|pypy)[0-9.]*$", _last(words[0]).lstrip("-")):
         return "", ""
     rest = iter(words[1:])
     for word in rest:
@@ -127,13 +131,14 @@ def is_any(pattern: re.Pattern[str], names: set[str]) -> bool:
     return any(map(pattern.fullmatch, names))
 
 
+@lru_cache(maxsize=None)  # noqa: UP033 - cache came with Python 3.9
 def names_of(task: Task) -> set[str]:
     """What the program is called: by itself, by who began it, and for a script of Python by the script."""
     words = task.words
-    names = {task.name.partition(":")[0], Path(words[0].partition(": ")[0]).name.lstrip("-")}
+    names = {task.name.partition(":")[0], _last(words[0].partition(": ")[0]).lstrip("-")}
     how, what = _python(words)
     if how in ("file", "module"):
-        names.add(Path(what).name.lower() if how == "module" else Path(what).name)
+        names.add(_last(what).lower() if how == "module" else _last(what))
     return names
 
 
@@ -144,7 +149,7 @@ def _is_kernel(task: Task) -> bool:
     if is_any(_KERNELS, names_of(task)):
         return True
     # Those of other languages are known by the file that Jupyter writes for each.
-    files = [word.rpartition("/")[2] for word in task.words[1:] if word.endswith(".json")]
+    files = [_last(word) for word in task.words[1:] if word.endswith(".json")]
     return not task.tty and any(name.startswith("kernel-") or "=kernel-" in name for name in files)
 
 
@@ -158,7 +163,7 @@ def is_program(task: Task) -> bool:
 
 def is_wrapper(task: Task) -> bool:
     """Whether it only waits for another program, or for whoever connects; ssh waits for another machine's."""
-    if Path(task.words[0]).name == "ssh":
+    if _last(task.words[0]) == "ssh":
         return any(map(_ONLY_HANDS_ON.fullmatch, task.words))
     return is_any(WRAPPERS, names_of(task))
 
