@@ -46,8 +46,7 @@ def main() -> int:
     asked.report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     over = starts.broken() if starts else []
     starting = starts.in_words() if starts else []
-    print("
-".join([*starting, *said, *over, *(in_words(measured) if measured else [])]))
+    print("\n".join([*starting, *said, *over, *(in_words(measured) if measured else [])]))
     return 1 if broken(measured) or over else 0
 
 
