@@ -21,7 +21,7 @@ def script() -> str:
 
 
 def joined(sources: Iterable[str]) -> str:
-    """The source of one module that is all of these, in their order. Pure.
+    """The source of one module that is all of these, in their order, without their docstrings. Pure.
 
     What they import of the standard library comes first; what of each other is there: so no two may give one name to
     different things. Comments that stand alone, which only authors read, stay here.
@@ -30,8 +30,9 @@ def joined(sources: Iterable[str]) -> str:
     for source in sources:
         lines = source.splitlines()
         for node in ast.parse(source).body:
-            if isinstance(node, ast.Import | ast.ImportFrom):
+            if isinstance(node, ast.Import | ast.ImportFrom | ast.Expr):
                 lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
+            if isinstance(node, ast.Import | ast.ImportFrom):
                 imports.add(ast.unparse(node))
         rest += [line for line in lines if not line.lstrip().startswith("#")]
     outside = sorted(each for each in imports - {_FIRST} if not each.startswith(f"from {_PACKAGE}."))
