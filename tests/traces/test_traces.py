@@ -1,5 +1,6 @@
 """Every trace holds: nobody at work is stopped, and whoever left is found in time."""
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
@@ -13,7 +14,7 @@ from tests.traces import script, week
 from tests.traces.files import DATA, all_traces, read, text_of, trace_of
 from tests.traces.generate import generated
 from tests.traces.judged import judged
-from tests.traces.play import Played, play, printed
+from tests.traces.play import Played, _Night, play, printed
 from tests.traces.record import scenes
 from tests.traces.sabotage import SABOTAGES, Sabotage
 from tests.traces.table import counted, judge_all
@@ -69,6 +70,18 @@ def test_yesterdays_points_count_for_nothing_after_a_start() -> None:
             assert "grace" in seen.verdict.headline
         if seen.at < launch + day.policy.grace + timedelta(minutes=30):
             assert seen.verdict.kind is VerdictKind.ACTIVE
+
+
+@pytest.mark.parametrize(("type_", "stopped"), [("t3.micro", False), ("m7g.xlarge", True)])
+def test_a_small_machine_that_nobody_asks_is_at_work_with_what_it_can_do_without_credits(
+    monkeypatch: pytest.MonkeyPatch, type_: str, stopped: bool
+) -> None:
+    day = trace("nobody-is-asked")
+    slow = replace(day, points=tuple(replace(point, cores=min(point.cores, 0.2)) for point in day.points))
+    tagged = _Night.tagged
+    monkeypatch.setattr(_Night, "tagged", lambda night: [replace(each, type=type_) for each in tagged(night)])
+
+    assert bool(judged(slow, play(slow).stops).false_stops) is stopped
 
 
 def test_a_server_that_answers_nobody_is_told_of_after_hours() -> None:
