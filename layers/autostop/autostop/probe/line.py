@@ -97,7 +97,8 @@ def look(named: list[str], until: float) -> tuple[list[dict[str, Any]], dict[str
     machine["gpu"], failed, holders = gpu.result(until, (None, [], set()), errors)
     for name, serves in (("g", False), ("pg", True)):
         holding = [task.ticks for task in tasks if task.pid in holders and looks.listens(task) is serves]
-        machine["cpu"].update({name: seconds_of(sum(holding))} if holding else {})
+        if holding:
+            machine["cpu"][name] = seconds_of(sum(holding))
     crowds = [f"many:{user_name(uid)}" for uid in sorted(limits.over)[:_MOST_NAMED]]
     return entries, machine, sorted(set(errors + failed + crowds))
 
