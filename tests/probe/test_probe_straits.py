@@ -17,7 +17,7 @@ from autostop.probe.script import script
 from tests.person.workstation import Workstation
 from tests.probe.fuzz import ADA, Case
 from tests.probe.jupyter_servers import FalseServer, silent, wait_for
-from tests.probe.test_probe import _run, serve
+from tests.probe.test_probe import run, serve
 
 __all__ = ["serve"]  # a fixture
 PROBE = script().encode()
@@ -35,7 +35,7 @@ def test_two_hundred_processes_and_twenty_hanging_servers_take_no_longer_than_on
     try:
         wait_for(lambda: len(psutil.Process(many.pid).children()) == 200, lambda: "they are not there")
         began = time.monotonic()
-        said, _ = _run(PROBE, tmp_path)
+        said, _ = run(tmp_path)
         took = time.monotonic() - began
     finally:
         os.killpg(many.pid, signal.SIGKILL)
