@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import click
@@ -20,6 +20,7 @@ from autostop.sleep.from_tags import devices_only_in_snapshots
 from autostop.sleep.law import why_never_shelve, why_never_stop
 from autostop_cli import parameters
 from autostop_cli.account import Account
+from autostop_cli.consent import Confirm, agreed, ask_at_terminal
 from autostop_cli.links import known_instance
 from autostop_cli.text import FailedError, dollars, say, table
 
@@ -66,13 +67,6 @@ class Adoption:
         return any(each.changes for each in (*self.volumes, self.instance))
 
 
-def ask_at_terminal(question: str) -> None:
-    """Return when the owner says yes. Raises click.Abort on no, FailedError when nobody is there to ask."""
-    if not sys.stdin.isatty():
-        raise FailedError("Nobody is at the terminal to confirm it. Nothing was changed. Give --yes.")
-    click.confirm(question, abort=True)
-
-
 def adopt(
     account: Account,
     workstation: WorkstationId,
@@ -82,7 +76,7 @@ def adopt(
     notify: str | None = None,
     yes: bool = False,
     dry_run: bool = False,
-    confirm: Callable[[str], None] = ask_at_terminal,
+    confirm: Confirm = ask_at_terminal,
 ) -> None:
     """Make an instance a workstation, after showing what that changes and asking.
 
@@ -106,13 +100,10 @@ def adopt(
     if not adoption.changes_tags and not secrets:
         say("", "Nothing is to be changed: it is adopted.")
         return
-    if dry_run:
-        say("", "Nothing was changed: this was a dry run.")
+    if not agreed(f"Adopt {workstation}?", yes=yes, dry_run=dry_run, confirm=confirm):
         return
-    if not yes:
-        confirm(f"\nAdopt {workstation}?")
-        if _plan(account, workstation, settings, has_token=token is not None) != adoption:
-            raise FailedError(f"{workstation} changed meanwhile. Nothing was changed. Run it again.")
+    if not yes and _plan(account, workstation, settings, has_token=token is not None) != adoption:
+        raise FailedError(f"{workstation} changed meanwhile. Nothing was changed. Run it again.")
     _apply(account, adoption, secrets)
     say("", f"{workstation} is adopted. Make a link for your phone: autostop link {workstation}")
 

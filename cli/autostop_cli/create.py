@@ -19,8 +19,9 @@ from autostop.model import AttachmentState, Instance, InstanceId, InstanceState,
 from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
 from autostop_cli import VERSION, parameters
 from autostop_cli.account import Account
-from autostop_cli.adopt import adopt_new, ask_at_terminal
+from autostop_cli.adopt import adopt_new
 from autostop_cli.artefacts import Artefacts, artefacts
+from autostop_cli.consent import Confirm, ask_at_terminal
 from autostop_cli.daily import tunnel_to
 from autostop_cli.deploy import Stacks, code_bucket, upload
 from autostop_cli.errors import EXPECTED
@@ -80,7 +81,7 @@ def create(
     *,
     yes: bool,
     ask: Ask = unasked,
-    confirm: Callable[[str], None] = ask_at_terminal,
+    confirm: Confirm = ask_at_terminal,
     wheel: Callable[[], Artefacts] = artefacts,
 ) -> None:
     """Make what is missing, after showing it and asking; wait until JupyterLab answers; print the link.
@@ -95,7 +96,7 @@ def upgrade(
     account: Account,
     *,
     yes: bool,
-    confirm: Callable[[str], None] = ask_at_terminal,
+    confirm: Confirm = ask_at_terminal,
     wheel: Callable[[], Artefacts] = artefacts,
 ) -> None:
     """Deploy what the wheel holds over the stacks that are of an older version; their parameters stay.
@@ -129,29 +130,30 @@ class _Creation:
     wheel: Callable[[], Artefacts]
     exists: list[str] = field(default_factory=list)
 
-    def run(self, *, yes: bool, ask: Ask, confirm: Callable[[str], None]) -> None:
+    def run(self, *, yes: bool, ask: Ask, confirm: Confirm) -> None:
         refuse_taken_name(self.account, self.wish.name)
         stacks = Stacks(self.account.cloudformation, self.account.sleep, say)
         missing = [name for name in (self.account.stack_name, WORKSTATION_STACK) if not stacks.outputs(name)]
         plan = None if self.account.stack_name in missing else self.account.plans.find(self.wish.name)
         machine = None
         begun = bool(made_as(self.account, self.wish.name)) or (plan is not None and not is_over(self.account, plan))
-        if self.wish.notify is None and not (begun and plan is not None and plan.linked):
-            notify = ask(_NOTICES, "Where its notices go", parameters.AS_THE_STACK, parse_notify)
-            self.wish = replace(self.wish, notify=None if notify == parameters.AS_THE_STACK else notify)
         if begun:
             say(f"{self.wish.name} was begun before; this goes on with it, as it was planned then.")
         else:
-            vpc = (stacks.outputs(WORKSTATION_STACK) or {}).get("VpcId", "default")
-            prices = self._prices(*(() if self.wish.type else TYPES))
-            type_ = self.wish.type or ask(types_in_words(prices), "Which type", DEFAULT_TYPE, str.strip)
-            prices = prices if type_ in prices.types or prices.at is None else self._prices(type_)
+            type_ = self.wish.type
+            if not type_:
+                type_ = ask(types_in_words(self._prices(*TYPES)), "Which type", DEFAULT_TYPE, str.strip)
             certificate = self.wish.certificate or ask(
                 _CERTIFICATES, "Which certificate", "self-signed", parse_certificate
             )
             self.wish = replace(self.wish, type=type_, certificate=certificate)
+        if self.wish.notify is None and not (begun and plan is not None and plan.linked):
+            notify = ask(_NOTICES, "Where its notices go", parameters.AS_THE_STACK, parse_notify)
+            self.wish = replace(self.wish, notify=None if notify == parameters.AS_THE_STACK else notify)
+        if not begun:
+            vpc = (stacks.outputs(WORKSTATION_STACK) or {}).get("VpcId", "default")
             machine = find_machine(self.account.ec2, self.account.ssm, self.wish, vpc)
-            say(*self._shown(missing, machine, prices))
+            say(*self._shown(missing, machine, self._prices(self.wish.type)))
             if not yes:
                 confirm("\nCreate it?")
         try:

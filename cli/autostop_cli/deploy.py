@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.ports import DeniedError
+from autostop_cli.stack import described, outputs_of
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -115,16 +116,8 @@ class Stacks:
             self.sleep(_LOOK_EVERY_SECONDS)
 
     def _find(self, name: str) -> tuple[str, str, Mapping[str, str]] | None:
-        with aws_errors():
-            try:
-                (stack,) = self.client.describe_stacks(StackName=name)["Stacks"]
-            except ClientError as error:
-                # CloudFormation has no error code of its own for a stack that is not there.
-                if error.response.get("Error", {}).get("Code") != "ValidationError":
-                    raise
-                return None
-        outputs = {each.get("OutputKey", ""): each.get("OutputValue", "") for each in stack.get("Outputs", ())}
-        return stack.get("StackId", name), stack["StackStatus"], outputs
+        stack = described(self.client, name)
+        return None if stack is None else (stack.get("StackId", name), stack["StackStatus"], outputs_of(stack))
 
     def _tell_events(self, identity: str) -> None:
         with aws_errors():

@@ -1,7 +1,7 @@
 """The deployed stack: where its page, table and queue are, and what its owner set for every workstation."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -55,6 +55,24 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".") if part.isdecimal()]
 
 
+def described(client: "CloudFormationClient", name: str) -> Any:
+    """What CloudFormation says of a stack, by name or id; None of none. Raises TransientError, DeniedError."""
+    with aws_errors():
+        try:
+            (stack,) = client.describe_stacks(StackName=name)["Stacks"]
+        except ClientError as error:
+            # CloudFormation has no error code of its own for a stack that is not there.
+            if error.response.get("Error", {}).get("Code") != "ValidationError":
+                raise
+            return None
+    return stack
+
+
+def outputs_of(stack: Any) -> dict[str, str]:
+    """By name."""
+    return {each.get("OutputKey", ""): each.get("OutputValue", "") for each in stack.get("Outputs", ())}
+
+
 def find_stack(client: "CloudFormationClient", name: str) -> Stack:
     """Read a stack's outputs and parameters.
 
@@ -62,28 +80,19 @@ def find_stack(client: "CloudFormationClient", name: str) -> Stack:
     functions cannot read either, TransientError.
     """
     region = client.meta.region_name
-    with aws_errors():
-        try:
-            found = client.describe_stacks(StackName=name)["Stacks"]
-        except ClientError as error:
-            # CloudFormation has no error code of its own for a stack that is not there.
-            if error.response.get("Error", {}).get("Code") != "ValidationError":
-                raise
-            found = []
-    if not found:
+    found = described(client, name)
+    if found is None:
         raise NoStackError(
             f"There is no stack {name} in {region}. Deploy it there, or name another with --stack and --region."
         )
-    outputs = {each.get("OutputKey"): each.get("OutputValue", "") for each in found[0].get("Outputs", [])}
+    outputs = outputs_of(found)
     missing = [key for key in ("ApiUrl", "TableName", "QueueUrl") if not outputs.get(key)]
     if missing:
         raise DeniedError(
             f"The stack {name} in {region} has no output {missing[0]}. "
             "Wait until it is deployed, or name Autostop's own stack with --stack."
         )
-    parameters = {
-        each.get("ParameterKey", ""): each.get("ParameterValue", "") for each in found[0].get("Parameters", [])
-    }
+    parameters = {each.get("ParameterKey", ""): each.get("ParameterValue", "") for each in found.get("Parameters", ())}
     variables = {each.variable: parameters[each.parameter] for each in SETTINGS if each.parameter in parameters}
     return Stack(
         name=name,

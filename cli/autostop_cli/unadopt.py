@@ -1,7 +1,7 @@
 """The command `unadopt`: a workstation becomes an instance like any other, with its disks or beside its snapshots."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -27,7 +27,7 @@ from autostop.sleep.intent import Wanted
 from autostop.sleep.manifest import Manifest
 from autostop_cli import parameters
 from autostop_cli.account import Account
-from autostop_cli.adopt import ask_at_terminal
+from autostop_cli.consent import Confirm, agreed, ask_at_terminal
 from autostop_cli.daily import followed
 from autostop_cli.links import known_instance
 from autostop_cli.stack import NoStackError
@@ -73,7 +73,7 @@ def unadopt(
     keep_snapshots: bool = False,
     yes: bool = False,
     dry_run: bool = False,
-    confirm: Callable[[str], None] = ask_at_terminal,
+    confirm: Confirm = ask_at_terminal,
 ) -> None:
     """Take the tags away, and with them all that is Autostop's, after showing what that means and asking.
 
@@ -90,11 +90,8 @@ def unadopt(
     if not (parting.untagged or parting.deleted or state.version):
         say("", "Nothing is to be changed: it is not adopted.")
         return
-    if dry_run:
-        say("", "Nothing was changed: this was a dry run.")
+    if not agreed(f"Unadopt {workstation}?", yes=yes, dry_run=dry_run, confirm=confirm):
         return
-    if not yes:
-        confirm(f"\nUnadopt {workstation}?")
     if wakes:
         account.owner.start(workstation, "the command autostop")
         followed(account, workstation, Wanted.RUN, wait=True)

@@ -15,7 +15,7 @@ from autostop.ports import DeniedError, TransientError
 from autostop.settings import policy_for
 from autostop_cli import parameters
 from autostop_cli.account import Account
-from autostop_cli.adopt import ask_at_terminal
+from autostop_cli.consent import Confirm, agreed, ask_at_terminal
 from autostop_cli.create import WORKSTATION_STACK, group_name, is_over, made_as, refuse_taken_name
 from autostop_cli.deploy import Stacks, code_bucket, remove_bucket
 from autostop_cli.plans import Plan
@@ -37,7 +37,7 @@ def uninstall(
     delete_data: bool,
     yes: bool,
     dry_run: bool,
-    confirm: Callable[[str], None] = ask_at_terminal,
+    confirm: Confirm = ask_at_terminal,
 ) -> None:
     """Remove the workstation that `create` made under a name, after showing what goes and what stays.
 
@@ -50,11 +50,8 @@ def uninstall(
         say(f"There is nothing of {name} here.")
         return
     say(*lines)
-    if dry_run:
-        say("", "Nothing was changed: this was a dry run.")
+    if not agreed(f"Remove {name}?", yes=yes, dry_run=dry_run, confirm=confirm):
         return
-    if not yes:
-        confirm(f"\nRemove {name}?")
     removal.run(delete_data=delete_data)
     say("", f"{name} is gone. The stacks stay: autostop uninstall --all takes them away.")
 
@@ -242,9 +239,7 @@ def _machine_of(account: Account, plan: Plan) -> Instance | None:
     return account.instances.find(InstanceId(plan.instance)) if plan.instance else None
 
 
-def uninstall_all(
-    account: Account, *, yes: bool, dry_run: bool, confirm: Callable[[str], None] = ask_at_terminal
-) -> None:
+def uninstall_all(account: Account, *, yes: bool, dry_run: bool, confirm: Confirm = ask_at_terminal) -> None:
     """Remove the stacks. Raises FailedError while a workstation needs them, and as `uninstall`."""
     stack, bucket = account.stack, code_bucket(account.number, account.region)
     stacks = Stacks(account.cloudformation, account.sleep, say)
@@ -268,11 +263,8 @@ def uninstall_all(
     lines += [f"stays  {', '.join(data)}: to have that back, use `autostop recover` before"] if data else []
     lines += [f"stays  {each.name} ({each.id}), which nobody puts to sleep any more" for each in there]
     say(*lines)
-    if dry_run:
-        say("", "Nothing was changed: this was a dry run.")
+    if not agreed("Remove all of it?", yes=yes, dry_run=dry_run, confirm=confirm):
         return
-    if not yes:
-        confirm("\nRemove all of it?")
     stacks.delete(stack.name)
     with aws_errors(), AlreadySo("ResourceNotFoundException"):
         account.dynamodb.delete_table(TableName=stack.table)

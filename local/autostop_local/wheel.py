@@ -41,7 +41,7 @@ def write_artefacts(built: Path, to: Path) -> None:
     """What `autostop_cli.artefacts` reads. built: what `sam build` made."""
     to.mkdir()
     write_controller(built, ROOT, to)
-    workstation = _without_comments(ROOT / "workstation/template.yaml")
+    workstation = without_comments(ROOT / "workstation/template.yaml")
     (to / "workstation.yaml").write_text(workstation, encoding="utf-8")
     (to / "user-data.gz").write_bytes(user_data({}))
 
@@ -55,12 +55,13 @@ def write_controller(built: Path, root: Path, to: Path) -> None:
             *((each.name, each) for each in (root / "functions").iterdir() if each.is_dir()),
         )
     }
-    controller = _without_comments(root / "template.yaml")
+    controller = without_comments(root / "template.yaml")
     controller = _CODE_URI.sub(lambda found: f"{found[1]}: s3://code/{keys[found[2]]}", controller)
     (to / "controller.yaml").write_text(controller, encoding="utf-8")
 
 
-def _without_comments(template: Path) -> str:
+def without_comments(template: Path) -> str:
+    """As it is deployed."""
     return _COMMENT.sub("", template.read_text(encoding="utf-8"))
 
 

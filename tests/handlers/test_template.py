@@ -12,6 +12,7 @@ from autostop import tags
 from autostop.aws.tell import SOURCE
 from autostop.settings import SETTINGS, Setting
 from autostop_cli import VERSION
+from autostop_local.wheel import without_comments
 from tests.build import row
 from tests.handlers.template import PATH, Statement, as_list, load
 
@@ -444,3 +445,4 @@ def test_each_stack_tells_the_version_of_the_command(path: Path) -> None:
     [told] = re.findall(r"^  Version:\n.*\n    Value: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
 
     assert told == f'"{VERSION}"'
+    assert len(without_comments(path).encode()) < 51_200  # what a call of CloudFormation takes

@@ -1,6 +1,6 @@
 """The command `verify`: what it shows, asks, does and tells."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from autostop import tags
 from autostop.model import Observation, Snapshot, Volume, WorkstationId, instance_of
@@ -8,7 +8,7 @@ from autostop.ports import DamagedError
 from autostop.sleep.from_tags import UnreadableError, manifest_from_tags
 from autostop.sleep.manifest import Manifest
 from autostop_cli.account import Account
-from autostop_cli.adopt import ask_at_terminal
+from autostop_cli.consent import Confirm, ask_at_terminal
 from autostop_cli.stack import NoStackError
 from autostop_cli.text import FailedError, say, table
 from autostop_cli.verify.verdict import Verdict, Worth, cost_an_hour
@@ -21,7 +21,7 @@ def verify(
     *,
     yes: bool = False,
     dry_run: bool = False,
-    confirm: Callable[[str], None] = ask_at_terminal,
+    confirm: Confirm = ask_at_terminal,
 ) -> None:
     """Say of each disk what the snapshot that it would be restored from is worth, after showing what that takes.
 
@@ -72,7 +72,7 @@ def _tell(text: str) -> None:
     say(f"  {text}")
 
 
-def _collect(verifier: Verifier, *, yes: bool, dry_run: bool, confirm: Callable[[str], None]) -> None:
+def _collect(verifier: Verifier, *, yes: bool, dry_run: bool, confirm: Confirm) -> None:
     """Remove what an interrupted verification left."""
     left = verifier.left()
     if not left:

@@ -18,7 +18,10 @@ _DISKS = (
     ("System Operation", "EBS:VolumeP-IOPS.gp3", "IOPS-Mo", 0.005),
     ("Provisioned Throughput", "EBS:VolumeP-Throughput.gp3", "GiBps-mo", 40.96),
 )
-_HOURS = {"t3.xlarge": 0.1664, "t3.large": 0.0832, "m5.xlarge": 0.192, "c5.2xlarge": 0.34, "m7g.2xlarge": 0.3264}
+_HOURS = {
+    "t3.xlarge": 0.1664, "t3.large": 0.0832, "m5.xlarge": 0.192, "c5.2xlarge": 0.34, "c6a.2xlarge": 0.306,
+    "c7g.2xlarge": 0.29, "m6a.2xlarge": 0.3456, "m7g.2xlarge": 0.3264, "m7i-flex.2xlarge": 0.383, "r7g.2xlarge": 0.4284,
+}  # fmt: skip
 
 
 def get_products(params: Params) -> Reply:
