@@ -85,7 +85,8 @@ class HttpsJupyter:
         except (OSError, ValueError, RecursionError, http.client.HTTPException, _OtherCertificateError) as error:
             return Unknown(asked_at, broken_server(port, _word_for(error), over_https=True))
         # The kernels' times are by the server's clock, so the moment of asking must be too; it says it in every answer.
-        entry = {"port": port, "status": "ok", **summary}
+        base = f"/{base_url.strip('/')}/".replace("//", "/")
+        entry = {"port": port, "status": "ok", "base": base, **summary}
         measured_at = _dated(kernels, asked_at).timestamp()
         document = {"v": VERSION, "at": measured_at, "servers": [entry], "machine": None, "errors": []}
         return read_document(document, asked_at)
