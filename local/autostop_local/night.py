@@ -22,7 +22,7 @@ Progress = Callable[[str], None]
 
 # A schedule fires once a minute at the most; here the sweep is invoked by hand, as often as a night of seconds needs.
 _SWEEP_EVERY_SECONDS = 2.0
-_LOOK_EVERY_SECONDS = 0.5
+_LOOK_EVERY_SECONDS = 1.0
 
 ROOT_DEVICE, DATA_DEVICE = "/dev/sda1", "/dev/sdf"
 DISKS: Mapping[str, Mapping[str, Any]] = {

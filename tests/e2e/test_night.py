@@ -16,6 +16,7 @@ from autostop_local.stack import Stack
 from tests.e2e.versions import before_and_now
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+NAME = "over https"
 
 
 @dataclass(frozen=True)
@@ -118,19 +119,22 @@ def test_an_untagged_instance_and_an_unreadable_workstation_are_left_alone_and_t
     assert not any(verdict.startswith("idle") for verdict in verdicts)
 
 
-def test_asked_over_https_with_the_certificate_pinned_a_busy_kernel_is_work_and_idleness_is_found(whole: Desk) -> None:
-    instance = night.launch(whole, "over https")
+@pytest.fixture(scope="module")
+def by_https(whole: Desk) -> night.Phone:
+    """A workstation that is asked over HTTPS, with a file on its data volume."""
+    instance = night.launch(whole, NAME)
     night.wait_for_jupyter(whole, instance, print)
     server = whole.machines.server(instance)
-    phone = night.adopt(
-        whole,
-        instance,
-        *("--probe", "https", "--jupyter-port", str(server.port), "--certificate", str(server.certificate)),
-        token=server.token,
-    )
+    options = ("--probe", "https", "--jupyter-port", str(server.port), "--certificate", str(server.certificate))
+    (whole.world.disk_path(instance, night.DATA_DEVICE) / "kept.bin").write_bytes(bytes(range(256)) * 400)
+    return night.adopt(whole, instance, *options, token=server.token)
+
+
+def test_asked_over_https_with_the_certificate_pinned_a_busy_kernel_is_work(whole: Desk, by_https: night.Phone) -> None:
+    instance = by_https.workstation
     go_on = whole.world.disk_path(instance, night.DATA_DEVICE) / "go-on"
     cell = "import os, time\nwhile not os.path.exists('go-on'): time.sleep(0.1)"
-    notebook.open_notebook(server, "silent.ipynb").begin(cell)
+    notebook.open_notebook(whole.machines.server(instance), "silent.ipynb").begin(cell)
     give_up, verdicts = time.monotonic() + 300, [""]
 
     def unseen() -> bool:
@@ -141,32 +145,15 @@ def test_asked_over_https_with_the_certificate_pinned_a_busy_kernel_is_work_and_
     go_on.touch()
 
     assert whole.state(instance) == "running"
-    night.sweep_until_wanted(whole, phone, "shelve", 400, print)
-    night.wait_for_phase(phone, "asleep", 400, print)
-    _wake_and_stop_by_name(whole, instance, "over https")
 
 
-def _wake_and_stop_by_name(whole: Desk, instance: str, name: str) -> None:
-    """From a terminal, as its owner types it."""
-    with pytest.raises(CommandError, match="is no instance's id or name here"):
-        whole.autostop("start", name[:-1])
-    url = whole.autostop("start", name).strip()
-    assert whole.state(instance) == "running"
-    assert notebook.answers(whole.machines.server(instance))
-    assert whole.autostop("open", name, "--print").strip() == url == f"{whole.machines.server(instance).url}lab"
-    phases = {each["name"]: each["phase"] for each in json.loads(whole.autostop("list", "--json"))}
-    assert phases[name] == "awake"
-    whole.autostop("stop", name, "--wait")
-    assert whole.state(instance) == "stopped"
-
-
-def test_a_table_that_is_lost_while_a_workstation_sleeps_is_recovered_and_all_comes_back(upgraded: Upgraded) -> None:
-    whole, phone, instance = upgraded.desk, upgraded.asleep, upgraded.asleep.workstation
-    night.wake(phone, print)
-    (whole.world.disk_path(instance, night.DATA_DEVICE) / "kept.bin").write_bytes(bytes(range(256)) * 400)
+def test_after_a_night_in_which_the_table_is_lost_it_is_recovered_and_all_comes_back_by_its_name(
+    whole: Desk, by_https: night.Phone
+) -> None:
+    instance = by_https.workstation
     digest, before = night.digest(whole, instance, "kept.bin"), _shape(whole, instance)
-    night.sweep_until_wanted(whole, phone, "shelve", 400, print)
-    night.wait_for_phase(phone, "asleep", 400, print)
+    night.sweep_until_wanted(whole, by_https, "shelve", 400, print)
+    night.wait_for_phase(by_https, "asleep", 400, print)
 
     # Every item of every workstation: states, links, leases, verdicts.
     client = whole.emulator.session.client("dynamodb", **whole.emulator.reach)
@@ -178,12 +165,19 @@ def test_a_table_that_is_lost_while_a_workstation_sleeps_is_recovered_and_all_co
     assert "Nothing was changed" in whole.autostop("recover", instance)
     assert f"{instance} is recovered." in whole.autostop("recover", instance, "--yes")
     link = next(word for word in whole.autostop("link", instance).split() if f"/w/{instance}#" in word)
-    phone = night.Phone(whole, instance, link)
-    assert phone.status()["phase"] == "asleep"
-    night.wake(phone, print)
-    night.wait_for_phase(phone, "awake", 400, print)
+    assert night.Phone(whole, instance, link).status()["phase"] == "asleep"
+    with pytest.raises(CommandError, match="is no instance's id or name here"):
+        whole.autostop("start", NAME[:-1])
+    url = whole.autostop("start", NAME).strip()
+    assert whole.state(instance) == "running"
+    assert notebook.answers(whole.machines.server(instance))
+    assert whole.autostop("open", NAME, "--print").strip() == url == f"{whole.machines.server(instance).url}lab"
     assert night.digest(whole, instance, "kept.bin") == digest
     assert _shape(whole, instance) == before
+    phases = {each["name"]: each["phase"] for each in json.loads(whole.autostop("list", "--json"))}
+    assert phases[NAME] == "awake"
+    whole.autostop("stop", NAME, "--wait")
+    assert whole.state(instance) == "stopped"
     assert not any(instance in body for body in whole.stack.dead_letters())
 
 
