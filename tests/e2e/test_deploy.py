@@ -209,9 +209,9 @@ def test_a_warning_goes_from_the_bus_to_the_phone_and_its_link_keeps_awake(stack
     assert stack.api.post(WORKSTATION, "start", secret).status == 403
     assert stack.api.post(WORKSTATION, "stop", secret).status == 403
     assert stack.api.post(WORKSTATION, "keep-awake", secret).status == 202
-    first, again = (line.text for line in stack.function_logs("notify"))
-    assert json.loads(first)["sent"] == ["topic", "url"]
-    assert json.loads(again)["again"] is True
+    told = [json.loads(line.text) for line in stack.function_logs("notify")]
+    first, again = sorted(told, key=lambda each: bool(each["again"]))
+    assert (first["sent"], again["again"], again["sent"]) == (["topic", "url"], True, [])
     button = posted.headers["Actions"]
     locked = button.partition("Bearer ")[2].partition(",")[0]
     assert button.startswith(
@@ -219,7 +219,7 @@ def test_a_warning_goes_from_the_bus_to_the_phone_and_its_link_keeps_awake(stack
     )
     assert stack.api.status(WORKSTATION, locked).status == 403
     assert stack.api.post(WORKSTATION, "keep-awake", locked).status == 202
-    assert not {secret, locked} & {word for text in (first, again) for word in text.split('"')}
+    assert not any(each in f"{first}{again}" for each in (secret, locked))
 
 
 # That they may do it with our own source only is in the template; the emulator does not look at the source.

@@ -1,5 +1,6 @@
 """Every example event through the real handler, in the world and on the clock of the wall."""
 
+import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from autostop.aws import clients
 from autostop.aws.tell import EventBridgeAnnouncer, notice_in, notice_name
 from autostop.link import Scope
 from autostop.notice import NoticeKind
+from autostop.page import files_in
 from autostop.ports import State
 from autostop.sleep.intent import By, Wanted, following
 from tests.aws.receiver import Receiver, receiving
@@ -143,7 +145,7 @@ def test_the_example_of_a_notice_is_what_the_announcer_puts_on_the_bus() -> None
 
 @pytest.mark.parametrize("name", sorted(RECONCILED))
 def test_a_message_or_an_event_of_aws_brings_the_reconciler(account: ExampleAccount, name: str) -> None:
-    intent = following(None, Wanted.STOP, By.OWNER, "the test", datetime.now(UTC))
+    intent = following(None, Wanted.STOP, By.OWNER, "the test", datetime.now(UTC) - timedelta(minutes=1))
     account.ledger.save(State(account.workstation).wanting(intent))
     assert call(account, name) == {"batchItemFailures": []}
     state = account.ledger.load(account.workstation)
@@ -155,7 +157,7 @@ def test_a_message_or_an_event_of_aws_brings_the_reconciler(account: ExampleAcco
 
 
 def test_a_message_that_cannot_be_read_goes_back_and_keeps_no_other_from_its_work(account: ExampleAccount) -> None:
-    intent = following(None, Wanted.STOP, By.OWNER, "the test", datetime.now(UTC))
+    intent = following(None, Wanted.STOP, By.OWNER, "the test", datetime.now(UTC) - timedelta(minutes=1))
     account.ledger.save(State(account.workstation).wanting(intent))
     batch = account.event("reconcile-wake")
     batch["Records"].insert(0, {**batch["Records"][0], "messageId": "bad", "body": "{"})
@@ -193,7 +195,7 @@ def test_the_status_is_told(account: ExampleAccount) -> None:
 def test_the_page_is_the_file(account: ExampleAccount) -> None:
     answer = call(account, "api-page")
     assert answer["statusCode"] == 200
-    assert answer["body"] == (ROOT / "functions/api/page/index.html").read_text(encoding="utf-8")
+    assert base64.b64decode(answer["body"]) == files_in(ROOT / "functions/api/page")["index.html"].content
 
 
 # Some messengers write the # of a link as %23, follow what they make of it, and send on where they came from.
