@@ -48,12 +48,15 @@ _VIEWERS = re.compile(
     r"atop|bandwhich|bashtop|bat|bmon|bpytop|btm|btop|cmatrix|ctop|dmesg|dstat|gitui|glances|gpustat|htop|iftop|info|"
     r"iostat|iotop|iptraf.*|journalctl|k9s|lazydocker|lazygit|less|lf|lnav|man|mc|more|most|mpstat|mtr|mtr-packet|"
     r"multitail|ncdu|nethogs|nload|nmon|nnn|nvidia-smi|nvitop|nvtop|pidstat|ping6?|powertop|radeontop|ranger|s-tui|sar|"
-    r"stern|tail|tcpdump|tig|top|tshark|vifm|vmstat|watch|zenith"
+    r"stern|tail|tig|top|vifm|vmstat|watch|zenith"
 )
 # They carry out a person's next line, whatever they listen on meanwhile, as for the workers of a cluster.
 _PROMPTS = re.compile(r"bpython|ipython3?|ptpython|pyspark|spark-shell")
-# They begin something whenever somebody saves.
-_WATCHERS = re.compile(r"cargo-watch|chokidar|entr|fswatch|inotifywait|nodemon|ptw|pytest-watch|watchexec|watchmedo")
+# They begin something whenever somebody saves, or hands them a task.
+_WATCHERS = re.compile(
+    r"arq|buildkite-agent|cargo-watch|celery|chokidar|dagster-daemon|dramatiq|entr|fswatch|gitlab-runner|huey_consumer.*|"
+    r"inotifywait|nodemon|ptw|pytest-watch|rq|rqworker|Runner\.Listener|taskiq|watchexec|watchmedo"
+)
 # By their names and no others that begin like them: `vi.py` and `micro-batch.sh` are somebody's programs.
 EDITORS = re.compile(
     r"ed|emacs(-(gtk|lucid|nox|pgtk|x|[0-9.]+))?|emacsclient|helix|hx|jed|joe|kak|mcedit|micro|nano|ne|nvim|pico|rnano|"
@@ -61,9 +64,10 @@ EDITORS = re.compile(
 )
 # They wait for what they started, which is looked at itself, or for the other end; or they belong to a prompt.
 WRAPPERS = re.compile(
-    r"abduco|agetty|autossh|chrt|cloudflared|code|code-insiders|doas|dtach|dumb-init|env|fakeroot|flock|fzf|getty|gitstatusd.*|gpg-agent|ionice|login|mosh|"
-    r"mosh-client|nice|nohup|numactl|proot|sftp-server|ssh|ssh-agent|sshd|sshd-session|screen|script|setsid|"
-    r"stdbuf|su|sudo|taskset|time|timeout|tini|tmux|unshare|zellij"
+    r"abduco|agetty|autossh|bore|chisel|chrt|cloudflared|code|code-insiders|doas|dtach|dumb-init|env|fakeroot|flock|"
+    r"frpc|fzf|getty|gitstatusd.*|gpg-agent|ionice|login|mosh|mosh-client|ngrok|nice|nohup|numactl|openvpn|proot|"
+    r"screen|script|setsid|sftp-server|ssh|ssh-agent|sshd|sshd-session|stdbuf|su|sudo|taskset|time|timeout|tini|tmux|"
+    r"unshare|zellij"
 )
 # ssh that carries nothing out, and hands on what comes to a port.
 _ONLY_HANDS_ON = re.compile(r"-[A-Za-z0-9]*N[A-Za-z0-9]*")
@@ -169,7 +173,7 @@ def is_wrapper(task: Task) -> bool:
 
 
 def keeps_up(task: Task) -> bool:
-    """Whether it runs containers, or looks whether somebody saves, for as long as nobody ends it."""
+    """Whether it runs containers, or waits for a save or a task, for as long as nobody ends it."""
     words, names = task.words, names_of(task)
     watches = is_any(_WATCHERS, names) or any(word.startswith("--watch") for word in words)
     return watches or (is_any(_CLIENTS, names) and not {"up", "-w"}.isdisjoint(words))
