@@ -150,7 +150,7 @@ def cli(context: click.Context, region: str | None, profile: str | None, stack: 
 @click.option(
     "--notify",
     type=_Word("url", parse_notify),
-    help="Where its notices go: a URL as ntfy takes it. A mail address is for all workstations of a stack made now.",
+    help="Where its notices go: a URL such as ntfy://topic. A mail address is for all workstations of a new stack.",
 )
 @click.pass_obj
 def create_command(
@@ -233,7 +233,7 @@ def _with_settings(command: Any) -> Any:
 @click.option(
     "--notify",
     type=_Word("url", parse_url),
-    help="A URL as ntfy takes it, for its notices alone; `stack`: where those of all workstations go.",
+    help="A URL such as ntfy://topic, for its notices alone; `stack`: where those of all workstations go.",
 )
 @click.option(
     "--token-from-stdin",

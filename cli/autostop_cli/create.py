@@ -62,8 +62,8 @@ _NOT_YET = (
     "opens port 80 for that yet, so it stays with its own until a later version does; `autostop doctor` tells why.",
 )
 _NOTICES = (
-    "Before a stop you are told, and can keep it awake from your phone: name a URL of ntfy, such as",
-    f"https://ntfy.sh/a-topic-that-nobody-guesses; or `{parameters.AS_THE_STACK}`, which is as for all workstations.",
+    "Before a stop you are told, and can keep it awake from your phone. Name a URL for that, such as",
+    f"ntfy://a-topic-that-nobody-guesses (docs/notices.md has others), or `{parameters.AS_THE_STACK}`: as for all.",
 )
 
 # Shows lines and asks; gives what the function makes of the answer. Where nobody is asked, the default.
