@@ -17,7 +17,7 @@ from tests.page.statuses import PLACE, asleep, awake, blocked, falling_asleep, i
 
 pytestmark = pytest.mark.page
 
-LONGER = "Keep awake for…"
+LONGER, TELL = "Keep awake for…", "Tell me when it is up"
 
 
 def test_only_what_helps_and_is_allowed_is_offered(phone: Phone, api: ScriptedApi) -> None:
@@ -29,6 +29,8 @@ def test_only_what_helps_and_is_allowed_is_offered(phone: Phone, api: ScriptedAp
         (awake(keep_awake_for=5400.0), ["Keep awake 90 min", LONGER, "Stop"]),
         (awake(keep_awake_for=None), ["Keep awake", LONGER, "Stop"]),
         (waking(), ["Keep awake 1 h", LONGER, "Stop"]),
+        (waking(intent=waking()["intent"] | {"tells": False}), [TELL, "Keep awake 1 h", LONGER, "Stop"]),
+        (waking(intent=waking()["intent"] | {"tells": True}), ["Keep awake 1 h", LONGER, "Stop"]),
         (stopping(), ["Undo"]),
         (stopping(scopes=["status", "stop", "keep-awake"]), []),
         (awake(), ["Keep awake 1 h", LONGER, "Stop"]),
@@ -56,6 +58,16 @@ def test_start_starts(phone: Phone, api: ScriptedApi) -> None:
     expect(page.locator("#word")).to_have_text("Waking")
     expect(page.locator("#reason")).to_have_text("Start is asked for.")
     assert api.presses == ["start"]
+
+
+def test_who_waits_is_told_when_it_is_up(phone: Phone, api: ScriptedApi) -> None:
+    untold, told = (waking(intent=waking()["intent"] | {"tells": tells}) for tells in (False, True))
+    api.after["start"] = told
+    page = phone.look(api, untold)
+    page.get_by_role("button", name=TELL).tap()
+    expect(page.locator("#reason")).to_contain_text("A notice will say that it is up")
+    expect(page.get_by_role("button", name=TELL)).to_have_count(0)
+    assert [json.loads(each.body) for each in api.requests if each.method == "POST"] == [{"tell": True}]
 
 
 def test_keep_awake_shows_until_when(phone: Phone, api: ScriptedApi) -> None:

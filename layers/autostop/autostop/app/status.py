@@ -95,6 +95,7 @@ class Status:
                 "at": _iso(intent.at),
                 "why": intent.why,
                 "settled_at": _iso(intent.settled_at),
+                "tells": intent.tells,
             },
             "waiting_for": self.state.waiting_for,
             "hindered_since": _iso(self.state.hindered_since),
