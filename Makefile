@@ -142,7 +142,7 @@ docs: .venv/.synced ## write the tables of docs/ that follow from the settings a
 	.venv/bin/python -m tests.docs.tables
 
 .PHONY: pictures
-pictures: setup /usr/bin/chromium-headless-shell ## take the pictures of docs/pictures from the page of a workstation on this machine
+pictures: .venv/.synced /usr/bin/chromium-headless-shell ## take the pictures of docs/pictures: the page in every state, by day and by night
 	.venv/bin/python -m tests.page.take_pictures
 
 .PHONY: check

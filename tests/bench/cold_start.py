@@ -119,8 +119,7 @@ def measure(functions: Path = ROOT / "functions", layer: Path | None = None) -> 
 def _opened(code: Path, layer: Path, account: ExampleAccount) -> Opened:
     with runtime(code, [layer], variables_in(account.url)) as function:
         answer = function.invoke(account.event("api-page"))
-        body = answer["body"].encode()
-        page = gzip.decompress(base64.b64decode(body)) if answer.get("isBase64Encoded") else body
+        page = base64.b64decode(answer["body"])
         loads = re.findall(r"<script[^>]* src=|<link[^>]* rel=.?stylesheet", page.decode())
         seconds = []
         for _ in range(_STATUS_CALLS):

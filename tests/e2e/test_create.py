@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 import pytest
+from playwright.sync_api import Browser, Playwright
 
 from autostop_local import night, notebook
 from autostop_local.desk import Cloud, Desk, cloud
@@ -20,6 +21,8 @@ from autostop_local.emulator import REGION, ROOT
 from autostop_local.machine.machine import what_is_missing
 from autostop_local.stack import Stack
 from autostop_local.wheel import build_wheel
+from tests.e2e.taps import tap_through_a_morning
+from tests.page.conftest import CHROMIUM, FLAGS
 
 pytestmark = [
     pytest.mark.e2e,
@@ -133,7 +136,14 @@ def stage(name: str) -> Iterator[None]:
     sys.stdout.write(f"STAGE {name}: {time.monotonic() - begun:.0f} s\n")
 
 
-def test_from_an_empty_account_to_a_notebook_and_out_again(laptop: Laptop) -> None:
+@pytest.fixture
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    yield browser
+    browser.close()
+
+
+def test_from_an_empty_account_to_a_notebook_and_out_again(laptop: Laptop, browser: Browser) -> None:
     before = laptop.there_is()
 
     with stage("create, until JupyterLab answers"):
@@ -158,8 +168,8 @@ def test_from_an_empty_account_to_a_notebook_and_out_again(laptop: Laptop) -> No
         night.sweep_until_wanted(desk, phone, "shelve", 400, print)
         night.wait_for_phase(phone, "asleep", 400, print)
     assert desk.volumes(instance) == []
-    with stage("start by link, until JupyterLab answers"):
-        night.wake(phone, print)
+    with stage("start by link, until JupyterLab answers, and what a finger does then"):
+        tap_through_a_morning(browser, phone.link, lambda: f"{desk.machines.server(instance).url}lab")
     assert (desk.machines.server(instance).files / "notes.txt").read_text(encoding="utf-8") == "monday"
 
     laptop.run("uninstall lab --dry-run")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, ViewportSize, expect
@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Reque
 from tests.page.scripted_api import SECRET, ScriptedApi, serving
 from tests.page.statuses import asleep
 
+CHROMIUM = "/usr/bin/chromium-headless-shell"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -25,6 +26,8 @@ ONE_TASK_LATER = """new Promise((done) => {
   channel.port1.onmessage = done;
   channel.port2.postMessage(0);
 })"""
+Light = Literal["light", "dark"]
+LIGHTS: tuple[Light, ...] = ("light", "dark")
 PHONE = ViewportSize(width=360, height=740)
 # A busy machine takes long to draw; what never comes fails all the same.
 PATIENCE_MS = 30_000
@@ -82,7 +85,7 @@ class Phone:
 
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    browser = playwright.chromium.launch(executable_path="/usr/bin/chromium-headless-shell", args=FLAGS)
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
     yield browser
     browser.close()
 

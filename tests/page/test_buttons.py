@@ -229,6 +229,10 @@ def test_a_press_without_an_answer_says_that_pressing_again_is_safe(phone: Phone
     page.get_by_role("button", name="Start").tap()
     expect(page.locator("#trouble")).to_have_text("This phone is offline.")
     expect(page.locator("#trouble-next")).to_contain_text("Pressing again is safe.")
+    phone.context.set_offline(False)
+    expect(page.locator("#reason")).to_have_text("The network is back. Press again if you still want it.")
+    expect(page.locator("#trouble-card")).to_be_hidden()
+    assert api.presses == []
 
 
 @pytest.mark.parametrize("width", [320, 1280])

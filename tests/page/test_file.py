@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from html.parser import HTMLParser
 
 import pytest
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, expect
 from autostop.page import files_in
 from tests.page.conftest import Phone, unbox
 from tests.page.scripted_api import PAGE, WORKSTATION, ScriptedApi
+from tests.page.statuses import awake
 
 pytestmark = pytest.mark.page
 
@@ -144,3 +146,18 @@ def test_nothing_moves_for_people_who_asked_for_that(
     page.evaluate("document.documentElement.dataset.phase = 'waking'")
     assert page.locator("#sign").evaluate("e => getComputedStyle(e).animationName") == movement
     phone.context.close()
+
+
+def test_on_a_home_screen_it_is_named_by_its_workstation_and_opens_the_address_as_it_stands(
+    phone: Phone, api: ScriptedApi
+) -> None:
+    page = phone.look(api, awake())
+    told = phone.context.new_cdp_session(page).send("Page.getAppManifest")
+    assert (told["url"], told["errors"]) == (f"{api.origin}/w/manifest.json", [])
+    assert "start_url" not in told["data"]
+    assert "name" not in told["data"], "the page's own name is taken"
+    assert page.url == f"{api.url}&look"
+    for name in ("application-name", "apple-mobile-web-app-title"):
+        expect(page.locator(f"meta[name={name}]")).to_have_attribute("content", "lab")
+    icon = page.request.get(f"{api.origin}/w/icon.png")
+    assert (icon.headers["content-type"], struct.unpack(">II", icon.body()[16:24])) == ("image/png", (512, 512))
