@@ -67,6 +67,7 @@ def sessions(minute: float, **seconds: float) -> Reading:
     row("the workers of a cluster poll", {"s1": 0}, {"s1": 40}, False),
     row("they compute", {"s1": 0}, {"s1": 60}, True),
     row("each of many polls", {"p1": 0, "p2": 0, "p3": 0}, {"p1": 20, "p2": 20, "p3": 20}, False),
+    row("a server replaces its worker", {"a": 0, "p1": 50, "prest": 9}, {"a": 0, "p2": 1, "prest": 8}, False),
     row("one that listens trains", {"p1": 0}, {"p1": 30}, True),
     row("who holds a GPU computes", {"a": 0, "g": 10}, {"a": 0, "g": 20}, True),
     row("who holds it rests", {"a": 0, "g": 10}, {"a": 0, "g": 10.1}, False),

@@ -118,8 +118,9 @@ def _with_processor(history: History, reading: Reading, machine: Machine, policy
         polls = 0.0 if name == _GPU_SERVED else each / _SERVERS_POLL[name[0]]
         rates[name] = max(polls, clicks * _CLICKS) if each > 0 else each
     rate = max(rates.values(), default=0.0)
-    # When a kernel goes away its seconds go too: a change, and not idleness.
-    ended = min(rates.values(), default=0.0) < 0 or not history.cpu.keys() - holders <= machine.cpu.keys()
+    # When a kernel goes away its seconds go too: a change, and not idleness. But servers replace their workers.
+    gone = {name for name in history.cpu.keys() - machine.cpu.keys() - holders if name[0] not in _SERVERS_POLL}
+    ended = bool(gone) or any(each < 0 for name, each in rates.items() if name not in serving)
     worked = ended or rate > policy.cpu_seconds
     cpu_at = reading.at if worked else history.cpu_at
     quietest = history.quietest
