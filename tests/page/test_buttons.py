@@ -17,7 +17,7 @@ from tests.page.statuses import PLACE, asleep, awake, blocked, falling_asleep, i
 
 pytestmark = pytest.mark.page
 
-LONGER, TELL = "Keep awake for…", "Tell me when it is up"
+LONGER, TELL = "Other time…", "Tell me when it is up"
 
 
 def test_only_what_helps_and_is_allowed_is_offered(phone: Phone, api: ScriptedApi) -> None:
