@@ -218,7 +218,7 @@ def test_a_warning_goes_from_the_bus_to_the_phone_and_its_link_keeps_awake(stack
         f"http, Keep awake, {stack.api_url}/api/workstations/{WORKSTATION}/keep-awake, method=POST"
     )
     assert stack.api.status(WORKSTATION, locked).status == 403
-    assert stack.api.post(WORKSTATION, "keep-awake", locked).status == 202
+    assert stack.api.post(WORKSTATION, "keep-awake", locked).status == 204
     assert not any(each in f"{first}{again}" for each in (secret, locked))
 
 

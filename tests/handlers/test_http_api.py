@@ -171,6 +171,9 @@ def test_a_verb_needs_its_scope(lab: AtWork, workstation: WorkstationId, api: Ht
     assert lab.state(workstation).version == 0
     lab.link(workstation, scopes=(Scope(scope), Scope.STATUS))
     assert ask(api, "POST", path_of(workstation, verb))[0] == 202
+    lab.link(workstation, scopes=(Scope(scope),))
+    answer = api.answer(request("POST", path_of(workstation, verb), SECRET))
+    assert (answer["statusCode"], answer["body"]) == (204, "")  # how it stands is told by its own scope alone
 
 
 def test_the_status_needs_its_scope(lab: AtWork, workstation: WorkstationId, api: HttpApi) -> None:

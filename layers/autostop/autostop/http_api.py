@@ -110,6 +110,8 @@ class HttpApi:
                 scope, act = _VERBS[verb]
                 link = self._allowed(request, text, scope)
                 act(self.owner, link, f"the link “{link.label}”", _body_of(request))
+                if Scope.STATUS not in link.scopes:
+                    return {"statusCode": HTTPStatus.NO_CONTENT.value, "headers": _SECURITY_HEADERS, "body": ""}
                 return _json(HTTPStatus.ACCEPTED, self.owner.status(link.workstation, link.scopes).as_json())
             case _, ["w", _] | ["api", "workstations", _] | ["api", "workstations", _, "days"]:
                 raise _only("GET, HEAD")
