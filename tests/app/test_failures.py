@@ -13,6 +13,7 @@ from autostop.aws.clients import ec2 as ec2_of_the_functions
 from autostop.model import SnapshotState, VolumeState, WorkstationId
 from autostop.notice import NoticeKind
 from autostop.sleep.intent import Wanted
+from autostop.sleep.next_step import UNDO_FOR
 from autostop_local.world.errors import AwsError
 from tests.app.autostop_at_work import FUNCTION_RUNS_FOR, AtWork
 from tests.app.patience import patient
@@ -222,6 +223,7 @@ def test_an_error_that_goes_on_is_waited_for_longer_each_time(lab: AtWork, chanc
     lab.work_with(chance=chance)
     lab.world.fail_next("StopInstances", "IncorrectInstanceState", times=len(expected))
     lab.owner.stop(workstation, "the test")
+    lab.clock.advance(UNDO_FOR)
     assert waits(lab, workstation, len(expected)) == expected
     assert "IncorrectInstanceState" in str(lab.state(workstation).waiting_for)
 
@@ -364,6 +366,7 @@ def test_nobody_else_acts_while_the_function_still_may(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.pass_time(timedelta(minutes=1))
     lab.owner.stop(workstation, "the test")
+    lab.clock.advance(UNDO_FOR)
     until = lab.clock() + FUNCTION_RUNS_FOR
     held: list[bool] = []
 

@@ -53,7 +53,8 @@ def run(build: Path) -> Run:
             while piece := os.read(screen, 65_536):
                 printed += piece.decode()
                 if "Ctrl-C ends it" in printed and not ran:
-                    for each in psutil.Process(process.pid).children(recursive=True):
+                    running = psutil.Process(process.pid)
+                    for each in [running, *running.children(recursive=True)]:
                         with suppress(psutil.NoSuchProcess):  # commands come and go
                             ran[each] = each.name()
                             ports |= listening(each.net_connections("tcp"))
