@@ -45,6 +45,8 @@ _MOST_NEW = 50
 _MOST_TOLD = 100
 # Of so many a sweep asks whether their stop would be refused, which takes two calls each.
 _MOST_LOOKED_AT = 100
+# Of so many the samples are held at once, which are 150 MB of 10,000. As CloudWatch answers: 500 metrics a call.
+_MEASURED_AT_ONCE = 2_500
 # Of the first record of a run: as many as fit into an item of the table, whatever the window.
 _MOST_SAMPLES = 500
 
@@ -160,22 +162,22 @@ class Sweeper:
 
     def _judge_all(self, watched: dict[WorkstationId, Watched], now: datetime) -> None:
         """Measure and judge those that run, in their places."""
-        running = [each for each in watched.values() if each.is_judged]
+        running, looked_at = [each.id for each in watched.values() if each.is_judged], 0
+        for first in range(0, len(running), _MEASURED_AT_ONCE):
+            for each in self._measured([watched[key] for key in running[first : first + _MEASURED_AT_ONCE]], now):
+                judged = _judged(each, now)
+                # Of more the reconciler finds out: at a stop-at of all of them there is no time to look at each.
+                if (judged.plan.is_new or judged.plan.due) and looked_at < _MOST_LOOKED_AT:
+                    looked_at += 1
+                    judged = self._unless_refused(judged, now)
+                watched[judged.id] = judged
+
+    def _measured(self, running: Sequence[Watched], now: datetime) -> Sequence[Watched]:
         try:
-            measured = measure(running, self.metrics, self.asker, now)
+            return measure(running, self.metrics, self.asker, now)
         except (TransientError, DeniedError) as error:
             # Nobody is stopped by what is not known; and why it is not known is told where that goes on.
-            measured = [each.knowing(answer=Unknown(now, str(error))) for each in running]
-        measured.reverse()
-        # Each is let go as soon as it is judged: the samples of 10,000 workstations are 40 MB.
-        looked_at = 0
-        for _ in range(len(measured)):
-            judged = _judged(measured.pop(), now)
-            # Of more the reconciler finds out: at a stop-at of all of them there is no time to look at each.
-            if (judged.plan.is_new or judged.plan.due) and looked_at < _MOST_LOOKED_AT:
-                looked_at += 1
-                judged = self._unless_refused(judged, now)
-            watched[judged.id] = judged
+            return [each.knowing(answer=Unknown(now, str(error))) for each in running]
 
     def _unless_refused(self, watched: Watched, now: datetime) -> Watched:
         """A stop that is known to be refused is told instead of announced, and is not asked for."""
