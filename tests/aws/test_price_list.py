@@ -81,3 +81,41 @@ def test_a_day_asks_once_and_keeps_what_it_had_when_aws_refuses(tmp_path: Path) 
         asked()
         daily.look({"t3.xlarge"}, NOW + timedelta(days=3, hours=1))
         assert asked() == 0
+
+
+class Strange:
+    """Of a client, what answers GetProducts; or lets the function die there."""
+
+    def __init__(self, *told: str) -> None:
+        self.told = told
+        self.asked = 0
+
+    def get_paginator(self, _operation: str) -> "Strange":
+        return self
+
+    def paginate(self, **_asked: Any) -> list[dict[str, Any]]:
+        self.asked += 1
+        if not self.told:
+            raise KeyboardInterrupt
+        return [{"PriceList": list(self.told)}]
+
+
+@pytest.mark.parametrize("told", ["{}", "[]", "null", "no JSON", '{"product": {"attributes": []}}'])
+def test_a_price_list_of_another_shape_is_as_one_that_refuses(tmp_path: Path, told: str) -> None:
+    with World(tmp_path, clock=VirtualClock(NOW)):
+        daily = DailyPrices(PriceList(lambda: Strange(told)), _ledger(), "eu-central-1")
+        assert daily.look({"t3.xlarge"}, NOW).usd == BUILT_IN.usd
+
+
+def test_who_dies_in_the_look_does_so_once_a_day(tmp_path: Path) -> None:
+    with World(tmp_path, clock=VirtualClock(NOW)):
+        client = Strange()
+        daily = DailyPrices(PriceList(lambda: client), _ledger(), "eu-central-1")
+        with pytest.raises(KeyboardInterrupt):
+            daily.look({"t3.xlarge"}, NOW)
+        assert daily.look({"t3.xlarge"}, NOW + timedelta(minutes=5)).usd == BUILT_IN.usd
+        assert client.asked == 1
+
+
+def _ledger() -> DynamoLedger:
+    return DynamoLedger(make_table(boto3.client("dynamodb")), TABLE)

@@ -1,6 +1,7 @@
 """Once a day: what AWS's Price List says of this Region."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -32,11 +33,12 @@ class DailyPrices:
             stored = self.ledger.prices()
             if stored is not None and stored.looked_at + _EVERY > now and set(types) <= set(stored.types):
                 return stored
-            try:
-                new = self.price_list.read(self.region, types, now)
-            except (TransientError, DeniedError):
-                new = replace(stored or BUILT_IN, looked_at=now, types=tuple(types))
-            self.ledger.put_prices(new)
+            prices = replace(stored or BUILT_IN, looked_at=now, types=tuple(types))
+            # Before it is asked: what lets the function die there does so once a day, not at each sweep.
+            self.ledger.put_prices(prices)
+            with suppress(TransientError, DeniedError):
+                prices = self.price_list.read(self.region, types, now)
+                self.ledger.put_prices(prices)
         except (TransientError, DeniedError):
             return BUILT_IN
-        return new
+        return prices

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from autostop.aws.errors import aws_errors
 from autostop.cost import Prices
+from autostop.ports import DeniedError
 
 # All but those of instances: of a disk, a snapshot, IOPS, throughput.
 _FAMILIES: Final = ("Storage", "Storage Snapshot", "System Operation", "Provisioned Throughput")
@@ -35,7 +36,10 @@ class PriceList:
         asked += [linux | {"instanceType": each} for each in types]
         usd: dict[str, float] = {}
         for filters in asked:
-            usd |= usd_in(_products(client, {"regionCode": region, **filters}))
+            try:
+                usd |= usd_in(_products(client, {"regionCode": region, **filters}))
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                raise DeniedError(f"the Price List has another shape than is known: {error!r}") from error
         return Prices(region, now, usd, now, types)
 
 
