@@ -24,11 +24,7 @@ from autostop_local.wheel import build_wheel
 from tests.e2e.taps import tap_through_a_morning
 from tests.page.conftest import CHROMIUM, FLAGS
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(1200),
-    pytest.mark.skipif(what_is_missing() is not None, reason="what `create` makes is a machine that boots"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 # Minutes of AWS are seconds here.
 QUICK = "--idle-after 15s --grace 5s --warn-before 4s --weak-signals 5s --doubt-for 5s --cpu-period 5s"
@@ -107,6 +103,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     subprocess.run([uv, "venv", "--quiet", "--python", str(ROOT / ".venv/bin/python"), venv], check=True)
     install = [uv, "pip", "install", "--quiet", "--python", venv, "--constraint", str(ROOT / "requirements/dev.txt")]
     subprocess.run([*install, str(wheel)], check=True)
+    assert what_is_missing() is None  # what `create` makes is a machine that boots
     with cloud(tmp_path_factory.mktemp("cloud"), with_disks=True) as empty:
         yield Laptop(home / "venv/bin/autostop", home, empty)
 
@@ -127,6 +124,14 @@ def sweeping(desk: Desk) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+@contextmanager
+def protected(desk: Desk, instance: str) -> Iterator[None]:
+    """By EC2's stop protection, as its owner sets it in the console."""
+    desk.ec2.modify_instance_attribute(InstanceId=instance, DisableApiStop={"Value": True})
+    yield
+    desk.ec2.modify_instance_attribute(InstanceId=instance, DisableApiStop={"Value": False})
 
 
 @contextmanager
@@ -168,8 +173,16 @@ def test_from_an_empty_account_to_a_notebook_and_out_again(laptop: Laptop, brows
         night.sweep_until_wanted(desk, phone, "shelve", 400, print)
         night.wait_for_phase(phone, "asleep", 400, print)
     assert desk.volumes(instance) == []
+    late = laptop.run("link lab --scope status --scope keep-awake")
+    warning = next(word for word in late.split() if f"/w/{instance}#" in word)
     with stage("start by link, until JupyterLab answers, and what a finger does then"):
-        tap_through_a_morning(browser, phone.link, lambda: f"{desk.machines.server(instance).url}lab")
+        tap_through_a_morning(
+            browser,
+            phone.link,
+            warning,
+            jupyterlab=lambda: f"{desk.machines.server(instance).url}lab",
+            protected=protected(desk, instance),
+        )
     assert (desk.machines.server(instance).files / "notes.txt").read_text(encoding="utf-8") == "monday"
 
     laptop.run("uninstall lab --dry-run")
