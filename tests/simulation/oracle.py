@@ -143,7 +143,7 @@ class Oracle:
 
     def person_deletes(self, snapshot: str) -> None:
         """A snapshot goes by hand: it, and the line whose content it holds."""
-        line = self.line.get(self.content.of_snapshot(snapshot) or 0, "")
+        line = self._line_of(snapshot) or ""
         self.deleted_by_hand |= {snapshot: self.hub.clock.now(), line: self.hub.clock.now()}
 
     def _just_deleted_by_hand(self, what: str) -> bool:
@@ -293,15 +293,22 @@ class Oracle:
         lately = self._ran_at is not None and self.hub.clock.now() - self._ran_at < self.lists_lag_for
         if instance is None or not lately:
             raise LawBrokenError(f"law 2: {snapshot.id} is deleted while nothing runs")
+        later = [each for each in self.world.cloud.snapshots.values() if _replaces(each, snapshot)]
+        lines = {self._line_of(each.id) for each in [snapshot, *later]}
         for device, volume_id in instance.volumes.items():
             volume = self.world.cloud.volumes[volume_id]
             if device in self.displaced or (volume.snapshot_id is None and not self._was_snapshotted(volume_id)):
                 continue
+            if self.line.get(self.content.of_volume(volume_id) or 0) not in lines:
+                continue  # it was away for all later sets, and is back with all its data
             # Of what it was made from, or of itself as it was before the start.
             copies = [each for each in self.world.cloud.snapshots.values() if each.volume_id == volume_id]
             copies += filter(None, [self.world.cloud.snapshots.get(volume.snapshot_id or "")])
             if not any(each.state == "completed" and _replaces(each, snapshot) for each in copies):
                 raise LawBrokenError(f"law 2: {snapshot.id} is deleted, and {device} does not run from a later one")
+
+    def _line_of(self, snapshot: str) -> str | None:
+        return self.line.get(self.content.of_snapshot(snapshot) or 0)
 
     def _was_snapshotted(self, volume: str) -> bool:
         """False for one that was in no set: it was away, or not ours, and all its data is on it."""

@@ -1,6 +1,6 @@
 """`make sabotage`: takes out each guard in turn, in a copy, and shows which test or history notices.
 
-A guard of the law is an `if` of domain/law.py that gives a reason; whole questions of the law are taken out too, since
+A guard of the law is an `if` of sleep/law.py that gives a reason; whole questions of the law are taken out too, since
 many a guard stands twice. The others are named below, with where they stand.
 """
 

@@ -229,6 +229,26 @@ def test_a_snapshot_is_deleted_before_a_start_from_a_later_one_was_seen(scene: S
         scene.do_wrong("DeleteSnapshot", SnapshotId=older.id)
 
 
+def test_a_snapshot_may_go_while_another_device_is_put_back_that_was_away_for_nights(scene: Scene) -> None:
+    scene.night()
+    rest.wake(scene)
+    data = scene.detach()
+    scene.tag(data, "autostop:device", None)  # or Autostop puts it back itself
+    scene.oracle.displaced.add(DATA)
+    scene.night()
+    rest.wake(scene)
+    scene.night()
+    assert scene.person("AttachVolume", VolumeId=data, InstanceId=scene.workstation, Device=DATA)
+    scene.oracle.displaced.clear()
+    rest.wake(scene)
+    scene.pass_time(A_MINUTE)
+    assert [each.tags["autostop:cycle"] for each in scene.snapshots("/dev/sda1")] == ["3"]
+    [of_data] = scene.snapshots()
+    scene.silence()
+    with broken("2"):
+        scene.do_wrong("DeleteSnapshot", SnapshotId=of_data.id)
+
+
 @pytest.mark.parametrize("by", ["nature", "product"])
 def test_the_latest_content_is_gone_however_that_came(scene: Scene, by: str) -> None:
     scene.night()

@@ -91,6 +91,8 @@ def why_not_delete_snapshot(snapshot: Snapshot, seen: Observation, manifest: Man
         later = seen.snapshot(record.snapshot)
         if later is None or later.state is not SnapshotState.COMPLETED:
             return f"cycle {manifest.cycle} is not complete"
+        if later.cycle != manifest.cycle:
+            return f"{later.id} does not carry the tags of cycle {manifest.cycle} any more"
         attached = seen.at_device(record.device)
         if attached is None or not (attached.id == record.volume or manifest.is_restored(attached, record)):
             return f"the instance was not started from cycle {manifest.cycle}"
