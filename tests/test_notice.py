@@ -104,13 +104,10 @@ def test_the_sweeps_findings_become_notices() -> None:
     assert soon.reasons == unknown.reasons == verdict.reasons
 
 
-@pytest.mark.parametrize(
-    ("cause", "says"),
-    [
-        (By.IDLE, "unless somebody works on it or keeps it awake."),
-        (By.LIMIT, "UTC, whoever works on it, unless it is kept awake."),
-    ],
-)
+@pytest.mark.parametrize(("cause", "says"), [
+    (By.IDLE, "unless somebody works on it or keeps it awake."),
+    (By.LIMIT, "UTC, whoever works on it, unless it is kept awake."),
+])  # fmt: skip
 def test_a_warning_says_what_helps(cause: By, says: str) -> None:
     verdict = Verdict(VerdictKind.ACTIVE, NOW, ("quiet", "processor: quiet"))
 

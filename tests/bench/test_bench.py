@@ -42,17 +42,14 @@ def swept(workstations: int = 1000, busy: int = 10, asked: int = 60, pages: int 
     return Measured(workstations, {"busy": (one, one), "asked": (other, other)})
 
 
-@pytest.mark.parametrize(
-    ("measured", "said"),
-    [
-        pytest.param(swept(), [], id="all that is allowed"),
-        pytest.param(swept(busy=11), ["every processor busy: 11 calls"], id="calls when busy"),
-        pytest.param(swept(asked=61), ["every processor quiet, all asked by Run Command: 61 calls"], id="when asked"),
-        pytest.param(swept(pages=3), ["every processor busy: 3 pages", "every processor quiet"], id="pages"),
-        pytest.param(swept(10_000, 70, 700, 11), [], id="all that is allowed of many"),
-        pytest.param(swept(10_000, mib=257.0), ["every processor busy: 257 MiB", "every processor quiet"], id="memory"),
-    ],
-)
+@pytest.mark.parametrize(("measured", "said"), [
+    pytest.param(swept(), [], id="all that is allowed"),
+    pytest.param(swept(busy=11), ["every processor busy: 11 calls"], id="calls when busy"),
+    pytest.param(swept(asked=61), ["every processor quiet, all asked by Run Command: 61 calls"], id="when asked"),
+    pytest.param(swept(pages=3), ["every processor busy: 3 pages", "every processor quiet"], id="pages"),
+    pytest.param(swept(10_000, 70, 700, 11), [], id="all that is allowed of many"),
+    pytest.param(swept(10_000, mib=257.0), ["every processor busy: 257 MiB", "every processor quiet"], id="memory"),
+])  # fmt: skip
 def test_a_broken_budget_is_told_and_a_kept_one_is_not(measured: Measured, said: list[str]) -> None:
     over = broken([measured])
     assert [line[: len(begin)] for line, begin in zip(over, said, strict=True)] == said

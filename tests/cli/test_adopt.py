@@ -95,16 +95,12 @@ def test_instance_is_refused(field: dict[str, Any], words: str) -> None:
     assert words in refusal
 
 
-@pytest.mark.parametrize(
-    ("field", "words"),
-    [
-        ({"multi_attach": True}, "several instances"),
-        ({"tags": {tags.WORKSTATION: "i-other"}}, "a part of the workstation i-other"),
-        ({"attachment": AttachmentState.DETACHING}, "is detaching"),
-        ({"tags": {f"own-{number}": "" for number in range(32)}}, "more than 31 tags"),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
+@pytest.mark.parametrize(("field", "words"), [
+    ({"multi_attach": True}, "several instances"),
+    ({"tags": {tags.WORKSTATION: "i-other"}}, "a part of the workstation i-other"),
+    ({"attachment": AttachmentState.DETACHING}, "is detaching"),
+    ({"tags": {f"own-{number}": "" for number in range(32)}}, "more than 31 tags"),
+], ids=lambda value: next(iter(value)) if isinstance(value, dict) else "")  # fmt: skip
 def test_volume_is_refused(field: dict[str, Any], words: str) -> None:
     (refusal,) = plan(volumes=[build.volume(), build.volume(build.DATA, **field)]).refusals
     assert "vol-data" in refusal

@@ -369,20 +369,13 @@ def test_a_machine_that_was_terminated_is_made_anew_by_another_token(shop: Shop)
     assert [each.id for each in shop.instances if each.state == "running"] == [shop.plan.instance]
 
 
-@pytest.mark.parametrize(
-    ("operation", "error", "words"),
-    [
-        (
-            "RunInstances",
-            AwsError("VcpuLimitExceeded", "You have requested more vCPU capacity"),
-            "Nothing was launched",
-        ),
-        ("RunInstances", AwsError("Unsupported", "not supported in your requested zone"), "Nothing was launched"),
-        ("RunInstances", AwsError("InsufficientInstanceCapacity", "no capacity", 500), "Nothing was launched"),
-        ("RunInstances", AwsError("UnauthorizedOperation", "You may not", 403), "permission for RunInstances"),
-        ("DescribeSubnets", AwsError("UnauthorizedOperation", "You may not", 403), "permission for DescribeSubnets"),
-    ],
-)
+@pytest.mark.parametrize(("operation", "error", "words"), [
+    ("RunInstances", AwsError("VcpuLimitExceeded", "You have requested more vCPU capacity"), "Nothing was launched"),
+    ("RunInstances", AwsError("Unsupported", "not supported in your requested zone"), "Nothing was launched"),
+    ("RunInstances", AwsError("InsufficientInstanceCapacity", "no capacity", 500), "Nothing was launched"),
+    ("RunInstances", AwsError("UnauthorizedOperation", "You may not", 403), "permission for RunInstances"),
+    ("DescribeSubnets", AwsError("UnauthorizedOperation", "You may not", 403), "permission for DescribeSubnets"),
+])  # fmt: skip
 def test_what_aws_refuses_is_said_and_the_next_run_goes_on(
     shop: Shop, operation: str, error: AwsError, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -449,13 +442,10 @@ def scripted(*statuses: str) -> Any:
     )
 
 
-@pytest.mark.parametrize(
-    ("statuses", "words"),
-    [
-        (("", "CREATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "DELETE_COMPLETE"), "nothing of it is left: Table: .* quota"),
-        (("ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE"), "is ROLLBACK_COMPLETE: Table: .* quota. Delete it"),
-    ],
-)
+@pytest.mark.parametrize(("statuses", "words"), [
+    (("", "CREATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "DELETE_COMPLETE"), "nothing of it is left: Table: .* quota"),
+    (("ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE"), "is ROLLBACK_COMPLETE: Table: .* quota. Delete it"),
+])  # fmt: skip
 def test_a_stack_that_fails_says_why_and_what_is_left(statuses: tuple[str, ...], words: str) -> None:
     stacks = Stacks(scripted(*statuses), lambda _seconds: None, print)
     with pytest.raises(DeniedError, match=words):

@@ -37,14 +37,11 @@ def test_a_message_that_names_its_workstation_asks_nobody(name: str) -> None:
     assert asked_for(body(name)) == ({ID}, [])
 
 
-@pytest.mark.parametrize(
-    ("name", "ids"),
-    [
-        ("reconcile-snapshot", {SNAPSHOT, VOLUME}),
-        ("reconcile-snapshots-set", {SNAPSHOT, OTHER_SNAPSHOT, VOLUME, "vol-0fedcba9876543210"}),
-        ("reconcile-volume", {VOLUME}),
-    ],
-)
+@pytest.mark.parametrize(("name", "ids"), [
+    ("reconcile-snapshot", {SNAPSHOT, VOLUME}),
+    ("reconcile-snapshots-set", {SNAPSHOT, OTHER_SNAPSHOT, VOLUME, "vol-0fedcba9876543210"}),
+    ("reconcile-volume", {VOLUME}),
+])  # fmt: skip
 def test_events_of_ebs_are_resolved_by_the_tags_of_their_things(name: str, ids: set[str]) -> None:
     found, asked = asked_for(body(name))
     assert set(asked) <= ids

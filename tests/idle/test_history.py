@@ -171,14 +171,11 @@ def test_a_new_row_begins_after(later: Reading) -> None:
     assert (history.readings, history.since, history.job_at) == (1, later.at, None)
 
 
-@pytest.mark.parametrize(
-    ("later", "interrupted", "counts"),
-    [
-        row("somebody booted it", answer(5, boot="0000beef"), False, True),
-        row("nobody knows what went on", answer(21), False, True),
-        row("the processor tells what went on", answer(21), True, False),
-    ],
-)
+@pytest.mark.parametrize(("later", "interrupted", "counts"), [
+    row("somebody booted it", answer(5, boot="0000beef"), False, True),
+    row("nobody knows what went on", answer(21), False, True),
+    row("the processor tells what went on", answer(21), True, False),
+])  # fmt: skip
 def test_what_nobody_saw_counts_as_work_until_it_is_seen_again(later: Reading, interrupted: bool, counts: bool) -> None:
     history = follow(replace(history_of(answer(0)), interrupted=interrupted), later, POLICY)
 
@@ -281,14 +278,11 @@ def test_a_kernel_that_is_asked_all_the_time_is_known_since_when() -> None:
     assert history_of(steady(0), steady(5), steady(10)).steady_since == BEGIN
 
 
-@pytest.mark.parametrize(
-    "between",
-    [
-        row("a key", steady(10, typed_at=BEGIN + minutes(9))),
-        row("computing", steady(10, cpu=200.0)),
-        row("a pause", answer(10, kernels={"idle": 1, "kernel_active_at": BEGIN + minutes(9.6)})),
-    ],
-)
+@pytest.mark.parametrize("between", [
+    row("a key", steady(10, typed_at=BEGIN + minutes(9))),
+    row("computing", steady(10, cpu=200.0)),
+    row("a pause", answer(10, kernels={"idle": 1, "kernel_active_at": BEGIN + minutes(9.6)})),
+])  # fmt: skip
 def test_any_other_sign_or_a_pause_begins_it_anew(between: Reading) -> None:
     assert history_of(steady(0), steady(5), between).steady_since is None
     again = history_of(

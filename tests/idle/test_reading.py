@@ -108,14 +108,11 @@ def test_two_servers_are_both_read() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        row("newline at the end", printed(OK) + "\n"),
-        row("complaint of the shell", printed(OK) + "\n----------ERROR-------\nsh: setlocale: failed\n"),
-        row("several servers in one entry", printed(OK | {"more": 3})),
-    ],
-)
+@pytest.mark.parametrize("text", [
+    row("newline at the end", printed(OK) + "\n"),
+    row("complaint of the shell", printed(OK) + "\n----------ERROR-------\nsh: setlocale: failed\n"),
+    row("several servers in one entry", printed(OK | {"more": 3})),
+])  # fmt: skip
 def test_what_run_command_adds_does_not_hide_the_answer(text: str) -> None:
     assert isinstance(parse_reading(text, NOW), Reading)
 

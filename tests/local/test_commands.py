@@ -45,15 +45,11 @@ def test_a_command_is_pending_in_progress_and_then_a_success_with_its_output(des
     assert told[0]["CommandPlugins"][0]["ResponseCode"] == 0
 
 
-@pytest.mark.parametrize(
-    ("outcome", "status", "details", "code", "errors"),
-    [
-        (Outcome(0, "fine"), "Success", "Success", 0, ""),
-        (Outcome(3, "out", "err"), "Failed", "Failed", 3, "errfailed to run commands: exit status 3"),
-        (Outcome(-9, timed_out=True), "TimedOut", "Execution Timed Out", -9, ""),
-    ],
-    ids=["success", "failure", "time out"],
-)
+@pytest.mark.parametrize(("outcome", "status", "details", "code", "errors"), [
+    (Outcome(0, "fine"), "Success", "Success", 0, ""),
+    (Outcome(3, "out", "err"), "Failed", "Failed", 3, "errfailed to run commands: exit status 3"),
+    (Outcome(-9, timed_out=True), "TimedOut", "Execution Timed Out", -9, ""),
+], ids=["success", "failure", "time out"])  # fmt: skip
 def test_ends(desk: Desk, outcome: Outcome, status: str, details: str, code: int, errors: str) -> None:
     desk.machines.respond = lambda _instance_id, _script: outcome
     instance_id = desk.launch()

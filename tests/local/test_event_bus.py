@@ -34,41 +34,32 @@ def rules_that_match(template: Template, event: dict[str, Any]) -> list[str]:
     return [route.rule for route in routes if route.catches(event)]
 
 
-@pytest.mark.parametrize(
-    ("name", "rule"),
-    [
-        ("instance-state", "InstanceRule"),
-        ("snapshot", "SnapshotRule"),
-        ("snapshots-set", "SnapshotRule"),
-        ("volume", "VolumeRule"),
-    ],
-)
+@pytest.mark.parametrize(("name", "rule"), [
+    ("instance-state", "InstanceRule"),
+    ("snapshot", "SnapshotRule"),
+    ("snapshots-set", "SnapshotRule"),
+    ("volume", "VolumeRule"),
+])  # fmt: skip
 def test_each_sample_event_is_caught_by_one_rule(template: Template, name: str, rule: str) -> None:
     assert rules_that_match(template, sample(name)) == [rule]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param({"detail": {"instance-id": "i-0123456789abcdef0", "state": "pending"}}, id="a state on the way"),
-        pytest.param({"source": "my.own"}, id="another source"),
-        pytest.param({"detail-type": "EC2 Spot Instance Interruption Warning"}, id="another kind"),
-        pytest.param({"detail": {}}, id="no state at all"),
-    ],
-)
+@pytest.mark.parametrize("change", [
+    pytest.param({"detail": {"instance-id": "i-0123456789abcdef0", "state": "pending"}}, id="a state on the way"),
+    pytest.param({"source": "my.own"}, id="another source"),
+    pytest.param({"detail-type": "EC2 Spot Instance Interruption Warning"}, id="another kind"),
+    pytest.param({"detail": {}}, id="no state at all"),
+])  # fmt: skip
 def test_other_events_are_caught_by_none(template: Template, change: dict[str, Any]) -> None:
     assert rules_that_match(template, sample("instance-state") | change) == []
 
 
-@pytest.mark.parametrize(
-    ("pattern", "expected"),
-    [
-        pytest.param({"source": ["aws.ec2"]}, True, id="of EC2"),
-        pytest.param({"source": ["autostop"]}, False, id="our own, which the emulator delivers"),
-        pytest.param({"source": ["autostop", "aws.ec2"]}, True, id="of both"),
-        pytest.param({"detail": {"a": ["x"]}}, True, id="of any source"),
-        pytest.param({"source": [{"prefix": "aws."}]}, True, id="by a prefix"),
-    ],
-)
+@pytest.mark.parametrize(("pattern", "expected"), [
+    pytest.param({"source": ["aws.ec2"]}, True, id="of EC2"),
+    pytest.param({"source": ["autostop"]}, False, id="our own, which the emulator delivers"),
+    pytest.param({"source": ["autostop", "aws.ec2"]}, True, id="of both"),
+    pytest.param({"detail": {"a": ["x"]}}, True, id="of any source"),
+    pytest.param({"source": [{"prefix": "aws."}]}, True, id="by a prefix"),
+])  # fmt: skip
 def test_only_rules_for_events_of_aws_are_imitated(pattern: dict[str, Any], expected: bool) -> None:
     assert is_for_aws(pattern) is expected

@@ -149,16 +149,12 @@ def test_the_root_is_that_of_the_image(desk: Desk, refused: Refused) -> None:
     assert desk.ec2.describe_instances()["Reservations"] == []
 
 
-@pytest.mark.parametrize(
-    ("wishes", "kind", "code", "words"),
-    [
-        ({"Architecture": "arm64"}, "t3.medium", "InvalidParameterValue", "The architecture 'x86_64' of the specified"),
-        ({}, "m6g.xlarge", "InvalidParameterValue", "does not match the architecture 'x86_64'"),
-        ({"EnaSupport": False}, "t3.medium", "InvalidParameterCombination", "(ENA) is required for the 't3.medium'"),
-        ({"VirtualizationType": "paravirtual"}, "t3.medium", "InvalidParameterCombination", "paravirtual"),
-    ],
-    ids=["arm image", "arm type", "no ENA", "paravirtual"],
-)
+@pytest.mark.parametrize(("wishes", "kind", "code", "words"), [
+    ({"Architecture": "arm64"}, "t3.medium", "InvalidParameterValue", "The architecture 'x86_64' of the specified"),
+    ({}, "m6g.xlarge", "InvalidParameterValue", "does not match the architecture 'x86_64'"),
+    ({"EnaSupport": False}, "t3.medium", "InvalidParameterCombination", "(ENA) is required for the 't3.medium'"),
+    ({"VirtualizationType": "paravirtual"}, "t3.medium", "InvalidParameterCombination", "paravirtual"),
+], ids=["arm image", "arm type", "no ENA", "paravirtual"])  # fmt: skip
 def test_a_type_runs_only_images_that_fit_it(
     desk: Desk, refused: Refused, wishes: dict[str, Any], kind: str, code: str, words: str
 ) -> None:

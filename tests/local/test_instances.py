@@ -55,17 +55,14 @@ def in_state(desk: Desk, state: str) -> str:
     return instance_id
 
 
-@pytest.mark.parametrize(
-    ("call", "state"),
-    [
-        ("stop_instances", "pending"),
-        ("stop_instances", "shutting-down"),
-        ("stop_instances", "terminated"),
-        ("start_instances", "stopping"),
-        ("start_instances", "shutting-down"),
-        ("start_instances", "terminated"),
-    ],
-)
+@pytest.mark.parametrize(("call", "state"), [
+    ("stop_instances", "pending"),
+    ("stop_instances", "shutting-down"),
+    ("stop_instances", "terminated"),
+    ("start_instances", "stopping"),
+    ("start_instances", "shutting-down"),
+    ("start_instances", "terminated"),
+])  # fmt: skip
 def test_wrong_states_are_refused(desk: Desk, refused: Refused, call: str, state: str) -> None:
     instance_id = in_state(desk, state)
     done = "stopped" if call == "stop_instances" else "started"
@@ -77,15 +74,12 @@ def test_wrong_states_are_refused(desk: Desk, refused: Refused, call: str, state
     assert desk.state(instance_id) == state
 
 
-@pytest.mark.parametrize(
-    ("call", "state"),
-    [
-        ("stop_instances", "stopped"),
-        ("stop_instances", "stopping"),
-        ("start_instances", "running"),
-        ("start_instances", "pending"),
-    ],
-)
+@pytest.mark.parametrize(("call", "state"), [
+    ("stop_instances", "stopped"),
+    ("stop_instances", "stopping"),
+    ("start_instances", "running"),
+    ("start_instances", "pending"),
+])  # fmt: skip
 def test_repeated_calls_succeed_and_change_nothing(desk: Desk, call: str, state: str) -> None:
     instance_id = in_state(desk, state)
     launched_at = desk.instance(instance_id)["LaunchTime"]

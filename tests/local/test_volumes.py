@@ -160,18 +160,14 @@ def create(desk: Desk, **wishes: Any) -> dict[str, Any]:
     return dict(desk.ec2.create_volume(AvailabilityZone="us-east-1a", **wishes))
 
 
-@pytest.mark.parametrize(
-    ("wishes", "type_", "iops", "throughput"),
-    [
-        ({"Size": 10}, "gp2", 100, None),
-        ({"Size": 1000, "VolumeType": "gp2"}, "gp2", 3000, None),
-        ({"Size": 10, "VolumeType": "gp3"}, "gp3", 3000, 125),
-        ({"Size": 10, "VolumeType": "gp3", "Iops": 4000, "Throughput": 250}, "gp3", 4000, 250),
-        ({"Size": 10, "VolumeType": "io2", "Iops": 500}, "io2", 500, None),
-        ({"Size": 125, "VolumeType": "st1"}, "st1", None, None),
-    ],
-    ids=["no type", "gp2", "gp3", "gp3 faster", "io2", "st1"],
-)
+@pytest.mark.parametrize(("wishes", "type_", "iops", "throughput"), [
+    ({"Size": 10}, "gp2", 100, None),
+    ({"Size": 1000, "VolumeType": "gp2"}, "gp2", 3000, None),
+    ({"Size": 10, "VolumeType": "gp3"}, "gp3", 3000, 125),
+    ({"Size": 10, "VolumeType": "gp3", "Iops": 4000, "Throughput": 250}, "gp3", 4000, 250),
+    ({"Size": 10, "VolumeType": "io2", "Iops": 500}, "io2", 500, None),
+    ({"Size": 125, "VolumeType": "st1"}, "st1", None, None),
+], ids=["no type", "gp2", "gp3", "gp3 faster", "io2", "st1"])  # fmt: skip
 def test_types_have_their_performance(
     desk: Desk, wishes: dict[str, Any], type_: str, iops: int | None, throughput: int | None
 ) -> None:
@@ -180,27 +176,23 @@ def test_types_have_their_performance(
     assert (told["VolumeType"], told.get("Iops"), told.get("Throughput")) == (type_, iops, throughput)
 
 
-@pytest.mark.parametrize(
-    ("wishes", "code"),
-    [
-        ({"Size": 10, "Iops": 3000}, "InvalidParameterCombination"),
-        ({"Size": 10, "VolumeType": "gp2", "Throughput": 125}, "InvalidParameterCombination"),
-        ({"Size": 125, "VolumeType": "st1", "Iops": 100}, "InvalidParameterCombination"),
-        ({"Size": 10, "VolumeType": "io1"}, "MissingParameter"),
-        ({"Size": 10, "VolumeType": "io2"}, "MissingParameter"),
-        ({"Size": 10, "VolumeType": "io2", "Iops": 500, "Throughput": 125}, "InvalidParameterCombination"),
-        ({"Size": 10, "VolumeType": "gp3", "Iops": 2999}, "InvalidParameterValue"),
-        ({"Size": 20, "VolumeType": "gp3", "Iops": 15000}, "InvalidParameterValue"),
-        ({"Size": 10, "VolumeType": "io1", "Iops": 501}, "InvalidParameterValue"),
-        ({"Size": 100, "VolumeType": "gp3", "Iops": 3000, "Throughput": 751}, "InvalidParameterValue"),
-        ({"Size": 124, "VolumeType": "st1"}, "InvalidParameterValue"),
-        ({"Size": 16385, "VolumeType": "gp2"}, "InvalidParameterValue"),
-        ({"VolumeType": "gp3"}, "MissingParameter"),
-        ({"Size": 10, "KmsKeyId": "alias/mine"}, "InvalidParameterDependency"),
-        ({"Size": 10, "VolumeType": "gp3", "MultiAttachEnabled": True}, "InvalidParameterCombination"),
-    ],
-    ids=lambda value: str(value) if isinstance(value, dict) else "",
-)
+@pytest.mark.parametrize(("wishes", "code"), [
+    ({"Size": 10, "Iops": 3000}, "InvalidParameterCombination"),
+    ({"Size": 10, "VolumeType": "gp2", "Throughput": 125}, "InvalidParameterCombination"),
+    ({"Size": 125, "VolumeType": "st1", "Iops": 100}, "InvalidParameterCombination"),
+    ({"Size": 10, "VolumeType": "io1"}, "MissingParameter"),
+    ({"Size": 10, "VolumeType": "io2"}, "MissingParameter"),
+    ({"Size": 10, "VolumeType": "io2", "Iops": 500, "Throughput": 125}, "InvalidParameterCombination"),
+    ({"Size": 10, "VolumeType": "gp3", "Iops": 2999}, "InvalidParameterValue"),
+    ({"Size": 20, "VolumeType": "gp3", "Iops": 15000}, "InvalidParameterValue"),
+    ({"Size": 10, "VolumeType": "io1", "Iops": 501}, "InvalidParameterValue"),
+    ({"Size": 100, "VolumeType": "gp3", "Iops": 3000, "Throughput": 751}, "InvalidParameterValue"),
+    ({"Size": 124, "VolumeType": "st1"}, "InvalidParameterValue"),
+    ({"Size": 16385, "VolumeType": "gp2"}, "InvalidParameterValue"),
+    ({"VolumeType": "gp3"}, "MissingParameter"),
+    ({"Size": 10, "KmsKeyId": "alias/mine"}, "InvalidParameterDependency"),
+    ({"Size": 10, "VolumeType": "gp3", "MultiAttachEnabled": True}, "InvalidParameterCombination"),
+], ids=lambda value: str(value) if isinstance(value, dict) else "")  # fmt: skip
 def test_what_does_not_fit_the_type_is_refused(desk: Desk, refused: Refused, wishes: dict[str, Any], code: str) -> None:
     assert refused(desk.ec2.create_volume, AvailabilityZone="us-east-1a", **wishes)[0] == code
     assert desk.ec2.describe_volumes()["Volumes"] == []

@@ -5,20 +5,17 @@ import pytest
 from tests.simulation.lasting import CONDITIONS, FOR_GOOD, Night, denials, endure, rows
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "DeleteSnapshot OperationNotPermitted",
-        "images of the nights",
-        "a forbidden key",
-        "snapshots end in error",
-        "insufficient data",
-        "a Marketplace code",
-        "ec2:CreateSnapshots denied",
-        "ec2:StartInstances denied",
-        "ssm:SendCommand denied",
-    ],
-)
+@pytest.mark.parametrize("name", [
+    "DeleteSnapshot OperationNotPermitted",
+    "images of the nights",
+    "a forbidden key",
+    "snapshots end in error",
+    "insufficient data",
+    "a Marketplace code",
+    "ec2:CreateSnapshots denied",
+    "ec2:StartInstances denied",
+    "ssm:SendCommand denied",
+])  # fmt: skip
 def test_all_is_safe_judged_and_told_while_it_is_refused_for_good(name: str) -> None:
     night = endure(name, FOR_GOOD[name])
     assert night.wrong == []

@@ -83,13 +83,10 @@ def test_a_new_start_tries_again_with_another_request() -> None:
     assert makes(outcome, Call.CREATE_VOLUME).args[1].restore == 4
 
 
-@pytest.mark.parametrize(
-    ("ago", "kind"),
-    [
-        row("it may be listed late", LISTS_LAG_FOR - minutes(1), Wait),
-        row("it is not there any more", LISTS_LAG_FOR, Step),
-    ],
-)
+@pytest.mark.parametrize(("ago", "kind"), [
+    row("it may be listed late", LISTS_LAG_FOR - minutes(1), Wait),
+    row("it is not there any more", LISTS_LAG_FOR, Step),
+])  # fmt: skip
 def test_one_that_ebs_says_it_makes_and_that_is_not_listed(ago: object, kind: type) -> None:
     outcome = step(at(), NO_ATTEMPTS.restoring(DATA, MADE, NOW - ago))  # type: ignore[operator]  # a timedelta
 

@@ -109,14 +109,11 @@ def test_what_is_not_reached_yet_is_not_overruled(wanted: Wanted, state: Instanc
         assert found is None
 
 
-@pytest.mark.parametrize(
-    ("ahead", "shelves"),
-    [
-        row("the promise has just passed", -SECOND, True),
-        row("the promise ends now", SECOND * 0, True),
-        row("the promise still holds", SECOND, False),
-    ],
-)
+@pytest.mark.parametrize(("ahead", "shelves"), [
+    row("the promise has just passed", -SECOND, True),
+    row("the promise ends now", SECOND * 0, True),
+    row("the promise still holds", SECOND, False),
+])  # fmt: skip
 @pytest.mark.parametrize(
     ("state", "before", "stop"),
     [row("running, judged before the promise", RUNNING, Wanted.RUN, IDLE), row("stopped", STOPPED, Wanted.STOP, None)],
@@ -140,29 +137,23 @@ def test_a_start_is_noted_while_kept_awake() -> None:
     assert found.wanted is Wanted.RUN
 
 
-@pytest.mark.parametrize(
-    ("judged_after", "stops"),
-    [
-        row("judged just before the tap", -SECOND, False),
-        row("judged at the very tap", SECOND * 0, False),
-        row("judged after it", SECOND, True),
-    ],
-)
+@pytest.mark.parametrize(("judged_after", "stops"), [
+    row("judged just before the tap", -SECOND, False),
+    row("judged at the very tap", SECOND * 0, False),
+    row("judged after it", SECOND, True),
+])  # fmt: skip
 def test_a_verdict_from_before_the_tap_never_overrules_it(judged_after: timedelta, *, stops: bool) -> None:
     found = look(RUNNING, settled(Wanted.RUN, at=NOW), IDLE, now=NOW + judged_after)
 
     assert (found is not None) is stops
 
 
-@pytest.mark.parametrize(
-    ("stopped_for", "shelves"),
-    [
-        row("just before", minutes(60) - SECOND, False),
-        row("exactly at", minutes(60), True),
-        row("after", minutes(61), True),
-        row("clock behind", -minutes(5), False),
-    ],
-)
+@pytest.mark.parametrize(("stopped_for", "shelves"), [
+    row("just before", minutes(60) - SECOND, False),
+    row("exactly at", minutes(60), True),
+    row("after", minutes(61), True),
+    row("clock behind", -minutes(5), False),
+])  # fmt: skip
 def test_a_stopped_workstation_keeps_its_volumes_for_a_time(stopped_for: timedelta, *, shelves: bool) -> None:
     found = look(STOPPED, settled(Wanted.STOP, at=NOW - stopped_for), policy=SHELVES_LATER)
 

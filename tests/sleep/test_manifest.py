@@ -76,14 +76,11 @@ def test_a_volume_without_performance_settings_is_recorded_without() -> None:
     assert carried[tags.ENCRYPTED] == "false"
 
 
-@pytest.mark.parametrize(
-    ("stopped_at", "expected"),
-    [
-        row("EC2 says when", STOPPED, STOPPED),
-        row("EC2 does not say: no earlier than the launch", None, LAUNCHED),
-        row("what EC2 says is of an earlier stop", LAUNCHED - minutes(5), LAUNCHED),
-    ],
-)
+@pytest.mark.parametrize(("stopped_at", "expected"), [
+    row("EC2 says when", STOPPED, STOPPED),
+    row("EC2 does not say: no earlier than the launch", None, LAUNCHED),
+    row("what EC2 says is of an earlier stop", LAUNCHED - minutes(5), LAUNCHED),
+])  # fmt: skip
 def test_the_last_stop(stopped_at: object, expected: object) -> None:
     assert write_manifest(seen(), instance(stopped_at=stopped_at), 1, NOW).stopped_at == expected
 

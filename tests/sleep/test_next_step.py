@@ -652,14 +652,11 @@ def test_toward_run(what: Observation, known: Manifest | None, now: datetime, ex
 
 
 @pytest.mark.parametrize("wanted", Wanted)
-@pytest.mark.parametrize(
-    "what",
-    [
-        pytest.param(seen(instance=None, volumes=()), id="not found"),
-        pytest.param(seen(instance=instance(InstanceState.TERMINATED)), id="terminated"),
-        pytest.param(seen(instance=instance(InstanceState.SHUTTING_DOWN)), id="shutting down"),
-    ],
-)
+@pytest.mark.parametrize("what", [
+    pytest.param(seen(instance=None, volumes=()), id="not found"),
+    pytest.param(seen(instance=instance(InstanceState.TERMINATED)), id="terminated"),
+    pytest.param(seen(instance=instance(InstanceState.SHUTTING_DOWN)), id="shutting down"),
+])  # fmt: skip
 def test_nothing_is_done_for_an_instance_that_is_no_more(wanted: Wanted, what: Observation) -> None:
     check(next_step(what, intent(wanted), manifest(), NOW), Says(Blocked, f"{ID} is terminated or not there"))
 

@@ -27,16 +27,13 @@ def test_it_is_never_stopped(fields: dict[str, Any], why: str) -> None:
     assert why in (why_never_stop(instance(**fields)) or "")
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        row("On-Demand", {}),
-        row("persistent Spot", {"spot": SpotKind.PERSISTENT}),
-        row("marketplace", {"marketplace": True}),
-        row("scratch", {"instance_store_gb": 250, "tags": {tags.INSTANCE_STORE_IS_SCRATCH: "yes"}}),
-        row("scratch, as people type", {"instance_store_gb": 250, "tags": {tags.INSTANCE_STORE_IS_SCRATCH: " Yes"}}),
-    ],
-)
+@pytest.mark.parametrize("fields", [
+    row("On-Demand", {}),
+    row("persistent Spot", {"spot": SpotKind.PERSISTENT}),
+    row("marketplace", {"marketplace": True}),
+    row("scratch", {"instance_store_gb": 250, "tags": {tags.INSTANCE_STORE_IS_SCRATCH: "yes"}}),
+    row("scratch, as people type", {"instance_store_gb": 250, "tags": {tags.INSTANCE_STORE_IS_SCRATCH: " Yes"}}),
+])  # fmt: skip
 def test_it_may_be_stopped(fields: dict[str, Any]) -> None:
     assert why_never_stop(instance(**fields)) is None
 
@@ -75,15 +72,12 @@ def test_adopted_volumes_are_ours() -> None:
     assert why_not_ours(both(), ID) is None
 
 
-@pytest.mark.parametrize(
-    "own",
-    [
-        row("no tags", {}),
-        row("without the tag that lets us touch it", {tags.WORKSTATION: str(ID)}),
-        row("with that tag turned off", {**OURS, tags.AUTOSTOP: "off"}),
-        row("of another workstation", {**OURS, tags.WORKSTATION: "i-0def"}),
-    ],
-)
+@pytest.mark.parametrize("own", [
+    row("no tags", {}),
+    row("without the tag that lets us touch it", {tags.WORKSTATION: str(ID)}),
+    row("with that tag turned off", {**OURS, tags.AUTOSTOP: "off"}),
+    row("of another workstation", {**OURS, tags.WORKSTATION: "i-0def"}),
+])  # fmt: skip
 def test_a_volume_that_nobody_adopted_is_named_with_the_remedy(own: dict[str, str]) -> None:
     reason = why_not_ours([volume(), volume(DATA, tags=own)], ID)
 
