@@ -11,9 +11,6 @@ from typing import Any, Final
 
 from autostop import tags
 
-# EC2's limit of a tag's value, in characters. The text is ASCII, so that no other way of counting matters.
-_PIECE: Final = 256
-
 _NEVER_COPIED: Final = frozenset({tags.RECOVERED_FROM, tags.RECOVERED_CYCLE})
 
 
@@ -62,15 +59,16 @@ def record_launch(root_device: str, facts: LaunchFacts, carried: Mapping[str, st
     for key in sorted(copied, key=lambda each: (not each.startswith(tags.AUTOSTOP), each != "Name", each)):
         # As if others were left out too: their count needs room as well.
         tried = LaunchRecord(root_device, facts, {**kept, key: copied[key]}, len(copied))
-        if len(_text(tried)) <= pieces * _PIECE:
+        if len(_text(tried)) <= pieces * tags.LONGEST_VALUE:
             kept[key] = copied[key]
     return LaunchRecord(root_device, facts, kept, len(copied) - len(kept))
 
 
 def launch_tags(record: LaunchRecord) -> dict[str, str]:
     """The pieces, as tags."""
-    text = _text(record)
-    pieces = [text[first : first + _PIECE] for first in range(0, len(text), _PIECE)]
+    text, most = _text(record), tags.LONGEST_VALUE
+    # It is ASCII, so that no other way of counting characters matters.
+    pieces = [text[first : first + most] for first in range(0, len(text), most)]
     return {f"{tags.INSTANCE_PIECE}{number}-of-{len(pieces)}": piece for number, piece in enumerate(pieces, 1)}
 
 

@@ -7,10 +7,8 @@ from typing import Any
 from autostop.link import parse_workstation
 from autostop.model import InstanceId, WorkstationId, workstation_of
 
-WorkstationsOf = Callable[[Sequence[str]], set[WorkstationId]]
 
-
-def workstations_in(body: str, workstations_of: WorkstationsOf) -> set[WorkstationId]:
+def workstations_in(body: str, workstations_of: Callable[[Sequence[str]], set[WorkstationId]]) -> set[WorkstationId]:
     """The workstations to look at. AWS's events are only a wake-up: nothing in them is believed.
 
     workstations_of: finds by tags whose volumes and snapshots these are. Raises ValueError for a body that is

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
-LONGEST_TEXT = 256  # of a tag's value; EC2 allows no more
+from autostop.tags import LONGEST_VALUE
+
 _EXAMPLE = "write five cron fields and a time zone, like * 9-17 * * mon-fri Europe/Berlin"
 _MINUTE = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
@@ -38,8 +39,8 @@ class Schedule:
 
     def __post_init__(self) -> None:
         words = self.text.split()
-        if len(self.text) > LONGEST_TEXT:
-            raise InvalidScheduleError(f"is longer than {LONGEST_TEXT} characters; {_EXAMPLE}")
+        if len(self.text) > LONGEST_VALUE:
+            raise InvalidScheduleError(f"is longer than {LONGEST_VALUE} characters; {_EXAMPLE}")
         if len(words) != 6 or not self.text.isascii():
             raise InvalidScheduleError(f"is no schedule; {_EXAMPLE}")
         try:

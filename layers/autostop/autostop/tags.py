@@ -65,7 +65,7 @@ BESIDE_SETTINGS: Final = frozenset({
 
 AUTO_SCALING_GROUP: Final = "aws:autoscaling:groupName"
 
-# EC2's limits.
+# EC2's limits; a value's in characters.
 MOST_TAGS: Final = 50
 LONGEST_VALUE: Final = 256
 # A snapshot carries the volume's own tags and up to 19 of ours; the root's also what is needed to build the instance

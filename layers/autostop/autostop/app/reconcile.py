@@ -155,7 +155,7 @@ class Reconciler:
                 return self._tidy_up(state, intent, seen, last)
             known = (state.manifest, self.clock(), state.attempts, state.fallback, state.resize)
             outcome = next_step(seen, intent, *known)
-            if _stops(outcome) and seen.instance is not None:
+            if isinstance(outcome, Step) and outcome.call is Call.STOP and seen.instance is not None:
                 state, outcome = self._look_once_more(state, seen.instance, intent, outcome)
             self._in_time(until)
             if intent.wanted is Wanted.RUN:
@@ -176,23 +176,23 @@ class Reconciler:
         instance = self.instances.find(instance_of(workstation))
         seen = Observation(workstation, instance)
         self._in_time(until)
-        # Who took the tag away does not want it to be asked either.
-        if instance is not None and is_ours(instance.tags) and intent.wanted is Wanted.RUN:
-            policy, _ = policy_for(self.defaults, instance.tags)
-            seen = replace(seen, zone=policy.time_zone, initialization_rate=policy.initialization_rate)
-            if instance.state is InstanceState.RUNNING:
-                checks = self._checks(instance)
-                self._in_time(until)
-                state = self._listen(state, instance, policy)
-                seen = replace(seen, checks=checks, jupyter=jupyter_since(state, instance, policy))
-            if state.attempts.no_capacity:
-                seen = replace(seen, other_types=tuple(self.instances.types(policy.instance_types)))
-            self._in_time(until)
         if instance is not None:
-            seen = replace(seen, delete_after=policy_for(self.defaults, instance.tags)[0].delete_after)
-        # What runs, starts or stops needs no look at its disks, until something is to be tidied up.
-        if instance is not None and instance.state is not InstanceState.STOPPED and not intent.settled:
-            return state, seen
+            policy, _ = policy_for(self.defaults, instance.tags)
+            seen = replace(seen, delete_after=policy.delete_after)
+            # Who took the tag away does not want it to be asked either.
+            if is_ours(instance.tags) and intent.wanted is Wanted.RUN:
+                seen = replace(seen, zone=policy.time_zone, initialization_rate=policy.initialization_rate)
+                if instance.state is InstanceState.RUNNING:
+                    checks = self._checks(instance)
+                    self._in_time(until)
+                    state = self._listen(state, instance, policy)
+                    seen = replace(seen, checks=checks, jupyter=jupyter_since(state, instance, policy))
+                if state.attempts.no_capacity:
+                    seen = replace(seen, other_types=tuple(self.instances.types(policy.instance_types)))
+                self._in_time(until)
+            # What runs, starts or stops needs no look at its disks, until something is to be tidied up.
+            if instance.state is not InstanceState.STOPPED and not intent.settled:
+                return state, seen
         seen = replace(seen, volumes=tuple(self.disks.volumes(workstation)))
         self._in_time(until)
         if missing := [each for each in _named(state, seen.delete_after) if seen.volume(each) is None]:
@@ -334,7 +334,7 @@ class Reconciler:
         blocked = replace(state, blocked=reason, waiting_for=None, hindered_since=since)
         self.ledger.save(replace(blocked, look_at=now + min(_LONGEST_BLOCK, (now - since) / 2)))
         if state.blocked != reason:
-            self._record(state, intent, f"blocked: {reason}")
+            self.ledger.record(state.workstation, Happened(self.clock(), intent.number, f"blocked: {reason}"))
         return f"blocked: {reason}"
 
     def _pause(self, state: State, wait: Wait, errors: int | None = None) -> str:
@@ -357,9 +357,6 @@ class Reconciler:
             self.ledger.save(paused)
         return f"waiting: {wait.why}"
 
-    def _record(self, state: State, intent: Intent, text: str) -> None:
-        self.ledger.record(state.workstation, Happened(self.clock(), intent.number, text))
-
 
 def _named(state: State, delete_after: timedelta | None) -> Sequence[VolumeId]:
     """Volumes that are looked for by their ids too: a person may have taken the tags away by which others are found.
@@ -370,10 +367,6 @@ def _named(state: State, delete_after: timedelta | None) -> Sequence[VolumeId]:
     made = [each.volume for each in attempts.restored if not attempts.has_failed(each.volume)]
     kept = manifest.volumes if manifest is not None and delete_after != timedelta(0) else ()
     return [*made, *(each.volume for each in kept)]
-
-
-def _stops(outcome: Outcome) -> bool:
-    return isinstance(outcome, Step) and outcome.call is Call.STOP
 
 
 def _wants(state: State, now: datetime) -> bool:
@@ -395,13 +388,14 @@ def _settled(state: State, intent: Intent, seen: Observation, note: str, now: da
         fallback = None
     it = Situation(seen, instance, intent, state.manifest, state.attempts, now, fallback, state.resize)
     house = begin(it, state.housekeeping)
+    state = replace(state, housekeeping=house, fallback=fallback, kept_since=None, restores_from=())
+    if intent.wanted is Wanted.RUN or it.cycle is None:
+        return state
+    if it.cycle.remaining_in(seen):
+        return replace(state, kept_since=it.cycle.detached_at) if intent.wanted is Wanted.SHELVE else state
     # Who asks for a stop while it sleeps wakes nothing.
-    asleep = intent.wanted is not Wanted.RUN and it.cycle is not None and not it.cycle.remaining_in(seen)
-    records = it.cycle.volumes if asleep and it.cycle is not None and not seen.attached() else ()
-    snapshots = tuple(record.snapshot for record in records if record.snapshot is not None)
-    kept = intent.wanted is Wanted.SHELVE and it.cycle is not None and bool(it.cycle.remaining_in(seen))
-    state = replace(state, kept_since=it.cycle.detached_at if kept and it.cycle is not None else None)
-    return replace(state, housekeeping=house, fallback=fallback, restores_from=snapshots)
+    records = it.cycle.volumes if not seen.attached() else ()
+    return replace(state, restores_from=tuple(each.snapshot for each in records if each.snapshot is not None))
 
 
 def _wakes_after(state: State, intent: Intent, now: datetime) -> tuple[Wake, ...]:

@@ -216,7 +216,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
         name=instance.name if instance else state.workstation,
         now=now,
         phase=phase,
-        headline=_headline(state, seen, instance, phase, now),
+        headline=_headline(state, seen, phase, now),
         steps=happened,
         lab=lab_of((state.reading, seen.answer if seen is not None else None), instance, policy),
         address=instance.address if instance is not None and instance.state is InstanceState.RUNNING else None,
@@ -241,12 +241,7 @@ def _notes(state: State, instance: Instance | None, volumes: Sequence[Volume]) -
     awake = instance is not None and instance.state in (InstanceState.PENDING, InstanceState.RUNNING)
     if instance is not None and awake and (fallback := fallback_in_words(instance, state.fallback)):
         yield fallback
-    if state.note:
-        yield state.note
-    if state.lost:
-        yield state.lost
-    if state.binned:
-        yield state.binned
+    yield from filter(None, (state.note, state.lost, state.binned))
     for some in alike(state.housekeeping.leftovers if state.housekeeping is not None else ()).values():
         yield in_words(some)
 
@@ -285,7 +280,7 @@ def _usual(state: State, volumes: Sequence[Volume]) -> Wake | None:
     return usual_wake(state.wakes, restored=not at_once)
 
 
-def _headline(state: State, seen: SweepRecord | None, instance: Instance | None, phase: Phase, now: datetime) -> str:
+def _headline(state: State, seen: SweepRecord | None, phase: Phase, now: datetime) -> str:
     intent = state.intent
     match phase:
         case Phase.BLOCKED:
@@ -302,7 +297,7 @@ def _headline(state: State, seen: SweepRecord | None, instance: Instance | None,
             since = f" since {clock_time(intent.settled_at, now.tzinfo, now)}" if intent and intent.settled_at else ""
             return f"Asleep{since}: {intent.why if intent else 'stopped outside Autostop'}"
         case Phase.AWAKE:
-            return f"Awake: {seen.verdict.headline}" if seen is not None and instance is not None else "Awake"
+            return f"Awake: {seen.verdict.headline}" if seen is not None else "Awake"
         case Phase.UNKNOWN:
             return "Nothing is known of this workstation yet. Was it adopted?"
 
@@ -344,12 +339,10 @@ def _why_volumes_stay(state: State, instance: Instance | None, policy: Policy, n
     if kept_until is not None and now < kept_until:
         return f"it was stopped outside Autostop and is kept awake until {clock_time(kept_until, now.tzinfo, now)}"
     if state.kept_since is not None:
-        until = None if policy.delete_after is None else state.kept_since + policy.delete_after
-        return (
-            "its delete-after is off"
-            if until is None
-            else (f"its delete-after keeps them until {clock_time(until, now.tzinfo, now)}, ready for a wake")
-        )
+        if policy.delete_after is None:
+            return "its delete-after is off"
+        until = clock_time(state.kept_since + policy.delete_after, now.tzinfo, now)
+        return f"its delete-after keeps them until {until}, ready for a wake"
     if intent is not None and intent.wanted is Wanted.SHELVE:
         return "they came after it was shelved"
     return f"its shelve-after is {words(policy.shelve_after)}" if policy.shelve_after else "they become snapshots next"

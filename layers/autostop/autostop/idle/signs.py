@@ -226,7 +226,7 @@ class _Answer:
             if what != GPU_UNREAD or self.policy.gpu_percent is not None:
                 yield _unknown(f"asked: {what}", "in part", self.reading.at)
         machine, servers = self.reading.machine, self.reading.servers
-        yield self._kernels(self.history)
+        yield self._kernels()
         # Typing without running anything moves nothing else.
         if machine is not None:
             yield self._last("keyboard", "a key was last pressed in a terminal", machine.typed_at)
@@ -242,9 +242,9 @@ class _Answer:
             yield from self._doubts(machine)
         yield from self._weak(machine)
 
-    def _kernels(self, history: History | None) -> Sign:
+    def _kernels(self) -> Sign:
         """Busy kernels are work; otherwise the newest use ends the quiet before it."""
-        servers = self.reading.servers
+        servers, history = self.reading.servers, self.history
         busy = sum(server.busy for server in servers)
         count = sum(server.busy + server.idle + server.starting + server.other for server in servers)
         value = f"{busy} of {count} busy" if count else "none"

@@ -54,14 +54,13 @@ def begin(it: Situation, house: Housekeeping | None) -> Housekeeping | None:
 
 def next_chore(it: Situation, house: Housekeeping) -> Step | None:
     """The next step of this round; None when the round is over. Pure."""
-    for chore in _chores(it, house):
-        if chore.id not in house.done and chore.waits is None and house.has_room_for(chore.id):
-            done = replace(house, done=(*house.done, chore.id))
-            refused = partial(_refused, chore, done, it.now)
-            return replace(
-                chore.step, then=partial(_done, Note(housekeeping=done, manifest=chore.manifest)), refused=refused
-            )
-    return None
+    ready = (each for each in _chores(it, house) if each.id not in house.done and each.waits is None)
+    chore = next((each for each in ready if house.has_room_for(each.id)), None)
+    if chore is None:
+        return None
+    done = replace(house, done=(*house.done, chore.id))
+    note = Note(housekeeping=done, manifest=chore.manifest)
+    return replace(chore.step, then=lambda _: note, refused=partial(_refused, chore, done, it.now))
 
 
 def after_round(it: Situation, house: Housekeeping) -> Housekeeping | None:
@@ -81,10 +80,6 @@ def after_round(it: Situation, house: Housekeeping) -> Housekeeping | None:
     # After the first round, what EC2's lists show only later is looked for once more.
     first = it.instance.state is InstanceState.RUNNING and house.rounds == 1
     return house if house.leftovers or first or starts else None
-
-
-def _done(note: Note, _answer: object) -> Note:
-    return note
 
 
 def _refused(chore: _Chore, house: Housekeeping, now: datetime, why: str) -> Note:

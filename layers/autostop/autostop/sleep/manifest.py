@@ -118,14 +118,6 @@ class Manifest:
         """The same manifest, once the flag of a device is set again."""
         return replace(self, unset_flags=tuple(each for each in self.unset_flags if each != device))
 
-    def goes_with_instance(self, volume: Volume) -> bool | None:
-        """Whether a volume is to go with the instance, where it still lacks the flag that says so; None elsewhere."""
-        record = next((each for each in self.volumes if each.device == volume.device), None)
-        if record is None or record.device not in self.unset_flags:
-            return None
-        ours = volume.id == record.volume or self.is_restored(volume, record)
-        return record.delete_on_termination if ours else None
-
     def set_tags(self) -> dict[str, str]:
         """The tags of every snapshot of the set, given at their creation."""
         return {
@@ -237,8 +229,12 @@ def write_manifest(
 
 
 def _goes_with_instance(volume: Volume, last: Manifest | None) -> bool:
-    wanted = last.goes_with_instance(volume) if last is not None else None
-    return bool(volume.delete_on_termination) if wanted is None else wanted
+    """Whether it is to go with the instance: as it says, or as it was while it still lacks the flag that says so."""
+    if last is not None and volume.device in last.unset_flags:
+        for record in last.volumes:
+            if record.device == volume.device and (volume.id == record.volume or last.is_restored(volume, record)):
+                return record.delete_on_termination
+    return bool(volume.delete_on_termination)
 
 
 def _launch_of(instance: Instance, records: Sequence[VolumeRecord]) -> LaunchRecord | None:
