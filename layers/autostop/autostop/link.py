@@ -44,7 +44,6 @@ class Link:
         return hmac.compare_digest(self.digest, digest_of(secret)) and not self.has_expired(now)
 
     def has_expired(self, now: datetime) -> bool:
-        """True from its end on."""
         return self.expires_at is not None and now >= self.expires_at
 
 

@@ -133,7 +133,6 @@ class Instance:
 
     @property
     def workstation(self) -> WorkstationId:
-        """The workstation that it is."""
         return workstation_of(self.id)
 
     @property
@@ -246,7 +245,6 @@ class Observation:
         return tuple(sorted(here, key=lambda volume: volume.device or ""))
 
     def at_device(self, device: str) -> Volume | None:
-        """The volume attached at a device, or None."""
         return next((volume for volume in self.attached() if volume.device == device), None)
 
     def volume(self, volume_id: VolumeId) -> Volume | None:
@@ -254,5 +252,4 @@ class Observation:
         return next((volume for volume in self.volumes if volume.id == volume_id and volume.exists), None)
 
     def snapshot(self, snapshot_id: SnapshotId | None) -> Snapshot | None:
-        """The snapshot with this id, or None."""
         return next((snapshot for snapshot in self.snapshots if snapshot.id == snapshot_id), None)

@@ -55,7 +55,6 @@ class Watched:
 
     @property
     def id(self) -> WorkstationId:
-        """The workstation's id."""
         return self.instance.workstation
 
     @property

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import (
         FilterTypeDef,
-        InstanceStatusTypeDef,
         InstanceTypeDef,
         InstanceTypeInfoTypeDef,
         SnapshotTypeDef,
@@ -114,11 +113,16 @@ class Ec2Instances:
     def checks(self, instance: InstanceId) -> Checks:
         """System and instance checks together; unknown while EC2 does not list them."""
         with aws_errors():
-            answer = self.client.describe_instance_status(InstanceIds=[instance])
-        return _checks(answer["InstanceStatuses"])
+            statuses = self.client.describe_instance_status(InstanceIds=[instance])["InstanceStatuses"]
+        if not statuses:
+            return Checks.UNKNOWN
+        system, own = statuses[0].get("SystemStatus", {}), statuses[0].get("InstanceStatus", {})
+        both = {system.get("Status", ""), own.get("Status", "")}
+        if "impaired" in both:
+            return Checks.IMPAIRED
+        return Checks.OK if both == {"ok"} else Checks.INITIALIZING
 
     def start(self, instance: InstanceId) -> None:
-        """StartInstances."""
         with aws_errors():
             self.client.start_instances(InstanceIds=[instance])
 
@@ -139,17 +143,15 @@ class Ec2Instances:
         return [self._types[name] for name in names]
 
     def note_type(self, instance: InstanceId, note: str) -> None:
-        """CreateTags."""
         with aws_errors():
             self.client.create_tags(Resources=[instance], Tags=[{"Key": tags.INSTANCE_TYPE, "Value": note}])
 
     def change_type(self, instance: InstanceId, type_: str) -> None:
-        """ModifyInstanceAttribute."""
         with aws_errors():
             self.client.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": type_})
 
     def set_delete_on_termination(self, instance: InstanceId, device: str, volume: VolumeId, flag: bool) -> None:
-        """ModifyInstanceAttribute; the volume is named too, so that another at the device is never meant."""
+        """The volume is named too, so that another at the device is never meant."""
         with aws_errors():
             self.client.modify_instance_attribute(
                 InstanceId=instance,
@@ -203,20 +205,6 @@ def _other_type(shape: "InstanceTypeInfoTypeDef") -> OtherType:
     )
 
 
-def _checks(statuses: Sequence["InstanceStatusTypeDef"]) -> Checks:
-    if not statuses:
-        return Checks.UNKNOWN
-    both = {
-        statuses[0].get("SystemStatus", {}).get("Status", ""),
-        statuses[0].get("InstanceStatus", {}).get("Status", ""),
-    }
-    if "impaired" in both:
-        return Checks.IMPAIRED
-    if both == {"ok"}:
-        return Checks.OK
-    return Checks.INITIALIZING
-
-
 # DescribeVolumes reports IOPS and throughput for more types than CreateVolume takes them for.
 TAKES_IOPS = frozenset({"gp3", "io1", "io2"})
 TAKES_THROUGHPUT = frozenset({"gp3"})
@@ -240,15 +228,11 @@ class EbsDisks:
 
     def find_volumes(self, filters: list["FilterTypeDef"]) -> Sequence[Volume]:
         """All that match the filters of DescribeVolumes."""
-        return [_volume(shape) for shape in self._describe_volumes(filters)]
-
-    def _describe_volumes(self, filters: list["FilterTypeDef"]) -> list["VolumeTypeDef"]:
         with aws_errors():
             pages = self.client.get_paginator("describe_volumes").paginate(Filters=filters)
-            return [shape for page in pages for shape in page["Volumes"]]
+            return [_volume(shape) for page in pages for shape in page["Volumes"]]
 
     def snapshots(self, workstation: WorkstationId) -> Sequence[Snapshot]:
-        """By its tag."""
         return self.find_snapshots([{"Name": f"tag:{tags.WORKSTATION}", "Values": [workstation]}])
 
     def find_snapshots(self, filters: list["FilterTypeDef"]) -> Sequence[Snapshot]:
@@ -261,19 +245,15 @@ class EbsDisks:
 
     def workstations_of(self, ids: Sequence[str]) -> set[WorkstationId]:
         """By their tags; by filter and not by id, so that one that is gone is no error."""
-        shapes: list[Any] = []
         volumes = [each for each in ids if each.startswith("vol-")]
         snapshots = [each for each in ids if each.startswith("snap-")]
+        found: list[Volume | Snapshot] = []
         if volumes:
-            shapes += self._describe_volumes([{"Name": "volume-id", "Values": volumes}])
+            found += self.find_volumes([{"Name": "volume-id", "Values": volumes}])
         if snapshots:
-            with aws_errors():
-                filters: list[FilterTypeDef] = [{"Name": "snapshot-id", "Values": snapshots}]
-                shapes += self.client.describe_snapshots(OwnerIds=["self"], Filters=filters)["Snapshots"]
-        carried = [tags_of(shape.get("Tags")) for shape in shapes]
-        return {
-            WorkstationId(each[tags.WORKSTATION]) for each in carried if tags.is_ours(each) and tags.WORKSTATION in each
-        }
+            found += self.find_snapshots([{"Name": "snapshot-id", "Values": snapshots}])
+        carried = [each.tags for each in found if tags.is_ours(each.tags)]
+        return {WorkstationId(each[tags.WORKSTATION]) for each in carried if tags.WORKSTATION in each}
 
     def create_snapshots(self, manifest: Manifest) -> Mapping[VolumeId, SnapshotId]:
         """CreateSnapshots has no client token; a set whose answer is lost is found again by its tags."""
@@ -289,7 +269,6 @@ class EbsDisks:
         }
 
     def tag_snapshot(self, snapshot: SnapshotId, tags: Mapping[str, str]) -> None:
-        """CreateTags."""
         with aws_errors():
             self.client.create_tags(Resources=[snapshot], Tags=shapes_of(tags))
 
@@ -366,7 +345,6 @@ class EbsDisks:
             more = {"NextToken": answer["NextToken"]}
 
     def delete_snapshot(self, snapshot: SnapshotId) -> None:
-        """DeleteSnapshot."""
         with aws_errors(), AlreadySo("InvalidSnapshot.NotFound"):
             self.client.delete_snapshot(SnapshotId=snapshot)
 

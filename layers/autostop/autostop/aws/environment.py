@@ -19,11 +19,8 @@ class Environment:
 
 def read_environment(variables: Mapping[str, str]) -> Environment:
     """The environment of a function. Raises InvalidSettingError, naming what is missing or wrong."""
-    for name in ("TABLE_NAME", "QUEUE_URL"):
-        if not variables.get(name):
-            raise InvalidSettingError(f"{name} is not set")
-    policy, mail_topic = policy_from_environment(variables), variables.get("TOPIC_ARN")
-    return Environment(variables["TABLE_NAME"], variables["QUEUE_URL"], policy, mail_topic)
+    table, queue_url = _required(variables, "TABLE_NAME"), _required(variables, "QUEUE_URL")
+    return Environment(table, queue_url, policy_from_environment(variables), variables.get("TOPIC_ARN"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +35,14 @@ class NotifyEnvironment:
 
 def read_notify_environment(variables: Mapping[str, str]) -> NotifyEnvironment:
     """The environment of the function that tells people. Raises InvalidSettingError, naming what is missing."""
-    for name in ("TABLE_NAME", "TOPIC_ARN", "API_URL"):
-        if not variables.get(name):
-            raise InvalidSettingError(f"{name} is not set")
-    return NotifyEnvironment(
-        variables["TABLE_NAME"],
-        variables["TOPIC_ARN"],
-        variables["API_URL"].rstrip("/"),
-        variables.get("NOTICE_URL") or None,
-    )
+    table, topic, api_url = (_required(variables, name) for name in ("TABLE_NAME", "TOPIC_ARN", "API_URL"))
+    return NotifyEnvironment(table, topic, api_url.rstrip("/"), variables.get("NOTICE_URL") or None)
+
+
+def _required(variables: Mapping[str, str], name: str) -> str:
+    if not (value := variables.get(name)):
+        raise InvalidSettingError(f"{name} is not set")
+    return value
 
 
 def utc_now() -> datetime:

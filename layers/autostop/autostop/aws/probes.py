@@ -108,11 +108,24 @@ class _PinnedServer:
 
         Raises _RefusedError, OSError, ValueError, http.client.HTTPException, _OtherCertificateError.
         """
-        target = _target(self.base_url, what)
-        answer = _get(self.address, self.port, self.pinned, self.token, target, self.until)
+        path = "/".join(part for part in (self.base_url.strip("/"), "api", what) if part)
+        without_content = "content=0&" if what.startswith("contents/") else ""
+        answer = self._get(f"/{path}?{without_content}no_track_activity=1")
         if answer.status != 200 and not (optional and answer.status == 404):
             raise _RefusedError(answer.status)
         return answer
+
+    def _get(self, target: str) -> Answer:
+        """The answer to one GET, after the certificate was compared."""
+        ip = ipaddress.ip_address(self.address)
+        with socket.create_connection((self.address, self.port), timeout=remaining(self.until)) as plain:
+            plain.settimeout(remaining(self.until))
+            with unverified_tls().wrap_socket(plain) as connection:
+                shown = hashlib.sha256(connection.getpeercert(binary_form=True) or b"").digest()
+                if not hmac.compare_digest(shown, self.pinned):
+                    raise _OtherCertificateError
+                host = f"[{ip}]" if ip.version == 6 else str(ip)
+                return fetch(connection, f"{host}:{self.port}", target, self.token, self.until)
 
     def saved_at(self, paths: Sequence[str]) -> float | None:
         """The newest change of these files; None without any. Only the first few, each of which is a question."""
@@ -127,7 +140,9 @@ class _PinnedServer:
 
 def _wrong_setting(address: str, port: int, token: str, certificate_sha256: str) -> str | None:
     """What the owner set that cannot be used, with the remedy; None when all can. It never repeats the token."""
-    if not _is_address(address):
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
         return "the workstation has no address at which its Jupyter server could be asked"
     if not 0 < port < 65536:
         return "autostop:jupyter-port is no port number; correct the tag"
@@ -142,42 +157,12 @@ def _wrong_setting(address: str, port: int, token: str, certificate_sha256: str)
     return None
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _digest(text: str) -> bytes:
     """The 32 bytes of a SHA-256 in hexadecimal. Raises ValueError."""
     digest = bytes.fromhex(text.replace(":", ""))
     if len(digest) != hashlib.sha256().digest_size:
         raise ValueError("not as long as a SHA-256")
     return digest
-
-
-def _target(base_url: str, what: str) -> str:
-    path = "/".join(part for part in (base_url.strip("/"), "api", what) if part)
-    without_content = "content=0&" if what.startswith("contents/") else ""
-    return f"/{path}?{without_content}no_track_activity=1"
-
-
-def _get(address: str, port: int, pinned: bytes, token: str, target: str, until: float) -> Answer:
-    """The answer to one GET, after the certificate was compared.
-
-    Raises OSError, ValueError, http.client.HTTPException, _OtherCertificateError.
-    """
-    ip = ipaddress.ip_address(address)
-    with socket.create_connection((address, port), timeout=remaining(until)) as plain:
-        plain.settimeout(remaining(until))
-        with unverified_tls().wrap_socket(plain) as connection:
-            shown = hashlib.sha256(connection.getpeercert(binary_form=True) or b"").digest()
-            if not hmac.compare_digest(shown, pinned):
-                raise _OtherCertificateError
-            host = f"[{ip}]" if ip.version == 6 else str(ip)
-            return fetch(connection, f"{host}:{port}", target, token, until)
 
 
 def _decoded(answer: Answer, otherwise: object = None) -> object:

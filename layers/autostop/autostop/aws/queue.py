@@ -23,7 +23,6 @@ class SqsQueue:
     url: str
 
     def wake(self, workstation: WorkstationId, after: timedelta = timedelta(0)) -> None:
-        """SendMessage with a delay."""
         delay = min(_LONGEST_DELAY_SECONDS, max(0, round(after.total_seconds())))
         with aws_errors():
             self.client.send_message(

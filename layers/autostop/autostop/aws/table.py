@@ -221,7 +221,6 @@ class DynamoLedger:
         self._put(_link_item(link))
 
     def find_link(self, workstation: WorkstationId, secret: str) -> Link | None:
-        """GetItem by digest."""
         with aws_errors():
             answer = self.client.get_item(TableName=self.table, Key=_link_key(workstation, digest_of(secret)))
         item = answer.get("Item")
@@ -246,7 +245,6 @@ class DynamoLedger:
         self._put(_link_item(link), ConditionExpression="attribute_exists(workstation)")
 
     def withdraw_link(self, link: Link) -> None:
-        """It opens nothing any more."""
         with aws_errors():
             self.client.delete_item(TableName=self.table, Key=_link_key(link.workstation, link.digest))
 
@@ -270,7 +268,6 @@ class DynamoLedger:
         return from_json(Prices, item["document"]["S"]) if item else None
 
     def put_prices(self, prices: Prices) -> None:
-        """In the place of those before."""
         self._put(_key(_PRICES, _PRICES) | {"document": {"S": json.dumps(to_plain(prices))}})
 
     def forget(self, workstation: WorkstationId) -> None:
@@ -285,7 +282,6 @@ class DynamoLedger:
                 self.client.delete_item(TableName=self.table, Key=key)
 
     def _pages(self, **query: Any) -> Iterator[Item]:
-        """The items of all pages of a query."""
         with aws_errors():
             for page in self.client.get_paginator("query").paginate(TableName=self.table, **query):
                 yield from page["Items"]

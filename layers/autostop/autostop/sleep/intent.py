@@ -49,11 +49,9 @@ class Intent:
 
     @property
     def settled(self) -> bool:
-        """True once it was reached."""
         return self.settled_at is not None
 
     def settle(self, now: datetime) -> "Intent":
-        """The same intent, reached."""
         return replace(self, settled_at=now)
 
 
