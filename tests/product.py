@@ -10,9 +10,10 @@ from autostop.app.reconcile import Reconciler
 from autostop.app.sleepers import Sleepers
 from autostop.app.sweep import Sweeper
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
+from autostop.aws.https_jupyter import HttpsJupyter
 from autostop.aws.metrics import CloudWatchMetrics
 from autostop.aws.price_list import PriceList
-from autostop.aws.probes import Askers, HttpsJupyter
+from autostop.aws.probes import Askers
 from autostop.aws.queue import SqsQueue
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import EventBridgeAnnouncer

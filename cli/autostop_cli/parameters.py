@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from autostop.aws.errors import aws_errors
+from autostop.aws.postings import posting
 from autostop.aws.probes import token_name
-from autostop.aws.services import why_no_url
 from autostop.aws.tell import notice_name
 from autostop.model import WorkstationId
+from autostop.notice import Message, NoticeKind
+from autostop.ports import DeniedError
 from autostop_cli.account import Account
 
 # In the place of a URL: notices go where those of every workstation go.
@@ -16,8 +18,12 @@ AS_THE_STACK = "stack"
 def parse_url(text: str) -> str:
     """A URL for notices, or `stack`. Raises ValueError."""
     text = text.strip()
-    if text != AS_THE_STACK and why_no_url(text) is not None:
-        raise ValueError(f"is no URL that begins with https:// or ntfy://, nor `{AS_THE_STACK}`: as the stack says")
+    try:
+        if text != AS_THE_STACK:
+            posting(text, Message(NoticeKind.IS_UP, "", "", ""))
+    except DeniedError:
+        wrong = f"is no URL that begins with https:// or ntfy://, nor `{AS_THE_STACK}`: as the stack says"
+        raise ValueError(wrong) from None
     return text
 
 

@@ -9,6 +9,7 @@ from autostop.clock import clock_time
 from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
 from autostop.spelling import why_not_adopted
+from autostop.tags import is_ours
 from autostop_cli.account import Account
 from autostop_cli.errors import sentence
 from autostop_cli.links import adopted
@@ -44,9 +45,10 @@ def show_all(account: Account, *, as_json: bool) -> None:
         say(*table([("WORKSTATION", "NAME", "PHASE", "COST NOW", "HOW IT STANDS"), *map(_row, found)]))
     elif not failed:
         say("There is no workstation here yet. Make one: autostop create lab; or: autostop adopt i-…")
-    for instance in account.instances.nearly_tagged():
+    # Filters heed case, and know wildcards.
+    for instance in account.instances.find_all({"Name": "tag-key", "Values": ["?uto*top", "?UTO*TOP"]}):
         # On standard error, in the way of no JSON.
-        if problem := why_not_adopted(instance.tags):
+        if not is_ours(instance.tags) and (problem := why_not_adopted(instance.tags)):
             say(f"problem: {instance.id}: {problem} Run `autostop adopt {instance.id}`.", err=True)
     _show_letters(account)
     if failed:

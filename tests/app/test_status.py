@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from autostop.app.lab import Reach, lab_of
 from autostop.app.status import Phase
-from autostop.app.ways import Reach, lab_of
 from autostop.idle.reading import Reading
 from autostop.model import InstanceState, WorkstationId, instance_of
 from autostop.settings import Policy

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from autostop.aws.probes import HttpsJupyter
+from autostop.aws.https_jupyter import HttpsJupyter
 from autostop.idle.reading import Reading, Unknown, parse_reading
 from autostop.probe.bounds import DEADLINE_SECONDS
 from autostop.probe.line import look, report

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.aws.services import header, posting, why_no_url
+from autostop.aws.postings import header, posting
 from autostop.aws.tell import OwnersUrl
 from autostop.harmless import harmless
 from autostop.notice import Button, Message, NoticeKind
 from autostop.ports import DeniedError, TransientError
+from autostop_cli.parameters import parse_url
 from autostop_local.world.certificate import make_certificate
 from tests.aws.receiver import Receiver, receiving
 from tests.hostile import HOSTILE, obeyed
@@ -198,7 +199,7 @@ def test_a_url_as_apprise_spells_it_is_posted_as_its_service_takes_it(url: str, 
         text = posted.body.decode() if said is None else json.loads(posted.body)[said]
         assert text.endswith(f"Keep it awake: {LINK}")
         assert len(text) <= {"content": 2000}.get(said or "", 6000)
-    assert why_no_url(url) is None
+    assert parse_url(url) == url
 
 
 def test_the_url_is_in_no_representation() -> None:

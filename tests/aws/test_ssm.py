@@ -10,7 +10,8 @@ from unittest.mock import patch
 import pytest
 from botocore.exceptions import ClientError
 
-from autostop.aws.probes import Askers, HttpsJupyter
+from autostop.aws.https_jupyter import HttpsJupyter
+from autostop.aws.probes import Askers
 from autostop.idle.reading import Reading, Unknown
 from autostop.model import Instance, WorkstationId
 from autostop.ports import Asked

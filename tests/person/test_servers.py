@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from jupyter_server.auth.security import passwd
 
-from autostop.aws.probes import HttpsJupyter
+from autostop.aws.https_jupyter import HttpsJupyter
 from autostop.idle.reading import Reading, parse_reading
 from autostop.idle.verdict import Verdict
 from tests.person.judging import (

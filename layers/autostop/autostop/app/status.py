@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import zip_longest
 
-from autostop.app.ways import Lab, lab_of
+from autostop.app.lab import Lab, lab_of
 from autostop.clock import clock_time
 from autostop.cost import Prices, cost_awake, cost_now, usd
 from autostop.days import Days, Money

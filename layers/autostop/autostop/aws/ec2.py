@@ -55,15 +55,10 @@ class Ec2Instances:
 
     def tagged(self) -> Sequence[Instance]:
         """All that are workstations."""
-        return self._list({"Name": f"tag:{tags.AUTOSTOP}", "Values": [tags.ON]})
+        return self.find_all({"Name": f"tag:{tags.AUTOSTOP}", "Values": [tags.ON]})
 
-    def nearly_tagged(self) -> Sequence[Instance]:
-        """All that are none, with a tag that looks like it: filters heed case, and know wildcards."""
-        alike = self._list({"Name": "tag-key", "Values": ["?uto*top", "?UTO*TOP"]})
-        return [instance for instance in alike if not tags.is_ours(instance.tags)]
-
-    def _list(self, only: "FilterTypeDef") -> Sequence[Instance]:
-        """All pages of DescribeInstances."""
+    def find_all(self, only: "FilterTypeDef") -> Sequence[Instance]:
+        """All that match the filter of DescribeInstances, and are not gone."""
         pages = self.client.get_paginator("describe_instances")
         with aws_errors():
             found = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autostop.aws.codec import from_plain, to_plain
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.aws.services import Posting, posting
+from autostop.aws.postings import Posting, posting
 from autostop.link import parse_workstation
 from autostop.model import WorkstationId
 from autostop.notice import Message, Notice
@@ -126,7 +126,7 @@ def notice_url(ssm: "SSMClient", workstation: WorkstationId, of_stack: str | Non
 
 @dataclass(frozen=True, slots=True)
 class OwnersUrl:
-    """The port `Channel` on a URL of the owner's, which `services` knows how to post to.
+    """The port `Channel` on a URL of the owner's, which `postings` knows how to post to.
 
     The URL is a secret, for who knows an ntfy topic can read it: no error repeats it. No redirect is followed: the
     message holds a link, which goes to the host that the owner named and to no other. sleep: takes seconds.

@@ -97,15 +97,6 @@ def posting(url: str, message: Message) -> Posting:
     raise DeniedError("NoticeUrl is no address; set it to one like https://ntfy.sh/your-secret-topic")
 
 
-def why_no_url(url: str) -> str | None:
-    """What is wrong with a URL for notices; None where it can be used."""
-    try:
-        posting(url, Message(NoticeKind.IS_UP, "", "", ""))
-    except DeniedError as error:
-        return str(error)
-    return None
-
-
 def _short(text: str, most: int) -> str:
     """No longer than a service takes; the end, with the link, stays."""
     head, _, link = text.rpartition("\n\n")
