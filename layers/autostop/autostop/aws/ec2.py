@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import (
         FilterTypeDef,
+        InstanceStatusTypeDef,
         InstanceTypeDef,
         InstanceTypeInfoTypeDef,
         SnapshotTypeDef,
@@ -108,14 +109,7 @@ class Ec2Instances:
     def checks(self, instance: InstanceId) -> Checks:
         """System and instance checks together; unknown while EC2 does not list them."""
         with aws_errors():
-            statuses = self.client.describe_instance_status(InstanceIds=[instance])["InstanceStatuses"]
-        if not statuses:
-            return Checks.UNKNOWN
-        system, own = statuses[0].get("SystemStatus", {}), statuses[0].get("InstanceStatus", {})
-        both = {system.get("Status", ""), own.get("Status", "")}
-        if "impaired" in both:
-            return Checks.IMPAIRED
-        return Checks.OK if both == {"ok"} else Checks.INITIALIZING
+            return _checks(self.client.describe_instance_status(InstanceIds=[instance])["InstanceStatuses"])
 
     def start(self, instance: InstanceId) -> None:
         with aws_errors():
@@ -198,6 +192,16 @@ def _other_type(shape: "InstanceTypeInfoTypeDef") -> OtherType:
         # A size that EC2 does not tell is one all the same.
         shape.get("InstanceStorageInfo", {}).get("TotalSizeInGB", int(shape.get("InstanceStorageSupported", False))),
     )
+
+
+def _checks(statuses: Sequence["InstanceStatusTypeDef"]) -> Checks:
+    if not statuses:
+        return Checks.UNKNOWN
+    system, own = statuses[0].get("SystemStatus", {}), statuses[0].get("InstanceStatus", {})
+    both = {system.get("Status", ""), own.get("Status", "")}
+    if "impaired" in both:
+        return Checks.IMPAIRED
+    return Checks.OK if both == {"ok"} else Checks.INITIALIZING
 
 
 # DescribeVolumes reports IOPS and throughput for more types than CreateVolume takes them for.
