@@ -19,7 +19,7 @@ from autostop.aws.queue import SqsQueue
 from autostop.aws.subscription import MailSubscription
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import SnsTopic
-from autostop.model import Instance
+from autostop.model import Instance, WorkstationId, instance_of
 from autostop.settings import policy_for
 from autostop_cli import VERSION
 from autostop_cli.plans import Plans
@@ -135,6 +135,10 @@ class Account:
         """The present moment, by the clock of an instance's owner."""
         policy, _ = policy_for(self.stack.policy, instance.tags if instance else {})
         return self.clock().astimezone(policy.time_zone)
+
+    def now_of(self, workstation: WorkstationId) -> datetime:
+        """Likewise."""
+        return self.now(self.instances.find(instance_of(workstation)))
 
     @cached_property
     def owner(self) -> Owner:

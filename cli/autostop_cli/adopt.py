@@ -2,8 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 import click
 
@@ -15,16 +17,19 @@ from autostop.aws.tell import notice_name
 from autostop.cost import cost_now
 from autostop.model import AttachmentState, Instance, Observation, Snapshot, Volume, WorkstationId
 from autostop.ports import DeniedError
-from autostop.settings import Policy, Probe, policy_for, words
+from autostop.settings import SETTINGS, Policy, Probe, policy_for, words
 from autostop.sleep.from_tags import devices_only_in_snapshots
 from autostop.sleep.law import why_never_shelve, why_never_stop
 from autostop_cli import parameters
 from autostop_cli.account import Account
-from autostop_cli.consent import Confirm, agreed, ask_at_terminal
-from autostop_cli.links import known_instance
+from autostop_cli.arguments import Word, an_instance, dry_run, yes
+from autostop_cli.certificate import fingerprint
+from autostop_cli.consent import agreed
+from autostop_cli.naming import known_instance
 from autostop_cli.text import FailedError, dollars, say, table
 
 TOKEN_VARIABLE = "AUTOSTOP_JUPYTER_TOKEN"  # noqa: S105 - the name of a variable
+Command = TypeVar("Command", bound=Callable[..., None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,80 @@ class Adoption:
         return any(each.changes for each in (*self.volumes, self.instance))
 
 
+def _setting(parse: Callable[[str], object], text: str) -> str:
+    """Checked as the functions check it, but left as it was typed: that is what becomes a tag."""
+    parse(text)
+    return text.strip()
+
+
+def _settings(command: Command) -> Command:
+    for setting in reversed(SETTINGS):
+        word = Word("text", partial(_setting, setting.parse))
+        command = click.option(f"--{setting.name}", type=word, help=f"{setting.meaning}.")(command)
+    return command
+
+
+def _directory(text: str) -> str:
+    if not (text.startswith("/") and text.isprintable() and len(text) <= tags.LONGEST_VALUE):
+        raise ValueError(f"is not an absolute path of at most {tags.LONGEST_VALUE} printable characters")
+    return text
+
+
+@an_instance
+@yes
+@dry_run("Show what would be changed, and change nothing.")
+@_settings
+@click.option(
+    "--instance-store-is-scratch",
+    is_flag=True,
+    help="Your word that its instance-store disks, which every stop empties, hold nothing of worth.",
+)
+@click.option(
+    "--jupyter-runtime",
+    type=Word("directory", _directory),
+    help="Where the runtime files of the Jupyter servers are, if not in the users' homes; for the probe ssm.",
+)
+@click.option(
+    "--certificate",
+    type=Word("file or sha256", fingerprint),
+    help="Of Jupyter: a PEM or DER file, or its SHA-256; for the probe https.",
+)
+@click.option(
+    "--notify",
+    type=Word("url", parameters.parse_url),
+    help="A URL such as ntfy://topic, for its notices alone; `stack`: where those of all workstations go.",
+)
+@click.option(
+    "--token-from-stdin",
+    is_flag=True,
+    help=f"Read Jupyter's token from standard input, for the probe https; or set {TOKEN_VARIABLE}.",
+)
+def adopt_as_given(
+    account: Account,
+    *,
+    workstation: WorkstationId,
+    yes: bool,
+    dry_run: bool,
+    token_from_stdin: bool,
+    instance_store_is_scratch: bool,
+    notify: str | None,
+    **texts: str | None,
+) -> None:
+    """Make an INSTANCE a workstation: tag it and its volumes.
+
+    Shows first what changes and asks. An option sets it for this workstation; what is not given stays as it is, and
+    what was never set is as the stack says. Safe to run again.
+    """
+    if token_from_stdin and not (yes or dry_run):
+        raise click.UsageError("--token-from-stdin leaves no way to ask you: give --yes or --dry-run too.")
+    chosen = {setting.tag: texts[setting.field] for setting in SETTINGS}
+    chosen |= {tags.JUPYTER_RUNTIME: texts["jupyter_runtime"], tags.JUPYTER_CERTIFICATE: texts["certificate"]}
+    chosen[tags.INSTANCE_STORE_IS_SCRATCH] = tags.YES if instance_store_is_scratch else None
+    given = {key: value for key, value in chosen.items() if value is not None}
+    token = _token(from_stdin=token_from_stdin)
+    adopt(account, workstation, given, token=token, notify=notify, yes=yes, dry_run=dry_run)
+
+
 def adopt(
     account: Account,
     workstation: WorkstationId,
@@ -76,13 +155,11 @@ def adopt(
     notify: str | None = None,
     yes: bool = False,
     dry_run: bool = False,
-    confirm: Confirm = ask_at_terminal,
 ) -> None:
     """Make an instance a workstation, after showing what that changes and asking.
 
     settings: valid ones, by tag. token: of Jupyter, kept only where it is asked by https. notify: where its notices
-    go, as `parameters.parse_url` gives it. confirm: raises on a no.
-    Raises FailedError for what is refused, click.Abort when the owner says no, TransientError, DeniedError.
+    go, as `parameters.parse_url` gives it.
     """
     adoption = _plan(account, workstation, settings, has_token=token is not None)
     say(*_shown(adoption))
@@ -100,7 +177,7 @@ def adopt(
     if not adoption.changes_tags and not secrets:
         say("", "Nothing is to be changed: it is adopted.")
         return
-    if not agreed(f"Adopt {workstation}?", yes=yes, dry_run=dry_run, confirm=confirm):
+    if not agreed(f"Adopt {workstation}?", yes=yes, dry_run=dry_run):
         return
     if not yes and _plan(account, workstation, settings, has_token=token is not None) != adoption:
         raise FailedError(f"{workstation} changed meanwhile. Nothing was changed. Run it again.")
@@ -116,7 +193,7 @@ def adopt_new(account: Account, workstation: WorkstationId) -> None:
     _apply(account, adoption, {})
 
 
-def given_token(*, from_stdin: bool) -> str | None:
+def _token(*, from_stdin: bool) -> str | None:
     """Jupyter's token as the owner gives it; None when none is given. Raises click.UsageError for what is no token."""
     token = sys.stdin.readline() if from_stdin else os.environ.get(TOKEN_VARIABLE)
     if token is None:

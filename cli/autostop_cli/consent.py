@@ -7,20 +7,18 @@ import click
 
 from autostop_cli.text import FailedError, say
 
-# Returns when the answer to a question is yes, and raises on a no.
-Confirm = Callable[[str], None]
 # Takes a question and the word that consents; True when it was typed.
 Ask = Callable[[str, str], bool]
 
 
-def ask_at_terminal(question: str) -> None:
+def confirm(question: str) -> None:
     """Return when the owner says yes. Raises click.Abort on no, FailedError when nobody is there to ask."""
     if not sys.stdin.isatty():
         raise FailedError("Nobody is at the terminal to confirm it. Nothing was changed. Give --yes.")
     click.confirm(question, abort=True)
 
 
-def agreed(question: str, *, yes: bool, dry_run: bool, confirm: Confirm) -> bool:
+def agreed(question: str, *, yes: bool, dry_run: bool) -> bool:
     """True when it is to be done, False in a dry run, which is told. Raises what `confirm` does."""
     if dry_run:
         say("", "Nothing was changed: this was a dry run.")

@@ -2,26 +2,26 @@
 
 import base64
 import http.client
-import ipaddress
 import secrets
 import ssl
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from autostop import tags
 from autostop.aws.ec2 import shapes_of, tags_of
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.cost import Prices
-from autostop.link import Scope
 from autostop.model import AttachmentState, Instance, InstanceId, InstanceState, WorkstationId, instance_of
 from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
-from autostop_cli import VERSION, parameters
+from autostop_cli import VERSION, consent, parameters
 from autostop_cli.account import Account
 from autostop_cli.adopt import adopt_new
+from autostop_cli.arguments import Word, sizes, yes
 from autostop_cli.artefacts import Artefacts, artefacts
-from autostop_cli.consent import Confirm, ask_at_terminal
 from autostop_cli.daily import tunnel_to
 from autostop_cli.deploy import Stacks, code_bucket, upload
 from autostop_cli.errors import EXPECTED
@@ -33,7 +33,9 @@ from autostop_cli.machine import (
     Machine,
     Wish,
     find_machine,
+    parse_address,
     parse_certificate,
+    parse_name,
     parse_notify,
     types_in_words,
 )
@@ -70,39 +72,56 @@ _NOTICES = (
 Ask = Callable[[Sequence[str], str, str, Callable[[str], str]], str]
 
 
-def unasked(_lines: Sequence[str], _question: str, default: str, _parse: Callable[[str], str]) -> str:
-    """The default."""
-    return default
-
-
-def create(
-    account: Account,
-    wish: Wish,
-    *,
-    yes: bool,
-    ask: Ask = unasked,
-    confirm: Confirm = ask_at_terminal,
-    wheel: Callable[[], Artefacts] = artefacts,
+@click.argument("name", type=Word("name", parse_name))
+@yes
+@click.option("--type", help=f"The instance type; else you are asked, or it is {DEFAULT_TYPE}.")
+@click.option("--spot", is_flag=True, help="Cheaper; EC2 may stop it at any time, and its disks are never shelved.")
+@sizes("Of a disk: sda1 is the system's (else 30 GiB), sdf the data's (else 100).")
+@click.option(
+    "--allow-from",
+    type=Word("address", parse_address),
+    help="Let this IPv4 address in at ports 22, 443 and 8888, or `here`: yours. Else Session Manager is the way in.",
+)
+@click.option(
+    "--certificate",
+    type=Word("certificate", parse_certificate),
+    help="`self-signed`, or `public`, which publishes address and hour of each wake; else you are asked.",
+)
+@click.option(
+    "--notify",
+    type=Word("url", parse_notify),
+    help="Where its notices go: a URL such as ntfy://topic. A mail address is for all workstations of a new stack.",
+)
+def create_as_wished(
+    account: Account, /, *, name: str, yes: bool, sizes: tuple[tuple[str, int], ...], **wished: Any
 ) -> None:
+    """Make a workstation under a NAME, and whatever it needs beside itself.
+
+    Shows first what is made and what it costs, and asks; waits until JupyterLab answers; ends with the link for your
+    phone. Run again after whatever happened, it goes on where it was.
+    """
+
+    def ask(lines: Sequence[str], question: str, default: str, parse: Callable[[str], str]) -> str:
+        if yes or not sys.stdin.isatty():
+            return default
+        say(*lines)
+        return str(click.prompt(question, default=default, type=Word("text", parse)))
+
+    given = {option: value for option, value in wished.items() if value is not None}
+    create(account, Wish(name, sizes=dict(sizes), **given), yes=yes, ask=ask)
+
+
+def create(account: Account, wish: Wish, *, yes: bool, ask: Ask, wheel: Callable[[], Artefacts] = artefacts) -> None:
     """Make what is missing, after showing it and asking; wait until JupyterLab answers; print the link.
 
-    ask: for what was not wished for, where it is needed.
-    Raises FailedError and click.Abort, DeniedError, TransientError; what exists by then is told before.
+    ask: for what was not wished for, where it is needed. Whatever it raises, what exists by then is told before.
     """
-    _Creation(account, wish, wheel).run(yes=yes, ask=ask, confirm=confirm)
+    _Creation(account, wish, wheel).run(yes=yes, ask=ask)
 
 
-def upgrade(
-    account: Account,
-    *,
-    yes: bool,
-    confirm: Confirm = ask_at_terminal,
-    wheel: Callable[[], Artefacts] = artefacts,
-) -> None:
-    """Deploy what the wheel holds over the stacks that are of an older version; their parameters stay.
-
-    Machines, disks and the table are left as they are. Raises FailedError and click.Abort, DeniedError, TransientError.
-    """
+@yes
+def upgrade(account: Account, *, yes: bool, wheel: Callable[[], Artefacts] = artefacts) -> None:
+    """Bring stacks of an older version up to the command's; parameters, workstations and data stay as they are."""
     stacks = Stacks(account.cloudformation, account.sleep, say)
     templates = {account.stack_name: "controller", WORKSTATION_STACK: "workstation"}
     versions = {name: outputs.get("Version") for name in templates if (outputs := stacks.outputs(name))}
@@ -114,7 +133,7 @@ def upgrade(
         return
     made, bucket = wheel(), code_bucket(account.number, account.region)
     if not yes:
-        confirm(f"Deploy {VERSION} over {' and '.join(older)}?")
+        consent.confirm(f"Deploy {VERSION} over {' and '.join(older)}?")
     upload(account.s3, bucket, account.number, made.code)
     for name in older:
         say(f"Deploying {name}")
@@ -130,7 +149,7 @@ class _Creation:
     wheel: Callable[[], Artefacts]
     exists: list[str] = field(default_factory=list)
 
-    def run(self, *, yes: bool, ask: Ask, confirm: Confirm) -> None:
+    def run(self, *, yes: bool, ask: Ask) -> None:
         refuse_taken_name(self.account, self.wish.name)
         stacks = Stacks(self.account.cloudformation, self.account.sleep, say)
         missing = [name for name in (self.account.stack_name, WORKSTATION_STACK) if not stacks.outputs(name)]
@@ -155,7 +174,7 @@ class _Creation:
             machine = find_machine(self.account.ec2, self.account.ssm, self.wish, vpc)
             say(*self._shown(missing, machine, self._prices(self.wish.type)))
             if not yes:
-                confirm("\nCreate it?")
+                consent.confirm("\nCreate it?")
         try:
             outputs = self._deploy(stacks, missing)
             if machine is not None:
@@ -295,7 +314,7 @@ class _Creation:
         plan = with_host_keys(self.account, plan)
         say("JupyterLab answers.", "")
         if not plan.linked:
-            make_link(self.account, workstation, "phone", tuple(Scope), None)
+            make_link(self.account, workstation)
             self.account.plans.put(replace(plan, linked=True), plan)
         shell = f"aws ssm start-session --target {workstation} --region {self.account.region}"
         say(
@@ -386,22 +405,6 @@ def refuse_taken_name(account: Account, name: str) -> None:
     taken = [each for each, carried in named.items() if carried.get(tags.CREATED) != name]
     if taken:
         raise DeniedError(f"The instance {taken[0]} has the name {name}, and `autostop create` did not make it.")
-
-
-def parse_address(text: str) -> str:
-    """One public IPv4 address; `here` asks AWS which one calls come from. Raises ValueError."""
-    try:
-        address = ipaddress.IPv4Address(_own_address() if text == "here" else text)
-    except (OSError, http.client.HTTPException, ValueError):
-        raise ValueError("is no IPv4 address, and could not be found out") from None
-    return str(address)
-
-
-def _own_address() -> str:
-    connection = http.client.HTTPSConnection("checkip.amazonaws.com", timeout=_REACHED_WITHIN_SECONDS)
-    with suppress(http.client.HTTPException):
-        connection.request("GET", "/")
-    return connection.getresponse().read(64).decode("ascii", "replace").strip()
 
 
 def jupyter_answers(host: str, port: int = 443) -> bool:

@@ -11,25 +11,33 @@ from autostop.model import WorkstationId, instance_of
 from autostop.settings import policy_for
 from autostop.sleep.intent import Wanted
 from autostop_cli.account import Account
-from autostop_cli.links import adopted
+from autostop_cli.arguments import an_instance, as_json
+from autostop_cli.naming import adopted
+from autostop_cli.ssh import show_ssh
 from autostop_cli.text import FailedError, json_lines, say, written
 
 _LOOK_EVERY_SECONDS = 5
 _ANSWERS_WITHIN_SECONDS = 4
 
 
-def start(account: Account, workstation: WorkstationId, *, wait: bool, as_json: bool) -> None:
-    """Wake it, and say how far it is until it is ready. Raises FailedError, TransientError, DeniedError."""
+@an_instance
+@click.option("--no-wait", is_flag=True, help="Ask for it, and do not wait until it is ready.")
+@as_json()
+def start(account: Account, workstation: WorkstationId, *, no_wait: bool, as_json: bool) -> None:
+    """Wake an INSTANCE, and say how far it is until it is ready. Ctrl-C ends the telling, not the wake."""
     adopted(account, workstation)
     account.owner.start(workstation, "the command autostop")
-    status = followed(account, workstation, Wanted.RUN, wait=wait)
+    status = followed(account, workstation, Wanted.RUN, wait=not no_wait)
     _show(status, as_json=as_json)
     if not as_json and status.jupyter_url is not None:
         say(status.jupyter_url)
 
 
+@an_instance
+@click.option("--wait", is_flag=True, help="Wait until it is stopped.")
+@as_json()
 def stop(account: Account, workstation: WorkstationId, *, wait: bool, as_json: bool) -> None:
-    """Stop it; it is shelved as its settings say. Raises FailedError, TransientError, DeniedError."""
+    """Stop an INSTANCE, whoever works on it; it is shelved as its settings say. It ends a promise of work."""
     adopted(account, workstation)
     account.owner.stop(workstation, "the command autostop")
     _show(followed(account, workstation, Wanted.STOP, wait=wait), as_json=as_json)
@@ -44,11 +52,17 @@ def answers(host: str, port: int) -> bool:
         return False
 
 
-def open_jupyter(account: Account, workstation: WorkstationId, *, in_browser: bool, as_json: bool) -> None:
-    """Open the address of its JupyterLab, or say how to get there where the network lets nobody in from here.
-
-    Raises FailedError while it is not awake, TransientError, DeniedError.
-    """
+@an_instance
+@click.option("--print", "print_only", is_flag=True, help="Print the address, and open no browser.")
+@click.option(
+    "--ssh", is_flag=True, help="Print what ssh needs instead: its configuration, and the machine's host key."
+)
+@as_json("The same for programs.")
+def open_jupyter(account: Account, workstation: WorkstationId, *, print_only: bool, ssh: bool, as_json: bool) -> None:
+    """Open the JupyterLab of an INSTANCE, or print the tunnel to it where the network lets nobody in from here."""
+    if ssh:
+        show_ssh(account, workstation)
+        return
     instance = adopted(account, workstation)
     status = account.owner.status(workstation)
     if status.phase is not Phase.AWAKE:
@@ -68,7 +82,7 @@ def open_jupyter(account: Account, workstation: WorkstationId, *, in_browser: bo
         say(f"{why}. This opens a tunnel (it needs the AWS CLI and its Session Manager plugin); leave it open:")
         say("", f"  {tunnel}", "", "Then open:")
     say(shown)
-    if direct and in_browser:
+    if direct and not print_only:
         click.launch(shown)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.model import InstanceId, InstanceState, WorkstationId
 from autostop_cli.account import Account
-from autostop_cli.links import adopted
+from autostop_cli.arguments import an_instance
+from autostop_cli.naming import adopted
 from autostop_cli.text import FailedError, say, table
 
 _LOOKS = 40
@@ -24,8 +25,9 @@ tell public "$(cat /var/lib/autostop/public-certificate.json)"
 _LOG = "Look there: sudo journalctl --unit"
 
 
+@an_instance
 def doctor(account: Account, workstation: WorkstationId) -> None:
-    """Ask the machine, and print it. Raises FailedError where it cannot be asked, TransientError, DeniedError."""
+    """Ask an INSTANCE that `create` made how it is: boot, data volume, JupyterLab, certificate; with the next step."""
     instance = adopted(account, workstation)
     if instance.state is not InstanceState.RUNNING:
         raise FailedError(

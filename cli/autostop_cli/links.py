@@ -1,59 +1,64 @@
 """The commands `link` and `links`: a secret for the phone, shown once, and what becomes of it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
+from typing import Final
 
+import click
 import segno
 
 from autostop.app import links
 from autostop.aws.codec import to_plain
 from autostop.link import Link, Scope
-from autostop.model import Instance, WorkstationId, instance_of
+from autostop.model import WorkstationId, instance_of
 from autostop.settings import policy_for
-from autostop.spelling import why_not_adopted
-from autostop.tags import is_ours
 from autostop_cli.account import Account
+from autostop_cli.arguments import DURATION, Word, an_instance, as_json
+from autostop_cli.naming import adopted
 from autostop_cli.text import FailedError, dated, json_lines, say, table
 
-
-def adopted(account: Account, workstation: WorkstationId) -> Instance:
-    """Its instance. Raises FailedError when EC2 does not know it or nobody adopted it."""
-    instance = known_instance(account, workstation)
-    if not is_ours(instance.tags):
-        why = "".join(f" Its {problem}" for problem in filter(None, [why_not_adopted(instance.tags)]))
-        raise FailedError(f"{workstation} is not adopted.{why} Run `autostop adopt {workstation}` first.")
-    return instance
+_LONGEST_LABEL: Final = 40
 
 
-def known_instance(account: Account, workstation: WorkstationId) -> Instance:
-    """Raises FailedError when EC2 does not know it."""
-    instance = account.instances.find(instance_of(workstation))
-    if instance is None:
-        where = f"{workstation} in {account.ec2.meta.region_name}"
-        raise FailedError(f"EC2 knows no instance {where}. Check the id, --region and --profile.")
-    return instance
+def _label(text: str) -> str:
+    label = text.strip()
+    if not label.isprintable() or not 0 < len(label) <= _LONGEST_LABEL:
+        raise ValueError(f"is not 1 to {_LONGEST_LABEL} printable characters")
+    return label
 
 
+_LABEL: Final = Word("text", _label)
+
+
+@an_instance
+@click.option("--label", default="phone", show_default=True, type=_LABEL, help="Whose or what it is, for you.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([each.value for each in Scope]),
+    help="What it may be used for; give it several times. Without: everything.",
+)
+@click.option("--expires", type=DURATION, help="After how long it opens nothing, such as 90d; else as links-last says.")
+@click.option("--replace", "replaces", is_flag=True, help="Withdraw the links that had this label.")
 def make_link(
     account: Account,
     workstation: WorkstationId,
-    label: str,
-    scopes: Sequence[Scope],
-    expires_after: timedelta | None,
+    label: str = "phone",
+    scopes: Sequence[str] = (),
+    expires: timedelta | None = None,
     *,
     replaces: bool = False,
 ) -> None:
-    """Store a new link, and print its address and QR code. Raises FailedError, TransientError, DeniedError.
-
-    expires_after: None for as its setting links-last says. replaces: withdraw those that had its label.
-    """
+    """Make a new link that opens the phone page of an INSTANCE, and show it as a QR code, once."""
     instance = adopted(account, workstation)
-    expires_after = expires_after or policy_for(account.stack.policy, instance.tags)[0].links_last
+    allowed = [Scope(each) for each in scopes] or tuple(Scope)
+    expires_after = expires or policy_for(account.stack.policy, instance.tags)[0].links_last
     api_url, now = account.stack.api_url, account.clock()
     before = [link for link in account.ledger.links(workstation) if link.label == label] if replaces else []
-    new = links.make_link(account.ledger, api_url, workstation, label, scopes, expires_after, now)
+    new = links.make_link(account.ledger, api_url, workstation, label, allowed, expires_after, now)
     for link in before:
         account.ledger.withdraw_link(link)
     code = StringIO()
@@ -67,12 +72,45 @@ def make_link(
         say("Note: without the scope status the page cannot show how things stand.", err=True)
 
 
-def show_links(account: Account, workstation: WorkstationId, *, as_json: bool) -> None:
-    """Every link that opens it, none with its secret. Raises TransientError, DeniedError."""
-    links = _open_links(account, workstation)
-    if as_json:
+@an_instance
+@click.option("--withdraw", "labels", multiple=True, help="Let the links with this label open nothing any more.")
+@click.option("--withdraw-all", is_flag=True, help="Let no link open it any more.")
+@click.option("--rename", nargs=2, type=_LABEL, help="Give the links with a label another.")
+@as_json("For programs.")
+def manage_links(
+    account: Account,
+    workstation: WorkstationId,
+    *,
+    labels: tuple[str, ...],
+    withdraw_all: bool,
+    rename: tuple[str, str] | None,
+    as_json: bool,
+) -> None:
+    """Show the links of an INSTANCE, when and from where each was used last, or withdraw or rename them.
+
+    The label says which; a page that is open with a withdrawn one is refused at its next look.
+    """
+    now = account.clock()
+    links = [link for link in account.ledger.links(workstation) if not link.has_expired(now)]
+    if labels or withdraw_all:
+        going = links if withdraw_all else [link for label in labels for link in _labelled(links, label)]
+        for link in links:
+            if link in going:
+                account.ledger.withdraw_link(link)
+                say(f"“{link.label}” opens nothing any more.")
+    elif rename:
+        before, after = rename
+        for link in _labelled(links, before):
+            account.ledger.change_link(replace(link, label=after))
+        say(f"“{before}” is “{after}” now.")
+    elif as_json:
         say(*json_lines([to_plain(replace(link, digest=link.digest[:8])) for link in links]))
-        return
+    else:
+        _show_links(account, workstation, links)
+
+
+def _show_links(account: Account, workstation: WorkstationId, links: Sequence[Link]) -> None:
+    """None with its secret."""
     if not links:
         say(f"{workstation} has no link. Make one: autostop link {workstation}")
         return
@@ -85,29 +123,6 @@ def show_links(account: Account, workstation: WorkstationId, *, as_json: bool) -
         may = "everything" if link.scopes == tuple(Scope) else ", ".join(link.scopes)
         rows.append((link.label, may, dated(link.created_at, zone), ends, used + source))
     say(*table(rows))
-
-
-def withdraw_links(account: Account, workstation: WorkstationId, labels: Collection[str] | None) -> None:
-    """Let these open nothing any more; labels: None for all. Raises FailedError, TransientError, DeniedError."""
-    links = _open_links(account, workstation)
-    for label in labels or ():
-        _labelled(links, label)
-    for link in links:
-        if labels is None or link.label in labels:
-            account.ledger.withdraw_link(link)
-            say(f"“{link.label}” opens nothing any more.")
-
-
-def rename_links(account: Account, workstation: WorkstationId, label: str, to: str) -> None:
-    """Give the links with a label another. Raises FailedError, TransientError, DeniedError."""
-    for link in _labelled(_open_links(account, workstation), label):
-        account.ledger.change_link(replace(link, label=to))
-    say(f"“{label}” is “{to}” now.")
-
-
-def _open_links(account: Account, workstation: WorkstationId) -> Sequence[Link]:
-    now = account.clock()
-    return [link for link in account.ledger.links(workstation) if not link.has_expired(now)]
 
 
 def _labelled(links: Sequence[Link], label: str) -> Sequence[Link]:

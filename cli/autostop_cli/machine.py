@@ -1,9 +1,12 @@
 """What a new machine is to be: its type, image, place and disks, and what it will cost."""
 
 import base64
+import http.client
+import ipaddress
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -169,6 +172,22 @@ def parse_disk(text: str) -> tuple[str, int]:
     if not device.strip() or not re.fullmatch("[0-9]{1,8}", digits) or not int(digits):
         raise ValueError("is no size of a disk; write it like /dev/sdf=300, in GiB")
     return device.strip(), int(digits)
+
+
+def parse_address(text: str) -> str:
+    """One public IPv4 address; `here` asks AWS which one calls come from. Raises ValueError."""
+    try:
+        address = ipaddress.IPv4Address(_own_address() if text == "here" else text)
+    except (OSError, http.client.HTTPException, ValueError):
+        raise ValueError("is no IPv4 address, and could not be found out") from None
+    return str(address)
+
+
+def _own_address() -> str:
+    connection = http.client.HTTPSConnection("checkip.amazonaws.com", timeout=4)
+    with suppress(http.client.HTTPException):
+        connection.request("GET", "/")
+    return connection.getresponse().read(64).decode("ascii", "replace").strip()
 
 
 def parse_certificate(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Workstations by their names: the `Name` tag of the instance."""
+"""Which workstation is meant: by its id, or by the `Name` tag of its instance."""
 
 import re
 from collections.abc import Mapping
@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from autostop.aws.errors import aws_errors
 from autostop.harmless import harmless
 from autostop.link import parse_workstation
-from autostop.model import WorkstationId
+from autostop.model import Instance, WorkstationId, instance_of
+from autostop.ports import DamagedError
+from autostop.spelling import why_not_adopted
 from autostop.tags import is_ours
 from autostop_cli.account import Account
+from autostop_cli.text import FailedError
 
 _THERE = ("pending", "running", "stopping", "stopped")
 # A filter takes these for wildcards, or for what takes a wildcard's meaning away.
@@ -31,6 +34,34 @@ def workstation_called(account: Account, text: str) -> WorkstationId:
     if len(found) > 1:
         raise LookupError(f"is the name of several; give the id: {', '.join(found)}")
     return WorkstationId(found[0])
+
+
+def known_instance(account: Account, workstation: WorkstationId) -> Instance:
+    """Raises FailedError when EC2 does not know it."""
+    instance = account.instances.find(instance_of(workstation))
+    if instance is None:
+        where = f"{workstation} in {account.region}"
+        raise FailedError(f"EC2 knows no instance {where}. Check the id, --region and --profile.")
+    return instance
+
+
+def adopted(account: Account, workstation: WorkstationId) -> Instance:
+    """Its instance. Raises FailedError when EC2 does not know it or nobody adopted it."""
+    instance = known_instance(account, workstation)
+    if not is_ours(instance.tags):
+        why = "".join(f" Its {problem}" for problem in filter(None, [why_not_adopted(instance.tags)]))
+        raise FailedError(f"{workstation} is not adopted.{why} Run `autostop adopt {workstation}` first.")
+    return instance
+
+
+def refuse_unknown(account: Account, workstation: WorkstationId) -> None:
+    """Raises FailedError for what is no workstation; one with a history is told of even when it is gone."""
+    try:
+        known = account.ledger.load(workstation).intent is not None
+    except DamagedError:
+        known = True
+    if not known:
+        adopted(account, workstation)
 
 
 def instances_where(account: Account, filters: Mapping[str, list[str]]) -> Mapping[str, Mapping[str, str]]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import click
+
 from autostop.aws.errors import aws_errors
 from autostop.cost import volume_cost
 from autostop.model import Instance, OtherType, Volume, WorkstationId
@@ -15,8 +17,9 @@ from autostop.sleep.law import why_never_become
 from autostop.sleep.manifest import VolumeRecord
 from autostop.sleep.resize import Resize, not_in_effect, resize_in_words
 from autostop_cli.account import Account
-from autostop_cli.links import adopted
+from autostop_cli.arguments import an_instance, sizes
 from autostop_cli.machine import LARGEST
+from autostop_cli.naming import adopted
 from autostop_cli.text import FailedError, dollars, say
 
 if TYPE_CHECKING:
@@ -36,12 +39,29 @@ class Hardware:
     offered: bool
 
 
-def resize(account: Account, workstation: WorkstationId, type_: str | None, sizes: Mapping[str, int]) -> None:
-    """Want another type, or larger disks, beside what is wanted already; without both show what is.
+@an_instance
+@click.option("--type", "type_", metavar="TYPE", help="Another type of instance, such as m5.2xlarge.")
+@sizes("A larger disk, such as /dev/sdf=300; give it several times.")
+@click.option("--off", is_flag=True, help="Take back what is wanted and has not taken effect.")
+def resize(
+    account: Account,
+    workstation: WorkstationId,
+    *,
+    type_: str | None = None,
+    sizes: Sequence[tuple[str, int]] = (),
+    off: bool = False,
+) -> None:
+    """Give an INSTANCE another type or larger disks, from its next wake on. Disks only grow.
 
-    Raises FailedError for what cannot be, with nothing changed, TransientError, DeniedError.
+    Without an option it shows what is wanted. Where EC2 has no capacity for the type, it starts as the one before.
     """
+    if off and (type_ or sizes):
+        raise click.UsageError("--off takes all back; leave out --type and --size.")
     instance = adopted(account, workstation)
+    if off:
+        account.ledger.change(workstation, lambda state: replace(state, resize=None))
+        say("It wakes as it is.")
+        return
     state, volumes = account.ledger.load(workstation), account.disks.volumes(workstation)
     attached = [each for each in volumes if each.attached_to == instance.id]
     if type_ is None and not sizes:
@@ -50,7 +70,7 @@ def resize(account: Account, workstation: WorkstationId, type_: str | None, size
         return
     policy, _ = policy_for(account.stack.policy, instance.tags)
     disks = {each.device: each for each in disks_of(state, instance, attached)}
-    named = {_device(name, disks): size for name, size in sizes.items()}
+    named = {_device(name, disks): size for name, size in dict(sizes).items()}
     refusals = [*why_not_sizes(named, disks, instance, policy)]
     if type_ is not None:
         hardware = _hardware(account.ec2, (instance.type, type_), instance.zone)
@@ -82,13 +102,6 @@ def with_wish(state: State, asked: Resize, instance: Instance, attached: Sequenc
     was = known.was if known.type is not None else own.was
     both = Resize(asked.at, was, asked.type or known.type, {**known.sizes, **asked.sizes})
     return replace(state, resize=not_in_effect(both, instance, state.fallback, attached))
-
-
-def take_back(account: Account, workstation: WorkstationId) -> None:
-    """Want no other type and no larger disks any more. Raises FailedError, TransientError, DeniedError."""
-    adopted(account, workstation)
-    account.ledger.change(workstation, lambda state: replace(state, resize=None))
-    say("It wakes as it is.")
 
 
 def disks_of(state: State, instance: Instance, attached: Sequence[Volume]) -> list[VolumeRecord]:

@@ -11,7 +11,7 @@ from autostop import tags
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.model import InstanceId, WorkstationId
 from autostop_cli.account import Account
-from autostop_cli.links import adopted
+from autostop_cli.naming import adopted
 from autostop_cli.plans import Plan
 from autostop_cli.text import say
 

@@ -11,14 +11,25 @@ from autostop.ports import DeniedError, TransientError
 from autostop.spelling import why_not_adopted
 from autostop.tags import is_ours
 from autostop_cli.account import Account
+from autostop_cli.arguments import as_json, instance_or_none
 from autostop_cli.errors import sentence
-from autostop_cli.links import adopted
+from autostop_cli.naming import adopted
 from autostop_cli.repair.dead_letters import letters_problem
 from autostop_cli.text import FailedError, dollars, heading, json_lines, say, table
 
 
+@instance_or_none
+@as_json()
+def show(account: Account, workstation: WorkstationId | None, *, as_json: bool) -> None:
+    """Show how every workstation stands, or one INSTANCE in full."""
+    if workstation is None:
+        show_all(account, as_json=as_json)
+    else:
+        show_one(account, workstation, as_json=as_json)
+
+
 def show_one(account: Account, workstation: WorkstationId, *, as_json: bool) -> None:
-    """Print one workstation in full. Raises FailedError, TransientError, DeniedError."""
+    """Print one workstation in full."""
     status = account.owner.status(workstation)
     if status.state.intent is None:
         # One with an intent is shown even when its instance is gone: its snapshots are kept.
@@ -27,17 +38,16 @@ def show_one(account: Account, workstation: WorkstationId, *, as_json: bool) -> 
     _show_letters(account)
 
 
+@as_json()
 def show_all(account: Account, *, as_json: bool) -> None:
-    """Print every workstation on a line of its own; one that cannot be read hides no other.
-
-    Raises FailedError at the end if any could not be read, TransientError, DeniedError.
-    """
+    """Show every workstation on a line of its own."""
     found: list[Status] = []
     failed: list[str] = []
     for instance in account.workstations():
         try:
             found.append(account.owner.status(instance.workstation))
         except (TransientError, DeniedError) as error:
+            # One that cannot be read hides no other.
             failed.append(f"{instance.id}: {sentence(error)}")
     if as_json:
         say(*json_lines([status.as_json() for status in found]))

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+import click
+
 from autostop import tags
 from autostop.aws.errors import aws_errors
 from autostop.cost import cost_now
@@ -27,9 +29,10 @@ from autostop.sleep.intent import Wanted
 from autostop.sleep.manifest import Manifest
 from autostop_cli import parameters
 from autostop_cli.account import Account
-from autostop_cli.consent import Confirm, agreed, ask_at_terminal
+from autostop_cli.arguments import an_instance, dry_run, yes
+from autostop_cli.consent import agreed
 from autostop_cli.daily import followed
-from autostop_cli.links import known_instance
+from autostop_cli.naming import known_instance
 from autostop_cli.stack import NoStackError
 from autostop_cli.text import FailedError, dollars, say, table
 
@@ -65,6 +68,11 @@ class Parting:
         return cost_now(volumes, [each for each in things if isinstance(each, Snapshot)])
 
 
+@an_instance
+@click.option("--wake-first", is_flag=True, help="Wake it if it is asleep, so that you have its disks.")
+@click.option("--keep-snapshots", is_flag=True, help="Delete no snapshot; while it is asleep they hold all its data.")
+@yes
+@dry_run("Show what would be done and what stays, and change nothing.")
 def unadopt(
     account: Account,
     workstation: WorkstationId,
@@ -73,12 +81,11 @@ def unadopt(
     keep_snapshots: bool = False,
     yes: bool = False,
     dry_run: bool = False,
-    confirm: Confirm = ask_at_terminal,
 ) -> None:
-    """Take the tags away, and with them all that is Autostop's, after showing what that means and asking.
+    """Make an INSTANCE one like any other: take Autostop's tags, its snapshots, its links and its record away.
 
-    wake_first: it is woken if it is asleep. keep_snapshots: none is deleted. confirm: raises on a no.
-    Raises FailedError for what is refused, click.Abort when the owner says no, TransientError, DeniedError.
+    Shows first what goes, what stays and what that costs, and asks. A snapshot is deleted only where its disk runs.
+    Safe to run again.
     """
     seen, state = _look(account, workstation)
     parting = plan_parting(seen, state, wake_first=wake_first, keep_snapshots=keep_snapshots)
@@ -90,7 +97,7 @@ def unadopt(
     if not (parting.untagged or parting.deleted or state.version):
         say("", "Nothing is to be changed: it is not adopted.")
         return
-    if not agreed(f"Unadopt {workstation}?", yes=yes, dry_run=dry_run, confirm=confirm):
+    if not agreed(f"Unadopt {workstation}?", yes=yes, dry_run=dry_run):
         return
     if wakes:
         account.owner.start(workstation, "the command autostop")

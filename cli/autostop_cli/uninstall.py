@@ -6,6 +6,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from autostop import tags
 from autostop.app.status import Phase
 from autostop.aws.errors import AlreadySo, aws_errors
@@ -15,9 +17,11 @@ from autostop.ports import DeniedError, TransientError
 from autostop.settings import policy_for
 from autostop_cli import parameters
 from autostop_cli.account import Account
-from autostop_cli.consent import Confirm, agreed, ask_at_terminal
+from autostop_cli.arguments import Word, dry_run, yes
+from autostop_cli.consent import agreed
 from autostop_cli.create import WORKSTATION_STACK, group_name, is_over, made_as, refuse_taken_name
 from autostop_cli.deploy import Stacks, code_bucket, remove_bucket
+from autostop_cli.machine import parse_name
 from autostop_cli.plans import Plan
 from autostop_cli.text import FailedError, dollars, say
 
@@ -30,19 +34,29 @@ _LOOK_EVERY_SECONDS = 5
 _LOOKS = 360
 
 
-def uninstall(
-    account: Account,
-    name: str,
-    *,
-    delete_data: bool,
-    yes: bool,
-    dry_run: bool,
-    confirm: Confirm = ask_at_terminal,
+@click.argument("name", type=Word("name", parse_name), required=False)
+@click.option("--all", "everything", is_flag=True, help="The stacks, once nobody needs them.")
+@click.option("--delete-data", metavar="NAME", help="Its disks and snapshots, too: type its name once more.")
+@yes
+@dry_run("Show what would be removed, and remove nothing.")
+def uninstall_as_named(
+    account: Account, *, name: str | None, everything: bool, delete_data: str | None, yes: bool, dry_run: bool
 ) -> None:
+    """Remove the workstation that `create` made under a NAME. Its last snapshots stay, unless you say otherwise."""
+    if everything == (name is not None):
+        raise click.UsageError("Give a NAME, or --all.")
+    if delete_data is not None and delete_data != name:
+        raise click.UsageError("--delete-data takes the very name of the workstation, and nothing else.")
+    if name is None:
+        uninstall_all(account, yes=yes, dry_run=dry_run)
+    else:
+        uninstall(account, name, delete_data=delete_data is not None, yes=yes, dry_run=dry_run)
+
+
+def uninstall(account: Account, name: str, *, delete_data: bool, yes: bool, dry_run: bool) -> None:
     """Remove the workstation that `create` made under a name, after showing what goes and what stays.
 
-    delete_data: its owner has typed its name for it. Safe to repeat. Raises FailedError and click.Abort,
-    TransientError, DeniedError.
+    delete_data: its owner has typed its name for it. Safe to repeat.
     """
     removal = _Removal(account, name)
     lines = removal.shown(delete_data=delete_data)
@@ -50,7 +64,7 @@ def uninstall(
         say(f"There is nothing of {name} here.")
         return
     say(*lines)
-    if not agreed(f"Remove {name}?", yes=yes, dry_run=dry_run, confirm=confirm):
+    if not agreed(f"Remove {name}?", yes=yes, dry_run=dry_run):
         return
     removal.run(delete_data=delete_data)
     say("", f"{name} is gone. The stacks stay: autostop uninstall --all takes them away.")
@@ -239,8 +253,8 @@ def _machine_of(account: Account, plan: Plan) -> Instance | None:
     return account.instances.find(InstanceId(plan.instance)) if plan.instance else None
 
 
-def uninstall_all(account: Account, *, yes: bool, dry_run: bool, confirm: Confirm = ask_at_terminal) -> None:
-    """Remove the stacks. Raises FailedError while a workstation needs them, and as `uninstall`."""
+def uninstall_all(account: Account, *, yes: bool, dry_run: bool) -> None:
+    """Remove the stacks. Raises FailedError while a workstation needs them."""
     stack, bucket = account.stack, code_bucket(account.number, account.region)
     stacks = Stacks(account.cloudformation, account.sleep, say)
     of_machines = (stacks.outputs(WORKSTATION_STACK) or {}).get("BucketName", "")
@@ -263,7 +277,7 @@ def uninstall_all(account: Account, *, yes: bool, dry_run: bool, confirm: Confir
     lines += [f"stays  {', '.join(data)}: to have that back, use `autostop recover` before"] if data else []
     lines += [f"stays  {each.name} ({each.id}), which nobody puts to sleep any more" for each in there]
     say(*lines)
-    if not agreed("Remove all of it?", yes=yes, dry_run=dry_run, confirm=confirm):
+    if not agreed("Remove all of it?", yes=yes, dry_run=dry_run):
         return
     stacks.delete(stack.name)
     with aws_errors(), AlreadySo("ResourceNotFoundException"):

@@ -13,13 +13,15 @@ from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sign
 from autostop.idle.verdict import VerdictKind
 from autostop.model import Instance, InstanceState, WorkstationId, instance_of
-from autostop.ports import DamagedError, State
+from autostop.ports import State
 from autostop.settings import words
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.resize import resize_in_words
 from autostop_cli.account import Account
-from autostop_cli.links import adopted
+from autostop_cli.arguments import an_instance, as_json
+from autostop_cli.naming import refuse_unknown
 from autostop_cli.text import NotAMomentError, heading, json_lines, parse_past, say, table, written
+from autostop_cli.what_if.command import what_if
 
 # A verdict speaks for the time until the next sweep; three may have failed.
 _SPEAKS_FOR: Final = timedelta(minutes=15)
@@ -69,28 +71,33 @@ class Explanation:
         }
 
 
-def explain(account: Account, workstation: WorkstationId, at: str | None, *, as_json: bool) -> None:
-    """Print why it is up or was stopped, now or at a moment as it was typed.
-
-    Raises FailedError, click.BadParameter, TransientError, DeniedError.
-    """
+@an_instance
+@click.option("--at", metavar="TIME", help="Then instead of now: 14:05 by this terminal's clock, or ISO 8601.")
+@click.option(
+    "--what-if",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Replay the last days under another setting, such as idle-after=15m; give it several times.",
+)
+@click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="How many, for --what-if.")
+@as_json("The same for programs.")
+def why(
+    account: Account, workstation: WorkstationId, at: str | None, settings: tuple[str, ...], days: int, *, as_json: bool
+) -> None:
+    """Say why an INSTANCE is up and when it sleeps, or why it was stopped; with what every signal showed."""
+    if settings and at is not None:
+        raise click.UsageError("--at and --what-if are two questions; ask one at a time.")
+    if settings:
+        what_if(account, workstation, settings, days, as_json=as_json)
+        return
     try:
         moment = None if at is None else parse_past(at, account.now())
     except NotAMomentError as error:
         raise click.BadParameter(f"{at!r} {error}", param_hint="--at") from None
     refuse_unknown(account, workstation)
     explanation = why_now(account, workstation) if moment is None else why_at(account, workstation, moment)
-    say(*(json_lines(explanation.as_json()) if as_json else _shown(explanation, now_of(account, workstation))))
-
-
-def refuse_unknown(account: Account, workstation: WorkstationId) -> None:
-    """Raises FailedError for what is no workstation; one with a history is told of even when it is gone."""
-    try:
-        known = account.ledger.load(workstation).intent is not None
-    except DamagedError:
-        known = True
-    if not known:
-        adopted(account, workstation)
+    say(*(json_lines(explanation.as_json()) if as_json else _shown(explanation, account.now_of(workstation))))
 
 
 def why_now(account: Account, workstation: WorkstationId) -> Explanation:
@@ -119,15 +126,10 @@ def why_now(account: Account, workstation: WorkstationId) -> Explanation:
 
 def why_at(account: Account, workstation: WorkstationId, moment: datetime) -> Explanation:
     """Why it was up then, by the record of the last sweep before. Raises TransientError, DeniedError."""
-    instance, now = account.instances.find(instance_of(workstation)), now_of(account, workstation)
+    instance, now = account.instances.find(instance_of(workstation)), account.now_of(workstation)
     seen = _last(account, workstation, moment - _SPEAKS_FOR, moment)
     sentence = _without_record(account, workstation, moment) if seen is None else _up(seen, moment, now, was=True)
     return Explanation(workstation, instance.name if instance is not None else workstation, moment, sentence, seen)
-
-
-def now_of(account: Account, workstation: WorkstationId) -> datetime:
-    """The present moment, by its owner's clock."""
-    return account.now(account.instances.find(instance_of(workstation)))
 
 
 def _last(account: Account, workstation: WorkstationId, since: datetime, until: datetime) -> SweepRecord | None:
@@ -191,7 +193,7 @@ def _asleep(instance: Instance | None, intent: Intent | None, when: str) -> str:
 
 
 def _without_record(account: Account, workstation: WorkstationId, moment: datetime) -> str:
-    now = now_of(account, workstation)
+    now = account.now_of(workstation)
     before = _last(account, workstation, moment - _LOOK_AROUND, moment)
     later = account.ledger.sweep_records(workstation, moment, min(moment + _LOOK_AROUND, now))
     near = [("before", before)] if before is not None else []

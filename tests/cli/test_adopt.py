@@ -12,6 +12,7 @@ from autostop import tags
 from autostop.aws.tell import notice_name
 from autostop.model import AttachmentState, InstanceState, SpotKind, instance_of
 from autostop.settings import SETTINGS, Policy, Probe
+from autostop_cli import consent
 from autostop_cli.adopt import Adoption, Change, adopt, plan_adoption
 from autostop_cli.certificate import NotACertificateError, fingerprint
 from autostop_local.world.certificate import certificate_sha256, make_certificate
@@ -265,20 +266,22 @@ def test_dry_run_changes_nothing(at: Desk) -> None:
     assert at.calls("CreateTags") == []
 
 
-def test_what_changes_while_the_owner_reads_is_not_done(at: Desk) -> None:
+def test_what_changes_while_the_owner_reads_is_not_done(at: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = at.launch()
     volume = at.volume_at(lab, "/dev/sdf")
+    monkeypatch.setattr(consent, "confirm", lambda _: at.world.tag(volume, {tags.DEVICE: "/dev/sdx"}))
     with pytest.raises(click.ClickException, match="changed meanwhile"):
-        adopt(at.account, lab, {}, confirm=lambda _: at.world.tag(volume, {tags.DEVICE: "/dev/sdx"}))
+        adopt(at.account, lab, {})
     assert at.calls("CreateTags") == []
 
 
-def test_owner_says_no(at: Desk) -> None:
+def test_owner_says_no(at: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def no(_question: str) -> None:
         raise click.Abort
 
+    monkeypatch.setattr(consent, "confirm", no)
     with pytest.raises(click.Abort):
-        adopt(at.account, at.launch(), {}, confirm=no)
+        adopt(at.account, at.launch(), {})
     assert at.calls("CreateTags") == []
 
 

@@ -21,18 +21,19 @@ from autostop import tags
 from autostop.aws.tell import notice_name
 from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
-from autostop_cli import VERSION
+from autostop_cli import VERSION, consent
 from autostop_cli import create as creation
 from autostop_cli.__main__ import cli
 from autostop_cli.account import Account
 from autostop_cli.artefacts import Artefacts, artefacts
-from autostop_cli.create import create, parse_address, upgrade
+from autostop_cli.create import create, upgrade
 from autostop_cli.deploy import Stacks
 from autostop_cli.errors import sentence
 from autostop_cli.machine import (
     FIRST_FIGURES,
     Wish,
     cost_in_words,
+    parse_address,
     parse_certificate,
     parse_name,
     parse_notify,
@@ -95,15 +96,8 @@ class Shop:
         self.shown += lines
         return parse(self.answers.get(question, default))
 
-    def create(self, wish: Wish = LAB, *, yes: bool = True, confirm: Callable[[str], None] | None = None) -> None:
-        create(
-            self.account(),
-            wish,
-            yes=yes,
-            ask=self.ask,
-            confirm=confirm or self.said.append,
-            wheel=lambda: self.wheel,
-        )
+    def create(self, wish: Wish = LAB, *, yes: bool = True) -> None:
+        create(self.account(), wish, yes=yes, ask=self.ask, wheel=lambda: self.wheel)
 
     @property
     def instances(self) -> list[Any]:
@@ -171,7 +165,9 @@ def opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
             lambda asked: {"InstanceInitiatedShutdownBehavior": "stop"} if asked == TEMPLATE_ID else None
         )
         monkeypatch.setattr(creation, "jupyter_answers", lambda _host: True)
-        yield Shop(Desk(lab, account_of(lab)), Artefacts(wheel))
+        made = Shop(Desk(lab, account_of(lab)), Artefacts(wheel))
+        monkeypatch.setattr(consent, "confirm", made.said.append)
+        yield made
 
 
 def test_an_empty_account_gets_all_of_it_after_it_was_shown_with_its_cost_and_asked(
@@ -234,12 +230,13 @@ def test_its_notices_its_certificate_and_its_host_key_are_its_own(
     assert SESSION.client("ssm").get_parameters(Names=[notice_name(instance.id)])["Parameters"] == []
 
 
-def test_a_no_makes_nothing(shop: Shop) -> None:
+def test_a_no_makes_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     def no(_question: str) -> None:
         raise click.Abort
 
+    monkeypatch.setattr(consent, "confirm", no)
     with pytest.raises(click.Abort):
-        shop.create(yes=False, confirm=no)
+        shop.create(yes=False)
 
     assert shop.instances == shop.groups() == shop.stacks() == []
     assert SESSION.client("s3").list_buckets()["Buckets"] == []

@@ -13,7 +13,7 @@ from autostop.ports import State
 from autostop.settings import Policy
 from autostop.sleep.resize import Resize
 from autostop_cli.machine import parse_disk
-from autostop_cli.resize import Hardware, disks_of, resize, take_back, why_not_sizes, why_not_type
+from autostop_cli.resize import Hardware, disks_of, resize, why_not_sizes, why_not_type
 from autostop_local.world.errors import AwsError
 from tests import build
 from tests.build import row
@@ -130,7 +130,7 @@ def night(tmp_path: Path) -> Iterator[Desk]:
 
 def wanted(at: Desk, lab: WorkstationId, **sizes: int) -> None:
     """Larger disks, asked for as the command does."""
-    resize(account_of(at.lab), lab, None, {f"/dev/{name}": size for name, size in sizes.items()})
+    resize(account_of(at.lab), lab, sizes=[(f"/dev/{name}", size) for name, size in sizes.items()])
 
 
 def as_type(at: Desk, lab: WorkstationId, type_: str) -> None:
@@ -182,7 +182,7 @@ def test_what_is_wanted_while_it_runs_waits_for_its_next_wake(night: Desk) -> No
 def test_what_is_taken_back_does_not_come(night: Desk) -> None:
     lab = asleep(night)
     wanted(night, lab, sdf=300)
-    take_back(account_of(night.lab), lab)
+    resize(account_of(night.lab), lab, off=True)
     night.lab.wake(lab)
     assert size_of(night, lab, "/dev/sdf") == 200
 

@@ -13,6 +13,7 @@ from autostop import tags
 from autostop.model import SnapshotId, SnapshotState, Volume, VolumeId, WorkstationId
 from autostop.ports import DeniedError
 from autostop.sleep.manifest import latest_cycle
+from autostop_cli import consent
 from autostop_cli.verify.command import verify
 from autostop_cli.verify.scratch import EbsScratch
 from autostop_cli.verify.verdict import Verification, Worth, cost_an_hour, differences, is_of, judge_snapshot
@@ -337,14 +338,16 @@ def test_what_cannot_be_removed_is_told_and_removed_by_the_next_one(at: Desk) ->
     assert only_its_snapshots(at, lab)
 
 
-def test_the_owner_is_asked_and_a_no_makes_nothing(at: Desk) -> None:
+def test_the_owner_is_asked_and_a_no_makes_nothing(at: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def no(question: str) -> None:
         assert question == f"\nVerify {lab}?"
         raise click.Abort
 
     lab = asleep(at)
-    with pytest.raises(click.Abort):
-        verify(at.account, lab, confirm=no)
+    with monkeypatch.context() as asked:
+        asked.setattr(consent, "confirm", no)
+        with pytest.raises(click.Abort):
+            verify(at.account, lab)
     assert at.run("verify", lab).exit_code == 1
     assert changes(at) == []
 

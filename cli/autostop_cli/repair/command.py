@@ -4,14 +4,17 @@ import json
 from collections.abc import Sequence
 from datetime import tzinfo
 
+import click
+
 from autostop.model import WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError
 from autostop.sleep.from_tags import UnreadableError
 from autostop.tags import INSTANCE_TYPE
 from autostop_cli.account import Account
+from autostop_cli.arguments import instance_or_none
 from autostop_cli.consent import Ask, typed
 from autostop_cli.errors import sentence
-from autostop_cli.links import adopted
+from autostop_cli.naming import adopted
 from autostop_cli.repair.dead_letters import put_back_letters, show_letters
 from autostop_cli.repair.leftovers import delete_leftovers, find_leftovers, show_leftovers
 from autostop_cli.repair.rebuild import Rebuild
@@ -23,6 +26,34 @@ from autostop_cli.text import FailedError, dated, heading, say, table
 SHOWN = frozenset({"InstanceType", "SubnetId", "SecurityGroupIds", "IamInstanceProfile", "KeyName"})
 _LONGEST_SHOWN = 300
 _DRY = "Nothing was changed. Run it at a terminal to be asked, or give --yes."
+
+
+@instance_or_none
+@click.option("--yes", is_flag=True, help="Write what is lost, or build the new instance, without asking.")
+@click.option("--instance-profile", default="", help="With --yes: the one that the new instance may get.")
+@click.option("--delete-orphans", is_flag=True, help="Ask whether to delete what is left over; you type `delete`.")
+@click.option("--retry-dead-letters", is_flag=True, help="Try again what the reconciler failed on, once it is mended.")
+def recover(
+    account: Account,
+    *,
+    workstation: WorkstationId | None,
+    yes: bool,
+    instance_profile: str,
+    delete_orphans: bool,
+    retry_dead_letters: bool,
+) -> None:
+    """Put right what is broken. Shows first what would be done; without your yes nothing is changed.
+
+    Rebuilds what the table has lost of every workstation, or of one INSTANCE, from the tags of its snapshots. Builds a
+    new instance in the place of an INSTANCE that was terminated while it was shelved. Without INSTANCE it also lists
+    what is left over in the account, with its price, and what the reconciler has failed on for good.
+    """
+    if workstation is None:
+        recover_all(account, yes=yes, delete=delete_orphans, retry=retry_dead_letters)
+    elif delete_orphans or retry_dead_letters:
+        raise click.UsageError("--delete-orphans and --retry-dead-letters are for all; leave out INSTANCE.")
+    else:
+        recover_one(account, workstation, yes=yes, profile=instance_profile)
 
 
 def recover_one(

@@ -7,32 +7,29 @@ from autostop.model import Observation, Snapshot, Volume, WorkstationId, instanc
 from autostop.ports import DamagedError
 from autostop.sleep.from_tags import UnreadableError, manifest_from_tags
 from autostop.sleep.manifest import Manifest
+from autostop_cli import consent
 from autostop_cli.account import Account
-from autostop_cli.consent import Confirm, ask_at_terminal
+from autostop_cli.arguments import an_instance, dry_run, yes
 from autostop_cli.stack import NoStackError
 from autostop_cli.text import FailedError, say, table
 from autostop_cli.verify.verdict import Verdict, Worth, cost_an_hour
 from autostop_cli.verify.verify import Verifier
 
 
-def verify(
-    account: Account,
-    workstation: WorkstationId,
-    *,
-    yes: bool = False,
-    dry_run: bool = False,
-    confirm: Confirm = ask_at_terminal,
-) -> None:
-    """Say of each disk what the snapshot that it would be restored from is worth, after showing what that takes.
+@an_instance
+@yes
+@dry_run("Show what would be done and what it costs, and make nothing.")
+def verify(account: Account, workstation: WorkstationId, *, yes: bool = False, dry_run: bool = False) -> None:
+    """Try whether the last snapshots of an INSTANCE bring its disks back as they were.
 
-    confirm: raises on a no. Raises FailedError unless all are good and nothing is left over, click.Abort when
-    the owner says no, TransientError, DeniedError.
+    Makes scratch volumes from them, compares these, removes them, and says of each disk whether its snapshot is good,
+    damaged, missing or foreign, and what to do. What an interrupted one left is removed when it is run again.
     """
     manifest = _manifest(account, workstation)
     verifier = Verifier(
         manifest, account.instances, account.disks, account.scratch, account.clock, account.sleep, _tell
     )
-    _collect(verifier, yes=yes, dry_run=dry_run, confirm=confirm)
+    _collect(verifier, yes=yes, dry_run=dry_run)
     verifier.look()
     tried = [device for device, verdict in verifier.verdicts.items() if verdict is None]
     say(*_shown(manifest, tried))
@@ -41,7 +38,7 @@ def verify(
         say("", "Nothing was made: this was a dry run.")
     elif tried:
         if not yes:
-            confirm(f"\nVerify {workstation}?")
+            consent.confirm(f"\nVerify {workstation}?")
         try:
             left = verifier.verify()
         except KeyboardInterrupt:
@@ -72,7 +69,7 @@ def _tell(text: str) -> None:
     say(f"  {text}")
 
 
-def _collect(verifier: Verifier, *, yes: bool, dry_run: bool, confirm: Confirm) -> None:
+def _collect(verifier: Verifier, *, yes: bool, dry_run: bool) -> None:
     """Remove what an interrupted verification left."""
     left = verifier.left()
     if not left:
@@ -84,7 +81,7 @@ def _collect(verifier: Verifier, *, yes: bool, dry_run: bool, confirm: Confirm) 
         say("It is removed when it is no dry run.", "")
         return
     if not yes:
-        confirm("\nRemove it first? If another verification of it is running just now, let that end instead.")
+        consent.confirm("\nRemove it first? If another verification of it is running just now, let that end instead.")
     if kept := verifier.remove(lambda _: True):
         raise FailedError(f"Not everything is removed: {'; '.join(kept)}.")
     say("That is removed.", "")

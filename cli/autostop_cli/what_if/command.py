@@ -11,9 +11,9 @@ from autostop.model import WorkstationId, instance_of
 from autostop.settings import SETTINGS, InvalidSettingError, Probe, policy_for, words
 from autostop.tags import PREFIX
 from autostop_cli.account import Account
+from autostop_cli.naming import refuse_unknown
 from autostop_cli.text import heading, json_lines, say, table, written
 from autostop_cli.what_if.replay import AT_WORK_WITHIN, Replay, Stop, as_it_was, replay
-from autostop_cli.why import now_of, refuse_unknown
 
 _HOUR: Final = timedelta(hours=1)
 # What a record cannot be judged by anew, and why.
@@ -68,7 +68,7 @@ def what_if(account: Account, workstation: WorkstationId, settings: Sequence[str
     given = _settings(settings)
     refuse_unknown(account, workstation)
     answer = replayed(account, workstation, given, days)
-    say(*(json_lines(answer.as_json()) if as_json else _compared(answer, now_of(account, workstation))))
+    say(*(json_lines(answer.as_json()) if as_json else _compared(answer, account.now_of(workstation))))
 
 
 def replayed(account: Account, workstation: WorkstationId, settings: Mapping[str, str], days: int) -> WhatIf:
