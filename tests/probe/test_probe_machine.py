@@ -156,12 +156,12 @@ def script(path: Path, text: str = BUSY) -> Path:
 
 
 def run(source: bytes = SOURCE, **environment: str) -> dict[str, Any]:
-    """What the whole probe says, within its 5 seconds."""
+    """What the whole probe says, in its 5 seconds, or as many more as a busy machine takes to start a Python."""
     began = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-I", "-", HERE], input=source, capture_output=True, check=True, env=os.environ | environment
     )
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # what hangs in these tests hangs for longer
     assert ended.stderr == b""
     assert len(ended.stdout) < 2000
     said: dict[str, Any] = json.loads(ended.stdout)
@@ -870,9 +870,9 @@ def test_a_file_system_that_hangs_hides_no_busy_server(monkeypatch: pytest.Monke
 
     with FalseServer(answering([kernel], [], sessions=[{"path": "a.ipynb", "kernel": kernel}])) as server:
         server.write_runtime_file(tmp_path)
-        (entry,), machine, errors = look([str(tmp_path)], began + 1.5)
+        (entry,), machine, errors = look([str(tmp_path)], began + 5)
 
-    assert time.monotonic() - began < 15  # and not for the 30 s that it hangs
+    assert time.monotonic() - began < 25  # and not for the 30 s that it hangs
     assert (entry["status"], entry["busy"], entry["saved_at"]) == ("ok", 1, None)
     assert errors == ["deadline"]
     assert machine is not None
