@@ -25,10 +25,14 @@ settings.load_profile("patient")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What is collected lives to the end: to look for garbage in it takes half of the collecting, in each process."""
+    """What is collected lives to the end: to look for garbage in it takes half of the collecting, in each process.
+
+    Later it is looked for at each 50,000 objects that are made, not at each 700: what tests leave is little.
+    """
     gc.disable()
     collected = yield
     gc.freeze()
+    gc.set_threshold(50_000)
     gc.enable()
     return collected
 

@@ -1,4 +1,4 @@
-"""template.yaml, read as CloudFormation reads it: short functions become their long forms."""
+"""A template, read as CloudFormation reads it: short functions become their long forms."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ PATH = Path(__file__).parents[2] / "template.yaml"
 Statement = Mapping[str, Any]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     pass
 
 
@@ -71,9 +71,9 @@ class Template:
                     yield f"{name}.{statement['Sid']}", statement
 
 
-def load() -> Template:
-    """The repository's template."""
-    return Template(yaml.load(PATH.read_text(encoding="utf-8"), Loader=_Loader))  # noqa: S506  # a SafeLoader of our own
+def load(path: Path = PATH) -> Template:
+    """The controller's template, unless another is named."""
+    return Template(yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader))  # noqa: S506  # a SafeLoader of our own
 
 
 @cache

@@ -1,18 +1,22 @@
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from mypy_boto3_cloudwatch import CloudWatchClient
-from mypy_boto3_ec2 import EC2Client
-from mypy_boto3_ec2.type_defs import InstanceTypeDef, SnapshotTypeDef, VolumeTypeDef
-from mypy_boto3_ssm import SSMClient
 
 from autostop_local.world import Timings, VirtualClock, VirtualMachines, World
+
+if TYPE_CHECKING:  # half a second to import, in every process of the tests
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef, SnapshotTypeDef, VolumeTypeDef
+    from mypy_boto3_ssm import SSMClient
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 Refused = Callable[..., tuple[str, str]]

@@ -1,5 +1,7 @@
 """The world over HTTP."""
 
+from __future__ import annotations
+
 import json
 import time
 import urllib.error
@@ -7,16 +9,18 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from mypy_boto3_cloudwatch import CloudWatchClient
-from mypy_boto3_ec2 import EC2Client
-from mypy_boto3_ssm import SSMClient
 
 from autostop_local.world import Timings, VirtualMachines, WallClock, World, serve
 from tests.local.conftest import Refused
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ssm import SSMClient
 
 
 class Served:

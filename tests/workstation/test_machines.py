@@ -1,19 +1,24 @@
 """Instances of the world that are machines with systemd, launched from a template."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from mypy_boto3_ec2 import EC2Client
-from mypy_boto3_ec2.type_defs import WaiterConfigTypeDef
 
 from autostop_local.machine.disks import DiskContent
 from autostop_local.machine.machines import SystemdMachines
 from autostop_local.world import Timings, WallClock, World
 from tests.probe.jupyter_servers import wait_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import WaiterConfigTypeDef
 
 AT_ONCE = Timings(
     pending=timedelta(0), stopping=timedelta(0), creating=timedelta(0), attaching=timedelta(0), detaching=timedelta(0)

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from cfnlint.decode import cfn_yaml
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from autostop import tags
 from autostop.settings import SETTINGS, InvalidSettingError
 from autostop_local.emulator import REGION, Emulator, emulator
 from tests.build import row
+from tests.handlers.template import load
 from workstation.boot import metadata, public_certificate
 from workstation.boot.settings import Settings
 
@@ -36,12 +35,8 @@ CHANGES = [
 ]
 
 
-def template() -> dict[str, Any]:
-    return dict(cfn_yaml.load(str(TEMPLATE)))
-
-
-def resources() -> dict[str, Any]:
-    return dict(template()["Resources"])
+def resources() -> Mapping[str, Any]:
+    return load(TEMPLATE).resources
 
 
 def test_it_holds_what_an_update_changes_in_place_and_no_machine() -> None:
@@ -52,6 +47,8 @@ def test_it_holds_what_an_update_changes_in_place_and_no_machine() -> None:
 
 def replacing(kind: str) -> set[str]:
     """Properties of a type whose change replaces the resource, always or under conditions."""
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415 # half a second in every process else
+
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
     paths = [*schema.get("createOnlyProperties", []), *schema.get("conditionalCreateOnlyProperties", [])]
     return {path.removeprefix("/properties/").partition("/")[0] for path in paths}
@@ -186,7 +183,7 @@ def test_what_is_chosen_for_machines_is_told_to_who_launches_and_wakes_them(depl
     row("not a number", "fast", False),
 ])  # fmt: skip
 def test_the_rates_that_it_takes_are_those_of_the_setting(rate: str, expected: bool) -> None:
-    pattern = template()["Parameters"]["InitializationRate"]["AllowedPattern"]
+    pattern = load(TEMPLATE).parameters["InitializationRate"]["AllowedPattern"]
 
     assert bool(re.fullmatch(pattern, rate)) is expected
     if expected:
@@ -200,7 +197,7 @@ def test_the_machine_reads_the_tags_that_it_is_given() -> None:
     read = {key.removeprefix("tags/instance/") for key in (metadata.CERTIFICATE, metadata.BUCKET)}
 
     assert read == {tags.CERTIFICATE, tags.BUCKET}
-    assert public_certificate.CHOSEN in template()["Parameters"]["Certificate"]["AllowedValues"]
+    assert public_certificate.CHOSEN in load(TEMPLATE).parameters["Certificate"]["AllowedValues"]
 
 
 @pytest.mark.parametrize("parameters", CHANGES)
