@@ -8,8 +8,8 @@ import click
 
 from autostop_cli import VERSION
 from autostop_cli.account import Account
-from autostop_cli.adopt import adopt_as_given
-from autostop_cli.create import create_as_wished, upgrade
+from autostop_cli.adopt import adopt
+from autostop_cli.create import create, upgrade
 from autostop_cli.daily import open_jupyter, start, stop
 from autostop_cli.doctor import doctor
 from autostop_cli.errors import EXPECTED, sentence
@@ -26,8 +26,8 @@ from autostop_cli.why import why
 
 # Each with what the example in its help gives it. A function gets the account; its docstring is the help.
 _COMMANDS: Final[Mapping[str, tuple[Callable[..., None], str]]] = {
-    "adopt": (adopt_as_given, "lab --idle-after 45m"),
-    "create": (create_as_wished, "lab --type m7g.2xlarge --allow-from here"),
+    "adopt": (adopt, "lab --idle-after 45m"),
+    "create": (create, "lab --type m7g.2xlarge --allow-from here"),
     "doctor": (doctor, "lab"),
     "keep-awake": (keep_awake, "lab --for 3h"),
     "link": (make_link, "lab --label tablet --expires 90d"),

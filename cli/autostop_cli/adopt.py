@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import click
 
@@ -22,14 +21,13 @@ from autostop.sleep.from_tags import devices_only_in_snapshots
 from autostop.sleep.law import why_never_shelve, why_never_stop
 from autostop_cli import parameters
 from autostop_cli.account import Account
-from autostop_cli.arguments import Word, an_instance, dry_run, yes
+from autostop_cli.arguments import Run, Word, an_instance, dry_run, yes
 from autostop_cli.certificate import fingerprint
 from autostop_cli.consent import agreed
 from autostop_cli.naming import known_instance
-from autostop_cli.text import FailedError, dollars, say, table
+from autostop_cli.text import FailedError, dollars, refused, say, table
 
 TOKEN_VARIABLE = "AUTOSTOP_JUPYTER_TOKEN"  # noqa: S105 - the name of a variable
-Command = TypeVar("Command", bound=Callable[..., None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +76,11 @@ def _setting(parse: Callable[[str], object], text: str) -> str:
     return text.strip()
 
 
-def _settings(command: Command) -> Command:
+def _settings(run: Run) -> Run:
     for setting in reversed(SETTINGS):
         word = Word("text", partial(_setting, setting.parse))
-        command = click.option(f"--{setting.name}", type=word, help=f"{setting.meaning}.")(command)
-    return command
+        run = click.option(f"--{setting.name}", type=word, help=f"{setting.meaning}.")(run)
+    return run
 
 
 def _directory(text: str) -> str:
@@ -120,10 +118,10 @@ def _directory(text: str) -> str:
     is_flag=True,
     help=f"Read Jupyter's token from standard input, for the probe https; or set {TOKEN_VARIABLE}.",
 )
-def adopt_as_given(
+def adopt(
     account: Account,
-    *,
     workstation: WorkstationId,
+    *,
     yes: bool,
     dry_run: bool,
     token_from_stdin: bool,
@@ -141,31 +139,12 @@ def adopt_as_given(
     chosen = {setting.tag: texts[setting.field] for setting in SETTINGS}
     chosen |= {tags.JUPYTER_RUNTIME: texts["jupyter_runtime"], tags.JUPYTER_CERTIFICATE: texts["certificate"]}
     chosen[tags.INSTANCE_STORE_IS_SCRATCH] = tags.YES if instance_store_is_scratch else None
-    given = {key: value for key, value in chosen.items() if value is not None}
+    settings = {key: value for key, value in chosen.items() if value is not None}
     token = _token(from_stdin=token_from_stdin)
-    adopt(account, workstation, given, token=token, notify=notify, yes=yes, dry_run=dry_run)
-
-
-def adopt(
-    account: Account,
-    workstation: WorkstationId,
-    settings: Mapping[str, str],
-    *,
-    token: str | None = None,
-    notify: str | None = None,
-    yes: bool = False,
-    dry_run: bool = False,
-) -> None:
-    """Make an instance a workstation, after showing what that changes and asking.
-
-    settings: valid ones, by tag. token: of Jupyter, kept only where it is asked by https. notify: where its notices
-    go, as `parameters.parse_url` gives it.
-    """
     adoption = _plan(account, workstation, settings, has_token=token is not None)
     say(*_shown(adoption))
     if adoption.refusals:
-        reasons = [f"  - {each}" for each in adoption.refusals]
-        raise FailedError(f"{workstation} cannot be adopted. Nothing was changed.", *reasons)
+        raise refused(f"{workstation} cannot be adopted", adoption.refusals)
     if token is not None and adoption.policy.probe is not Probe.HTTPS:
         say("Note: the token is not kept, for Jupyter is not asked by https.")
         token = None
@@ -280,15 +259,13 @@ def _shown(adoption: Adoption) -> list[str]:
     lines = []
     for each in (*adoption.volumes, adoption.instance):
         lines.append(f"{each.resource}  {each.what}")
-        rows = [[change.key, _old(change.old), "->", change.new] for change in each.changes]
+        rows = [
+            [change.key, "(none)" if change.old is None else change.old, "->", change.new] for change in each.changes
+        ]
         lines += [f"  {line}" for line in table(rows)] if rows else ["  no tag changes"]
     lines += ["", f"Its disks and snapshots cost at most {dollars(adoption.cost)} now.", _promise(adoption.policy)]
     lines += [f"Note: {each}" for each in adoption.warnings]
     return lines
-
-
-def _old(value: str | None) -> str:
-    return "(none)" if value is None else value
 
 
 def _promise(policy: Policy) -> str:

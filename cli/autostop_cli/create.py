@@ -39,7 +39,7 @@ from autostop_cli.machine import (
     parse_notify,
     types_in_words,
 )
-from autostop_cli.naming import instances_where
+from autostop_cli.naming import instances_with
 from autostop_cli.plans import Plan
 from autostop_cli.ssh import with_host_keys
 from autostop_cli.stack import is_older
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 WORKSTATION_STACK = "autostop-workstation"
 PORTS = (22, 443, 8888)
-_ALIVE = ("pending", "running", "stopping", "stopped")
 _LOOK_EVERY_SECONDS = 5
 _LOOKS = 240
 _REACHED_WITHIN_SECONDS = 4
@@ -92,9 +91,7 @@ Ask = Callable[[Sequence[str], str, str, Callable[[str], str]], str]
     type=Word("url", parse_notify),
     help="Where its notices go: a URL such as ntfy://topic. A mail address is for all workstations of a new stack.",
 )
-def create_as_wished(
-    account: Account, /, *, name: str, yes: bool, sizes: tuple[tuple[str, int], ...], **wished: Any
-) -> None:
+def create(account: Account, /, *, name: str, yes: bool, sizes: tuple[tuple[str, int], ...], **wished: Any) -> None:
     """Make a workstation under a NAME, and whatever it needs beside itself.
 
     Shows first what is made and what it costs, and asks; waits until JupyterLab answers; ends with the link for your
@@ -108,15 +105,7 @@ def create_as_wished(
         return str(click.prompt(question, default=default, type=Word("text", parse)))
 
     given = {option: value for option, value in wished.items() if value is not None}
-    create(account, Wish(name, sizes=dict(sizes), **given), yes=yes, ask=ask)
-
-
-def create(account: Account, wish: Wish, *, yes: bool, ask: Ask, wheel: Callable[[], Artefacts] = artefacts) -> None:
-    """Make what is missing, after showing it and asking; wait until JupyterLab answers; print the link.
-
-    ask: for what was not wished for, where it is needed. Whatever it raises, what exists by then is told before.
-    """
-    _Creation(account, wish, wheel).run(yes=yes, ask=ask)
+    Creation(account, Wish(name, sizes=dict(sizes), **given), ask).run(yes=yes)
 
 
 @yes
@@ -141,15 +130,20 @@ def upgrade(account: Account, *, yes: bool, wheel: Callable[[], Artefacts] = art
 
 
 @dataclass
-class _Creation:
-    """One run. exists: what there is by now, in words."""
+class Creation:
+    """One run. ask: for what was not wished for, where it is needed. exists: what there is by now, in words."""
 
     account: Account
     wish: Wish
-    wheel: Callable[[], Artefacts]
+    ask: Ask
+    wheel: Callable[[], Artefacts] = artefacts
     exists: list[str] = field(default_factory=list)
 
-    def run(self, *, yes: bool, ask: Ask) -> None:
+    def run(self, *, yes: bool) -> None:
+        """Make what is missing, after showing it and asking; wait until JupyterLab answers; print the link.
+
+        Whatever it raises, what exists by then is told before.
+        """
         refuse_taken_name(self.account, self.wish.name)
         stacks = Stacks(self.account.cloudformation, self.account.sleep, say)
         missing = [name for name in (self.account.stack_name, WORKSTATION_STACK) if not stacks.outputs(name)]
@@ -161,13 +155,13 @@ class _Creation:
         else:
             type_ = self.wish.type
             if not type_:
-                type_ = ask(types_in_words(self._prices(*TYPES)), "Which type", DEFAULT_TYPE, str.strip)
-            certificate = self.wish.certificate or ask(
+                type_ = self.ask(types_in_words(self._prices(*TYPES)), "Which type", DEFAULT_TYPE, str.strip)
+            certificate = self.wish.certificate or self.ask(
                 _CERTIFICATES, "Which certificate", "self-signed", parse_certificate
             )
             self.wish = replace(self.wish, type=type_, certificate=certificate)
         if self.wish.notify is None and not (begun and plan is not None and plan.linked):
-            notify = ask(_NOTICES, "Where its notices go", parameters.AS_THE_STACK, parse_notify)
+            notify = self.ask(_NOTICES, "Where its notices go", parameters.AS_THE_STACK, parse_notify)
             self.wish = replace(self.wish, notify=None if notify == parameters.AS_THE_STACK else notify)
         if not begun:
             vpc = (stacks.outputs(WORKSTATION_STACK) or {}).get("VpcId", "default")
@@ -388,20 +382,25 @@ def group_name(name: str) -> str:
     return f"autostop-{name}"
 
 
+def machine_of(account: Account, plan: Plan) -> Instance | None:
+    """What came of it; None also of one that EC2 does not list yet."""
+    return account.instances.find(InstanceId(plan.instance)) if plan.instance else None
+
+
 def is_over(account: Account, plan: Plan) -> bool:
-    """True when its machine is terminated; one that EC2 does not list yet is not."""
-    instance = account.instances.find(InstanceId(plan.instance)) if plan.instance else None
+    """True when its machine is terminated."""
+    instance = machine_of(account, plan)
     return plan.removed or (instance is not None and instance.is_gone)
 
 
 def made_as(account: Account, name: str) -> list[str]:
     """The instances that `create` made under a name and that are not terminated."""
-    return list(instances_where(account, {f"tag:{tags.CREATED}": [name], "instance-state-name": list(_ALIVE)}))
+    return list(instances_with(account, tags.CREATED, name))
 
 
 def refuse_taken_name(account: Account, name: str) -> None:
     """Raises DeniedError where an instance that `create` did not make has it."""
-    named = instances_where(account, {"tag:Name": [name], "instance-state-name": list(_ALIVE)})
+    named = instances_with(account, "Name", name)
     taken = [each for each, carried in named.items() if carried.get(tags.CREATED) != name]
     if taken:
         raise DeniedError(f"The instance {taken[0]} has the name {name}, and `autostop create` did not make it.")

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
+from autostop.aws.ec2 import tags_of
 from autostop.aws.errors import aws_errors
 from autostop.harmless import harmless
 from autostop.link import parse_workstation
@@ -13,7 +15,7 @@ from autostop.tags import is_ours
 from autostop_cli.account import Account
 from autostop_cli.text import FailedError
 
-_THERE = ("pending", "running", "stopping", "stopped")
+_THERE: Final = ["pending", "running", "stopping", "stopped"]
 # A filter takes these for wildcards, or for what takes a wildcard's meaning away.
 _SPECIAL = re.compile(r"[*?\\]")
 
@@ -25,7 +27,7 @@ def workstation_called(account: Account, text: str) -> WorkstationId:
     """
     if (workstation := parse_workstation(text)) is not None:
         return workstation
-    alike = instances_where(account, {"tag:Name": [_SPECIAL.sub("?", text)], "instance-state-name": list(_THERE)})
+    alike = instances_with(account, "Name", _SPECIAL.sub("?", text))
     named = {id_: tags for id_, tags in alike.items() if tags["Name"] == text}
     found = [id_ for id_, tags in named.items() if is_ours(tags)] or list(named)
     if not found:
@@ -64,13 +66,15 @@ def refuse_unknown(account: Account, workstation: WorkstationId) -> None:
         adopted(account, workstation)
 
 
-def instances_where(account: Account, filters: Mapping[str, list[str]]) -> Mapping[str, Mapping[str, str]]:
-    """The tags of all instances that fit, by id. Raises TransientError, DeniedError."""
-    pages = account.ec2.get_paginator("describe_instances")
+def instances_with(account: Account, tag: str, value: str) -> Mapping[str, Mapping[str, str]]:
+    """The tags of all instances that are there and carry this one, by id. Raises TransientError, DeniedError."""
+    pages = account.ec2.get_paginator("describe_instances").paginate(
+        Filters=[{"Name": f"tag:{tag}", "Values": [value]}, {"Name": "instance-state-name", "Values": _THERE}]
+    )
     with aws_errors():
         return {
-            instance["InstanceId"]: {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
-            for page in pages.paginate(Filters=[{"Name": key, "Values": value} for key, value in filters.items()])
+            instance["InstanceId"]: tags_of(instance["Tags"])
+            for page in pages
             for reservation in page["Reservations"]
             for instance in reservation["Instances"]
         }

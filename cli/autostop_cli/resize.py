@@ -20,7 +20,7 @@ from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance, sizes
 from autostop_cli.machine import LARGEST
 from autostop_cli.naming import adopted
-from autostop_cli.text import FailedError, dollars, say
+from autostop_cli.text import dollars, refused, say
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -77,7 +77,7 @@ def resize(
         other = account.instances.types([type_])[0]
         refusals += [f"{type_}: {why}" for why in why_not_type(instance, other, hardware)]
     if refusals:
-        raise FailedError(f"{workstation} is not resized. Nothing was changed.", *(f"  - {each}" for each in refusals))
+        raise refused(f"{workstation} is not resized", refusals)
 
     asked = Resize(account.clock(), instance.type, type_, named)
     _, after = account.ledger.change(workstation, lambda before: with_wish(before, asked, instance, attached))

@@ -29,6 +29,11 @@ class FailedError(click.ClickException):  # noqa: TID251 - here is what it is es
         super().__init__("\n".join(map(harmless, lines)))
 
 
+def refused(what: str, reasons: Sequence[str]) -> FailedError:
+    """Before anything was changed."""
+    return FailedError(f"{what}. Nothing was changed.", *(f"  - {each}" for each in reasons))
+
+
 def say(*lines: str, err: bool = False) -> None:
     """Print them: the one way to the terminal, so that nothing foreign in them speaks to it. err: on standard error."""
     click.echo("\n".join(map(harmless, lines)), err=err)  # noqa: TID251 - likewise
@@ -59,7 +64,8 @@ def json_lines(body: object) -> list[str]:
 def parse_past(text: str, now: datetime) -> datetime:
     """The moment (UTC) that a person means by `14:05`, the last time it was that late, or by an ISO 8601 text.
 
-    Without a zone it is by the terminal's clock. now: aware. Raises NotAMomentError.
+    Without a zone it is by the terminal's clock; of a time that this shows twice, the first. now: aware. Raises
+    NotAMomentError.
     """
     text = text.strip()
     of_day = _TIME_OF_DAY.fullmatch(text)
@@ -90,8 +96,8 @@ def dated(moment: datetime, zone: tzinfo | None) -> str:
 
 def _last_time(clock: time, now: datetime) -> datetime:
     today = now.astimezone().date()
-    moment = _by_wall_clock(datetime.combine(today, clock))
-    return moment if moment <= now else _by_wall_clock(datetime.combine(today - timedelta(days=1), clock))
+    moment = datetime.combine(today, clock).astimezone(UTC)
+    return moment if moment <= now else datetime.combine(today - timedelta(days=1), clock).astimezone(UTC)
 
 
 def _moment(text: str) -> datetime:
@@ -99,9 +105,4 @@ def _moment(text: str) -> datetime:
     # Of a day alone nobody knows which moment is meant.
     if len(text) <= len("2026-11-23"):
         raise ValueError(text)
-    return _by_wall_clock(moment) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _by_wall_clock(moment: datetime) -> datetime:
-    """A moment without a zone, taken by the terminal's; of a time that a clock shows twice, the first."""
     return moment.astimezone(UTC)

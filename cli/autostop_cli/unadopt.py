@@ -34,7 +34,7 @@ from autostop_cli.consent import agreed
 from autostop_cli.daily import followed
 from autostop_cli.naming import known_instance
 from autostop_cli.stack import NoStackError
-from autostop_cli.text import FailedError, dollars, say, table
+from autostop_cli.text import FailedError, dollars, refused, say, table
 
 _LEASE = timedelta(minutes=5)
 _WOKEN = (
@@ -92,8 +92,7 @@ def unadopt(
     wakes = parting.asleep and wake_first
     say(*([_WOKEN] if wakes else _shown(parting)))
     if parting.refusals:
-        reasons = [f"  - {each}" for each in parting.refusals]
-        raise FailedError(f"{workstation} is not unadopted. Nothing was changed.", *reasons)
+        raise refused(f"{workstation} is not unadopted", parting.refusals)
     if not (parting.untagged or parting.deleted or state.version):
         say("", "Nothing is to be changed: it is not adopted.")
         return

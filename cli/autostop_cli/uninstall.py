@@ -12,14 +12,14 @@ from autostop import tags
 from autostop.app.status import Phase
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.cost import cost_now
-from autostop.model import Instance, InstanceId, InstanceState, Snapshot, SpotKind, Volume, WorkstationId, instance_of
+from autostop.model import Instance, InstanceState, Snapshot, SpotKind, Volume, WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError
 from autostop.settings import policy_for
 from autostop_cli import parameters
 from autostop_cli.account import Account
 from autostop_cli.arguments import Word, dry_run, yes
 from autostop_cli.consent import agreed
-from autostop_cli.create import WORKSTATION_STACK, group_name, is_over, made_as, refuse_taken_name
+from autostop_cli.create import WORKSTATION_STACK, group_name, is_over, machine_of, made_as, refuse_taken_name
 from autostop_cli.deploy import Stacks, code_bucket, remove_bucket
 from autostop_cli.machine import parse_name
 from autostop_cli.plans import Plan
@@ -152,7 +152,7 @@ class _Removal:
         """Also one that is terminated already, of which something may be left."""
         found, plan = made_as(self.account, self.name), self._plan()
         if plan is not None and plan.instance and plan.instance not in found:
-            instance = self.account.instances.find(InstanceId(plan.instance))
+            instance = machine_of(self.account, plan)
             # One that is there without our tag was unadopted: it is its owner's alone.
             found += [plan.instance] if instance is None or instance.is_gone else []
         return [WorkstationId(each) for each in found]
@@ -249,10 +249,6 @@ class _Removal:
         raise TransientError(f"Waiting for {what} took too long. Run it again: it goes on.")
 
 
-def _machine_of(account: Account, plan: Plan) -> Instance | None:
-    return account.instances.find(InstanceId(plan.instance)) if plan.instance else None
-
-
 def uninstall_all(account: Account, *, yes: bool, dry_run: bool) -> None:
     """Remove the stacks. Raises FailedError while a workstation needs them."""
     stack, bucket = account.stack, code_bucket(account.number, account.region)
@@ -263,7 +259,7 @@ def uninstall_all(account: Account, *, yes: bool, dry_run: bool) -> None:
     for plan in account.plans.all():
         if is_over(account, plan):
             data += [each.id for each in account.disks.snapshots(WorkstationId(plan.instance))]
-        elif (machine := _machine_of(account, plan)) is None or tags.CREATED in machine.tags:
+        elif (machine := machine_of(account, plan)) is None or tags.CREATED in machine.tags:
             created.append(plan.name)  # what is there without our tag was unadopted
     asleep = [each for each in there if account.owner.status(each.workstation).phase is not Phase.AWAKE]
     if created:

@@ -13,7 +13,7 @@ from autostop.aws.tell import notice_name
 from autostop.model import AttachmentState, InstanceState, SpotKind, instance_of
 from autostop.settings import SETTINGS, Policy, Probe
 from autostop_cli import consent
-from autostop_cli.adopt import Adoption, Change, adopt, plan_adoption
+from autostop_cli.adopt import Adoption, Change, plan_adoption
 from autostop_cli.certificate import NotACertificateError, fingerprint
 from autostop_local.world.certificate import certificate_sha256, make_certificate
 from tests import build
@@ -270,8 +270,9 @@ def test_what_changes_while_the_owner_reads_is_not_done(at: Desk, monkeypatch: p
     lab = at.launch()
     volume = at.volume_at(lab, "/dev/sdf")
     monkeypatch.setattr(consent, "confirm", lambda _: at.world.tag(volume, {tags.DEVICE: "/dev/sdx"}))
-    with pytest.raises(click.ClickException, match="changed meanwhile"):
-        adopt(at.account, lab, {})
+    result = at.run("adopt", lab)
+    assert result.exit_code == 1
+    assert "changed meanwhile" in result.output
     assert at.calls("CreateTags") == []
 
 
@@ -280,8 +281,8 @@ def test_owner_says_no(at: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         raise click.Abort
 
     monkeypatch.setattr(consent, "confirm", no)
-    with pytest.raises(click.Abort):
-        adopt(at.account, at.launch(), {})
+    result = at.run("adopt", at.launch())
+    assert (result.exit_code, "Aborted!" in result.output) == (1, True)
     assert at.calls("CreateTags") == []
 
 

@@ -26,7 +26,7 @@ from autostop_cli import create as creation
 from autostop_cli.__main__ import cli
 from autostop_cli.account import Account
 from autostop_cli.artefacts import Artefacts, artefacts
-from autostop_cli.create import create, upgrade
+from autostop_cli.create import upgrade
 from autostop_cli.deploy import Stacks
 from autostop_cli.errors import sentence
 from autostop_cli.machine import (
@@ -97,7 +97,7 @@ class Shop:
         return parse(self.answers.get(question, default))
 
     def create(self, wish: Wish = LAB, *, yes: bool = True) -> None:
-        create(self.account(), wish, yes=yes, ask=self.ask, wheel=lambda: self.wheel)
+        creation.Creation(self.account(), wish, self.ask, lambda: self.wheel).run(yes=yes)
 
     @property
     def instances(self) -> list[Any]:

@@ -169,7 +169,7 @@ def _why_not(finding: Finding) -> str:
 def _rebuild(account: Account, gone: WorkstationId, *, yes: bool, profile: str, ask: Ask) -> None:
     """Build a new instance after showing what that means and asking, or finish what was begun."""
     question, role = "Finish it?", ""
-    rebuild = Rebuild(account, gone, say)
+    rebuild = Rebuild(account, gone)
     begun = rebuild.built()
     if begun is not None and rebuild.is_finished():
         say(f"{gone} is gone, and {begun} was built in its place. Nothing is left to do.")

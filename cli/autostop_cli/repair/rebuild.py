@@ -4,7 +4,6 @@ Each step is found again by tags and names, so that a repeated or interrupted ca
 leaves nothing over.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,25 +17,22 @@ from autostop.ports import BurnedTokenError, ConflictError, DamagedError, Denied
 from autostop.sleep.from_tags import UnreadableError
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop_cli.account import Account
+from autostop_cli.naming import instances_with
 from autostop_cli.repair.configuration import told_by_ec2
 from autostop_cli.repair.images import deregister, images_of, images_where
 from autostop_cli.repair.rebuild_plan import RebuildPlan, plan_rebuild
+from autostop_cli.text import say
 
 _NAP_SECONDS = 2
 _MOST_NAPS = 300
-_ALIVE = ["pending", "running", "stopping", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """One workstation that is gone. say: takes what is done, a sentence each.
-
-    Every method raises TransientError, DeniedError.
-    """
+    """One workstation that is gone. Every method raises TransientError, DeniedError."""
 
     account: Account
     gone: WorkstationId
-    say: Callable[[str], None] = lambda _: None
 
     def plan(self) -> RebuildPlan:
         """What would be built. Raises UnreadableError with the reason when nothing is."""
@@ -47,13 +43,7 @@ class Rebuild:
 
     def built(self) -> WorkstationId | None:
         """The instance that was launched in its place, by the tag that it was launched with; None without one."""
-        filters: Any = [
-            {"Name": f"tag:{tags.RECOVERED_FROM}", "Values": [self.gone]},
-            {"Name": "instance-state-name", "Values": _ALIVE},
-        ]
-        with aws_errors():
-            pages = self.account.ec2.get_paginator("describe_instances").paginate(Filters=filters)
-            found = [str(each) for each in pages.search("Reservations[].Instances[].InstanceId")]
+        found = list(instances_with(self.account, tags.RECOVERED_FROM, self.gone))
         if len(found) > 1:
             raise DeniedError(
                 f"{' and '.join(found)} both carry the tag {tags.RECOVERED_FROM} = {self.gone}. Remove it from the "
@@ -84,17 +74,17 @@ class Rebuild:
         for snapshot in self.account.disks.snapshots(self.gone):
             # The new workstation lets go of them, as soon as it was started from later ones.
             self._tag(snapshot.id, {tags.WORKSTATION: new})
-            self.say(f"{snapshot.id} belongs to {new} now")
+            say(f"{snapshot.id} belongs to {new} now")
         for image in images_of(self.account.ec2, self.gone):
             deregister(self.account.ec2, image)
-            self.say(f"the image {image} is not needed any more")
+            say(f"the image {image} is not needed any more")
         self._tell_old(new)
         self.account.queue.wake(new)
         return new
 
     def _launch(self, plan: RebuildPlan) -> WorkstationId:
         image = self._register(plan)
-        self.say(f"the image {image} is made from the root's snapshot")
+        say(f"the image {image} is made from the root's snapshot")
         try:
             # By filter and not by id, so that one that is not listed yet is no error.
             self._wait("image_available", Filters=[{"Name": "image-id", "Values": [image]}], Owners=["self"])
@@ -106,7 +96,7 @@ class Rebuild:
             new = workstation_of(InstanceId(answer["Instances"][0].get("InstanceId", "")))
         except BurnedTokenError as error:
             new = self._launched_before(image, error)
-        self.say(f"{new} is launched, as {plan.parameters['InstanceType']}")
+        say(f"{new} is launched, as {plan.parameters['InstanceType']}")
         return new
 
     def _launched_before(self, image: str, error: BurnedTokenError) -> WorkstationId:
@@ -143,7 +133,7 @@ class Rebuild:
                 f"EC2 launched {new} and terminated it again: {why}. If the disks are encrypted: may you use their "
                 "KMS key? See to that, then run it again. The snapshots are as they were."
             ) from error
-        self.say(f"{new} is running")
+        say(f"{new} is running")
 
     def _unclaimed(self, new: WorkstationId) -> list[Volume]:
         """Its volumes that were made from the snapshots and do not carry its tags yet."""
@@ -167,7 +157,7 @@ class Rebuild:
                     flag = record.delete_on_termination
                     account.instances.set_delete_on_termination(instance_of(new), record.device, volume.id, flag=flag)
                 self._tag(volume.id, manifest.volume_tags(record))
-                self.say(f"{volume.id} is {record.device}, restored from {record.snapshot}")
+                say(f"{volume.id} is {record.device}, restored from {record.snapshot}")
             listed = account.disks.volumes(new)
             if records.keys() <= {each.device for each in listed if each.tags.get(tags.WORKSTATION) == new}:
                 return

@@ -26,9 +26,7 @@ def verify(account: Account, workstation: WorkstationId, *, yes: bool = False, d
     damaged, missing or foreign, and what to do. What an interrupted one left is removed when it is run again.
     """
     manifest = _manifest(account, workstation)
-    verifier = Verifier(
-        manifest, account.instances, account.disks, account.scratch, account.clock, account.sleep, _tell
-    )
+    verifier = Verifier(account, manifest)
     _collect(verifier, yes=yes, dry_run=dry_run)
     verifier.look()
     tried = [device for device, verdict in verifier.verdicts.items() if verdict is None]
@@ -63,10 +61,6 @@ def _manifest(account: Account, workstation: WorkstationId) -> Manifest:
     if any(record.snapshot is None for record in manifest.volumes):
         raise FailedError(f"{workstation} is being shelved. Verify it when it is asleep: autostop status.")
     return manifest
-
-
-def _tell(text: str) -> None:
-    say(f"  {text}")
 
 
 def _collect(verifier: Verifier, *, yes: bool, dry_run: bool) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -19,20 +19,12 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 
-class DirectBlocks(Protocol):
-    """The client of the EBS direct APIs, as far as it is used here."""
-
-    def list_changed_blocks(self, **parameters: Any) -> dict[str, Any]:
-        """One page."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class EbsScratch:
-    """Scratch volumes and their snapshots, on EBS. direct: the client `ebs`."""
+    """Scratch volumes and their snapshots, on EBS. direct: the client `ebs`, of the EBS direct APIs."""
 
     client: "EC2Client"
-    direct: DirectBlocks
+    direct: Any
 
     def volumes(self, workstation: WorkstationId) -> Sequence[Volume]:
         """By their tag."""

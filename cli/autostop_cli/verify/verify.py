@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.model import (
     LISTS_LAG_FOR,
     Observation,
@@ -22,7 +21,8 @@ from autostop.model import (
 from autostop.ports import DeniedError, TransientError
 from autostop.settings import words
 from autostop.sleep.manifest import Manifest, VolumeRecord
-from autostop_cli.verify.scratch import EbsScratch
+from autostop_cli.account import Account
+from autostop_cli.text import say
 from autostop_cli.verify.verdict import Verdict, Verification, Worth, compared, differences, judge_snapshot
 
 _NAP, _LONG_NAP = timedelta(seconds=5), timedelta(seconds=15)
@@ -38,18 +38,13 @@ Answer = TypeVar("Answer")
 
 @dataclass(slots=True)
 class Verifier:
-    """One verification of one workstation. clock: aware UTC moments. sleep: takes seconds. tell: a line for the owner.
+    """One verification of one workstation.
 
     manifest: of what it would be restored from. verdicts: by device; None while nothing speaks against it.
     """
 
+    account: Account
     manifest: Manifest
-    instances: Ec2Instances
-    disks: EbsDisks
-    scratch: EbsScratch
-    clock: Callable[[], datetime]
-    sleep: Callable[[float], None]
-    tell: Callable[[str], None]
     verdicts: dict[str, Verdict | None] = field(default_factory=dict)
     _made: list[VolumeId | SnapshotId] = field(default_factory=list)
     _equal: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -63,12 +58,12 @@ class Verifier:
     def look(self) -> Observation:
         """What the snapshots themselves say; changes nothing. Raises TransientError, DeniedError."""
         ids = [each.snapshot for each in self.manifest.volumes if each.snapshot is not None]
-        ours = self.disks.find_snapshots([{"Name": "snapshot-id", "Values": [*ids]}])
-        strangers = self.scratch.owners(ids) if len(ours) < len(ids) else {}
+        ours = self.account.disks.find_snapshots([{"Name": "snapshot-id", "Values": [*ids]}])
+        strangers = self.account.scratch.owners(ids) if len(ours) < len(ids) else {}
         seen = Observation(
             self.workstation,
-            self.instances.find(instance_of(self.workstation)),
-            tuple(self.disks.volumes(self.workstation)),
+            self.account.instances.find(instance_of(self.workstation)),
+            tuple(self.account.disks.volumes(self.workstation)),
             tuple(ours),
         )
         others = {key: owner for key, owner in strangers.items() if seen.snapshot(key) is None}
@@ -81,14 +76,14 @@ class Verifier:
 
         Gives what is left of it, in words.
         """
-        verification = Verification(self.workstation, self.clock())
+        verification = Verification(self.workstation, self.account.clock())
         try:
             self._compare_content(verification, self._restore(verification))
         except (TransientError, DeniedError) as error:
             for record in self._open():
                 self._note(record, Worth.UNKNOWN, str(error), "Verify it again")
         finally:
-            self.tell("removing the scratch volumes")
+            say("  removing the scratch volumes")
             left = self.remove(verification.made, self._made)
         for record in self._open():
             equal, why_not = self._equal[record.device], self._why_not.get(record.device, "")
@@ -97,8 +92,8 @@ class Verifier:
 
     def left(self) -> tuple[Volume | Snapshot, ...]:
         """All that verifications of it made and that is still there. Raises TransientError, DeniedError."""
-        volumes = [each for each in self.scratch.volumes(self.workstation) if each.exists]
-        return (*volumes, *self.scratch.snapshots(self.workstation))
+        volumes = [each for each in self.account.scratch.volumes(self.workstation) if each.exists]
+        return (*volumes, *self.account.scratch.snapshots(self.workstation))
 
     # -- restore and compare
 
@@ -115,7 +110,7 @@ class Verifier:
         asked: dict[str, VolumeId] = {}
         for record in self._open():
             try:
-                made = self._patiently(partial(self.scratch.create_volume, verification, record))
+                made = self._patiently(partial(self.account.scratch.create_volume, verification, record))
             except (TransientError, DeniedError) as error:
                 why = f"no volume could be made of it: {error}"
                 self._note(record, Worth.UNKNOWN, why, "See to that, then verify it again")
@@ -123,7 +118,7 @@ class Verifier:
                 self._made.append(made)
                 asked[record.device] = made
         if asked:
-            self.tell("EBS is creating the scratch volumes from the snapshots")
+            say("  EBS is creating the scratch volumes from the snapshots")
         for record in self._open():
             volume = self._arrived(asked[record.device])
             if volume is None:
@@ -141,15 +136,15 @@ class Verifier:
 
     def _arrived(self, id_: VolumeId) -> Volume | None:
         """The scratch volume once EBS has made it, or failed to; None when it does not come."""
-        begun = self.clock()
+        begun = self.account.clock()
         while True:
-            listed = self._patiently(partial(self.scratch.volumes, self.workstation))
+            listed = self._patiently(partial(self.account.scratch.volumes, self.workstation))
             volume = next((each for each in listed if each.id == id_), None)
             if volume is not None and volume.state in (VolumeState.AVAILABLE, VolumeState.ERROR):
                 return volume
-            if self.clock() - begun > (_VOLUMES_COME_WITHIN if volume is not None else LISTS_LAG_FOR):
+            if self.account.clock() - begun > (_VOLUMES_COME_WITHIN if volume is not None else LISTS_LAG_FOR):
                 return None
-            self.sleep(_NAP.total_seconds())
+            self.account.sleep(_NAP.total_seconds())
 
     def _compare_content(self, verification: Verification, volumes: Mapping[str, VolumeId]) -> None:
         """Snapshot the scratch volumes, and let EBS say which blocks differ from the snapshots they were made from."""
@@ -157,7 +152,7 @@ class Verifier:
         for record in self._open():
             try:
                 volume = volumes[record.device]
-                made = self._patiently(partial(self.scratch.create_snapshot, verification, volume))
+                made = self._patiently(partial(self.account.scratch.create_snapshot, verification, volume))
             except (TransientError, DeniedError) as error:
                 self._why_not[record.device] = str(error)
             else:
@@ -168,7 +163,7 @@ class Verifier:
                 continue
             try:
                 self._complete(asked[record.device])
-                compare = partial(self.scratch.changed_blocks, record.snapshot, asked[record.device])
+                compare = partial(self.account.scratch.changed_blocks, record.snapshot, asked[record.device])
                 changed = self._patiently(compare)
             except (TransientError, DeniedError) as error:
                 self._why_not[record.device] = str(error)
@@ -179,19 +174,19 @@ class Verifier:
 
     def _complete(self, id_: SnapshotId) -> None:
         """Wait until a scratch volume's snapshot is complete. Raises DeniedError when it fails or does not come."""
-        begun, told = self.clock(), -1
+        begun, told = self.account.clock(), -1
         while True:
-            listed = self._patiently(partial(self.scratch.snapshots, self.workstation))
+            listed = self._patiently(partial(self.account.scratch.snapshots, self.workstation))
             snapshot = next((each for each in listed if each.id == id_), None)
             if snapshot is not None and snapshot.state is SnapshotState.COMPLETED:
                 return
             if snapshot is not None and snapshot.state is SnapshotState.PENDING:
                 if snapshot.progress != told:
                     told = snapshot.progress
-                    self.tell(f"a snapshot of a scratch volume, to compare the content: {told} %")
-            elif snapshot is not None or self.clock() - begun > LISTS_LAG_FOR:
+                    say(f"  a snapshot of a scratch volume, to compare the content: {told} %")
+            elif snapshot is not None or self.account.clock() - begun > LISTS_LAG_FOR:
                 raise DeniedError("EBS made no snapshot of a scratch volume")
-            self.sleep(_LONG_NAP.total_seconds())
+            self.account.sleep(_LONG_NAP.total_seconds())
 
     def _patiently(self, act: Callable[[], Answer]) -> Answer:
         """Do it, some times if need be. Raises TransientError, DeniedError."""
@@ -199,7 +194,7 @@ class Verifier:
             try:
                 return act()
             except TransientError as error:
-                self.sleep(error.retry_after.total_seconds())
+                self.account.sleep(error.retry_after.total_seconds())
         return act()
 
     # -- remove
@@ -211,14 +206,14 @@ class Verifier:
 
         known: ids of what was made just now, and may not be listed yet.
         """
-        began, empty, unlisted = self.clock(), 0, {*known}
+        began, empty, unlisted = self.account.clock(), 0, {*known}
         kept: tuple[str, ...] = ()
-        while self.clock() - began <= _REMOVED_WITHIN:
+        while self.account.clock() - began <= _REMOVED_WITHIN:
             try:
                 there = [each for each in self.left() if which(each)]
             except TransientError as error:
                 kept = (f"what is left is not known: {error}",)
-                self.sleep(_NAP.total_seconds())
+                self.account.sleep(_NAP.total_seconds())
                 continue
             except DeniedError as error:
                 return (f"what is left is not known: {error}",)
@@ -231,18 +226,18 @@ class Verifier:
                 return ()
             if there and all(isinstance(each, Snapshot) and each.state is SnapshotState.PENDING for each in there):
                 # EBS takes the order, and carries it out when they are complete, which may take hours.
-                self.tell(f"{', '.join(each.id for each in there)}: deleted by EBS once complete")
+                say(f"  {', '.join(each.id for each in there)}: deleted by EBS once complete")
                 return ()
-            self.sleep(_NAP.total_seconds())
+            self.account.sleep(_NAP.total_seconds())
         return kept or (f"not everything is known to be gone after {words(_REMOVED_WITHIN)}",)
 
     def _delete(self, thing: VolumeId | SnapshotId) -> str:
         """Why it is still there; empty when it goes."""
         try:
             if thing.startswith("vol-"):
-                self.disks.delete(VolumeId(thing))
+                self.account.disks.delete(VolumeId(thing))
             else:
-                self.disks.delete_snapshot(SnapshotId(thing))
+                self.account.disks.delete_snapshot(SnapshotId(thing))
         except (TransientError, DeniedError) as error:
             return str(error)
         return ""
