@@ -56,7 +56,6 @@ class Adoption:
     refusals: why nothing may be done, with what to do instead; empty when it may. warnings: what the owner should know.
     """
 
-    workstation: WorkstationId
     volumes: tuple[Tagging, ...]
     instance: Tagging
     policy: Policy
@@ -215,7 +214,6 @@ def plan_adoption(
         *_refusals_of_room(instance, attached, plan_volumes, plan_instance),
     ]
     return Adoption(
-        instance.workstation,
         plan_volumes,
         plan_instance,
         policy,
@@ -233,9 +231,8 @@ def _plan(account: Account, workstation: WorkstationId, settings: Mapping[str, s
     # Whether a token is needed at all is known only from the settings as they will be.
     has_token = has_token or policy.probe is not Probe.HTTPS or _is_token_stored(account, workstation)
     volumes, snapshots = account.disks.volumes(workstation), account.disks.snapshots(workstation)
-    encrypts = _encrypts_by_default(account)
     known = (instance, volumes, snapshots, settings, account.stack.policy)
-    return plan_adoption(*known, has_token=has_token, encrypts=encrypts)
+    return plan_adoption(*known, has_token=has_token, encrypts=_encrypts_by_default(account))
 
 
 def _encrypts_by_default(account: Account) -> bool:

@@ -88,8 +88,7 @@ class Stacks:
 
     def _pass_over(self, identity: str) -> None:
         """Nothing is told of what has happened by now."""
-        events = self.client.describe_stack_events(StackName=identity)["StackEvents"]
-        self._told.update(each["EventId"] for each in events)
+        self._told.update(each["EventId"] for each in self._events(identity))
 
     def delete(self, name: str) -> None:
         """Delete a stack and wait; none is no error. Raises DeniedError with the reason, TransientError."""
@@ -119,10 +118,13 @@ class Stacks:
         stack = described(self.client, name)
         return None if stack is None else (stack.get("StackId", name), stack["StackStatus"], outputs_of(stack))
 
-    def _tell_events(self, identity: str) -> None:
+    def _events(self, identity: str) -> Sequence[Any]:
+        """Oldest first."""
         with aws_errors():
-            events = self.client.describe_stack_events(StackName=identity)["StackEvents"]
-        for event in reversed(events):
+            return self.client.describe_stack_events(StackName=identity)["StackEvents"][::-1]
+
+    def _tell_events(self, identity: str) -> None:
+        for event in self._events(identity):
             word = _WORDS.get(event.get("ResourceStatus", ""))
             if word is not None and event["EventId"] not in self._told:
                 self.tell(f"  {word} {event.get('LogicalResourceId')} ({event.get('ResourceType')})")
@@ -130,9 +132,7 @@ class Stacks:
 
     def _reason(self, identity: str) -> str:
         """Of the first thing that failed."""
-        with aws_errors():
-            events = self.client.describe_stack_events(StackName=identity)["StackEvents"]
-        for event in reversed(events):
+        for event in self._events(identity):
             if event.get("ResourceStatus", "").endswith("_FAILED"):
                 why = event.get("ResourceStatusReason") or "CloudFormation does not say why"
                 return f"{event.get('LogicalResourceId')}: {why.rstrip('.')}."

@@ -84,29 +84,21 @@ class Machine:
     memory_gib: float
     image: str
     image_name: str
-    vpc: str
-    subnet: str
     zone: str
+    subnet: str
+    vpc: str
     disks: Mapping[str, int]
 
     def shown(self, prices: Prices) -> list[str]:
         """For a person, with the cost."""
         spot = "Spot" if self.wish.spot else "on demand"
         disks = ", ".join(f"{device} {size} GiB" for device, size in self.disks.items())
-        return [
-            *table(
-                [
-                    (
-                        "instance",
-                        f"{self.wish.type}: {self.vcpus} vCPU, {self.memory_gib:g} GiB, {spot}, in {self.zone}",
-                    ),
-                    ("image", f"{self.image_name} ({self.image})"),
-                    ("disks", f"{disks}; gp3, encrypted"),
-                ]
-            ),
-            "",
-            cost_in_words(self.wish.type, self.disks.values(), prices, spot=self.wish.spot),
+        rows = [
+            ("instance", f"{self.wish.type}: {self.vcpus} vCPU, {self.memory_gib:g} GiB, {spot}, in {self.zone}"),
+            ("image", f"{self.image_name} ({self.image})"),
+            ("disks", f"{disks}; gp3, encrypted"),
         ]
+        return [*table(rows), "", cost_in_words(self.wish.type, self.disks.values(), prices, spot=self.wish.spot)]
 
     def request(self, token: str, group: str, stack: Mapping[str, str], user_data: bytes) -> dict[str, Any]:
         """RunInstances' parameters. stack: the outputs of the workstation's."""
@@ -117,12 +109,10 @@ class Machine:
             tags.CERTIFICATE: CERTIFICATES[self.wish.certificate or "self-signed"],
             tags.BUCKET: stack["BucketName"],
         }
-        root = next(iter(self.disks))
+        root, gp3 = next(iter(self.disks)), {"VolumeType": "gp3", "Encrypted": True}
+        template = {"LaunchTemplateId": stack["LaunchTemplateId"], "Version": stack["LaunchTemplateVersion"]}
         request = {
-            "LaunchTemplate": {
-                "LaunchTemplateId": stack["LaunchTemplateId"],
-                "Version": stack["LaunchTemplateVersion"],
-            },
+            "LaunchTemplate": template,
             "ClientToken": token,
             "ImageId": self.image,
             "InstanceType": self.wish.type,
@@ -133,15 +123,8 @@ class Machine:
             "MinCount": 1,
             "MaxCount": 1,
             "BlockDeviceMappings": [
-                {
-                    "DeviceName": device,
-                    "Ebs": {
-                        "VolumeType": "gp3",
-                        "VolumeSize": size,
-                        "Encrypted": True,
-                        "DeleteOnTermination": device == root,  # the owner's data outlives a termination by mistake
-                    },
-                }
+                # The owner's data outlives a termination by mistake.
+                {"DeviceName": device, "Ebs": {**gp3, "VolumeSize": size, "DeleteOnTermination": device == root}}
                 for device, size in self.disks.items()
             ],
             # All of them, also those of the launch template: whether EC2 joins both is not relied on.
@@ -264,17 +247,8 @@ def find_machine(ec2: "EC2Client", ssm: "SSMClient", wish: Wish, vpc: str) -> Ma
         raise DeniedError(f"It has no disk {min(unknown)}; its disks are {' and '.join(disks)}.")
     if (largest := max(sizes.values(), default=0)) > LARGEST["gp3"]:
         raise DeniedError(f"No disk of its type has {largest} GiB; the largest has {LARGEST['gp3']}.")
-    return Machine(
-        wish,
-        types[0]["VCpuInfo"]["DefaultVCpus"],
-        types[0]["MemoryInfo"]["SizeInMiB"] / 1024,
-        image["ImageId"],
-        image["Name"],
-        place[2],
-        place[1],
-        place[0],
-        {**disks, **sizes},
-    )
+    vcpus, gib = types[0]["VCpuInfo"]["DefaultVCpus"], types[0]["MemoryInfo"]["SizeInMiB"] / 1024
+    return Machine(wish, vcpus, gib, image["ImageId"], image["Name"], *place, {**disks, **sizes})
 
 
 def _image(ec2: "EC2Client", ssm: "SSMClient", architecture: str) -> Any:

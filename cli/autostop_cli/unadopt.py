@@ -49,8 +49,8 @@ _OF_THE_MACHINE = frozenset({tags.CERTIFICATE, tags.BUCKET})
 class Parting:
     """A plan. untagged: the keys that go, by resource, the instance first. deleted: snapshots of disks that run.
 
-    kept: what stays with its tags, and why; cost: USD a month at most of that. asleep: its disks are not in their
-    places. refusals: why nothing may be done, with what to do instead. notes: what the owner should know.
+    kept: what stays with its tags, and why. asleep: its disks are not in their places. refusals: why nothing may be
+    done, with what to do instead. notes: what the owner should know.
     """
 
     untagged: Mapping[str, tuple[str, ...]]

@@ -138,12 +138,10 @@ class _Removal:
 
     def _data(self, machines: Sequence[WorkstationId]) -> tuple[list[Volume], list[Snapshot]]:
         """What carries our tags of them."""
-        disks = self.account.disks
-        volumes = [each for machine in machines for each in disks.volumes(machine) if each.exists]
-        snapshots = [each for machine in machines for each in disks.snapshots(machine)]
-        return [each for each in volumes if tags.is_ours(each.tags)], [
-            each for each in snapshots if tags.is_ours(each.tags)
-        ]
+        disks, ours = self.account.disks, tags.is_ours
+        volumes = [each for machine in machines for each in disks.volumes(machine) if each.exists and ours(each.tags)]
+        snapshots = [each for machine in machines for each in disks.snapshots(machine) if ours(each.tags)]
+        return volumes, snapshots
 
     def _plan(self) -> Plan | None:
         return self.account.plans.find(self.name)
@@ -206,12 +204,9 @@ class _Removal:
         with aws_errors():
             if instance.spot is SpotKind.PERSISTENT:
                 # Else EC2 would launch another in its place.
-                shape = self.account.ec2.describe_instances(InstanceIds=[instance.id])["Reservations"][0]["Instances"][
-                    0
-                ]
-                self.account.ec2.cancel_spot_instance_requests(
-                    SpotInstanceRequestIds=[shape.get("SpotInstanceRequestId", "")]
-                )
+                (reservation,) = self.account.ec2.describe_instances(InstanceIds=[instance.id])["Reservations"]
+                request = reservation["Instances"][0].get("SpotInstanceRequestId", "")
+                self.account.ec2.cancel_spot_instance_requests(SpotInstanceRequestIds=[request])
             self.account.ec2.terminate_instances(InstanceIds=[instance.id])
         say(f"terminating {instance.id}")
 

@@ -112,10 +112,8 @@ def why_now(account: Account, workstation: WorkstationId) -> Explanation:
         if seen is not None and seen.launched_at == instance.launched_at:
             sentence = _up(seen, now, now, was=False)
         else:
-            seen, sentence = (
-                None,
-                "unknown: it is up, but no sweep of the last hour has looked at it yet since its start",
-            )
+            seen = None
+            sentence = "unknown: it is up, but no sweep of the last hour has looked at it yet since its start"
     else:
         stopped_at = _stopped_at(instance, intent)
         seen = _last(account, workstation, stopped_at - _BEFORE_A_STOP, stopped_at) if stopped_at is not None else None

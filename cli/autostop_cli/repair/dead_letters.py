@@ -22,7 +22,6 @@ _HELD_SECONDS = 30
 class DeadLetter:
     """One message. sent_at: when it was first sent, UTC. receipt: by which it can be taken away while it is held."""
 
-    id: str
     body: str
     sent_at: datetime
     receipt: str
@@ -89,8 +88,8 @@ def _read(account: Account, url: str) -> Sequence[DeadLetter]:
             break
         for message in messages:
             sent_at = datetime.fromtimestamp(int(message.get("Attributes", {}).get("SentTimestamp", 0)) / 1000, UTC)
-            id_, body = message.get("MessageId", ""), message.get("Body", "")
-            letters[id_] = DeadLetter(id_, body, sent_at, message.get("ReceiptHandle", ""))
+            letter = DeadLetter(message.get("Body", ""), sent_at, message.get("ReceiptHandle", ""))
+            letters[message.get("MessageId", "")] = letter
     return sorted(letters.values(), key=lambda letter: letter.sent_at)
 
 

@@ -68,17 +68,16 @@ def find_orphans(seen: Observation, standing: Standing, images: Mapping[str, str
 
 
 def _volumes_of_gone(seen: Observation) -> Iterator[Orphan]:
+    why = "its workstation is gone. It may hold what is in no snapshot"
     for volume in _loose_volumes(seen):
-        yield _failed(volume, seen) or _orphan(
-            volume, seen, "its workstation is gone. It may hold what is in no snapshot", precious=True
-        )
+        yield _failed(volume, seen) or _orphan(volume, seen, why, precious=True)
 
 
 def _snapshots_of_gone(seen: Observation) -> Iterator[Orphan]:
     manifest = _last_whole_set(seen)
     for snapshot in _own_snapshots(seen):
-        if snapshot.state is SnapshotState.ERROR:
-            yield _orphan(snapshot, seen, _FAILED)
+        if failed := _failed(snapshot, seen):
+            yield failed
         elif manifest is None:
             why = "its workstation is gone, and no set of all its disks is whole: it may be the only copy"
             yield _orphan(snapshot, seen, why, precious=True)
@@ -118,19 +117,18 @@ def _is_replaced(snapshot: Snapshot, seen: Observation, manifest: Manifest) -> b
 
 def _of_unadopted(seen: Observation) -> Iterator[Orphan]:
     why = f"{seen.workstation} is there and does not carry the tag `autostop = on` any more"
-    for volume in _loose_volumes(seen):
-        yield _failed(volume, seen) or _orphan(volume, seen, why, precious=True)
-    for snapshot in _own_snapshots(seen):
-        failed = snapshot.state is SnapshotState.ERROR
-        yield _orphan(snapshot, seen, _FAILED) if failed else _orphan(snapshot, seen, why, precious=True)
+    things: list[Volume | Snapshot] = [*_loose_volumes(seen), *_own_snapshots(seen)]
+    for thing in things:
+        yield _failed(thing, seen) or _orphan(thing, seen, why, precious=True)
 
 
 def _volumes(seen: Observation, standing: Standing) -> Iterator[Orphan]:
     manifest = standing.manifest
     for volume in _loose_volumes(seen):
         if volume.state is VolumeState.ERROR:
-            if manifest and law.why_not_delete_failed_volume(volume, seen, manifest) is None:
-                yield _orphan(volume, seen, f"EBS could not make it from {volume.snapshot}; it holds nothing")
+            failed = _failed(volume, seen)
+            if failed and manifest and law.why_not_delete_failed_volume(volume, seen, manifest) is None:
+                yield failed
             continue
         record = manifest.record_of(volume.id) if manifest else None
         if record is not None and manifest and seen.instance and manifest.holds_since(seen.instance):
@@ -176,11 +174,13 @@ def _own_snapshots(seen: Observation) -> list[Snapshot]:
     return [each for each in seen.snapshots if made_by_autostop(each, seen)]
 
 
-def _failed(volume: Volume, seen: Observation) -> Orphan | None:
-    """A restore that EBS failed: there is nothing on it, and its snapshot is where it was."""
-    if volume.state is not VolumeState.ERROR or volume.snapshot is None:
+def _failed(thing: Volume | Snapshot, seen: Observation) -> Orphan | None:
+    """What EBS failed to make: a snapshot, or a restored volume, whose snapshot is where it was."""
+    if isinstance(thing, Snapshot):
+        return _orphan(thing, seen, _FAILED) if thing.state is SnapshotState.ERROR else None
+    if thing.state is not VolumeState.ERROR or thing.snapshot is None:
         return None
-    return _orphan(volume, seen, f"EBS could not make it from {volume.snapshot}; it holds nothing")
+    return _orphan(thing, seen, f"EBS could not make it from {thing.snapshot}; it holds nothing")
 
 
 def _orphan(thing: Volume | Snapshot, seen: Observation, why: str, *, precious: bool = False) -> Orphan:

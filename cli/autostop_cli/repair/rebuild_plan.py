@@ -35,13 +35,14 @@ _USER_DATA = (
 class RebuildPlan:
     """What to build. manifest: of the workstation that is gone; configuration: of its instance, as it was recorded.
 
-    parameters: of RunInstances, without image, disks and tags.
-    lost: what cannot come back. warnings: what the owner should know of this very case.
+    parameters: of RunInstances, without image, disks and tags. fallback: its own type, by its tag, if it is launched as
+    another. lost: what cannot come back. warnings: what the owner should know of this very case.
     """
 
     manifest: Manifest
     configuration: LaunchRecord
     parameters: Mapping[str, Any]
+    fallback: Fallback | None
     lost: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -54,11 +55,6 @@ class RebuildPlan:
     def root(self) -> VolumeRecord:
         """The record of the root volume."""
         return next(each for each in self.manifest.volumes if each.device == self.configuration.root_device)
-
-    @property
-    def fallback(self) -> Fallback | None:
-        """Its own type, by its tag, if it is launched as another."""
-        return hinted(self.parameters["InstanceType"], self.configuration.tags)
 
     @property
     def profile(self) -> str:
@@ -161,17 +157,13 @@ def plan_rebuild(seen: Observation, told: Mapping[str, Any], defaults: Policy) -
         )
     manifest = replace(manifest, launch=configuration)
     policy, _ = policy_for(defaults, configuration.tags)
-    plan = RebuildPlan(
-        manifest,
-        configuration,
-        launch_parameters(configuration.facts, told),
-        _LOST if told else (*_LOST, _TOLD_NO_MORE),
-        tuple(_warnings(seen, manifest, configuration, told, policy)),
-    )
-    if plan.fallback is None:
-        return plan
-    own = f"by its tag its own type is {plan.fallback.own}: its next start after this one changes it to that"
-    return replace(plan, warnings=(*plan.warnings, own))
+    parameters = launch_parameters(configuration.facts, told)
+    fallback = hinted(parameters["InstanceType"], configuration.tags)
+    warnings = [*_warnings(seen, manifest, configuration, told, policy)]
+    if fallback is not None:
+        warnings.append(f"by its tag its own type is {fallback.own}: its next start after this one changes it to that")
+    lost = _LOST if told else (*_LOST, _TOLD_NO_MORE)
+    return RebuildPlan(manifest, configuration, parameters, fallback, lost, tuple(warnings))
 
 
 def _warnings(

@@ -67,20 +67,15 @@ def what_if(account: Account, workstation: WorkstationId, settings: Sequence[str
     """
     given = _settings(settings)
     refuse_unknown(account, workstation)
-    answer = replayed(account, workstation, given, days)
-    say(*(json_lines(answer.as_json()) if as_json else _compared(answer, account.now_of(workstation))))
-
-
-def replayed(account: Account, workstation: WorkstationId, settings: Mapping[str, str], days: int) -> WhatIf:
-    """The last days under other settings, valid ones. Raises TransientError, DeniedError."""
     instance, now = account.instances.find(instance_of(workstation)), account.clock()
     name, tags = (instance.name, instance.tags) if instance is not None else (workstation, {})
     in_force, _ = policy_for(account.stack.policy, tags)
-    policy, _ = policy_for(in_force, {f"{PREFIX}{key}": text for key, text in settings.items()})
+    policy, _ = policy_for(in_force, {f"{PREFIX}{key}": text for key, text in given.items()})
     since = now - timedelta(days=days)
     record = account.ledger.sweep_records(workstation, since, now)
     was, would = as_it_was(record, in_force), replay(record, policy, in_force)
-    return WhatIf(workstation, name, since, now, settings, was, would)
+    answer = WhatIf(workstation, name, since, now, given, was, would)
+    say(*(json_lines(answer.as_json()) if as_json else _compared(answer, account.now_of(workstation))))
 
 
 def _settings(given: Sequence[str]) -> dict[str, str]:
@@ -112,10 +107,8 @@ def _bad(text: str) -> click.BadParameter:
 
 def _compared(answer: WhatIf, now: datetime) -> list[str]:
     setting = ", ".join(f"{key}={value}" for key, value in answer.settings.items())
-    lines = [
-        heading(answer.workstation, answer.name),
-        f"From {written(answer.since, now)} to {written(answer.until, now)}",
-    ]
+    lines = [heading(answer.workstation, answer.name)]
+    lines += [f"From {written(answer.since, now)} to {written(answer.until, now)}"]
     if not answer.was.recorded:
         return [*lines, "unknown: no sweep recorded it running in this time."]
     lines += ["", *_both(answer, setting), "", _verdict(answer, setting)]
@@ -140,9 +133,8 @@ def _verdict(answer: WhatIf, setting: str) -> str:
     less = f"saved {hours:.1f} hours" if hours >= 0 else f"cost {-hours:.1f} hours more"
     if would.at_work:
         times = "once" if would.at_work == 1 else f"{would.at_work} times"
-        hit = (
-            f"and would have stopped you at work {times} (work or a start within {words(AT_WORK_WITHIN)} after a stop)"
-        )
+        what = f"work or a start within {words(AT_WORK_WITHIN)} after a stop"
+        hit = f"and would have stopped you at work {times} ({what})"
     else:
         hit = "and would have stopped nobody at work, as far as the record shows"
     return f"{setting} would have {less}, {hit}."
@@ -153,7 +145,7 @@ def _stop(stop: Stop, now: datetime) -> Sequence[str]:
     if stop.at_work and stop.work_at is not None:
         after = stop.work_at - stop.at
         at_work = f"yes, {words(after)} later" if after else "yes"
-    return (written(stop.at, now), written(stop.until, now), f"{words(stop.saved)}", at_work, stop.why)
+    return (written(stop.at, now), written(stop.until, now), words(stop.saved), at_work, stop.why)
 
 
 def _notes(would: Replay, setting: str) -> list[str]:
@@ -193,4 +185,4 @@ def _replay_as_json(replayed: Replay) -> dict[str, object]:
 
 
 def _hours(time: timedelta) -> float:
-    return round(time / timedelta(hours=1), 2)
+    return round(time / _HOUR, 2)
