@@ -20,7 +20,7 @@ from autostop.aws.subscription import MailSubscription
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import SnsTopic
 from autostop.model import Instance, WorkstationId, instance_of
-from autostop.settings import policy_for
+from autostop.settings import Policy, policy_for
 from autostop_cli import VERSION
 from autostop_cli.plans import Plans
 from autostop_cli.stack import Stack, find_stack, other_version
@@ -68,7 +68,6 @@ class Account:
 
     @cached_property
     def scratch(self) -> EbsScratch:
-        """What verifications make."""
         return EbsScratch(self.ec2, self.session.client("ebs", config=_CONFIG))
 
     @cached_property
@@ -77,7 +76,6 @@ class Account:
 
     @cached_property
     def queue(self) -> SqsQueue:
-        """The reconciler's queue."""
         return SqsQueue(self.sqs, self.stack.queue_url)
 
     @cached_property
@@ -105,7 +103,6 @@ class Account:
 
     @property
     def region(self) -> str:
-        """Where all this is."""
         return self.ec2.meta.region_name
 
     @cached_property
@@ -124,16 +121,19 @@ class Account:
 
     @cached_property
     def ledger(self) -> DynamoLedger:
-        """The stack's table."""
         return DynamoLedger(self.dynamodb, self.stack.table)
 
     def workstations(self) -> Sequence[Instance]:
         """All that are adopted, by name. Raises TransientError, DeniedError."""
         return sorted(self.instances.tagged(), key=lambda instance: (instance.name, instance.id))
 
+    def policy(self, instance: Instance) -> Policy:
+        """What the stack and the instance's tags say together."""
+        return policy_for(self.stack.policy, instance.tags)[0]
+
     def now(self, instance: Instance | None = None) -> datetime:
         """The present moment, by the clock of an instance's owner."""
-        policy, _ = policy_for(self.stack.policy, instance.tags if instance else {})
+        policy = self.policy(instance) if instance else self.stack.policy
         return self.clock().astimezone(policy.time_zone)
 
     def now_of(self, workstation: WorkstationId) -> datetime:
@@ -142,7 +142,6 @@ class Account:
 
     @cached_property
     def owner(self) -> Owner:
-        """The owner's side of the workstations."""
         mail = None
         if (topic := self.stack.mail_topic) is not None:
             sns = self.session.client("sns", config=_CONFIG)

@@ -8,7 +8,6 @@ import click
 
 from autostop.app.status import Phase, Status
 from autostop.model import WorkstationId, instance_of
-from autostop.settings import policy_for
 from autostop.sleep.intent import Wanted
 from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance, as_json
@@ -68,7 +67,7 @@ def open_jupyter(account: Account, workstation: WorkstationId, *, print_only: bo
     if status.phase is not Phase.AWAKE:
         raise FailedError(f"{status.headline}. Wake it: autostop start {workstation}")
     url, lab = status.jupyter_url, status.lab
-    port = lab.port if lab is not None else policy_for(account.stack.policy, instance.tags)[0].jupyter_port
+    port = lab.port if lab is not None else account.policy(instance).jupyter_port
     there = urlsplit(lab.url if lab is not None else f"https://localhost:{port}/lab")
     direct = url is not None and there.hostname is not None and answers(there.hostname, port)
     shown = there.geturl() if direct else there._replace(netloc=f"localhost:{port}").geturl()

@@ -65,7 +65,8 @@ class Stacks:
         Raises DeniedError with CloudFormation's reason, TransientError; a failure leaves it as it was.
         """
         with aws_errors():
-            known = {each.get("ParameterKey") for each in self._parameters_of(template)}
+            summary = self.client.get_template_summary(TemplateBody=template)
+            known = {each.get("ParameterKey") for each in summary.get("Parameters", ())}
             (stack,) = self.client.describe_stacks(StackName=name)["Stacks"]
             kept = [key for each in stack.get("Parameters", ()) if (key := each.get("ParameterKey", "")) in known]
             self._pass_over(name)
@@ -82,9 +83,6 @@ class Stacks:
         _, status, _ = self._settled(name)
         if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             raise DeniedError(f"The stack {name} is {status}, and works as before: {self._reason(name)}")
-
-    def _parameters_of(self, template: str) -> Sequence[Any]:
-        return self.client.get_template_summary(TemplateBody=template).get("Parameters", ())
 
     def _pass_over(self, identity: str) -> None:
         """Nothing is told of what has happened by now."""

@@ -13,7 +13,6 @@ from autostop.app import links
 from autostop.aws.codec import to_plain
 from autostop.link import Link, Scope
 from autostop.model import WorkstationId, instance_of
-from autostop.settings import policy_for
 from autostop_cli.account import Account
 from autostop_cli.arguments import DURATION, Word, an_instance, as_json
 from autostop_cli.naming import adopted
@@ -55,7 +54,7 @@ def make_link(
     """Make a new link that opens the phone page of an INSTANCE, and show it as a QR code, once."""
     instance = adopted(account, workstation)
     allowed = [Scope(each) for each in scopes] or tuple(Scope)
-    expires_after = expires or policy_for(account.stack.policy, instance.tags)[0].links_last
+    expires_after = expires or account.policy(instance).links_last
     api_url, now = account.stack.api_url, account.clock()
     before = [link for link in account.ledger.links(workstation) if link.label == label] if replaces else []
     new = links.make_link(account.ledger, api_url, workstation, label, allowed, expires_after, now)

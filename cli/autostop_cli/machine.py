@@ -90,7 +90,6 @@ class Machine:
     disks: Mapping[str, int]
 
     def shown(self, prices: Prices) -> list[str]:
-        """For a person, with the cost."""
         spot = "Spot" if self.wish.spot else "on demand"
         disks = ", ".join(f"{device} {size} GiB" for device, size in self.disks.items())
         rows = [

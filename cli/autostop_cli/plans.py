@@ -42,13 +42,11 @@ class Plans:
     table: str
 
     def find(self, name: str) -> Plan | None:
-        """The plan of this name."""
         with aws_errors():
             answer = self.client.get_item(TableName=self.table, Key=_key(name), ConsistentRead=True)
         return _read(answer["Item"]) if "Item" in answer else None
 
     def all(self) -> list[Plan]:
-        """Every plan."""
         asked: Any = {
             "KeyConditionExpression": "workstation = :plans",
             "ExpressionAttributeValues": {":plans": {"S": _PLANS}},

@@ -11,7 +11,7 @@ from autostop.aws.errors import aws_errors
 from autostop.cost import volume_cost
 from autostop.model import Instance, OtherType, Volume, WorkstationId
 from autostop.ports import State
-from autostop.settings import Policy, policy_for
+from autostop.settings import Policy
 from autostop.sleep.fallback import own_type
 from autostop.sleep.law import why_never_become
 from autostop.sleep.manifest import VolumeRecord
@@ -68,7 +68,7 @@ def resize(
         wanted = not_in_effect(state.resize, instance, state.fallback, attached)
         say(resize_in_words(wanted) if wanted is not None else "Nothing else is wanted of it.")
         return
-    policy, _ = policy_for(account.stack.policy, instance.tags)
+    policy = account.policy(instance)
     disks = {each.device: each for each in disks_of(state, instance, attached)}
     named = {_device(name, disks): size for name, size in dict(sizes).items()}
     refusals = [*why_not_sizes(named, disks, instance, policy)]

@@ -14,7 +14,6 @@ from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.cost import cost_now
 from autostop.model import Instance, InstanceState, Snapshot, SpotKind, Volume, WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError
-from autostop.settings import policy_for
 from autostop_cli import parameters
 from autostop_cli.account import Account
 from autostop_cli.arguments import Word, dry_run, yes
@@ -83,8 +82,6 @@ def why_not_terminate(instance: Instance, volumes: Sequence[Volume]) -> str | No
 
 @dataclass(frozen=True, slots=True)
 class _Removal:
-    """Of one workstation."""
-
     account: Account
     name: str
 
@@ -166,7 +163,7 @@ class _Removal:
 
     def _put_to_sleep(self, instance: Instance) -> None:
         """Stopped, its disks shelved where they are shelved at all; those that stay are kept as volumes."""
-        policy, _ = policy_for(self.account.stack.policy, instance.tags)
+        policy = self.account.policy(instance)
         shelved = policy.shelve_after is not None and instance.spot is None
         if instance.state in (InstanceState.PENDING, InstanceState.RUNNING):
             self.account.owner.stop(instance.workstation, "autostop uninstall")

@@ -48,12 +48,10 @@ class RebuildPlan:
 
     @property
     def workstation(self) -> WorkstationId:
-        """The one that is gone."""
         return self.manifest.workstation
 
     @property
     def root(self) -> VolumeRecord:
-        """The record of the root volume."""
         return next(each for each in self.manifest.volumes if each.device == self.configuration.root_device)
 
     @property

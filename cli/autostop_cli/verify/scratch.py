@@ -27,11 +27,9 @@ class EbsScratch:
     direct: Any
 
     def volumes(self, workstation: WorkstationId) -> Sequence[Volume]:
-        """By their tag."""
         return [each for each in EbsDisks(self.client).find_volumes(_by_tag(workstation)) if is_of(each, workstation)]
 
     def snapshots(self, workstation: WorkstationId) -> Sequence[Snapshot]:
-        """By their tag."""
         return [each for each in EbsDisks(self.client).find_snapshots(_by_tag(workstation)) if is_of(each, workstation)]
 
     def owners(self, snapshots: Sequence[SnapshotId]) -> Mapping[SnapshotId, str]:
@@ -47,9 +45,8 @@ class EbsScratch:
 
     def create_volume(self, verification: Verification, record: VolumeRecord) -> VolumeId:
         """As a restore makes it, but for its tags."""
-        disks = EbsDisks(self.client)
         carried = {**(record.own_tags or {}), **verification.tags}
-        return disks.create_from(record, verification.token(record), carried)
+        return EbsDisks(self.client).create_from(record, verification.token(record), carried)
 
     def create_snapshot(self, verification: Verification, volume: VolumeId) -> SnapshotId:
         """CreateSnapshot: the set call takes only what is attached to an instance."""

@@ -52,10 +52,9 @@ class Verifier:
 
     @property
     def workstation(self) -> WorkstationId:
-        """Whose snapshots are looked at."""
         return self.manifest.workstation
 
-    def look(self) -> Observation:
+    def look(self) -> None:
         """What the snapshots themselves say; changes nothing. Raises TransientError, DeniedError."""
         ids = [each.snapshot for each in self.manifest.volumes if each.snapshot is not None]
         ours = self.account.disks.find_snapshots([{"Name": "snapshot-id", "Values": [*ids]}])
@@ -69,7 +68,6 @@ class Verifier:
         others = {key: owner for key, owner in strangers.items() if seen.snapshot(key) is None}
         for record in self.manifest.volumes:
             self.verdicts[record.device] = judge_snapshot(record, seen, self.manifest, others)
-        return seen
 
     def verify(self) -> tuple[str, ...]:
         """Restore and compare all that `look` found nothing against, and remove what was made, whatever happens.

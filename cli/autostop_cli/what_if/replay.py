@@ -192,7 +192,6 @@ class _Walk:
     looked_at: datetime | None = None
 
     def hear(self, seen: SweepRecord) -> None:
-        """Add what a record brought."""
         if self.looked_at is not None and seen.at - self.looked_at > _MEMORY:
             self.history = self.warned = self.worked_at = None
         self.looked_at = seen.at
