@@ -126,17 +126,6 @@ def test_a_promise_of_work_holds_until_its_time(
     assert (found is not None) is shelves
 
 
-def test_a_stopped_workstation_is_not_even_noted_while_kept_awake() -> None:
-    assert look(STOPPED, settled(Wanted.RUN), kept_awake_until=NOW + SECOND) is None
-
-
-def test_a_start_is_noted_while_kept_awake() -> None:
-    found = look(RUNNING, settled(Wanted.SHELVE), IDLE, kept_awake_until=NOW + SECOND)
-
-    assert found is not None
-    assert found.wanted is Wanted.RUN
-
-
 @pytest.mark.parametrize(("judged_after", "stops"), [
     row("judged just before the tap", -SECOND, False),
     row("judged at the very tap", SECOND * 0, False),
@@ -170,13 +159,6 @@ def test_the_reason_of_a_stop_is_carried_to_its_shelving() -> None:
     assert at_once.why == "a test"
     assert later is not None
     assert later.why == "it was stopped for 1 h (a test)"
-
-
-def test_idleness_is_said_in_the_words_of_its_verdict() -> None:
-    found = look(RUNNING, None, IDLE)
-
-    assert found is not None
-    assert found.why == "idle for 30 min"
 
 
 def test_numbers_only_grow() -> None:

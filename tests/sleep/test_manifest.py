@@ -1,14 +1,13 @@
 """What a manifest remembers, and that the tags of its snapshots remember it too."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
 from autostop import tags
 from autostop.configuration import LaunchFacts
-from autostop.model import AttachmentState, Snapshot, SnapshotId, Volume, VolumeId
-from autostop.sleep.manifest import Manifest, latest_cycle, write_manifest
+from autostop.model import Snapshot, SnapshotId, Volume
+from autostop.sleep.manifest import latest_cycle, write_manifest
 from autostop_cli.repair.configuration import read
 from tests.build import (
     DATA,
@@ -17,7 +16,6 @@ from tests.build import (
     OURS,
     ROOT,
     STOPPED,
-    both,
     detached,
     instance,
     manifest,
@@ -27,8 +25,6 @@ from tests.build import (
     row,
     seen,
     snapshot,
-    snapshots,
-    unknown_snapshots,
     volume,
 )
 
@@ -49,13 +45,6 @@ LONGEST_FACTS = LaunchFacts(
         "HttpProtocolIpv6": "disabled", "InstanceMetadataTags": "disabled",
     },
 )  # fmt: skip
-
-
-def test_a_new_manifest_records_every_attached_volume() -> None:
-    written = write_manifest(seen(), instance(), 4, NOW)
-
-    expected = manifest(intent=4, written_at=NOW, volumes=(record(DATA, snapshot=None), record(ROOT, snapshot=None)))
-    assert written == expected
 
 
 def test_a_detached_volume_is_not_recorded() -> None:
@@ -140,12 +129,6 @@ def test_the_longest_description_of_an_instance_has_room_beside_a_full_set_of_ow
     assert not any(key.startswith(tags.INSTANCE_PIECE) for key in written.snapshot_tags(record(DATA)))
 
 
-def test_an_owner_cannot_overwrite_our_tags() -> None:
-    own = tags.own({"autostop": "off", "autostop:cycle": "9", "aws:backup": "x", "Name": "data"})
-
-    assert own == {"Name": "data"}
-
-
 def test_a_restored_volume_is_found_again_by_its_tags() -> None:
     assert manifest().volume_tags(record(DATA)) == {
         "Project": "genome", "autostop": "on", "autostop:workstation": "i-0abc", "autostop:device": "/dev/sdf",
@@ -184,34 +167,6 @@ def test_it_is_not_what_was_restored(each: Volume, from_snapshot: str | None) ->
     assert not manifest().is_restored(each, known)
 
 
-def with_tag(key: str, value: str) -> Snapshot:
-    return snapshot(tags={**snapshot().tags, key: value})
-
-
-@pytest.mark.parametrize(("each", "expected"), [
-    row("of this attempt", snapshot(), True),
-    row("with the tags of its creation only", snapshot(tags=manifest().set_tags()), True),
-    row("of another cycle", with_tag(tags.CYCLE, "2"), False),
-    row("of another attempt", with_tag(tags.ATTEMPT, "2"), False),
-    row("of an earlier launch", with_tag(tags.LAUNCHED_AT, "2026-03-01T08:00:00+00:00"), False),
-    row("of a volume that is not in the manifest", snapshot(volume=VolumeId("vol-x")), False),
-])  # fmt: skip
-def test_the_set_is_told_by_its_tags(each: Snapshot, *, expected: bool) -> None:
-    assert unknown_snapshots().made(each) is expected
-
-
-def test_snapshots_are_matched_to_their_volumes() -> None:
-    known = unknown_snapshots().with_snapshots({each.volume: each.id for each in snapshots()})
-
-    assert known == manifest()
-
-
-def test_another_attempt_forgets_the_snapshots_and_keeps_the_cycle() -> None:
-    again = manifest().next_attempt(NOW, instance())
-
-    assert again == unknown_snapshots(attempt=2, written_at=NOW)
-
-
 def test_another_attempt_describes_the_instance_again_as_when_the_tags_gave_the_manifest_back() -> None:
     there = instance(launch=LONGEST_FACTS)
 
@@ -219,36 +174,6 @@ def test_another_attempt_describes_the_instance_again_as_when_the_tags_gave_the_
 
     assert again.launch == write_manifest(seen(), there, 1, NOW).launch
     assert again.launch is not None
-
-
-@pytest.mark.parametrize("distance", [timedelta(seconds=-1), timedelta(seconds=1), timedelta(days=1)])
-def test_another_launch_time_means_that_it_ran(distance: timedelta) -> None:
-    assert manifest().holds_since(instance())
-    assert not manifest().holds_since(instance(launched_at=LAUNCHED + distance))
-
-
-def test_a_record_is_found_by_its_volume() -> None:
-    known: Manifest = manifest()
-
-    assert known.record_of(VolumeId("vol-data")) == record(DATA)
-    assert known.record_of(VolumeId("vol-x")) is None
-
-
-def test_an_observation_names_what_is_attached_here_by_device() -> None:
-    coming = volume(DATA, attachment=AttachmentState.ATTACHING)
-    what = seen(volumes=(volume(ROOT), coming, detached(volume("/dev/sdg"))), snapshots=snapshots())
-
-    assert what.attached() == (coming, volume(ROOT))
-    assert what.at_device(DATA) == coming
-    assert what.at_device("/dev/sdg") is None
-    assert what.snapshot(None) is None
-    assert what.volume(VolumeId("vol-root")) == both()[0]
-
-
-def test_a_volume_under_deletion_is_gone() -> None:
-    what = seen(volumes=(replace(detached(volume(ROOT)), state=volume(ROOT).state.DELETING),))
-
-    assert what.volume(VolumeId("vol-root")) is None
 
 
 def test_a_number_that_is_none_of_ours_makes_no_cycle_that_a_tag_cannot_hold() -> None:

@@ -68,10 +68,6 @@ def test_what_is_never_shelved(fields: dict[str, Any], volumes: Sequence[Volume]
     assert reason is None if why is None else why in (reason or "")
 
 
-def test_adopted_volumes_are_ours() -> None:
-    assert why_not_ours(both(), ID) is None
-
-
 @pytest.mark.parametrize("own", [
     row("no tags", {}),
     row("without the tag that lets us touch it", {tags.WORKSTATION: str(ID)}),
