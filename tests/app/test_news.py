@@ -137,16 +137,6 @@ def test_what_is_not_told_for_want_of_eventbridge_is_told_later(lab: AtWork) -> 
     assert lab.pass_time(timedelta(minutes=6), lambda: bool(told(lab, NoticeKind.BLOCKED)))
 
 
-def test_what_is_told_is_remembered_as_long_as_it_holds(lab: AtWork) -> None:
-    workstation = lab.workstation(DisableApiStop=True)
-    assert lab.pass_time(3 * HOUR, lambda: bool(lab.state(workstation).told))
-    [known] = lab.state(workstation).told
-    assert (known.kind, known.text) == (NoticeKind.BLOCKED, lab.told.notices[0].text)
-    lab.ec2.modify_instance_attribute(InstanceId=workstation, DisableApiStop={"Value": False})
-    lab.pass_time(8 * HOUR)
-    assert lab.state(workstation).told == ()
-
-
 def test_a_workstation_that_is_gone_while_something_is_wanted_is_told(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.asleep(workstation)

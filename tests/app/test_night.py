@@ -187,14 +187,6 @@ def test_found_stopped_it_is_shelved_and_found_running_it_is_let_run(lab: AtWork
     assert lab.disks.volumes(workstation) == []
 
 
-def test_what_aws_denies_blocks_with_its_own_words(lab: AtWork) -> None:
-    workstation = lab.workstation()
-    lab.world.fail_next("CreateSnapshots", "UnauthorizedOperation", "You are not authorized", times=100)
-    lab.pass_time(timedelta(hours=3), lambda: lab.is_blocked(workstation))
-    assert "UnauthorizedOperation" in str(lab.state(workstation).blocked)
-    assert lab.shape(workstation).keys() == DEVICES
-
-
 def test_a_quiet_account_costs_few_calls_an_hour(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.asleep(workstation)

@@ -37,7 +37,6 @@ class Refused:
     is_stopped: bool = False
 
 
-HIBERNATES = {"HibernationOptions": {"Configured": True}}
 SHARED = {"/dev/sdf": {"VolumeType": "io2", "VolumeSize": 10, "Iops": 1000, "MultiAttachEnabled": True}}
 REFUSED = [
     pytest.param(Refused("one-time Spot", {"spot": "one-time"}), id="one-time Spot"),
@@ -102,13 +101,6 @@ def test_an_idle_one_that_may_not_be_stopped_is_told_once_instead_of_a_warning(l
         assert lab.seen(workstation).at > lab.clock() - timedelta(minutes=6)
     assert case.words in lab.told.notices[-1].text
     assert "a day" in lab.told.notices[-1].text or "billed" in lab.told.notices[-1].text
-
-
-def test_once_the_reason_is_gone_it_is_shelved(lab: AtWork) -> None:
-    workstation = lab.workstation(DisableApiStop=True)
-    assert lab.pass_time(timedelta(hours=2), lambda: bool(lab.told.notices))
-    lab.ec2.modify_instance_attribute(InstanceId=workstation, DisableApiStop={"Value": False})
-    lab.asleep(workstation)
 
 
 def test_persistent_spot_is_stopped_and_never_shelved(lab: AtWork) -> None:

@@ -108,24 +108,13 @@ def test_while_it_is_blocked_its_volumes_are_billed(lab: AtWork) -> None:
     assert "for its volumes, because it is blocked." in lab.owner.status(workstation).billed
 
 
-def test_blocked_says_what_to_do(lab: AtWork) -> None:
-    workstation = lab.workstation()
-    lab.ec2.modify_instance_attribute(InstanceId=workstation, DisableApiStop={"Value": True})
-    lab.owner.stop(workstation, "the test")
-    lab.pass_time(timedelta(hours=3), lambda: lab.is_blocked(workstation))
-    status = lab.owner.status(workstation)
-    assert status.phase is Phase.BLOCKED
-    assert "Turn off `disableApiStop`" in status.headline
-    assert "StopInstances" not in lab.calls()
-
-
 def test_what_the_owner_was_told_is_listed_as_long_as_it_holds(lab: AtWork) -> None:
     workstation = lab.workstation()
     lab.ec2.modify_instance_attribute(InstanceId=workstation, DisableApiStop={"Value": True})
     lab.pass_time(timedelta(hours=3), lambda: lab.state(workstation).told != ())
     told: Any = lab.owner.status(workstation).as_json()["told"]
     assert [each["kind"] for each in told] == ["blocked"]
-    assert "Turn off `disableApiStop`" in told[0]["text"]
+    assert "Turn off `disableApiStop`" in told[0]["text"] == lab.told.notices[0].text
     lab.ec2.modify_instance_attribute(InstanceId=workstation, DisableApiStop={"Value": False})
     lab.pass_time(timedelta(hours=9))
     assert lab.owner.status(workstation).as_json()["told"] == []

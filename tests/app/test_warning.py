@@ -106,14 +106,6 @@ def test_at_its_limit_it_stops_whoever_works_and_is_told_too(lab: AtWork) -> Non
     assert "max-run" in intent.why
 
 
-def test_a_promise_made_while_the_limit_stops_it_turns_it_back(lab: AtWork) -> None:
-    workstation = lab.workstation(disks={}, settings={"max-run": "1h"})
-    lab.machines.use_cores(workstation, 2.0)
-    assert lab.pass_time(timedelta(hours=2), lambda: lab.state(workstation).intent is not None)
-    lab.owner.keep_awake(workstation, "the test")
-    lab.awake(workstation)
-
-
 def test_what_is_unknown_for_long_is_told_once(lab: AtWork) -> None:
     workstation = lab.workstation(disks={})
     lab.world.break_agent(workstation)
