@@ -2,10 +2,8 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import click
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from autostop.model import WorkstationId
 from autostop_cli.__main__ import cli
 from autostop_cli.daily import answers
-from tests.cli.desk import Desk, account_of, desk
+from tests.cli.desk import Desk, account_of
 
 MINUTE = timedelta(minutes=1)
 
@@ -21,13 +19,6 @@ MINUTE = timedelta(minutes=1)
 def following(at: Desk) -> Desk:
     """While a command waits, Autostop is at work."""
     return replace(at, account=account_of(at.lab, lambda seconds: void(at.lab.pass_time(timedelta(seconds=seconds)))))
-
-
-@pytest.fixture
-def near(tmp_path: Path) -> Iterator[Desk]:
-    """Without HTTP: nights go by quickly."""
-    with desk(tmp_path / "world", over_http=False) as made:
-        yield made
 
 
 def void(_answer: object) -> None: ...

@@ -2,7 +2,6 @@
 
 import itertools
 from base64 import b64encode
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -32,13 +31,6 @@ LIKE: dict[str, Any] = {
 SETTINGS = {
     "idle-after": "40m", "certificate": "letsencrypt", "bucket": "adas-bucket", "initialization-rate": "300",
 }  # fmt: skip
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[AtWork]:
-    """A workstation in the world, with the product at work on it, without HTTP."""
-    with at_work(tmp_path / "world", over_http=False) as running:
-        yield running
 
 
 def rebuild(lab: AtWork, gone: WorkstationId) -> Rebuild:

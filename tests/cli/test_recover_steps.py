@@ -1,9 +1,7 @@
 """The table is lost, in every state: what the tags say is enough to bring everything back."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -12,17 +10,10 @@ from autostop.model import InstanceState, WorkstationId
 from autostop.ports import State
 from autostop.sleep.intent import Wanted
 from autostop_cli.repair.recover import Finding, Recovery, set_aside
-from tests.app.autostop_at_work import AtWork, at_work
+from tests.app.autostop_at_work import AtWork
 from tests.handlers.table import TABLE
 
 DEVICES = {"/dev/sda1", "/dev/sdf", "/dev/sdg"}
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[AtWork]:
-    """A workstation in the world, with the product at work on it, without HTTP."""
-    with at_work(tmp_path / "world", over_http=False) as running:
-        yield running
 
 
 def recovery(lab: AtWork) -> Recovery:

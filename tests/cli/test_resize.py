@@ -1,9 +1,7 @@
 """`autostop resize`: what is wanted from the next wake on, what is refused and why, and that it comes true."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ from autostop_cli.resize import Hardware, disks_of, resize, why_not_sizes, why_n
 from autostop_local.world.errors import AwsError
 from tests import build
 from tests.build import row
-from tests.cli.desk import Desk, account_of, desk
+from tests.cli.desk import Desk, account_of
 
 NITRO, XEN = Hardware("required", "required", offered=True), Hardware("unsupported", "unsupported", offered=True)
 
@@ -122,12 +120,6 @@ def test_what_it_is_already_is_wanted_of_nobody(at: Desk) -> None:
 # -- that it comes true
 
 
-@pytest.fixture
-def night(tmp_path: Path) -> Iterator[Desk]:
-    with desk(tmp_path / "world", over_http=False) as made:
-        yield made
-
-
 def wanted(at: Desk, lab: WorkstationId, **sizes: int) -> None:
     """Larger disks, asked for as the command does."""
     resize(account_of(at.lab), lab, sizes=[(f"/dev/{name}", size) for name, size in sizes.items()])
@@ -154,91 +146,91 @@ def settle(at: Desk) -> None:
     at.lab.pass_time(timedelta(minutes=15))
 
 
-def test_a_disk_is_larger_at_the_next_wake_with_all_that_was_on_it(night: Desk) -> None:
-    lab = asleep(night)
-    wanted(night, lab, sdf=300)
-    night.lab.wake(lab)
-    settle(night)
-    assert (size_of(night, lab, "/dev/sdf"), size_of(night, lab, "/dev/sdg")) == (300, 500)
-    assert night.lab.content(lab)["/dev/sdf"] == "monday /dev/sdf"
-    assert night.lab.state(lab).resize is None
-    night.lab.asleep(lab)
-    night.lab.wake(lab)
-    assert size_of(night, lab, "/dev/sdf") == 300
-    assert night.lab.content(lab)["/dev/sdf"] == "monday /dev/sdf"
+def test_a_disk_is_larger_at_the_next_wake_with_all_that_was_on_it(near: Desk) -> None:
+    lab = asleep(near)
+    wanted(near, lab, sdf=300)
+    near.lab.wake(lab)
+    settle(near)
+    assert (size_of(near, lab, "/dev/sdf"), size_of(near, lab, "/dev/sdg")) == (300, 500)
+    assert near.lab.content(lab)["/dev/sdf"] == "monday /dev/sdf"
+    assert near.lab.state(lab).resize is None
+    near.lab.asleep(lab)
+    near.lab.wake(lab)
+    assert size_of(near, lab, "/dev/sdf") == 300
+    assert near.lab.content(lab)["/dev/sdf"] == "monday /dev/sdf"
 
 
-def test_what_is_wanted_while_it_runs_waits_for_its_next_wake(night: Desk) -> None:
-    lab = night.lab.workstation()
-    night.lab.pass_time(timedelta(minutes=10))
-    wanted(night, lab, sdf=300)
-    settle(night)
-    assert size_of(night, lab, "/dev/sdf") == 200
-    night.lab.asleep(lab)
-    night.lab.wake(lab)
-    assert size_of(night, lab, "/dev/sdf") == 300
+def test_what_is_wanted_while_it_runs_waits_for_its_next_wake(near: Desk) -> None:
+    lab = near.lab.workstation()
+    near.lab.pass_time(timedelta(minutes=10))
+    wanted(near, lab, sdf=300)
+    settle(near)
+    assert size_of(near, lab, "/dev/sdf") == 200
+    near.lab.asleep(lab)
+    near.lab.wake(lab)
+    assert size_of(near, lab, "/dev/sdf") == 300
 
 
-def test_what_is_taken_back_does_not_come(night: Desk) -> None:
-    lab = asleep(night)
-    wanted(night, lab, sdf=300)
-    resize(account_of(night.lab), lab, off=True)
-    night.lab.wake(lab)
-    assert size_of(night, lab, "/dev/sdf") == 200
+def test_what_is_taken_back_does_not_come(near: Desk) -> None:
+    lab = asleep(near)
+    wanted(near, lab, sdf=300)
+    resize(account_of(near.lab), lab, off=True)
+    near.lab.wake(lab)
+    assert size_of(near, lab, "/dev/sdf") == 200
 
 
-def test_where_ebs_refuses_the_size_it_wakes_as_it_was_and_says_so(night: Desk) -> None:
-    lab = asleep(night)
-    wanted(night, lab, sdf=300)
+def test_where_ebs_refuses_the_size_it_wakes_as_it_was_and_says_so(near: Desk) -> None:
+    lab = asleep(near)
+    wanted(near, lab, sdf=300)
 
     # The root's is made last.
-    night.world.fail_next("CreateVolume", "MaxStorageExceeded", "your quota is spent")
-    night.lab.wake(lab)
-    settle(night)
-    intent = night.lab.state(lab).intent
+    near.world.fail_next("CreateVolume", "MaxStorageExceeded", "your quota is spent")
+    near.lab.wake(lab)
+    settle(near)
+    intent = near.lab.state(lab).intent
     assert intent is not None
-    texts = [each.text for each in night.lab.ledger.happened(lab, intent.number)]
+    texts = [each.text for each in near.lab.ledger.happened(lab, intent.number)]
     assert any("/dev/sdf stays at 200 GiB" in each and "your quota is spent" in each for each in texts)
-    assert size_of(night, lab, "/dev/sdf") == 200
-    assert night.lab.state(lab).resize is None
-    assert night.lab.content(lab)["/dev/sdf"] == "monday /dev/sdf"
+    assert size_of(near, lab, "/dev/sdf") == 200
+    assert near.lab.state(lab).resize is None
+    assert near.lab.content(lab)["/dev/sdf"] == "monday /dev/sdf"
 
 
-def test_its_type_is_another_at_the_next_wake_and_stays_so(night: Desk) -> None:
-    lab = asleep(night)
-    as_type(night, lab, "m5.xlarge")
-    night.lab.wake(lab)
-    settle(night)
-    assert night.lab.instance(lab).type == "m5.xlarge"
-    assert night.lab.state(lab).resize is None
-    night.lab.asleep(lab)
-    night.lab.wake(lab)
-    assert night.lab.instance(lab).type == "m5.xlarge"
+def test_its_type_is_another_at_the_next_wake_and_stays_so(near: Desk) -> None:
+    lab = asleep(near)
+    as_type(near, lab, "m5.xlarge")
+    near.lab.wake(lab)
+    settle(near)
+    assert near.lab.instance(lab).type == "m5.xlarge"
+    assert near.lab.state(lab).resize is None
+    near.lab.asleep(lab)
+    near.lab.wake(lab)
+    assert near.lab.instance(lab).type == "m5.xlarge"
 
 
-def test_without_capacity_it_wakes_as_it_was_and_the_next_start_tries_again(night: Desk) -> None:
-    lab = asleep(night)
-    as_type(night, lab, "m5.xlarge")
-    night.world.lack_capacity(("m5.xlarge",))
-    night.lab.wake(lab)
-    settle(night)
-    assert night.lab.instance(lab).type == "t3.xlarge"
-    status = night.lab.owner.status(lab)
+def test_without_capacity_it_wakes_as_it_was_and_the_next_start_tries_again(near: Desk) -> None:
+    lab = asleep(near)
+    as_type(near, lab, "m5.xlarge")
+    near.world.lack_capacity(("m5.xlarge",))
+    near.lab.wake(lab)
+    settle(near)
+    assert near.lab.instance(lab).type == "t3.xlarge"
+    status = near.lab.owner.status(lab)
     assert any("m5.xlarge had no capacity. The next start tries m5.xlarge first" in each for each in status.problems)
-    night.world.lack_capacity(())
-    night.lab.asleep(lab)
-    night.lab.wake(lab)
-    settle(night)
-    assert night.lab.instance(lab).type == "m5.xlarge"
+    near.world.lack_capacity(())
+    near.lab.asleep(lab)
+    near.lab.wake(lab)
+    settle(near)
+    assert near.lab.instance(lab).type == "m5.xlarge"
 
 
-def test_a_type_that_ec2_refuses_is_given_up_and_it_wakes_as_it_was(night: Desk) -> None:
-    lab = asleep(night)
-    as_type(night, lab, "m5.xlarge")
-    night.lab.refusals["ModifyInstanceAttribute"] = AwsError("UnsupportedOperation", "not for you")
-    night.lab.after("StartInstances", night.lab.refusals.clear)
-    night.lab.wake(lab)
-    settle(night)
-    assert night.lab.instance(lab).type == "t3.xlarge"
-    assert "m5.xlarge is not tried" in night.lab.state(lab).note
-    assert night.lab.state(lab).resize is None
+def test_a_type_that_ec2_refuses_is_given_up_and_it_wakes_as_it_was(near: Desk) -> None:
+    lab = asleep(near)
+    as_type(near, lab, "m5.xlarge")
+    near.lab.refusals["ModifyInstanceAttribute"] = AwsError("UnsupportedOperation", "not for you")
+    near.lab.after("StartInstances", near.lab.refusals.clear)
+    near.lab.wake(lab)
+    settle(near)
+    assert near.lab.instance(lab).type == "t3.xlarge"
+    assert "m5.xlarge is not tried" in near.lab.state(lab).note
+    assert near.lab.state(lab).resize is None

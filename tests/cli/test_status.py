@@ -123,16 +123,6 @@ def test_json_without_workstations_is_an_empty_list(at: Desk) -> None:
     assert json.loads(at.run("status", "--json").output) == []
 
 
-def test_hostile_strings_are_harmless(at: Desk) -> None:
-    # EC2 answers in XML, which carries C1 controls but not ESC; the table's JSON carries both.
-    lab = at.adopted("\x9b2J\u202ename\nsecond")
-    at.account.ledger.save(State(lab, note="\x1b[31m\x07"))
-    for words in (["status"], ["status", lab], ["status", lab, "--json"]):
-        output = at.run(*words).output
-        assert not any(each in output for each in "\x1b\x9b\x07\u202e")
-    assert "\\x9b2J\\u202ename\\nsecond" in at.run("status").output
-
-
 def test_damaged_item_hides_no_other(at: Desk) -> None:
     damaged, sound = at.adopted("ant"), at.adopted("zoo")
     at.account.session.client("dynamodb").put_item(

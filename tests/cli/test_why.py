@@ -221,16 +221,6 @@ def test_json_has_the_verdict_as_the_page_has_it(at: Desk, lab: WorkstationId) -
     assert body["sentence"] in why(at, lab)
 
 
-def test_hostile_strings_are_harmless(at: Desk) -> None:
-    lab = at.adopted("\x9b2J\u202ename\nsecond", BOOTED)
-    hostile = Sign("jobs\x1b[2J", Effect.UNKNOWN, "1 (\x07)", "\u202e", None)
-    seen(at, lab, Verdict(VerdictKind.UNKNOWN, START, ("jobs\x1b[2J: \x1b]0;x\x07",), signs=(hostile,)))
-    for words in ([], ["--at", "09:00"], ["--json"], ["--what-if", "idle-after=15m"]):
-        output = why(at, lab, *words)
-        assert not any(each in output for each in "\x1b\x9b\x07\u202e")
-    assert "\\x9b2J\\u202ename\\nsecond" in why(at, lab)
-
-
 def test_unadopted_and_unknown_are_told(at: Desk) -> None:
     for words, workstation in (("is not adopted", at.launch()), ("EC2 knows no instance", "i-0123456789abcdef0")):
         for more in ([], ["--what-if", "idle-after=15m"]):

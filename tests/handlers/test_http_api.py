@@ -30,12 +30,6 @@ WRONG = SECRET[::-1]
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[AtWork]:
-    with at_work(tmp_path / "world") as running:
-        yield running
-
-
-@pytest.fixture
 def workstation(lab: AtWork) -> WorkstationId:
     workstation = lab.workstation(disks={})
     lab.clock.advance(timedelta(minutes=1))
