@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -92,6 +93,22 @@ def refusal(call: Callable[..., Any], **parameters: Any) -> tuple[str, str]:
         call(**parameters)
     error = caught.value.response["Error"]
     return error["Code"], error["Message"]
+
+
+def query(
+    instance_id: str, query_id: str = "m1", period: int = 300, stat: str = "Average", name: str = "CPUUtilization"
+) -> Any:
+    """One of GetMetricData's."""
+    metric = {"Namespace": "AWS/EC2", "MetricName": name, "Dimensions": [{"Name": "InstanceId", "Value": instance_id}]}
+    return {"Id": query_id, "MetricStat": {"Metric": metric, "Period": period, "Stat": stat}}
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait for what comes by itself; at most four minutes."""
+    give_up = time.monotonic() + 240
+    while not happened():
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
 
 
 @pytest.fixture(name="refused", scope="session")

@@ -1,5 +1,3 @@
-"""Run Command."""
-
 from datetime import timedelta
 from typing import Any
 
@@ -117,16 +115,6 @@ def test_what_is_no_shell_script_is_refused(desk: Desk, refused: Refused) -> Non
     assert refused(desk.ssm.send_command, **document)[0] == "InvalidDocument"
     asked = ask([instance_id], executionTimeout=["soon"])
     assert refused(desk.ssm.send_command, **asked)[0] == "InvalidParameters"
-
-
-def test_parameters_are_kept(desk: Desk, refused: Refused) -> None:
-    name = "/autostop/i-1/jupyter-token"
-    desk.ssm.put_parameter(Name=name, Value="secret", Type="SecureString")
-
-    told = desk.ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
-
-    assert (told["Value"], told["Type"]) == ("secret", "SecureString")
-    assert refused(desk.ssm.get_parameter, Name="/none")[0] == "ParameterNotFound"
 
 
 def test_what_is_not_delivered_ends_after_its_time(desk: Desk) -> None:

@@ -1,5 +1,3 @@
-"""What is on the disks."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""The EBS direct APIs of the world."""
-
 import boto3
 import pytest
 from botocore.exceptions import ClientError

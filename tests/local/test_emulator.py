@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from autostop_local.emulator import ROOT, Emulator, emulator
+from tests.local.conftest import until
 
 # Enters the block, says which group the emulator is, and stays until it is killed.
 OWNER = """
@@ -58,10 +58,7 @@ def test_a_killed_owner_leaves_nothing(tmp_path: Path) -> None:
 
         owner.send_signal(signal.SIGKILL)
 
-    give_up = time.monotonic() + 60
-    while group_is_alive(group):
-        assert time.monotonic() < give_up, "the emulator outlived its owner"
-        time.sleep(0.05)
+    until(lambda: not group_is_alive(group))
 
 
 def test_a_program_that_runs_against_it_sees_nothing_of_the_callers_aws(

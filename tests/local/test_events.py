@@ -1,7 +1,4 @@
-"""The events of EC2 and EBS."""
-
 import logging
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +43,6 @@ def test_the_envelope(desk: Desk) -> None:
         "resources": [f"arn:aws:ec2:us-east-1:123456789012:instance/{instance_id}"],
         "detail": {"instance-id": instance_id, "state": "pending"},
     }
-
-
-def test_an_event_tells_when_it_happened_however_late_it_is_seen(desk: Desk) -> None:
-    desk.world.launch()
-    desk.clock.advance(timedelta(hours=1))
-
-    desk.world.tick()
-
-    assert desk.events[-1]["time"] == "2026-11-23T09:00:02Z"
 
 
 def test_a_snapshot_tells_its_end_with_malformed_arns(desk: Desk) -> None:

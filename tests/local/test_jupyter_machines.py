@@ -9,7 +9,7 @@ import sys
 import textwrap
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from autostop_local.world import JupyterMachines, JupyterServer, Timings, WallClock, World
-from tests.local.conftest import Clients
+from tests.local.conftest import Clients, query, until
 
 BUSY = "import time; end = time.time() + 60\nwhile time.time() < end: pass"
 
@@ -28,7 +28,7 @@ class Lab:
     def __init__(self, world: World, machines: JupyterMachines, clients: Clients) -> None:
         self.world, self.machines, self.clients = world, machines, clients
         self.id = world.launch(disks={"/dev/sdf": {"VolumeSize": 5, "VolumeType": "gp3"}})
-        self.until(lambda: self.state() == "running")
+        until(lambda: self.state() == "running")
 
     @property
     def server(self) -> JupyterServer:
@@ -66,14 +66,14 @@ class Lab:
         def told() -> dict[str, Any]:
             return dict(self.clients.ssm.get_command_invocation(CommandId=command_id, InstanceId=self.id))
 
-        self.until(lambda: told()["Status"] not in ("Pending", "InProgress"))
+        until(lambda: told()["Status"] not in ("Pending", "InProgress"))
         return told()
 
     def busy_kernel(self) -> int:
         """Start a kernel that keeps a core busy; gives its process id."""
         kernel = self.ask("api/kernels", {})["id"]
         connection = self.server.runtime_directory / f"kernel-{kernel}.json"
-        self.until(connection.exists)
+        until(connection.exists)
         program = textwrap.dedent(f"""
             from jupyter_client.blocking.client import BlockingKernelClient
             client = BlockingKernelClient(connection_file={str(connection)!r})
@@ -90,31 +90,11 @@ class Lab:
     def cpu(self, since: datetime) -> list[float]:
         """A point for each second, in per cent of its two cores."""
         (result,) = self.clients.cloudwatch.get_metric_data(
-            MetricDataQueries=[
-                {
-                    "Id": "cpu",
-                    "MetricStat": {
-                        "Metric": {
-                            "Namespace": "AWS/EC2",
-                            "MetricName": "CPUUtilization",
-                            "Dimensions": [{"Name": "InstanceId", "Value": self.id}],
-                        },
-                        "Period": 1,
-                        "Stat": "Average",
-                    },
-                }
-            ],
+            MetricDataQueries=[query(self.id, period=1)],
             StartTime=since,
             EndTime=datetime.now(UTC),
         )["MetricDataResults"]
         return [value for at, value in zip(result["Timestamps"], result["Values"], strict=True) if at >= since]
-
-    @staticmethod
-    def until(happened: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + 240
-        while not happened():
-            assert time.monotonic() < give_up
-            time.sleep(0.2)
 
 
 @pytest.fixture
@@ -136,7 +116,7 @@ def alive(pids: list[int]) -> list[int]:
 
 def test_a_workstation_works_sleeps_and_wakes(lab: Lab) -> None:
     began = datetime.now(UTC)
-    lab.until(lab.answers)
+    until(lab.answers)
     before = lab.server
     instance = lab.clients.ec2.describe_instances(InstanceIds=[lab.id])["Reservations"][0]["Instances"][0]
     assert instance["PublicIpAddress"] == "127.0.0.1"
@@ -156,21 +136,21 @@ def test_a_workstation_works_sleeps_and_wakes(lab: Lab) -> None:
     # A busy kernel is seen by CloudWatch: three seconds of a core, however few of them this machine gives at once.
     kernel = lab.busy_kernel()
     busy_since = datetime.now(UTC)
-    lab.until(lambda: sum(lab.cpu(busy_since)) > 150)
+    until(lambda: sum(lab.cpu(busy_since)) > 150)
 
     # What is saved is on the data disk, and a stop ends everything, what has forked away too.
     lab.ask("api/contents/work.txt", {"type": "file", "format": "text", "content": "kept"}, "PUT")
     lab.run("setsid sh -c 'sleep 600 & sleep 600 &' & echo started")
-    lab.until(lambda: len(lab.machines.pids(lab.id)) >= 5)
+    until(lambda: len(lab.machines.pids(lab.id)) >= 5)
     pids = lab.machines.pids(lab.id)
     assert kernel in pids
     lab.clients.ec2.stop_instances(InstanceIds=[lab.id])
-    lab.until(lambda: lab.state() == "stopped")
+    until(lambda: lab.state() == "stopped")
     assert alive(pids) == []
     assert not lab.answers()
     # The point of a period can be read from its end on.
     stopped_at = time.monotonic()
-    lab.until(lambda: time.monotonic() > stopped_at + 1.2)
+    until(lambda: time.monotonic() > stopped_at + 1.2)
     points = len(lab.cpu(began))
 
     # The disks are replaced by ones made from snapshots: same address, certificate, token and file.
@@ -186,7 +166,7 @@ def test_a_workstation_works_sleeps_and_wakes(lab: Lab) -> None:
         ec2.attach_volume(VolumeId=restored["VolumeId"], InstanceId=lab.id, Device=device)
     assert len(lab.cpu(began)) == points
     ec2.start_instances(InstanceIds=[lab.id])
-    lab.until(lab.answers)
+    until(lab.answers)
     assert lab.server == before
     assert lab.ask("api/contents/work.txt")["content"] == "kept"
 
@@ -217,4 +197,4 @@ def test_no_process_outlives_a_world_that_is_killed(tmp_path: Path) -> None:
         assert alive(pids) == pids
         world.send_signal(signal.SIGKILL)
 
-    Lab.until(lambda: alive(pids) == [])
+    until(lambda: alive(pids) == [])

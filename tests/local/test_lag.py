@@ -138,14 +138,3 @@ def test_no_list_is_older_than_five_minutes(desk: Desk, seconds: float) -> None:
         desk.wait(20)
 
     assert len(desk.ec2.describe_volumes()["Volumes"]) == 6
-
-
-def test_without_lag_the_lists_tell_the_truth_again(desk: Desk) -> None:
-    instance_id = desk.launch()
-    lag(desk, 60)
-    desk.ec2.stop_instances(InstanceIds=[instance_id])
-    desk.wait(10)
-
-    desk.world.lag = None
-
-    assert desk.state(instance_id) == "stopped"

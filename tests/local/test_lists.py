@@ -1,5 +1,3 @@
-"""Filters, pages and tags."""
-
 import pytest
 
 from tests.local.conftest import Desk, Refused

@@ -1,20 +1,11 @@
-"""CloudWatch's metrics of the instances."""
-
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.local.conftest import START, Desk, Refused
+from tests.local.conftest import START, Desk, Refused, query
 
 MINUTES = timedelta(minutes=1)
-
-
-def query(
-    instance_id: str, query_id: str = "m1", period: int = 300, stat: str = "Average", name: str = "CPUUtilization"
-) -> dict[str, Any]:
-    metric = {"Namespace": "AWS/EC2", "MetricName": name, "Dimensions": [{"Name": "InstanceId", "Value": instance_id}]}
-    return {"Id": query_id, "MetricStat": {"Metric": metric, "Period": period, "Stat": stat}}
 
 
 def read(
@@ -22,7 +13,7 @@ def read(
 ) -> list[tuple[datetime, float]]:
     more: dict[str, Any] = {"ScanBy": order} if order else {}
     reply = desk.cloudwatch.get_metric_data(
-        MetricDataQueries=[query(instance_id, **how)],  # type: ignore[list-item]  # a plain dict
+        MetricDataQueries=[query(instance_id, **how)],
         StartTime=start,
         EndTime=end,
         **more,
@@ -137,17 +128,6 @@ def test_bytes_put_by_hand_add_up_over_a_longer_period(desk: Desk) -> None:
     assert read(desk, instance_id, START, desk.clock.now(), name="NetworkOut", **whole_hour) == [(START, 1.0)]
 
 
-def test_data_survive_a_stop_and_a_start(desk: Desk) -> None:
-    instance_id = desk.launch()
-    desk.world.put_cpu(instance_id, START, 1.5)
-    desk.ec2.stop_instances(InstanceIds=[instance_id])
-    desk.wait(86400)
-    desk.ec2.start_instances(InstanceIds=[instance_id])
-    desk.wait(60)
-
-    assert read(desk, instance_id, START, desk.clock.now()) == [(START, 1.5)]
-
-
 @pytest.mark.parametrize(("kind", "grows"), [("m5.xlarge", True), ("m4.xlarge", False)])
 def test_a_point_of_nitro_grows_with_its_samples_and_one_of_xen_comes_whole(desk: Desk, kind: str, grows: bool) -> None:
     desk.world.timings.metric_delay = 2 * MINUTES
@@ -196,7 +176,7 @@ def test_a_long_answer_comes_in_pages(desk: Desk) -> None:
     more: dict[str, Any] = {}
     while True:
         reply = desk.cloudwatch.get_metric_data(
-            MetricDataQueries=asked,  # type: ignore[arg-type]  # plain dicts
+            MetricDataQueries=asked,
             StartTime=START,
             EndTime=desk.clock.now(),
             MaxDatapoints=5,

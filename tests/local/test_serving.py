@@ -1,12 +1,9 @@
-"""The world over HTTP."""
-
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +12,7 @@ import boto3
 import pytest
 
 from autostop_local.world import Timings, VirtualMachines, WallClock, World, serve
-from tests.local.conftest import Refused
+from tests.local.conftest import Refused, query, until
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -69,20 +66,7 @@ def test_all_three_services_are_at_one_endpoint(served: Served, refused: Refused
         "CommandInvocations"
     ]
     (metric,) = served.cloudwatch.get_metric_data(
-        MetricDataQueries=[
-            {
-                "Id": "a",
-                "MetricStat": {
-                    "Metric": {
-                        "Namespace": "AWS/EC2",
-                        "MetricName": "CPUUtilization",
-                        "Dimensions": [{"Name": "InstanceId", "Value": instance_id}],
-                    },
-                    "Period": 60,
-                    "Stat": "Average",
-                },
-            }
-        ],
+        MetricDataQueries=[query(instance_id, period=60)],
         StartTime=datetime.now(UTC) - timedelta(hours=1),
         EndTime=datetime.now(UTC),
     )["MetricDataResults"]
@@ -126,14 +110,6 @@ def test_older_clients_speak_the_query_protocol(served: Served) -> None:
     assert "<MetricName>load</MetricName>" in ask(b"Action=ListMetrics&Version=2010-08-01&Namespace=Mine")
     wrong = b"&StartTime=2026-11-23T09:00:00Z&EndTime=2026-11-23T09:00:00Z&MetricDataQueries.member.1.Id=a"
     assert "<Code>ValidationError</Code>" in ask(b"Action=GetMetricData&Version=2010-08-01" + wrong)
-
-
-def until(happened: Callable[[], bool]) -> None:
-    """Wait for what comes by itself; at most a minute."""
-    give_up = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("headers", [

@@ -164,15 +164,6 @@ def test_so_many_snapshots_of_a_volume_at_once(desk: Desk, refused: Refused, typ
     assert refused(desk.ec2.create_snapshot, VolumeId=volume_id)[0] == "ConcurrentSnapshotLimitExceeded"
 
 
-def test_a_snapshot_outlives_its_volume(desk: Desk) -> None:
-    volume_id = desk.volume()
-    snapshot_id = desk.snapshot(volume_id)
-    desk.ec2.delete_volume(VolumeId=volume_id)
-    desk.wait(60)
-
-    assert desk.snapshot_told(snapshot_id)["VolumeId"] == volume_id
-
-
 def test_deleting_a_pending_snapshot_takes_effect_when_it_is_complete(desk: Desk, refused: Refused) -> None:
     snapshot_id = desk.ec2.create_snapshot(VolumeId=desk.volume())["SnapshotId"]
 

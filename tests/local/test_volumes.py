@@ -44,16 +44,6 @@ def test_states_take_their_time(desk: Desk) -> None:
     assert desk.ec2.describe_volumes(Filters=[{"Name": "volume-id", "Values": [volume_id]}])["Volumes"] == []
 
 
-def test_a_deleted_volume_is_not_found(desk: Desk, refused: Refused) -> None:
-    volume_id = desk.volume()
-    desk.ec2.delete_volume(VolumeId=volume_id)
-    desk.wait(60)
-
-    for call in (desk.ec2.delete_volume, desk.ec2.detach_volume):
-        assert refused(call, VolumeId=volume_id)[0] == "InvalidVolume.NotFound"
-    assert refused(desk.ec2.describe_volumes, VolumeIds=[volume_id])[0] == "InvalidVolume.NotFound"
-
-
 def test_attach_refuses_an_attached_volume(desk: Desk, refused: Refused) -> None:
     one, other, volume_id = desk.launch(), desk.launch(), desk.volume()
     attach(desk, volume_id, one)

@@ -79,17 +79,6 @@ def test_a_call_can_fail_before_or_after_its_effect(desk: Desk, refused: Refused
     assert desk.state(instance_id) == "stopping"
 
 
-def test_capacity_may_be_lacking_for_a_while(desk: Desk, refused: Refused) -> None:
-    instance_id = desk.stopped()
-    desk.world.fail_next("StartInstances", "InsufficientInstanceCapacity", times=2)
-
-    for _ in range(2):
-        assert refused(desk.ec2.start_instances, InstanceIds=[instance_id])[0] == "InsufficientInstanceCapacity"
-    desk.ec2.start_instances(InstanceIds=[instance_id])
-
-    assert desk.state(instance_id) == "pending"
-
-
 def test_calls_of_many_threads_are_one_after_the_other(tmp_path: Path, clients: Clients) -> None:
     made: list[str] = []
 
