@@ -1,5 +1,3 @@
-"""What tests of several folders share."""
-
 import gc
 import os
 from collections.abc import Generator, Iterator

@@ -1,5 +1,3 @@
-"""Values to JSON and back."""
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,5 +1,3 @@
-"""EBS volumes and snapshots, in the world."""
-
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any

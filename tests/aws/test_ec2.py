@@ -1,5 +1,3 @@
-"""EC2 instances, in the world."""
-
 from datetime import timedelta
 from typing import Any
 

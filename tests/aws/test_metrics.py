@@ -1,5 +1,3 @@
-"""The metrics, in the world."""
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

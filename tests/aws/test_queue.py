@@ -1,5 +1,3 @@
-"""The queue of the reconciler."""
-
 import json
 from datetime import timedelta
 from typing import Any

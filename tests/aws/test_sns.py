@@ -1,5 +1,3 @@
-"""Messages to the topic."""
-
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace

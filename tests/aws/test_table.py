@@ -1,5 +1,3 @@
-"""The table, in moto."""
-
 import json
 import random
 import tracemalloc
@@ -531,15 +529,6 @@ def test_a_thousand_records_cost_two_writes_and_two_reads(
     for number in (0, 499, 500, 999):
         assert ledger.sweep_records(MANY[number], NOW, NOW) == [seen[number]]
     assert called == 4 * ["Query"]
-
-
-def test_five_hundred_records_cost_one_write_and_one_read(
-    ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    called = calls(ledger, monkeypatch)
-    ledger.write_journal([record(workstation) for workstation in MANY[:500]], NOW)
-    assert len(ledger.latest_sweep(NOW)) == 500
-    assert called == ["PutItem", "Query"]
 
 
 def test_records_that_hardly_shrink_are_written_in_more_items(ledger: DynamoLedger) -> None:
