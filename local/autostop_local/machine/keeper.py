@@ -24,13 +24,8 @@ from autostop_local.machine.metadata import Metadata
 _SETUP = Path(__file__).with_name("setup.sh")
 # linux/sched.h, linux/prctl.h, linux/loop.h
 _NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWPID, _NEWNET = (
-    0x20000,
-    0x2000000,
-    0x4000000,
-    0x8000000,
-    0x20000000,
-    0x40000000,
-)
+    0x20000, 0x2000000, 0x4000000, 0x8000000, 0x20000000, 0x40000000,
+)  # fmt: skip
 _PR_SET_PDEATHSIG = 1
 _LOOP_CONFIGURE, _LOOP_CTL_GET_FREE, _AUTOCLEAR = 0x4C0A, 0x4C82, 4
 
@@ -153,14 +148,9 @@ def _start(spec: Spec, devices: dict[str, str], cgroup: Path) -> "subprocess.Pop
 
     volumes = [f"{name}={device}" for name, device in devices.items()]
     command = [
-        "sh",
-        str(_SETUP),
-        spec.root,
-        str(Path(spec.folder) / "mounts"),
-        str(Path(spec.folder) / "seed"),
-        spec.warm or "",
-        *volumes,
-    ]
+        "sh", str(_SETUP), spec.root, str(Path(spec.folder) / "mounts"), str(Path(spec.folder) / "seed"),
+        spec.warm or "", *volumes,
+    ]  # fmt: skip
     (Path(spec.folder) / "mounts").mkdir(exist_ok=True)
     with (Path(spec.folder) / "console").open("ab") as console:
         return subprocess.Popen(

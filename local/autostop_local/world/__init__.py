@@ -11,23 +11,7 @@ from autostop_local.world.timings import Timings
 from autostop_local.world.world import World
 
 __all__ = [
-    "AwsError",
-    "Call",
-    "Clock",
-    "Content",
-    "DirectoryContent",
-    "Execution",
-    "Journal",
-    "JupyterMachines",
-    "JupyterServer",
-    "Machine",
-    "Machines",
-    "MemoryContent",
-    "Outcome",
-    "Timings",
-    "VirtualClock",
-    "VirtualMachines",
-    "WallClock",
-    "World",
-    "serve",
-]
+    "AwsError", "Call", "Clock", "Content", "DirectoryContent", "Execution", "Journal", "JupyterMachines",
+    "JupyterServer", "Machine", "Machines", "MemoryContent", "Outcome", "Timings", "VirtualClock", "VirtualMachines",
+    "WallClock", "World", "serve",
+]  # fmt: skip

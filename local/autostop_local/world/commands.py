@@ -170,14 +170,10 @@ class Commands:
         outcome = one.outcome or Outcome(-1)
         errors = f"\n----------ERROR-------\n{_errors(outcome)}" if _errors(outcome) else ""
         plugin = {
-            "Name": "aws:runShellScript",
-            "Status": status,
-            "StatusDetails": status_details,
-            "ResponseCode": outcome.code,
-            "ResponseStartDateTime": one.asked_at,
-            "ResponseFinishDateTime": one.ended_at,
-            "Output": (outcome.stdout + errors)[:2_500],
-        }
+            "Name": "aws:runShellScript", "Status": status, "StatusDetails": status_details,
+            "ResponseCode": outcome.code, "ResponseStartDateTime": one.asked_at,
+            "ResponseFinishDateTime": one.ended_at, "Output": (outcome.stdout + errors)[:2_500],
+        }  # fmt: skip
         return {
             "CommandId": one.command_id,
             "InstanceId": one.instance_id,

@@ -14,13 +14,9 @@ from autostop_local.world.volumes import Volumes
 _Mappings = dict[str, dict[str, Any]]  # by device, the `Ebs` of it
 
 _METADATA_OPTIONS = {
-    "State": "applied",
-    "HttpTokens": "optional",
-    "HttpPutResponseHopLimit": 1,
-    "HttpEndpoint": "enabled",
-    "HttpProtocolIpv6": "disabled",
-    "InstanceMetadataTags": "disabled",
-}
+    "State": "applied", "HttpTokens": "optional", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled",
+    "HttpProtocolIpv6": "disabled", "InstanceMetadataTags": "disabled",
+}  # fmt: skip
 
 
 class Launching:
