@@ -188,17 +188,6 @@ def test_a_volume_is_filled_at_the_rate_that_its_owner_wants(lab: AtWork, workst
     assert lab.disks.create(manifest, data(manifest)) != made
 
 
-def test_a_rate_that_ebs_refuses_is_done_without(lab: AtWork, workstation: WorkstationId) -> None:
-    manifest = snapshotted(lab, workstation)
-    lab.world.fail_next("CreateVolume", "VolumeInitializationRateExceeded", times=1)
-    made = lab.disks.create(manifest, data(manifest), 300)
-    refused, call = lab.world.journal.calls("CreateVolume")
-    assert "VolumeInitializationRate" in refused.parameters
-    assert "VolumeInitializationRate" not in call.parameters
-    lab.pass_time(SOME_TIME)
-    assert volume(lab, workstation, made) is not None
-
-
 def test_every_page_of_the_recycle_bin_is_read() -> None:
     pages = {
         None: {"Volumes": [{"VolumeId": "vol-1", "RecycleBinExitTime": LEAVES_AT}], "NextToken": "more"},

@@ -119,12 +119,6 @@ def test_a_wrong_base_url_is_told(jupyters: RealServers) -> None:
     assert "its base_url is another one" in reason(ask(jupyters.tls.port, jupyters.certificate))
 
 
-def test_another_certificate_is_told(jupyters: RealServers, certificate: Certificate) -> None:
-    assert "is not the pinned one; if you renewed it, run autostop adopt again" in reason(
-        ask(jupyters.tls.port, certificate, base_url="/my/base/")
-    )
-
-
 # --- false servers ---------------------------------------------------------------------------------------------------
 
 
@@ -136,7 +130,7 @@ def test_another_certificate_gets_no_token(
 
     answer = ask(server.port, make_certificate(tmp_path))
 
-    assert "is not the pinned one" in reason(answer)
+    assert "is not the pinned one; if you renewed it, run autostop adopt again" in reason(answer)
     assert server.connections == 1
     assert not any(server.received)
     assert TOKEN not in caplog.text
