@@ -64,16 +64,6 @@ def test_opening_starts_nothing_else(phone: Phone, api: ScriptedApi, found: Stat
     assert api.presses == []
 
 
-def test_the_link_of_a_notice_keeps_awake_and_stops_nothing(phone: Phone, api: ScriptedApi) -> None:
-    api.status = awake(scopes=OF_A_NOTICE)
-    page = phone.open(api.url)
-    expect(page.locator("#word")).to_have_text("Awake")
-    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
-    page.get_by_role("button", name="Keep awake 1 h").click()
-    expect(page.locator("#reason")).to_have_text("Keeping it awake is noted.")
-    assert api.presses == ["keep-awake"]
-
-
 def test_a_link_that_says_look_only_looks(phone: Phone, api: ScriptedApi) -> None:
     page = phone.open(f"{api.url}&look")
     settle(phone, page, api)
