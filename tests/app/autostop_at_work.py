@@ -46,17 +46,9 @@ VISIBILITY = timedelta(minutes=6)
 SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I"
 # What changes anything in the account.
 CHANGES = (
-    "StartInstances",
-    "StopInstances",
-    "ModifyInstanceAttribute",
-    "CreateVolume",
-    "AttachVolume",
-    "DetachVolume",
-    "DeleteVolume",
-    "CreateSnapshots",
-    "DeleteSnapshot",
-    "CreateTags",
-)
+    "StartInstances", "StopInstances", "ModifyInstanceAttribute", "CreateVolume", "AttachVolume", "DetachVolume",
+    "DeleteVolume", "CreateSnapshots", "DeleteSnapshot", "CreateTags",
+)  # fmt: skip
 DATA = {
     "/dev/sdf": {"VolumeType": "gp3", "VolumeSize": 200, "Iops": 4000, "Throughput": 250, "DeleteOnTermination": False},
     "/dev/sdg": {"VolumeType": "st1", "VolumeSize": 500, "DeleteOnTermination": True, "Encrypted": True},

@@ -250,24 +250,13 @@ def test_a_step_that_succeeds_begins_the_waits_anew(lab: AtWork) -> None:
 
 
 LOOKS = (
-    "DescribeInstances",
-    "DescribeInstanceAttribute",
-    "DescribeInstanceTypes",
-    "DescribeInstanceStatus",
-    "DescribeVolumes",
-    "DescribeSnapshots",
-)
+    "DescribeInstances", "DescribeInstanceAttribute", "DescribeInstanceTypes", "DescribeInstanceStatus",
+    "DescribeVolumes", "DescribeSnapshots",
+)  # fmt: skip
 STEPS = (
-    "StopInstances",
-    "StartInstances",
-    "CreateSnapshots",
-    "CreateTags",
-    "DetachVolume",
-    "DeleteVolume",
-    "CreateVolume",
-    "AttachVolume",
-    "ModifyInstanceAttribute",
-)
+    "StopInstances", "StartInstances", "CreateSnapshots", "CreateTags", "DetachVolume", "DeleteVolume",
+    "CreateVolume", "AttachVolume", "ModifyInstanceAttribute",
+)  # fmt: skip
 
 
 @contextmanager

@@ -14,13 +14,9 @@ from tests.page.statuses import asleep
 
 CHROMIUM = "/usr/bin/chromium-headless-shell"
 FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 ONE_TASK_LATER = """new Promise((done) => {
   const channel = new MessageChannel();
   channel.port1.onmessage = done;

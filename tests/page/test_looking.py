@@ -63,14 +63,9 @@ def one_more_look(phone: Phone, page: Page, api: ScriptedApi, before: int) -> No
 
 def test_it_looks_often_while_something_moves_and_seldom_when_settled(phone: Phone, api: ScriptedApi) -> None:
     rates: list[tuple[Status, int]] = [
-        (waking(), 2),
-        (falling_asleep(), 2),
-        (awake(waiting_for="Jupyter to answer"), 2),
-        (awake(), 15),
-        (asleep(), 15),
-        (blocked(waiting_for="a person"), 15),
-        (status("unknown"), 15),
-    ]
+        (waking(), 2), (falling_asleep(), 2), (awake(waiting_for="Jupyter to answer"), 2), (awake(), 15),
+        (asleep(), 15), (blocked(waiting_for="a person"), 15), (status("unknown"), 15),
+    ]  # fmt: skip
     page = look(phone, api, asleep())
     for body, seconds in rates:
         phone.look_again(page, api, body)

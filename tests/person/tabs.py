@@ -15,14 +15,9 @@ from tests.probe.jupyter_servers import TOKEN, wait_for
 
 _CHROMIUM = "/usr/bin/chromium-headless-shell"
 _FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--remote-debugging-port=0",
-]
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--remote-debugging-port=0",
+]  # fmt: skip
 
 
 class Browser:

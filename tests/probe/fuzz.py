@@ -44,23 +44,8 @@ WORDS = [
     b"top", b"\xff\xfe", b"", b"nvidia-smi", b"x" * 9_000, b"multiprocessing.spawn", b"(sd-pam)", b"Xvnc", b"vim",
 ]  # fmt: skip
 VALUES: list[object] = [
-    None,
-    True,
-    -1,
-    0,
-    1,
-    65_536,
-    10**30,
-    1.5,
-    "",
-    "x" * 70_000,
-    "\u202e\x1b",
-    [],
-    {},
-    "../..",
-    "/",
-    TOKENS[EVE],
-]
+    None, True, -1, 0, 1, 65_536, 10**30, 1.5, "", "x" * 70_000, "\u202e\x1b", [], {}, "../..", "/", TOKENS[EVE],
+]  # fmt: skip
 STATES = ["busy", "idle", "starting", "dead", "", None, 7]
 MOMENTS = [NOW, "2001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59", "now", 5, None]
 
@@ -200,14 +185,9 @@ class Case:
 
     def name_places(self) -> None:
         wild = [
-            "/nowhere",
-            "/dev/null",
-            "x" * 5_000,
-            "/" + "y" * 5_000,
-            self.runtime(ADA),
-            self.homes[EVE] / "loop",
+            "/nowhere", "/dev/null", "x" * 5_000, "/" + "y" * 5_000, self.runtime(ADA), self.homes[EVE] / "loop",
             "\n",
-        ]
+        ]  # fmt: skip
         if not (self.homes[EVE] / "loop").is_symlink():
             (self.homes[EVE] / "loop").symlink_to("loop")
         self.process(EVE, [b"python3", b"-m", b"notebook"], {"JUPYTER_RUNTIME_DIR": self.chance.choice(wild)})

@@ -12,15 +12,9 @@ from pathlib import Path
 from tests.simulation.history import Told, run
 
 KINDS = {
-    "lost": "lost",
-    "law": "broken laws",
-    "stuck": "stuck",
-    "left over": "left over",
-    "error": "errors",
-    "unjudged": "awake and unjudged",
-    "untold": "blocked and untold",
-    "left untold": "left over and untold",
-}
+    "lost": "lost", "law": "broken laws", "stuck": "stuck", "left over": "left over", "error": "errors",
+    "unjudged": "awake and unjudged", "untold": "blocked and untold", "left untold": "left over and untold",
+}  # fmt: skip
 
 
 def main() -> int:
@@ -89,16 +83,8 @@ def numbers(told: list[Told]) -> dict[str, object]:
 def in_words(report: dict[str, object]) -> list[str]:
     """The same for a person."""
     tried = (
-        "histories",
-        "hours",
-        "calls",
-        "checks",
-        "crashes",
-        "faults",
-        "taps",
-        "console_actions",
-        "refused_for_good",
-    )
+        "histories", "hours", "calls", "checks", "crashes", "faults", "taps", "console_actions", "refused_for_good",
+    )  # fmt: skip
     wrong = [name.replace(" ", "_") for name in KINDS.values()]
     return [
         ", ".join(f"{report[key]} {key.replace('_', ' ')}" for key in tried),

@@ -37,15 +37,10 @@ class Table:
         self.items: dict[tuple[str, str], Item] = {}
         self._done: dict[str, tuple[datetime, object]] = {}
         self.operations: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-            "GetItem": self._get,
-            "BatchGetItem": self._get_batch,
-            "TransactGetItems": self._get_together,
-            "PutItem": self._put,
-            "UpdateItem": self._update,
-            "DeleteItem": self._delete,
-            "TransactWriteItems": self._write_together,
-            "Query": self._query,
-        }
+            "GetItem": self._get, "BatchGetItem": self._get_batch, "TransactGetItems": self._get_together,
+            "PutItem": self._put, "UpdateItem": self._update, "DeleteItem": self._delete,
+            "TransactWriteItems": self._write_together, "Query": self._query,
+        }  # fmt: skip
 
     def _get(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         found = self.items.get(_key(asked["Key"]))

@@ -6,15 +6,9 @@ from tests.simulation.crash_matrix import SCENARIOS, Cell, cells, die
 
 FIRST, *TAPPED = SCENARIOS
 CHANGES = (
-    "StopInstances",
-    "CreateSnapshots",
-    "DetachVolume",
-    "DeleteVolume",
-    "CreateVolume",
-    "AttachVolume",
-    "StartInstances",
-    "DeleteSnapshot",
-)
+    "StopInstances", "CreateSnapshots", "DetachVolume", "DeleteVolume", "CreateVolume", "AttachVolume",
+    "StartInstances", "DeleteSnapshot",
+)  # fmt: skip
 
 
 def by_kind(scenario: str, *, pairs: bool = False) -> dict[tuple[str, str], list[Cell]]:

@@ -29,15 +29,9 @@ OF_A_NIGHT = ("StopInstances", "CreateSnapshots", "DetachVolume", "DeleteVolume"
 OF_A_START = ("CreateVolume", "AttachVolume", "StartInstances", "DeleteSnapshot")
 STEPS = (*OF_A_NIGHT, *OF_A_START)
 CALLS = (
-    *STEPS,
-    "CreateTags",
-    "ModifyInstanceAttribute",
-    "PutItem",
-    "DeleteItem",
-    "TransactWriteItems",
-    "SendMessage",
+    *STEPS, "CreateTags", "ModifyInstanceAttribute", "PutItem", "DeleteItem", "TransactWriteItems", "SendMessage",
     "DescribeVolumes",
-)
+)  # fmt: skip
 # When something happens: so many minutes later, or right after the next step of this name, with a tap if it needs one.
 MOMENTS = (0, 1, 15, 60, *STEPS)
 nth = st.integers(0, 2)

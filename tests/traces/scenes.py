@@ -178,16 +178,6 @@ def _leave_open(stage: Stage, page: Page) -> None:
 
 
 SCENES: Final[tuple[Scene, ...]] = (
-    tab_left_open,
-    types_without_running,
-    training_shown_as_idle,
-    laptop_asleep,
-    silent_cell,
-    thread_after_the_cell,
-    two_servers_one_busy,
-    kernel_killed,
-    types_in_a_login,
-    top_left_running,
-    tmux_job_after_logout,
-    lock_held,
-)
+    tab_left_open, types_without_running, training_shown_as_idle, laptop_asleep, silent_cell, thread_after_the_cell,
+    two_servers_one_busy, kernel_killed, types_in_a_login, top_left_running, tmux_job_after_logout, lock_held,
+)  # fmt: skip

@@ -16,13 +16,9 @@ from tests.traces.trace import MINUTE, Point, Span, Told, Trace
 
 MINUTES: Final = 24
 SETTINGS: Final = {
-    "idle-after": "5m",
-    "grace": "2m",
-    "weak-signals": "5m",
-    "doubt-for": "10m",
-    "warn-before": "2m",
+    "idle-after": "5m", "grace": "2m", "weak-signals": "5m", "doubt-for": "10m", "warn-before": "2m",
     "cpu-period": "1m",
-}
+}  # fmt: skip
 _LATE_MINUTES: Final = 2.0
 _PROCESSOR_EVERY: Final = 10.0
 _HOW: Final = "make record: real programs and the real probe every minute; processor by psutil; network not measured"
