@@ -194,7 +194,7 @@ clean: ## remove what builds, tests and checks left; the environments stay
 lock: .tools/.synced ## write the lock files anew, keeping the pins that still fit (UPGRADE=--upgrade lifts them)
 	$(call lock,layers/autostop/requirements)
 	$(call lock,requirements/uv)
-	$(call lock,requirements/dev)
+	$(call lock,requirements/dev,--override requirements/dev.overrides)
 	$(call lock,requirements/botocore)
 	$(call lock,requirements/sam)
 	$(call lock,requirements/emulator)
