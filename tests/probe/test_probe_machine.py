@@ -20,12 +20,12 @@ import pytest
 import websocket
 
 from autostop.probe import script as parts
-from autostop.probe.bounds import DEADLINE_SECONDS, Limits
+from autostop.probe.bounds import DEADLINE_SECONDS
 from autostop.probe.files import edited_at, is_held, saved_at, source_saved_at
 from autostop.probe.gpu import gpu_use
 from autostop.probe.line import look
 from autostop.probe.looks import _BEGUN_BY_A_PERSON, Looks, typed_at
-from autostop.probe.processes import Task, every_task
+from autostop.probe.processes import Task, _task
 from autostop.probe.survey import survey
 from tests.build import row
 from tests.probe.jupyter_servers import FalseServer, RealServers, answering, wait_for
@@ -39,8 +39,13 @@ HERE = Path(__file__).parent  # a directory in which no server writes
 
 def tasks(*roots: int) -> list[Task]:
     """These processes and all below them: what else runs on this machine is none of the tests' business."""
-    mine = {pid for root in roots for pid in (root, *(each.pid for each in psutil.Process(root).children(True)))}
-    return [task for task in every_task(Limits())[0] if task.pid in mine]
+    found = []
+    for root in roots:
+        with contextlib.suppress(OSError):  # it ended while we looked
+            found.append(_task(Path(f"/proc/{root}"), Path(f"/proc/{root}").stat().st_uid))
+            begun = " ".join(file.read_text() for file in Path(f"/proc/{root}/task").glob("*/children"))
+            found += tasks(*map(int, begun.split()))
+    return found
 
 
 def seen_below(*roots: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _TABLES: Final = re.compile(r"```\n.*?\n```", re.DOTALL)
 
 def main() -> int:
     traces = all_traces()
-    done = {trace.name: judge_all(trace) for trace in traces}
+    done = {trace.name: judge_all(trace, play(trace).stops) for trace in traces}
     table = counted(traces, done)
     print(table)
     tables = iter([table, week.table()])

@@ -6,8 +6,7 @@ from typing import Final
 
 from tests.traces.judged import Judged, judged, resumes_at, window
 from tests.traces.peers import PEERS, Rule, Seen
-from tests.traces.play import play
-from tests.traces.trace import Document, Trace
+from tests.traces.trace import Document, Point, Trace
 
 OURS: Final = "Autostop"
 
@@ -24,16 +23,25 @@ class Row:
     paid: int
 
 
-def judge_all(trace: Trace) -> dict[str, Judged]:
-    """What each rule did to one trace."""
-    done = {OURS: judged(trace, play(trace).stops)}
-    documents = [trace.document(minute) for minute in range(trace.minutes)]
+def judge_all(trace: Trace, stops: Sequence[float]) -> dict[str, Judged]:
+    """What each rule did to one trace. stops: of our own."""
+    done = {OURS: judged(trace, stops)}
+    seen = by_minute(trace)
     for name, rule in PEERS.items():
-        done[name] = judged(trace, stops_of(rule, trace, documents))
+        done[name] = judged(trace, stops_of(rule, trace, *seen))
     return done
 
 
-def stops_of(rule: Rule, trace: Trace, documents: Sequence[Document]) -> list[float]:
+def by_minute(trace: Trace) -> tuple[list[Document], list[list[Point]]]:
+    """What the probe would print at each minute, and CloudWatch's newest points that are visible then."""
+    minutes = range(trace.minutes)
+    visible = [[point for point in trace.points if point.visible <= minute][-60:] for minute in minutes]
+    return [trace.document(minute) for minute in minutes], visible
+
+
+def stops_of(
+    rule: Rule, trace: Trace, documents: Sequence[Document], visible: Sequence[Sequence[Point]]
+) -> list[float]:
     """When a peer's rule stops the machine, looked at each minute; after a stop it is started when the work goes on."""
     stops: list[float] = []
     launched: int | None = None
@@ -45,10 +53,8 @@ def stops_of(rule: Rule, trace: Trace, documents: Sequence[Document]) -> list[fl
         else:
             if launched is None or launched < run.first:
                 launched = max(run.first, launched or 0)
-            visible = [point for point in trace.points if point.visible <= minute]
-            seen = Seen(
-                minute, window(trace), trace.vcpus, trace.period, documents[launched : minute + 1], visible[-60:]
-            )
+            told = documents[launched : minute + 1]
+            seen = Seen(minute, window(trace), trace.vcpus, trace.period, told, visible[minute])
             if rule(seen):
                 stops.append(float(minute))
                 again = resumes_at(trace, minute)

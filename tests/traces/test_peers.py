@@ -17,12 +17,12 @@ from tests.traces.peers import (
     sagemaker_autostop,
     skypilot_jobs_and_ssh,
 )
-from tests.traces.table import stops_of
+from tests.traces.table import by_minute, stops_of
 from tests.traces.trace import Trace
 
 
 def told(rule: Rule, trace: Trace) -> list[float]:
-    return stops_of(rule, trace, [trace.document(minute) for minute in range(trace.minutes)])
+    return stops_of(rule, trace, *by_minute(trace))
 
 
 @pytest.mark.parametrize(("rule", "name"), [
