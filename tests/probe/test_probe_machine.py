@@ -42,7 +42,9 @@ def tasks(*roots: int) -> list[Task]:
     found = []
     for root in roots:
         with contextlib.suppress(OSError):  # it ended while we looked
-            found.append(_task(Path(f"/proc/{root}"), Path(f"/proc/{root}").stat().st_uid))
+            task = _task(Path(f"/proc/{root}"), Path(f"/proc/{root}").stat().st_uid)
+            # In the midst of an exec it has its new name, and its command line not yet.
+            found += [task] if task.command or task.state == "Z" else []
             begun = " ".join(file.read_text() for file in Path(f"/proc/{root}/task").glob("*/children"))
             found += tasks(*map(int, begun.split()))
     return found
