@@ -1,8 +1,10 @@
 """`sam build` and `sam deploy` of the repository's own template into the emulator."""
 
 import fcntl
+import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -37,10 +39,9 @@ def deploy(emulator: Emulator, *, say: Say, parameters: Mapping[str, str] | None
     parameters: the template's, where the defaults do not do.
     Raises DeployError.
     """
-    built = emulator.directory / "sam"
-    build(built, say=say)
+    template = built(say=say) / "template.yaml"
     say("sam deploy")
-    command = ["sam", "deploy", "--template-file", str(built / "template.yaml")]
+    command = ["sam", "deploy", "--template-file", str(template)]
     command += ["--config-file", str(ROOT / "samconfig.toml")]
     if parameters:
         command += ["--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())]
@@ -72,18 +73,39 @@ def launch_template(emulator: Emulator, template_id: str) -> "RequestLaunchTempl
     return version["LaunchTemplateData"]  # type: ignore[return-value] # as it is told it may be asked for
 
 
+def built(*, say: Say) -> Path:
+    """The directory with what `sam build` makes of the template as it stands: built once for all who ask.
+
+    Nobody changes what is in it. Raises DeployError.
+    """
+    with _alone(ROOT / "build" / "sam.lock"):
+        kept = ROOT / "build" / "sam"
+        found = kept / digest(ROOT)
+        if not found.exists():
+            shutil.rmtree(kept, ignore_errors=True)
+            build(kept / "begun", say=say)
+            (kept / "begun").rename(found)
+    return found
+
+
+def digest(root: Path) -> str:
+    """Tells all that a build is made from: not the functions, which sam deploys as they stand in the repository."""
+    layer = (path for path in (root / "layers").rglob("*") if path.is_file() and path.suffix != ".pyc")
+    found = hashlib.sha256()
+    for path in sorted([root / "template.yaml", root / "samconfig.toml", root / "requirements/sam.txt", *layer]):
+        content = path.read_bytes()
+        found.update(f"{path.relative_to(root)} {len(content)}\n".encode() + content)
+    return found.hexdigest()[:16]
+
+
 def build(directory: Path, *, say: Say) -> None:
     """`sam build` of the template into a directory. say: gets a line that says so.
 
     Raises DeployError.
     """
-    with _alone(ROOT / "build" / "sam.lock"):
-        say("sam build")
-        _run(
-            ["sam", "build", "--build-dir", str(directory), "--cache-dir", str(ROOT / "build" / "sam-cache")],
-            environment=_build_environment(),
-            within=_BUILD_WITHIN,
-        )
+    say("sam build")
+    command = ["sam", "build", "--no-cached", "--build-dir", str(directory)]
+    _run(command, environment=_build_environment(), within=_BUILD_WITHIN)
 
 
 def _build_environment() -> dict[str, str]:
@@ -137,7 +159,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One at a time on this machine: the build cache is shared."""
+    """One at a time on this machine."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

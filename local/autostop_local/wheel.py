@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from autostop_local.deploy import Say, build
+from autostop_local.deploy import Say, built
 from autostop_local.emulator import ROOT
 from workstation.user_data import user_data
 
@@ -28,8 +28,7 @@ def build_wheel(directory: Path, *, say: Say) -> Path:
         shutil.copytree(ROOT / package, sources / package, ignore=shutil.ignore_patterns("__pycache__"))
     for file in _OF_THE_PROJECT:
         shutil.copy(ROOT / file, sources / file)
-    build(directory / "sam", say=say)
-    write_artefacts(directory / "sam", sources / "cli/autostop_cli/artefacts")
+    write_artefacts(built(say=say), sources / "cli/autostop_cli/artefacts")
     say("uv build")
     command = [str(_UV), "build", "--quiet", "--wheel", "--python", sys.executable, "--out-dir", str(directory)]
     subprocess.run([*command, str(sources)], check=True, cwd=directory)
@@ -37,21 +36,21 @@ def build_wheel(directory: Path, *, say: Say) -> Path:
     return wheel
 
 
-def write_artefacts(built: Path, to: Path) -> None:
-    """What `autostop_cli.artefacts` reads. built: what `sam build` made."""
+def write_artefacts(sam: Path, to: Path) -> None:
+    """What `autostop_cli.artefacts` reads. sam: what `sam build` made."""
     to.mkdir()
-    write_controller(built, ROOT, to)
+    write_controller(sam, ROOT, to)
     workstation = without_comments(ROOT / "workstation/template.yaml")
     (to / "workstation.yaml").write_text(workstation, encoding="utf-8")
     (to / "user-data.gz").write_bytes(user_data({}))
 
 
-def write_controller(built: Path, root: Path, to: Path) -> None:
+def write_controller(sam: Path, root: Path, to: Path) -> None:
     """The controller's part of it. root: of the repository that it comes from, beside the built layer."""
     keys = {
         name: _zipped(directory, name, to)
         for name, directory in (
-            ("autostop", built / "AutostopLayer"),
+            ("autostop", sam / "AutostopLayer"),
             *((each.name, each) for each in (root / "functions").iterdir() if each.is_dir()),
         )
     }

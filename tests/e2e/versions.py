@@ -14,7 +14,7 @@ from pathlib import Path
 
 from autostop_cli.artefacts import Artefacts
 from autostop_cli.deploy import Stacks, code_bucket, upload
-from autostop_local.deploy import build
+from autostop_local.deploy import built
 from autostop_local.desk import Cloud
 from autostop_local.emulator import ACCOUNT, REGION, ROOT
 from autostop_local.stack import Stack
@@ -65,15 +65,15 @@ def before_and_now(directory: Path, cloud: Cloud, parameters: Mapping[str, str])
     """
     with tarfile.open(_BEFORE) as packed:
         packed.extractall(directory / "before", filter="data")
-    built, command, layer = directory / "sam", directory / "command", directory / "before/layers/autostop"
-    build(built, say=print)
+    sam, command, layer = directory / "sam", directory / "command", directory / "before/layers/autostop"
+    shutil.copytree(built(say=print), sam)
     shutil.copytree(ROOT / "cli/autostop_cli", command / "autostop_cli", ignore=shutil.ignore_patterns("__pycache__"))
-    write_artefacts(built, command / "autostop_cli/artefacts")
+    write_artefacts(sam, command / "autostop_cli/artefacts")
 
-    shutil.rmtree(built / "AutostopLayer/python/autostop")
-    shutil.copytree(layer / "autostop", built / "AutostopLayer/python/autostop")
+    shutil.rmtree(sam / "AutostopLayer/python/autostop")
+    shutil.copytree(layer / "autostop", sam / "AutostopLayer/python/autostop")
     (directory / "artefacts").mkdir()
-    write_controller(built, directory / "before", directory / "artefacts")
+    write_controller(sam, directory / "before", directory / "artefacts")
     others = [path for path in sys.path if Path(path).resolve() not in (ROOT / "cli", ROOT / "layers/autostop")]
     before = Version(directory / "artefacts", (str(directory / "before/cli"), str(layer), *others))
     now = Version(command / "autostop_cli/artefacts", (str(command), str(ROOT / "layers/autostop"), *others))
