@@ -112,14 +112,14 @@ def test_what_is_tidied_up(what: Observation, expected: Does | None) -> None:
     assert next_chore(at(what), house()) == expected
 
 
-def test_what_was_attached_at_the_start_is_no_copy_that_was_never_used() -> None:
+@pytest.mark.parametrize("known", [
+    row("it was attached at the start", house(started_with=(*OURS_STARTED, COPY.id))),
+    row("a start of others", house(started_with=())),
+    row("a start in the console, before which it may have been in use", house(launched_at=STARTED - minutes(20))),
+])  # fmt: skip
+def test_no_copy_goes_that_may_hold_what_nothing_else_does(known: Housekeeping) -> None:
     what = up(snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY))
-    assert next_chore(at(what), house(started_with=(*OURS_STARTED, COPY.id))) is None
-
-
-def test_after_a_start_of_others_no_copy_goes() -> None:
-    what = up(snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY))
-    assert next_chore(at(what), house(started_with=())) is None
+    assert next_chore(at(what), known) is None
 
 
 def test_what_aws_refuses_is_left_over_with_its_cost_and_tried_again_at_leisure() -> None:
@@ -251,12 +251,6 @@ def test_what_may_never_be_deleted_outgrows_no_item_of_the_table() -> None:
         assert step.refused is not None
         left, tries = step.refused("AWS refused it").housekeeping or left, tries + 1
     assert tries == MOST_LEFT
-
-
-def test_after_a_start_in_the_console_no_copy_goes() -> None:
-    """Between two starts of its owner's the copy may have been in use, and may hold what nothing else does."""
-    what = up(snapshots=snapshots(SECOND_CYCLE), volumes=(*PLACES, COPY))
-    assert next_chore(at(what), house(launched_at=STARTED - minutes(20))) is None
 
 
 def test_what_is_done_is_not_done_again_in_the_same_round() -> None:
