@@ -27,7 +27,7 @@ from autostop.link import Scope
 from autostop.model import WorkstationId
 from autostop.notice import Notice, NoticeKind
 from autostop_local.deploy import deploy
-from autostop_local.emulator import ACCOUNT, REGION, emulator
+from autostop_local.emulator import emulator
 from autostop_local.event_bus import events_sink
 from autostop_local.stack import FunctionFailedError, Stack
 from tests.aws.receiver import receiving
@@ -157,10 +157,10 @@ def test_an_event_of_ec2_wakes_the_reconciler_by_the_templates_rule(stack: Stack
 
     assert events_sink(stack.emulator)(event) == 1
 
-    give_up = time.monotonic() + 300
-    while not any(WORKSTATION in line.text for line in stack.function_logs("reconcile")):
-        assert time.monotonic() < give_up, "the reconciler was not woken"
-        time.sleep(0.1)
+    wait(
+        lambda: any(WORKSTATION in line.text for line in stack.function_logs("reconcile")),
+        "the reconciler was not woken",
+    )
     assert stack.dead_letters() == []
 
 
@@ -220,20 +220,3 @@ def test_a_warning_goes_from_the_bus_to_the_phone_and_its_link_keeps_awake(stack
     assert stack.api.status(WORKSTATION, locked).status == 403
     assert stack.api.post(WORKSTATION, "keep-awake", locked).status == 204
     assert not any(each in f"{first}{again}" for each in (secret, locked))
-
-
-# That they may do it with our own source only is in the template; the emulator does not look at the source.
-@pytest.mark.parametrize(("role", "may"), [("SweepRole", True), ("ReconcileRole", True), ("NotifyRole", False)])
-def test_only_who_announces_may_put_events(stack: Stack, role: str, *, may: bool) -> None:
-    cloudformation = stack.emulator.session.client("cloudformation", **stack.emulator.reach)
-    found = cloudformation.describe_stack_resource(StackName="autostop", LogicalResourceId=role)
-    iam = stack.emulator.session.client("iam", **stack.emulator.reach)
-    name = found["StackResourceDetail"]["PhysicalResourceId"]
-
-    [result] = iam.simulate_principal_policy(
-        PolicySourceArn=iam.get_role(RoleName=name)["Role"]["Arn"],
-        ActionNames=["events:PutEvents"],
-        ResourceArns=[f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"],
-    )["EvaluationResults"]
-
-    assert (result["EvalDecision"] == "allowed") is may
