@@ -247,19 +247,6 @@ def test_status_checks_begin_with_the_run(desk: Desk) -> None:
     assert check() == ["ok"]
 
 
-def test_a_reboot_is_the_same_run_with_new_checks(desk: Desk, refused: Refused) -> None:
-    instance_id = desk.launch()
-    before = desk.instance(instance_id)
-
-    desk.ec2.reboot_instances(InstanceIds=[instance_id])
-
-    reply = desk.ec2.describe_instance_status(InstanceIds=[instance_id])["InstanceStatuses"][0]
-    assert reply["SystemStatus"]["Status"] == "initializing"
-    after = desk.instance(instance_id)
-    assert (after["LaunchTime"], after["PublicIpAddress"]) == (before["LaunchTime"], before["PublicIpAddress"])
-    assert refused(desk.ec2.reboot_instances, InstanceIds=[desk.stopped()])[0] == "IncorrectState"
-
-
 def test_termination_deletes_what_dies_with_the_instance(desk: Desk) -> None:
     instance_id = desk.launch(
         disks={"/dev/sdf": {"VolumeSize": 5, "DeleteOnTermination": False}, "/dev/sdg": {"VolumeSize": 6}}

@@ -210,21 +210,13 @@ def test_what_cloudwatch_refuses(desk: Desk, refused: Refused) -> None:
     assert refused(ask, MetricDataQueries=[query(instance_id)], StartTime=START, EndTime=START)[0] == "ValidationError"
 
 
-def test_other_metrics_can_be_put_and_listed(desk: Desk) -> None:
-    desk.cloudwatch.put_metric_data(
-        Namespace="CWAgent",
-        MetricData=[{"MetricName": "gpu", "Dimensions": [{"Name": "InstanceId", "Value": "i-1"}], "Value": 7.0}],
+def test_statistics_are_told_together(desk: Desk) -> None:
+    instance_id = desk.launch()
+    desk.world.put_cpu(instance_id, START, 7.0)
+    metric = query(instance_id)["MetricStat"]["Metric"]
+
+    told = desk.cloudwatch.get_metric_statistics(
+        **metric, StartTime=START, EndTime=START + 5 * MINUTES, Period=300, Statistics=["Average", "Maximum"]
     )
 
-    (listed,) = desk.cloudwatch.list_metrics(Namespace="CWAgent")["Metrics"]
-    statistics = desk.cloudwatch.get_metric_statistics(
-        Namespace="CWAgent",
-        MetricName="gpu",
-        Dimensions=listed["Dimensions"],
-        StartTime=START,
-        EndTime=START + 5 * MINUTES,
-        Period=300,
-        Statistics=["Average", "Maximum"],
-    )
-
-    assert [(one["Average"], one["Maximum"]) for one in statistics["Datapoints"]] == [(7.0, 7.0)]
+    assert [(one["Average"], one["Maximum"]) for one in told["Datapoints"]] == [(7.0, 7.0)]

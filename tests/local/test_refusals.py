@@ -4,7 +4,7 @@ import pytest
 
 from autostop_local.world import AwsError
 from autostop_local.world.wire import Asked
-from tests.local.conftest import Desk, Refused
+from tests.local.conftest import START, Desk, Refused
 
 
 def test_an_operation_is_refused_until_that_is_lifted(desk: Desk, refused: Refused) -> None:
@@ -34,13 +34,14 @@ def test_one_resource_alone_is_refused_wherever_the_call_names_it(desk: Desk, re
 def test_a_policy_of_the_organisation_denies_in_the_words_of_each_service(desk: Desk, refused: Refused) -> None:
     desk.world.forbid("DescribeInstances")
     desk.world.forbid("SendCommand", service="ssm")
-    desk.world.forbid("ListMetrics", service="cloudwatch")
+    desk.world.forbid("GetMetricData", service="cloudwatch")
     desk.world.forbid("PutItem", service="dynamodb")
 
     code, message = refused(desk.ec2.describe_instances)
     assert (code, "explicit deny in a service control policy" in message) == ("UnauthorizedOperation", True)
     assert refused(desk.ssm.send_command, DocumentName="AWS-RunShellScript")[0] == "AccessDeniedException"
-    assert refused(desk.cloudwatch.list_metrics)[0] == "AccessDenied"
+    asked = {"MetricDataQueries": [], "StartTime": START, "EndTime": START}
+    assert refused(desk.cloudwatch.get_metric_data, **asked)[0] == "AccessDenied"
     # Of a service that the world does not have, whoever has it asks.
     with pytest.raises(AwsError) as caught:
         desk.world.check(Asked("dynamodb", "PutItem", {}))

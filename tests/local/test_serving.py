@@ -107,7 +107,11 @@ def test_older_clients_speak_the_query_protocol(served: Served) -> None:
         except urllib.error.HTTPError as error:
             return str(error.read(), "utf-8")
 
-    assert "<MetricName>load</MetricName>" in ask(b"Action=ListMetrics&Version=2010-08-01&Namespace=Mine")
+    form = (
+        "Namespace=Mine&MetricName=load&StartTime=2026-01-01T00:00:00Z&EndTime=2126-01-01T00:00:00Z&Period=3155760000"
+    )
+    told = ask(f"Action=GetMetricStatistics&Version=2010-08-01&Statistics.member.1=Sum&{form}".encode())
+    assert "<Sum>1.0</Sum>" in told
     wrong = b"&StartTime=2026-11-23T09:00:00Z&EndTime=2026-11-23T09:00:00Z&MetricDataQueries.member.1.Id=a"
     assert "<Code>ValidationError</Code>" in ask(b"Action=GetMetricData&Version=2010-08-01" + wrong)
 

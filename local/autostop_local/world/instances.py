@@ -35,7 +35,6 @@ class Instances:
         self.operations: dict[str, Callable[[Params], Reply]] = {
             "StartInstances": self.start_instances,
             "StopInstances": self.stop_instances,
-            "RebootInstances": self.reboot_instances,
             "TerminateInstances": self.terminate_instances,
             "ModifyInstanceAttribute": self.modify_instance_attribute,
             "CancelSpotInstanceRequests": self.cancel_spot_instance_requests,
@@ -65,15 +64,6 @@ class Instances:
                 self.stop(instance, _USER_STOP)
             changes.append(_change(instance, before))
         return {"StoppingInstances": changes}
-
-    def reboot_instances(self, params: Params) -> Reply:
-        for instance in [self._cloud.instance(one) for one in params["InstanceIds"]]:
-            if instance.state != "running":
-                raise AwsError("IncorrectState", f"Instance '{instance.id}' is not 'running'.")
-            instance.running_at = self._cloud.now()
-            self._cloud.machines.shutdown(instance.id)
-            self._boot_when_down(instance, self._cloud.now())
-        return {}
 
     def terminate_instances(self, params: Params) -> Reply:
         instances = [self._cloud.instance(one) for one in params["InstanceIds"]]

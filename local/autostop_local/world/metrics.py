@@ -38,8 +38,6 @@ class Metrics:
         self.operations: dict[str, Callable[[Params], Reply]] = {
             "GetMetricData": self.get_metric_data,
             "GetMetricStatistics": self.get_metric_statistics,
-            "ListMetrics": self.list_metrics,
-            "PutMetricData": self.put_metric_data,
         }
         self._measure_at(floor(cloud.now(), self._sample) + self._sample)
 
@@ -99,27 +97,6 @@ class Metrics:
             for at, value in self._read(_key(params), start, end, params["Period"], name):
                 rows.setdefault(at, {"Timestamp": at, "Unit": unit})[name] = value
         return {"Label": params["MetricName"], "Datapoints": list(rows.values())}
-
-    def list_metrics(self, params: Params) -> Reply:
-        wanted = {(one["Name"], one.get("Value")) for one in params.get("Dimensions") or ()}
-        found = []
-        for namespace, name, dimensions in self._points:
-            if params.get("Namespace", namespace) != namespace or params.get("MetricName", name) != name:
-                continue
-            pairs = dict(dimensions)
-            if all(key in pairs and value in (None, pairs[key]) for key, value in wanted):
-                listed = [{"Name": key, "Value": value} for key, value in sorted(pairs.items())]
-                found.append({"Namespace": namespace, "MetricName": name, "Dimensions": listed})
-        return {"Metrics": found}
-
-    def put_metric_data(self, params: Params) -> Reply:
-        now = self._cloud.now()
-        for datum in params["MetricData"]:
-            dimensions = {one["Name"]: one["Value"] for one in datum.get("Dimensions") or ()}
-            at = _aware(datum["Timestamp"]) if "Timestamp" in datum else now
-            for value in datum.get("Values") or [datum["Value"]]:
-                self.put(params["Namespace"], datum["MetricName"], dimensions, at, float(value), now)
-        return {}
 
     def _measure_at(self, due: datetime) -> None:
         def measured(at: datetime) -> None:

@@ -1,14 +1,9 @@
 """The calls on tags."""
 
 from collections.abc import Callable
-from itertools import chain
 
 from autostop_local.world.cloud import Cloud, Params, Reply
-from autostop_local.world.errors import AwsError
 from autostop_local.world.lists import asked_tags, check_tags, limit_tags
-from autostop_local.world.resources import Resource
-
-_KINDS = {"i": "instance", "vol": "volume", "snap": "snapshot", "ami": "image", "sir": "spot-instances-request"}
 
 
 class Tagging:
@@ -19,7 +14,6 @@ class Tagging:
         self.operations: dict[str, Callable[[Params], Reply]] = {
             "CreateTags": self.create_tags,
             "DeleteTags": self.delete_tags,
-            "DescribeTags": self.describe_tags,
         }
 
     def create_tags(self, params: Params) -> Reply:
@@ -43,37 +37,3 @@ class Tagging:
                 if "Value" not in tag or resource.tags.get(tag["Key"]) == tag["Value"]:
                     resource.tags.pop(tag["Key"], None)
         return {}
-
-    def describe_tags(self, params: Params) -> Reply:
-        wanted = {one["Name"]: set(one.get("Values") or ()) for one in params.get("Filters") or ()}
-        if unknown := wanted.keys() - {"resource-id", "resource-type", "key", "value"}:
-            raise AwsError("InvalidParameterValue", f"The filter '{unknown.pop()}' is invalid")
-        cloud = self._cloud
-        resources: chain[Resource] = chain(
-            cloud.instances.values(),
-            cloud.volumes.values(),
-            cloud.snapshots.values(),
-            cloud.spots.values(),
-            cloud.images.values(),
-        )
-        rows = [
-            {"resource-id": resource.id, "resource-type": _kind(resource.id), "key": key, "value": value}
-            for resource in resources
-            for key, value in resource.tags.items()
-        ]
-        return {
-            "Tags": [
-                {
-                    "ResourceId": row["resource-id"],
-                    "ResourceType": row["resource-type"],
-                    "Key": row["key"],
-                    "Value": row["value"],
-                }
-                for row in rows
-                if all(row[name] in values for name, values in wanted.items())
-            ]
-        }
-
-
-def _kind(resource_id: str) -> str:
-    return _KINDS[resource_id.partition("-")[0]]
