@@ -96,18 +96,6 @@ def test_at_most_fifty_instances(desk: Desk, refused: Refused) -> None:
     assert len(listed(desk, send(desk, instances[:50]))) == 50
 
 
-def test_a_fresh_command_may_not_be_known_yet(desk: Desk, refused: Refused) -> None:
-    desk.world.timings.command_listed = timedelta(seconds=3)
-    instance_id = desk.launch()
-    command_id = send(desk, [instance_id])
-
-    assert listed(desk, command_id) == []
-    asked = {"CommandId": command_id, "InstanceId": instance_id}
-    assert refused(desk.ssm.get_command_invocation, **asked)[0] == "InvocationDoesNotExist"
-    desk.wait(3)
-    assert len(listed(desk, command_id)) == 1
-
-
 def test_what_is_no_shell_script_is_refused(desk: Desk, refused: Refused) -> None:
     instance_id = desk.launch()
     document = {**ask([instance_id]), "DocumentName": "AWS-Nonsense"}

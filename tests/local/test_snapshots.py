@@ -107,25 +107,6 @@ def test_one_of_a_set_can_fail_alone(desk: Desk) -> None:
     assert [one["status"] for one in first["snapshots"]] == ["error", "completed", "completed"]
 
 
-def test_the_snapshots_of_a_set_can_be_complete_one_after_the_other(desk: Desk) -> None:
-    instance_id = workstation(desk)
-    desk.world.timings.snapshot, desk.world.timings.snapshot_apart = timedelta(hours=3), timedelta(hours=1)
-    made = shoot(desk, instance_id)
-    sent = len(desk.events)
-
-    def states() -> list[str]:
-        return [desk.snapshot_told(one["SnapshotId"])["State"] for one in made]
-
-    desk.wait(3 * 3600 - 1)
-    assert states() == ["pending"] * 3
-    desk.wait(3600)
-    assert states() == ["completed", "pending", "pending"]
-    assert len(desk.events) == sent
-    desk.wait(3601)
-    assert states() == ["completed"] * 3
-    assert [one["detail"]["event"] for one in desk.events[sent:]] == ["createSnapshots"]
-
-
 def test_no_volume_from_a_snapshot_that_is_not_complete(desk: Desk, refused: Refused) -> None:
     snapshot_id = desk.ec2.create_snapshot(VolumeId=desk.volume())["SnapshotId"]
     asked = {"SnapshotId": snapshot_id, "AvailabilityZone": "us-east-1a"}

@@ -82,15 +82,11 @@ class Commands:
         }
 
     def list_command_invocations(self, params: Params) -> Reply:
-        """Knows nothing of a command for `command_listed` after it was sent, and then says so by an empty list."""
-        asked_before = self._cloud.now() - self._cloud.timings.command_listed
         command, instance = params.get("CommandId"), params.get("InstanceId")
         listed = [
             one
             for one in self._invocations
-            if command in (None, one.command_id)
-            and instance in (None, one.instance_id)
-            and one.asked_at <= asked_before
+            if command in (None, one.command_id) and instance in (None, one.instance_id)
         ]
         begin, most = int(params.get("NextToken") or 0), params.get("MaxResults") or 50
         end = begin + most
@@ -101,10 +97,8 @@ class Commands:
         }
 
     def get_command_invocation(self, params: Params) -> Reply:
-        now = self._cloud.now()
         for one in self._invocations:
-            listed = now >= one.asked_at + self._cloud.timings.command_listed
-            if listed and (one.command_id, one.instance_id) == (params["CommandId"], params["InstanceId"]):
+            if (one.command_id, one.instance_id) == (params["CommandId"], params["InstanceId"]):
                 status, details = self._status(one)
                 outcome = one.outcome or Outcome(-1)
                 return {

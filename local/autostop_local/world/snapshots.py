@@ -94,7 +94,7 @@ class Snapshots:
         for volume in volumes:
             self._check(volume, now)
         made = []
-        for place, (volume, own) in enumerate(zip(volumes, tags, strict=True)):
+        for volume, own in zip(volumes, tags, strict=True):
             snapshot_id = cloud.new_id("snap")
             snapshot = Snapshot(
                 id=snapshot_id,
@@ -104,7 +104,7 @@ class Snapshots:
                 volume_size=volume.size,
                 description=description,
                 started_at=now,
-                due_at=now + cloud.timings.snapshot + place * cloud.timings.snapshot_apart,
+                due_at=now + cloud.timings.snapshot,
                 size=cloud.content.make_snapshot(snapshot_id, volume.id),
                 kms_key_id=volume.kms_key_id,
             )

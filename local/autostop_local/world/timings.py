@@ -24,10 +24,8 @@ class Timings:
     device_freed: timedelta = timedelta(seconds=0)  # detached until another volume can be attached at the device
     deleting: timedelta = timedelta(seconds=1)
     snapshot: timedelta = timedelta(seconds=6)
-    snapshot_apart: timedelta = timedelta(seconds=0)  # by so much each further one of a set is complete later
     snapshot_spacing: timedelta = timedelta(seconds=15)  # AWS refuses another snapshot of one volume before
     command: timedelta = timedelta(seconds=1)  # a Run Command, at least
-    command_listed: timedelta = timedelta(seconds=0)  # SendCommand until ListCommandInvocations knows of it
     metric_period: timedelta = timedelta(seconds=300)  # basic monitoring
     metric_sample: timedelta = timedelta(seconds=60)  # a point is of so many samples, and on Nitro grows with each
     metric_delay: timedelta = timedelta(seconds=60)  # end of a sample until it can be read
