@@ -18,19 +18,6 @@ def test_an_operation_is_refused_until_that_is_lifted(desk: Desk, refused: Refus
     desk.ec2.delete_snapshot(SnapshotId=snapshot_id)
 
 
-def test_one_resource_alone_is_refused_wherever_the_call_names_it(desk: Desk, refused: Refused) -> None:
-    here, other = desk.launch(), desk.launch()
-    desk.world.forbid("CreateSnapshots", resource=here)
-    desk.world.forbid("CreateTags", resource=here)
-
-    denied, _ = refused(desk.ec2.create_snapshots, InstanceSpecification={"InstanceId": here})
-    assert denied == "UnauthorizedOperation"
-    assert refused(desk.ec2.create_tags, Resources=[other, here], Tags=[{"Key": "a", "Value": "b"}])[0] == denied
-    desk.ec2.create_snapshots(InstanceSpecification={"InstanceId": other})
-    desk.world.allow(resource=here)
-    desk.ec2.create_snapshots(InstanceSpecification={"InstanceId": here})
-
-
 def test_a_policy_of_the_organisation_denies_in_the_words_of_each_service(desk: Desk, refused: Refused) -> None:
     desk.world.forbid("DescribeInstances")
     desk.world.forbid("SendCommand", service="ssm")

@@ -1,8 +1,6 @@
 """What is refused because the world was told so: the next calls of an operation, or every one until it is lifted."""
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
 
 from autostop_local.world.errors import AwsError
 from autostop_local.world.wire import Asked
@@ -17,29 +15,23 @@ class Refusals:
 
     def __init__(self) -> None:
         self._next: dict[str, deque[tuple[AwsError, bool]]] = {}
-        self._lasting: dict[tuple[str, str | None], AwsError] = {}
+        self._lasting: dict[str, AwsError] = {}
 
     def refuse_next(self, operation: str, error: AwsError, times: int, *, after: bool) -> None:
         """`after`: though the call has had its effect."""
         self._next.setdefault(operation, deque()).extend([(error, after)] * times)
 
-    def refuse(self, operation: str, error: AwsError, resource: str | None) -> None:
-        self._lasting[operation, resource] = error
+    def refuse(self, operation: str, error: AwsError) -> None:
+        self._lasting[operation] = error
 
-    def lift(self, operation: str | None, resource: str | None) -> None:
-        """None: of every operation, of every resource."""
-        lifted = [
-            each for each in self._lasting if operation in (None, each[0]) and (resource is None or resource == each[1])
-        ]
-        for each in lifted:
-            del self._lasting[each]
+    def lift(self, operation: str | None) -> None:
+        """None: of every operation."""
+        for each in [operation] if operation else list(self._lasting):
+            self._lasting.pop(each, None)
 
     def lasting(self, asked: Asked) -> AwsError | None:
         """What this call is refused with until that is lifted."""
-        for (operation, resource), error in self._lasting.items():
-            if operation == asked.operation and (resource is None or _names(asked.parameters, resource)):
-                return error
-        return None
+        return self._lasting.get(asked.operation)
 
     def check(self, asked: Asked) -> AwsError | None:
         """Raise what is refused, or give what is to be raised once the call has had its effect."""
@@ -63,12 +55,3 @@ def denial(service: str, operation: str, account: str) -> AwsError:
     if service == "ec2":
         why = f"You are not authorized to perform this operation. {why}. Encoded authorization failure message: 4Zx9"
     return AwsError(code, why, status)
-
-
-def _names(parameters: Any, resource: str) -> bool:
-    """Whether a call is about a resource: at whatever place its id stands, but not in the filters of a list."""
-    if isinstance(parameters, Mapping):
-        return any(_names(value, resource) for key, value in parameters.items() if key != "Filters")
-    if isinstance(parameters, list | tuple):
-        return any(_names(value, resource) for value in parameters)
-    return bool(parameters == resource)

@@ -300,22 +300,20 @@ class World:
         with self._lock:
             self._refusals.refuse_next(operation, error, times, after=after)
 
-    def refuse(
-        self, operation: str, code: str, message: str = "", *, resource: str | None = None, status: int = 400
-    ) -> None:
-        """From now on refuse an operation, of any service; resource: only where it names this id."""
+    def refuse(self, operation: str, code: str, message: str = "", *, status: int = 400) -> None:
+        """From now on refuse an operation, of any service."""
         with self._lock:
-            self._refusals.refuse(operation, AwsError(code, message or f"{operation} is refused", status), resource)
+            self._refusals.refuse(operation, AwsError(code, message or f"{operation} is refused", status))
 
-    def forbid(self, operation: str, *, service: str = "ec2", resource: str | None = None) -> None:
+    def forbid(self, operation: str, *, service: str = "ec2") -> None:
         """From now on refuse an operation as a policy of the organisation does."""
         with self._lock:
-            self._refusals.refuse(operation, denial(service, operation, self.account), resource)
+            self._refusals.refuse(operation, denial(service, operation, self.account))
 
-    def allow(self, operation: str | None = None, *, resource: str | None = None) -> None:
+    def allow(self, operation: str | None = None) -> None:
         """Lift what `refuse` and `forbid` have set: of this operation, or of all."""
         with self._lock:
-            self._refusals.lift(operation, resource)
+            self._refusals.lift(operation)
 
     def check(self, asked: wire.Asked) -> None:
         """For services that the world does not have. Raises AwsError where their call is refused."""
