@@ -62,14 +62,6 @@ def test_a_title_of_any_language_arrives(phone: Receiver) -> None:
     assert str(make_header(decode_header(on_the_wire))) == title
 
 
-def test_a_title_can_add_no_header(phone: Receiver) -> None:
-    ntfy(phone.url).send(replace(MESSAGE, title="lab\r\nEmail: evil@example.com\r\n\r\nä\u2028body\udc80"))
-
-    [posted] = phone.posted
-    assert "Email" not in posted.headers
-    assert posted.text == MESSAGE.text
-
-
 def test_a_title_that_looks_encoded_arrives_as_it_is() -> None:
     value = header("=?utf-8?b?eA==?= lab")
 
