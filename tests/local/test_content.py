@@ -66,7 +66,7 @@ def test_a_volume_made_from_a_snapshot_is_a_copy(desk: Desk) -> None:
     (desk.world.volume_path(one) / "file").write_text("new")
 
     assert (desk.world.volume_path(other) / "file").read_text() == "old"
-    assert (desk.world.snapshot_path(snapshot_id) / "file").read_text() == "old"
+    assert (desk.world.cloud.content.snapshot(snapshot_id) / "file").read_text() == "old"
 
 
 def test_a_deleted_snapshot_takes_no_room_and_its_volumes_stay(desk: Desk) -> None:
@@ -77,7 +77,7 @@ def test_a_deleted_snapshot_takes_no_room_and_its_volumes_stay(desk: Desk) -> No
 
     desk.ec2.delete_snapshot(SnapshotId=snapshot_id)
 
-    assert not desk.world.snapshot_path(snapshot_id).exists()
+    assert not desk.world.cloud.content.snapshot(snapshot_id).exists()
     assert (desk.world.volume_path(made) / "file").read_text() == "kept"
 
 

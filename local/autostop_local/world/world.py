@@ -249,10 +249,6 @@ class World:
         """The directory of what is on a volume."""
         return self.cloud.content.volume(volume_id)
 
-    def snapshot_path(self, snapshot_id: str) -> Path:
-        """The directory of what is in a snapshot."""
-        return self.cloud.content.snapshot(snapshot_id)
-
     def instance_path(self, instance_id: str) -> Path:
         """The directory of an instance, which holds a link per attached volume: `root`, `data-sdf` and so on."""
         return self.cloud.content.instance(instance_id)
