@@ -165,7 +165,7 @@ def test_of_spot_the_request_goes_first_and_the_disks_stay(shop: Shop, *, shelve
 def test_a_created_one_is_made_anew_after_it(shop: Shop, *, delete_data: bool) -> None:
     first = at_work_on(shop)
     remove(shop, delete_data=delete_data)
-    passed(shop, 7200)  # EC2 has forgotten it
+    shop.desk.lab.pass_time(timedelta(hours=2))  # EC2 has forgotten it
     shop.said.clear()
     shop.create(yes=False)
     assert shop.said[-1] == "\nCreate it?"
@@ -204,7 +204,7 @@ def test_what_is_half_made_or_gone_goes(shop: Shop, capsys: pytest.CaptureFixtur
     assert "There is nothing of lab" in capsys.readouterr().out
     at_work_on(shop)
     SESSION.client("ec2").terminate_instances(InstanceIds=[shop.plan.instance])
-    passed(shop, 7200)
+    shop.desk.lab.pass_time(timedelta(hours=2))  # EC2 has forgotten it
     remove(shop, delete_data=True)
     assert left(shop) == {}
 
