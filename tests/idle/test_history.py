@@ -31,12 +31,6 @@ def history_of(*answers: Reading, policy: Policy = POLICY) -> History:
     return history
 
 
-def test_the_first_answer_tells_no_rate() -> None:
-    history = history_of(answer(0, cpu=5000.0))
-
-    assert (history.readings, history.cpu_rate, history.cpu_at) == (1, None, None)
-
-
 @pytest.mark.parametrize(("later", "seconds", "worked"), [
     row("exactly one second a minute", 5, 5.0, False),
     row("a little more", 5, 5.1, True),
@@ -192,10 +186,6 @@ def test_an_answer_that_is_not_newer_changes_nothing(minute: float) -> None:
     history = history_of(answer(0))
 
     assert follow(history, answer(minute, cpu=900.0), POLICY) == history
-
-
-def test_over_the_network_there_is_nothing_to_follow() -> None:
-    assert follow(history_of(answer(0)), Reading(BEGIN + minutes(5), ()), POLICY) is None
 
 
 def asleep(minute: float) -> Reading:

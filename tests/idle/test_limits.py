@@ -26,10 +26,6 @@ def at(limit: Limit | None) -> datetime | None:
     return limit.at if limit else None
 
 
-def test_without_such_settings_there_is_no_limit() -> None:
-    assert next_limit(Policy(), utc("2026-01-05T08:00"), None, utc("2026-02-05T08:00")) is None
-
-
 @pytest.mark.parametrize(("begins_at", "kept_until", "now", "expected"), [
     row("this evening", "05T08:00", None, "05T12:00", "05T21:00"),
     row("it is due", "05T08:00", None, "05T21:05", "05T21:00"),
@@ -93,11 +89,6 @@ def test_the_limit_that_comes_first_is_told_with_its_reason() -> None:
     assert next_limit(both, begins_at, None, utc("2026-01-06T08:00")) == Limit(
         utc("2026-01-05T16:00"), "max-run is 8 h, and it was started at Mon 08:00 UTC"
     )
-
-
-def test_an_evening_on_which_clocks_change_is_by_the_wall_clock() -> None:
-    limit = next_limit(EVENING, utc("2026-10-25T08:00"), None, utc("2026-10-25T12:00"))
-    assert at(limit) == utc("2026-10-25T21:00")  # the day before it was 20:00 UTC
 
 
 HOURS = st.integers(min_value=0, max_value=240 * 60).map(lambda minutes: timedelta(minutes=minutes))

@@ -43,30 +43,12 @@ def ahead(
     return plan_stop(verdict(stop_at, kind), policy, BEGAN, kept_awake_until, warned, NOW)
 
 
-def test_while_no_stop_is_in_sight_nothing_is_told() -> None:
-    assert ahead(None) == StopPlan()
-
-
-def test_a_stop_far_ahead_is_shown_and_not_told_yet() -> None:
-    plan = ahead(NOW + WARN + EVERY + minutes(1))
-
-    assert (plan.stop_at, plan.warned, plan.due) == (NOW + minutes(16), None, False)
-
-
 def test_a_stop_is_told_at_the_last_look_that_is_early_enough() -> None:
     plan = ahead(NOW + WARN + EVERY)
 
     assert plan.is_new
     assert plan.warned == told(NOW, NOW + minutes(15))
     assert not plan.due
-
-
-def test_a_stop_that_is_due_already_still_gives_the_whole_time() -> None:
-    plan = ahead(NOW, kind=VerdictKind.IDLE)
-
-    assert plan.is_new
-    assert plan.warned == told(NOW, NOW + WARN)
-    assert (plan.stop_at, plan.due) == (NOW + WARN, False)
 
 
 @pytest.mark.parametrize(
@@ -77,10 +59,6 @@ def test_it_is_due_when_the_owner_had_the_whole_time(warned_ago: timedelta, due:
     plan = ahead(NOW, told(NOW - warned_ago, NOW), kind=VerdictKind.IDLE)
 
     assert (plan.due, plan.is_new) == (due, False)
-
-
-def test_it_is_not_due_before_its_moment_however_long_ago_it_was_told() -> None:
-    assert not ahead(NOW + minutes(2), told(NOW - minutes(14), NOW + minutes(1))).due
 
 
 def test_work_takes_the_warning_back() -> None:
@@ -117,13 +95,6 @@ def test_after_work_in_a_short_window_the_next_stop_is_told_anew(after_the_warni
     assert plan_stop(worked, POLICY, BEGAN, None, warned, NOW).is_new is anew
 
 
-def test_a_stop_that_moved_because_metrics_are_late_is_not_told_twice() -> None:
-    plan = ahead(NOW + minutes(14), told(NOW - minutes(11), NOW - minutes(1)))
-
-    assert not plan.is_new
-    assert plan.warned == told(NOW - minutes(11), NOW - minutes(1))
-
-
 def test_without_warning_it_is_due_at_its_moment() -> None:
     quiet = replace(POLICY, warn_before=timedelta(0))
 
@@ -143,12 +114,6 @@ def test_at_the_owners_limit_it_stops_whoever_works(kind: VerdictKind) -> None:
     plan = ahead(stop_at, told(NOW - WARN, NOW, By.LIMIT), LIMITED, kind)
 
     assert (plan.cause, plan.due) == (By.LIMIT, True)
-
-
-def test_a_promise_puts_the_limit_off() -> None:
-    promised = ahead(None, told(NOW - WARN, NOW, By.LIMIT), LIMITED, kept_awake_until=NOW + timedelta(hours=1))
-
-    assert (promised.stop_at, promised.due, promised.warned) == (NOW + timedelta(hours=1), False, None)
 
 
 def test_being_told_of_idleness_is_not_being_told_of_the_limit() -> None:
