@@ -165,7 +165,7 @@ class _Removal:
         """Stopped, its disks shelved where they are shelved at all; those that stay are kept as volumes."""
         policy = self.account.policy(instance)
         shelved = policy.shelve_after is not None and instance.spot is None
-        if instance.state in (InstanceState.PENDING, InstanceState.RUNNING):
+        if instance.is_up:
             self.account.owner.stop(instance.workstation, "autostop uninstall")
         told = ""
 

@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from autostop.cost import Prices
-from autostop.model import Instance, InstanceState
+from autostop.model import Instance
 from autostop.ports import Happened
 from autostop.sleep.intent import Intent, Wanted
 
 _WINDOW: Final = timedelta(days=30)
 _HOUR: Final = timedelta(hours=1)
 _HOURS_A_MONTH: Final = 730
-_UP: Final = (InstanceState.PENDING, InstanceState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def _runs(happened: Sequence[Happened], instance: Instance | None, now: datetime
             runs = [*_ended(runs, stop, launched_at), Run(launched_at)]
         runs = runs if turn.wanted is Wanted.RUN else _ended(runs, stop or turn, each.at)
         stop = None
-    if instance is None or instance.state not in _UP:
+    if instance is None or not instance.is_up:
         return _ended(runs, stop, (instance.stopped_at if instance is not None else None) or now)
     if not runs or runs[-1].since < instance.launched_at:
         return [*_ended(runs, stop, instance.launched_at), Run(instance.launched_at)]

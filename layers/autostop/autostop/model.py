@@ -141,6 +141,11 @@ class Instance:
         return self.state in (InstanceState.TERMINATED, InstanceState.SHUTTING_DOWN)
 
     @property
+    def is_up(self) -> bool:
+        """True while it runs, or is about to."""
+        return self.state in (InstanceState.PENDING, InstanceState.RUNNING)
+
+    @property
     def name(self) -> str:
         """The owner's name for it, or the id."""
         return self.tags.get("Name") or self.id

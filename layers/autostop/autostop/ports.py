@@ -96,6 +96,11 @@ class Outline:
     told: tuple[Told, ...] = ()
     kept_since: datetime | None = None
 
+    @property
+    def open_intent(self) -> Intent | None:
+        """What is wanted and not reached yet; None where nothing is."""
+        return self.intent if self.intent is not None and not self.intent.settled else None
+
 
 @dataclass(frozen=True, slots=True)
 class State(Outline):
@@ -167,13 +172,11 @@ class Metrics(Protocol):
         self, instances: Sequence[Instance], since: Mapping[WorkstationId, datetime], period: timedelta, now: datetime
     ) -> Mapping[WorkstationId, Sequence[Sample]]:
         """Cores in use per period, oldest first; a workstation without data has no samples. Raises TransientError."""
-        ...
 
     def network(
         self, instances: Sequence[Instance], since: Mapping[WorkstationId, datetime], period: timedelta, now: datetime
     ) -> Mapping[WorkstationId, Sequence[Traffic]]:
         """Bytes a second in and out per period, likewise."""
-        ...
 
 
 class Asker(Protocol):
@@ -183,11 +186,9 @@ class Asker(Protocol):
         self, asked: Sequence[tuple[Instance, Policy]], now: datetime
     ) -> Mapping[WorkstationId, Asked | Reading | Unknown]:
         """Ask many at once; what cannot answer at once is `Asked`."""
-        ...
 
     def collect(self, asked: Mapping[WorkstationId, Asked], now: datetime) -> Mapping[WorkstationId, Reading | Unknown]:
         """The answers that have come by now; those that have not are left out."""
-        ...
 
 
 class Channel(Protocol):
@@ -196,8 +197,6 @@ class Channel(Protocol):
     @property
     def name(self) -> str:
         """What the log calls it."""
-        ...
 
     def send(self, message: Message) -> None:
         """Send it. Raises TransientError or DeniedError; their text repeats no secret."""
-        ...

@@ -67,15 +67,12 @@ class Executor:
                 self._save(state, _holding(state, note))
             if not note.said or isinstance(error, TransientError):
                 raise
-        self._record(state, intent, note.said or step.said)
+        self.ledger.record(state.workstation, Happened(self.clock(), intent, note.said or step.said))
         self._save(state, _progressed(_holding(state, note)))
 
     def _save(self, before: State, after: State) -> None:
         if after != before:
             self.ledger.save(after)
-
-    def _record(self, state: State, intent: int, said: str) -> None:
-        self.ledger.record(state.workstation, Happened(self.clock(), intent, said))
 
 
 def _holding(state: State, note: Note) -> State:

@@ -70,8 +70,8 @@ class Watched:
     @property
     def is_being_stopped(self) -> bool:
         """A stop is asked for already, and is the reconciler's business."""
-        intent = self.state.intent
-        return intent is not None and not intent.settled and intent.wanted is not Wanted.RUN
+        intent = self.state.open_intent
+        return intent is not None and intent.wanted is not Wanted.RUN
 
     def knowing(self, **activity: Any) -> "Watched":
         """The same with more known of its activity."""

@@ -71,10 +71,9 @@ def _meanwhile(instance: Instance | None, by: Prices) -> str:
 
 def _hindrance(state: Outline, instance: Instance | None, now: datetime) -> tuple[str, datetime, str] | None:
     """What keeps an intent from being reached: its cause, since when, and in words; None for nothing worth telling."""
-    intent = state.intent
-    if intent is None or intent.settled:
+    intent, since = state.open_intent, state.hindered_since
+    if intent is None:
         return None
-    since = state.hindered_since
     if state.blocked is not None:
         since = since or intent.at
         return (state.blocked, since, state.blocked) if now - since >= _BLOCKED_FOR else None

@@ -10,7 +10,7 @@ from autostop.clock import clock_time
 from autostop.cost import BUILT_IN, Prices, cost_awake, cost_now
 from autostop.days import Days, days_of
 from autostop.link import Link, Scope, is_secret
-from autostop.model import InstanceState, WorkstationId, instance_of
+from autostop.model import WorkstationId, instance_of
 from autostop.ports import Happened, State
 from autostop.settings import Policy, policy_for
 from autostop.sleep.intent import By, Wanted, following
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from autostop.aws.queue import SqsQueue
     from autostop.aws.subscription import MailSubscription
     from autostop.aws.table import DynamoLedger
-
-
-_UP = (InstanceState.PENDING, InstanceState.RUNNING)
 
 
 class RefusedError(Exception):
@@ -105,7 +102,7 @@ class Owner:
                 return kept
             if intent.settled or intent.by not in (By.IDLE, By.LIMIT):
                 raise RefusedError("It is asleep or on its way there, as it was asked to be.", "Start it instead.")
-            if not may_start and (instance is None or instance.state not in _UP):
+            if not may_start and (instance is None or not instance.is_up):
                 raise RefusedError("It is stopped by now.", "Start it, with a link that may.")
             return kept.wanting(following(intent, Wanted.RUN, By.PROMISE, f"{asked_by} keeps it awake", now))
 
@@ -116,7 +113,6 @@ class Owner:
         self._change(workstation, _without_promise)
 
     def status(self, workstation: WorkstationId, scopes: tuple[Scope, ...] = tuple(Scope)) -> Status:
-        """How the workstation stands now."""
         state = self.ledger.load(workstation)
         instance = self.instances.find(instance_of(workstation))
         happened = self.ledger.happened(workstation, state.intent.number) if state.intent else ()
@@ -161,4 +157,4 @@ def _without_promise(state: State, now: datetime) -> State:
 
 def _is_under_way(state: State) -> bool:
     """False when it is blocked, too: asking again is then to try again, with what was given up forgotten."""
-    return state.intent is not None and not state.intent.settled and state.blocked is None
+    return state.open_intent is not None and state.blocked is None

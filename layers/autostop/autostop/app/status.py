@@ -238,8 +238,7 @@ def _notes(state: State, instance: Instance | None, volumes: Sequence[Volume]) -
     attached = (each for each in volumes if instance is not None and each.attached_to == instance.id)
     if instance is not None and (resize := not_in_effect(state.resize, instance, state.fallback, attached)) is not None:
         yield resize_in_words(resize)
-    awake = instance is not None and instance.state in (InstanceState.PENDING, InstanceState.RUNNING)
-    if instance is not None and awake and (fallback := fallback_in_words(instance, state.fallback)):
+    if instance is not None and instance.is_up and (fallback := fallback_in_words(instance, state.fallback)):
         yield fallback
     yield from filter(None, (state.note, state.lost, state.binned))
     for some in alike(state.housekeeping.leftovers if state.housekeeping is not None else ()).values():
@@ -247,10 +246,9 @@ def _notes(state: State, instance: Instance | None, volumes: Sequence[Volume]) -
 
 
 def _phase(state: State, instance: Instance | None) -> Phase:
-    intent = state.intent
     if instance is None:
-        return Phase.BLOCKED if intent is not None else Phase.UNKNOWN
-    if intent is not None and not intent.settled:
+        return Phase.BLOCKED if state.intent is not None else Phase.UNKNOWN
+    if (intent := state.open_intent) is not None:
         if state.blocked:
             return Phase.BLOCKED
         return Phase.WAKING if intent.wanted is Wanted.RUN else Phase.FALLING_ASLEEP
@@ -268,8 +266,8 @@ def _phase(state: State, instance: Instance | None) -> Phase:
 
 
 def _undo_until(state: State, instance: Instance | None, now: datetime) -> datetime | None:
-    intent = state.intent
-    if intent is None or intent.settled or intent.wanted is Wanted.RUN or intent.by is not By.OWNER:
+    intent = state.open_intent
+    if intent is None or intent.wanted is Wanted.RUN or intent.by is not By.OWNER:
         return None
     running = instance is not None and instance.state is InstanceState.RUNNING
     return intent.at + UNDO_FOR if running and now < intent.at + UNDO_FOR else None
@@ -330,7 +328,7 @@ def _why_volumes_stay(state: State, instance: Instance | None, policy: Policy, n
         return "the instance is gone; `autostop recover` shows what is left over"
     if not is_ours(instance.tags):
         return "it carries no tag `autostop = on`"
-    if intent is not None and not intent.settled:
+    if state.open_intent is not None:
         return "it is blocked" if state.blocked else "it is on its way"
     if instance.spot is not None:
         return "a Spot instance is only stopped"

@@ -150,7 +150,7 @@ class Sweeper:
         types = {each.type for each in instances.values()}
         prices = self.prices.look(types, now) if self.prices is not None and types else BUILT_IN
         watched = {key: self._watch(one, known[key], before.get(key), prices, now) for key, one in instances.items()}
-        gone = [state for key, state in states.items() if key not in instances and (state.told or _is_open(state))]
+        gone = [state for key, state in states.items() if key not in instances and (state.told or state.open_intent)]
         return watched, frozenset(new[:_MOST_NEW]), gone
 
     def _watch(
@@ -250,7 +250,7 @@ class Sweeper:
             self._note(known.workstation, problems, told, is_written=is_written)
         due = known.look_at is None or known.look_at <= now
         house = known.housekeeping
-        if (_is_open(known) and due) or (house is not None and house.due_at <= now):
+        if (known.open_intent is not None and due) or (house is not None and house.due_at <= now):
             # Should every event and message have been lost, the sweep brings the reconciler back.
             self.queue.wake(known.workstation)
         return None
@@ -353,7 +353,3 @@ def _record(watched: Watched, verdict: Verdict, plan: StopPlan, now: datetime) -
         stop_at=plan.stop_at,
         stop_cause=plan.cause,
     )
-
-
-def _is_open(state: Outline) -> bool:
-    return state.intent is not None and not state.intent.settled

@@ -48,7 +48,6 @@ class Verdict:
 
     @property
     def headline(self) -> str:
-        """The deciding reason."""
         return self.reasons[0]
 
 

@@ -356,21 +356,21 @@ def volumes_detached(it: Situation) -> Outcome | None:
     return None
 
 
-def volumes_kept(it: Situation) -> Settled | Step | Wait | Blocked | None:
+def volumes_kept(it: Situation) -> Outcome | None:
     """Let all stand detached for as long as their owner wants; a sweep comes back to them."""
     manifest, keep = it.this_cycle, it.seen.delete_after
     remaining = manifest.remaining_in(it.seen)
     if not remaining or (keep is not None and (manifest.were_kept or not keep)):
         return None
-    if (waits := next((one for each in remaining if (one := _is_detached(it, each)) is not None), None)) is not None:
+    if (waits := next((one for each in remaining if (one := _detaching(it, each)) is not None), None)) is not None:
         return waits
     if manifest.detached_at is None:
         return Step("noted that its volumes stand detached", first=Note(manifest=manifest.detaching(it.now)))
     return Settled() if keep is None or it.now < manifest.detached_at + keep else None
 
 
-def _is_detached(it: Situation, volume: Volume) -> Wait | Blocked | None:
-    """None once it is."""
+def _detaching(it: Situation, volume: Volume) -> Wait | Blocked | None:
+    """None once it is detached."""
     if volume.attached_to is None and volume.state is VolumeState.AVAILABLE:
         return None
     since = it.this_cycle.detached_at
@@ -383,7 +383,7 @@ def volumes_deleted(it: Situation) -> Outcome | None:
     """Delete all that are detached, each only as long as the law allows it at that moment."""
     manifest = it.this_cycle
     for volume in manifest.remaining_in(it.seen):
-        if (waits := _is_detached(it, volume)) is not None:
+        if (waits := _detaching(it, volume)) is not None:
             return waits
         if (refusal := law.why_not_delete_volume(volume, it.seen, manifest)) is not None:
             return Blocked(f"{refusal}, so the volumes stay. Run `autostop adopt {it.seen.workstation}` again.")
