@@ -1,6 +1,7 @@
 """Start an instance that EC2 may have no capacity for: as its own type first, then as those that its owner names."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from autostop import tags
@@ -23,10 +24,8 @@ def note_of_own_type(it: Situation) -> Step | None:
     It is a hint for `autostop recover`, should the table be lost; nothing else believes it.
     """
     instance, own = it.instance, own_type(it.instance, it.fallback)
-    noted, hint = (
-        instance.tags.get(tags.INSTANCE_TYPE, ""),
-        Fallback(own, instance.type).hint if own != instance.type else "",
-    )
+    noted = instance.tags.get(tags.INSTANCE_TYPE, "")
+    hint = Fallback(own, instance.type).hint if own != instance.type else ""
     wanted = it.resize.type if it.resize is not None else None
     # After a person's own change of the type the table may be what is wrong; after the owner's wish it is not.
     if noted == hint or (not hint and wanted != own and hinted(instance.type, instance.tags) is not None):
@@ -114,27 +113,16 @@ def _become(it: Situation, own: str, wanted: str) -> Step | None:
 
 
 def _step(
-    it: Situation,
-    said: str,
-    call: Call,
-    args: tuple[str, ...],
-    *,
-    about: str | None,
-    first: Note | None = None,
-    then: Note | None = None,
+    it: Situation, said: str, call: Call, args: tuple[str, ...], *, about: str | None, then: Note | None = None
 ) -> Step:
     """A step toward a start. about: the type that a refusal of it rules out; None where it blocks the workstation."""
     instance, attempts = it.instance, it.attempts
-    return Step(
-        said,
-        call,
-        args,
-        first=first,
-        then=None if then is None else lambda _: then,
-        lacking=_lacks(instance, attempts, it.now, f"EC2 has no capacity for {instance.type} in {instance.zone}"),
-        refused=None
-        if about is None
-        else lambda error: Note(attempts=attempts.refusing(about, error), said=f"{about} is refused: {error}"),
+    lacking = _lacks(instance, attempts, it.now, f"EC2 has no capacity for {instance.type} in {instance.zone}")
+    step = Step(said, call, args, then=None if then is None else lambda _: then, lacking=lacking)
+    if about is None:
+        return step
+    return replace(
+        step, refused=lambda error: Note(attempts=attempts.refusing(about, error), said=f"{about} is refused: {error}")
     )
 
 
