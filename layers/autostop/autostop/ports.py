@@ -110,8 +110,8 @@ class State(Outline):
     reading, unknown: the newest answer that the reconciler got; asked: its question that is under way.
     note: what the owner should know about the settled intent. attempts: for the present intent.
     fallback: as what it was made to run for want of capacity; kept until it runs as something else. resize: kept until
-    it took effect, or AWS refused it. wakes: the latest. begun: when each
-    part of the present wake after the first began.
+    it took effect, or AWS refused it. wakes: the latest. begun: when each part of the present wake after the first
+    began.
     """
 
     manifest: Manifest | None = None

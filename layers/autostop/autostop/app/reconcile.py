@@ -162,10 +162,8 @@ class Reconciler:
                 begun = reaching(state.begun, part_of(seen, outcome), self.clock())
                 state = self._keep(state, replace(state, begun=begun))
             return self._carry_out(state, intent, seen, outcome, last, until)
-        except TransientError as error:
+        except (TransientError, DeniedError) as error:
             return self._hindered(state.workstation, intent, error)
-        except DeniedError as error:
-            return self._denied(state.workstation, intent, error)
 
     def _observe(self, state: State, intent: Intent, until: datetime) -> tuple[State, Observation]:
         """What AWS says now. While a start is under way, that includes whether Jupyter answers.
@@ -302,7 +300,7 @@ class Reconciler:
         Executor(calls, self.ledger, self.clock).execute(state, intent.number, step)
         last.step, last.at = step, self.clock()
 
-    def _hindered(self, workstation: WorkstationId, intent: Intent, error: TransientError) -> str | None:
+    def _hindered(self, workstation: WorkstationId, intent: Intent, error: TransientError | DeniedError) -> str | None:
         """Come back after a passing error: each time later, and not at one moment with all others in the same storm."""
         # Something may have been saved before the error came.
         state = self.ledger.load(workstation)
@@ -310,15 +308,11 @@ class Reconciler:
             return None
         if intent.settled:
             return self._put_off(state, str(error))
+        if isinstance(error, DeniedError):
+            return self._block(state, intent, str(error))
         longest = min(_LONGEST_RETRY, error.retry_after * 2 ** min(state.attempts.errors, 10))
         delay = longest * (1 + self.chance()) / 2
         return self._pause(state, Wait(str(error), delay), errors=state.attempts.errors + 1)
-
-    def _denied(self, workstation: WorkstationId, intent: Intent, error: DeniedError) -> str | None:
-        state = self.ledger.load(workstation)
-        if state.intent != intent:
-            return None
-        return self._put_off(state, str(error)) if intent.settled else self._block(state, intent, str(error))
 
     def _put_off(self, state: State, why: str) -> str:
         """Tidying up holds nothing up: a later sweep comes back to it."""

@@ -41,10 +41,7 @@ class Status:
     """One workstation for a person. costs: USD a month for disks and snapshots, now and when awake; nan: unknown.
 
     hour: USD of the instance while it runs; nan: unknown, as of Spot. prices: by which all these are.
-
-    now: by its owner's clock.
-
-    billed: what is billed while it does not run, and why; empty while it runs.
+    now: by its owner's clock. billed: what is billed while it does not run, and why; empty while it runs.
     seen: what the newest sweep saw of it since its start; None when none did.
     keep_awake_for: what one tap on keep awake promises. usual: how long such a wake takes, while it wakes.
     undo_until: till then a start turns the stop back before EC2 hears of it; None when it is too late.

@@ -217,13 +217,9 @@ class EbsDisks:
 
     def volumes(self, workstation: WorkstationId) -> Sequence[Volume]:
         """Attached to the instance, or tagged as belonging to it."""
-        found: dict[str, Volume] = {}
-        for name, value in (
-            ("attachment.instance-id", instance_of(workstation)),
-            (f"tag:{tags.WORKSTATION}", workstation),
-        ):
-            found |= {each.id: each for each in self.find_volumes([{"Name": name, "Values": [value]}])}
-        return list(found.values())
+        attached = self.find_volumes([{"Name": "attachment.instance-id", "Values": [instance_of(workstation)]}])
+        tagged = self.find_volumes([{"Name": f"tag:{tags.WORKSTATION}", "Values": [workstation]}])
+        return list({each.id: each for each in (*attached, *tagged)}.values())
 
     def find_volumes(self, filters: list["FilterTypeDef"]) -> Sequence[Volume]:
         """All that match the filters of DescribeVolumes."""

@@ -180,10 +180,8 @@ def next_limit(
     if policy.stop_at is not None and (at := policy.stop_at.next_after(since)) is not None:
         limits.append(Limit(at, f"stop-at is {clock_time(at, policy.time_zone, now)}"))
     if policy.max_run is not None:
-        why = (
-            f"max-run is {words(policy.max_run)}, and it was started at {clock_time(begins_at, policy.time_zone, now)}"
-        )
-        limits.append(Limit(begins_at + policy.max_run, why))
+        started = f"it was started at {clock_time(begins_at, policy.time_zone, now)}"
+        limits.append(Limit(begins_at + policy.max_run, f"max-run is {words(policy.max_run)}, and {started}"))
     first = min(limits, key=lambda limit: limit.at, default=None)
     if first is not None and kept_awake_until is not None and first.at < kept_awake_until:
         return Limit(kept_awake_until, f"{first.why}, put off until the end of keep awake")

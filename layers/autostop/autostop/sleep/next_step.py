@@ -163,12 +163,11 @@ def hangs(it: Situation) -> Blocked | None:
     since = it.instance.launched_at if starts else it.instance.stopped_at or it.intent.at
     if it.now - since < HANGS_AFTER:
         return None
-    remedy = (
-        "Look at it in the console."
-        if starts
-        else "Stop it by force in the console; its file systems are checked then."
-    )
-    return Blocked(f"EC2 has been {'starting' if starts else 'stopping'} it for over {words(HANGS_AFTER)}. {remedy}")
+    too_long = f"it for over {words(HANGS_AFTER)}"
+    if starts:
+        return Blocked(f"EC2 has been starting {too_long}. Look at it in the console.")
+    remedy = "Stop it by force in the console; its file systems are checked then."
+    return Blocked(f"EC2 has been stopping {too_long}. {remedy}")
 
 
 # --- toward stop ------------------------------------------------------------------------------------------------------

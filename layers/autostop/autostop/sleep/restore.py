@@ -95,13 +95,9 @@ def flag_again(it: Situation, manifest: Manifest, device: str) -> Step | None:
     """Let the volume at a device go with the instance, or not, as before it was shelved; None when it does."""
     record = next((each for each in manifest.volumes if each.device == device), None)
     occupant = it.seen.at_device(device)
-    if (
-        record is None
-        or occupant is None
-        or not (occupant.id == record.volume or manifest.is_restored(occupant, record))
-    ):
+    if record is None or occupant is None or occupant.delete_on_termination is record.delete_on_termination:
         return None
-    if occupant.delete_on_termination is record.delete_on_termination:
+    if occupant.id != record.volume and not manifest.is_restored(occupant, record):
         return None
     said = f"{device} is {'deleted' if record.delete_on_termination else 'kept'} on termination again"
     args = (it.instance.id, device, occupant.id, record.delete_on_termination)
