@@ -20,7 +20,8 @@ def to_plain(value: object) -> Any:
     one that its metadata gives as `stored`, which is the name it had once; None there leaves it out. Likewise the
     chosen one is named by its `STORED`, if it has that.
     """
-    return _writer(cast("Any", type(value)))(value)
+    write, _ = _codec(cast("Any", type(value)))
+    return write(value)
 
 
 def from_plain(kind: type[T], data: Any) -> T:
@@ -29,8 +30,9 @@ def from_plain(kind: type[T], data: Any) -> T:
     Fields that the data lacks keep their defaults, and fields that it has too many are left out, so that an older
     and a newer version of the program read each other's items. Raises ValueError when the data does not fit.
     """
+    _, read = _codec(cast("Any", kind))
     try:
-        value = _reader(cast("Any", kind))(data)
+        value = read(data)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a {kind.__name__}: {error}") from error
     return value  # type: ignore[no-any-return]  # the reader builds what `kind` says
@@ -45,81 +47,49 @@ def from_json(kind: type[T], text: str | bytes) -> T:
 
 
 @cache
-def _writer(kind: Any) -> Callable[[Any], Any]:
-    """What writes a type, made once: looking at types takes far longer than writing data."""
+def _codec(kind: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """What writes a type, and what reads it, made once: looking at types takes far longer than at data."""
     kind = getattr(kind, "__supertype__", kind)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (types.UnionType, Union):
-        return _choice_writer(_alternatives(arguments))
+        return _choice([each for each in arguments if each is not types.NoneType])
     if origin is tuple:
-        write = _writer(arguments[0])
-        return lambda value: [write(each) for each in value]
+        write, read = _codec(arguments[0])
+        return (
+            lambda value: [write(each) for each in value],
+            lambda data: tuple(read(each) for each in _checked(data, list)),
+        )
     if origin is not None and issubclass(origin, Mapping):
-        write = _writer(arguments[1])
-        return lambda value: {str(key): write(each) for key, each in value.items()}
+        write, read = _codec(arguments[1])
+        return (
+            lambda value: {str(key): write(each) for key, each in value.items()},
+            lambda data: {key: read(each) for key, each in _checked(data, dict).items()},
+        )
     if is_dataclass(kind):
-        return _dataclass_writer(kind)
+        return _dataclass(kind)
     if kind is datetime:
-        return datetime.isoformat
+        return datetime.isoformat, lambda data: datetime.fromisoformat(_checked(data, str))
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return lambda value: value.value
-    return lambda value: value
+        return lambda value: value.value, kind
+    return lambda value: value, _number if kind is float else lambda data: _checked(data, kind)
 
 
-def _choice_writer(alternatives: list[Any]) -> Callable[[Any], Any]:
+def _choice(alternatives: list[Any]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     if len(alternatives) == 1:
-        write = _writer(alternatives[0])
-        return lambda value: None if value is None else write(value)
-    writers = {each: (name, _writer(each)) for name, each in _named(alternatives).items()}
+        write, read = _codec(alternatives[0])
+        return (
+            lambda value: None if value is None else write(value),
+            lambda data: None if data is None else read(data),
+        )
+    named = _named(alternatives)
+    writers = {each: (name, _codec(each)[0]) for name, each in named.items()}
+    readers = {name: _codec(each)[1] for name, each in named.items()}
 
     def write_chosen(value: Any) -> Any:
         if value is None:
             return None
         name, write = writers[type(value)]
         return {name: write(value)}
-
-    return write_chosen
-
-
-def _dataclass_writer(kind: Any) -> Callable[[Any], Any]:
-    hints = get_type_hints(kind)
-    writers = [(stored, name, _writer(hints[name])) for stored, name in _stored_fields(kind)]
-    return lambda value: {stored: write(getattr(value, name)) for stored, name, write in writers}
-
-
-def _stored_fields(kind: Any) -> list[tuple[str, str]]:
-    """The names of a dataclass's fields, each with the one it is stored under."""
-    named = [(field.metadata.get("stored", field.name), field.name) for field in fields(kind)]
-    return [(stored, name) for stored, name in named if stored is not None]
-
-
-@cache
-def _reader(kind: Any) -> Callable[[Any], Any]:
-    """What reads a type, made once as well."""
-    kind = getattr(kind, "__supertype__", kind)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (types.UnionType, Union):
-        return _choice_reader(_alternatives(arguments))
-    if origin is tuple:
-        read = _reader(arguments[0])
-        return lambda data: tuple(read(each) for each in _checked(data, list))
-    if origin is not None and issubclass(origin, Mapping):
-        read = _reader(arguments[1])
-        return lambda data: {key: read(each) for key, each in _checked(data, dict).items()}
-    if is_dataclass(kind):
-        return _dataclass_reader(kind)
-    if kind is datetime:
-        return lambda data: datetime.fromisoformat(_checked(data, str))
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind
-    return _number if kind is float else lambda data: _checked(data, kind)
-
-
-def _choice_reader(alternatives: list[Any]) -> Callable[[Any], Any]:
-    if len(alternatives) == 1:
-        read = _reader(alternatives[0])
-        return lambda data: None if data is None else read(data)
-    readers = {name: _reader(each) for name, each in _named(alternatives).items()}
 
     def read_chosen(data: Any) -> Any:
         if data is None:
@@ -130,22 +100,21 @@ def _choice_reader(alternatives: list[Any]) -> Callable[[Any], Any]:
         [(name, chosen)] = given.items()
         return readers[name](chosen)
 
-    return read_chosen
+    return write_chosen, read_chosen
 
 
-def _dataclass_reader(kind: Any) -> Callable[[Any], Any]:
+def _dataclass(kind: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     hints = get_type_hints(kind)
-    readers = {stored: (name, _reader(hints[name])) for stored, name in _stored_fields(kind)}
+    # Of each field the name it is stored under; None leaves it out.
+    named = {field.name: field.metadata.get("stored", field.name) for field in fields(kind)}
+    codecs = [(stored, name, *_codec(hints[name])) for name, stored in named.items() if stored is not None]
+    readers = {stored: (name, read) for stored, name, _, read in codecs}
 
     def read(data: Any) -> Any:
         given = [(*readers[stored], each) for stored, each in _checked(data, dict).items() if stored in readers]
         return kind(**{name: read_field(each) for name, read_field, each in given})
 
-    return read
-
-
-def _alternatives(arguments: tuple[Any, ...]) -> list[Any]:
-    return [each for each in arguments if each is not types.NoneType]
+    return lambda value: {stored: write(getattr(value, name)) for stored, name, write, _ in codecs}, read
 
 
 def _named(alternatives: list[Any]) -> dict[str, Any]:
