@@ -63,7 +63,7 @@ class _Last:
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Everything the reconciler works with.
+    """The reconciler, with its ports.
 
     `clock` gives aware UTC moments; `sleep` takes seconds; `chance` gives numbers from 0 to 1, which spread retries.
     """
