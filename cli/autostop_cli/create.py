@@ -7,7 +7,7 @@ import ssl
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -44,9 +44,6 @@ from autostop_cli.plans import Plan
 from autostop_cli.ssh import with_host_keys
 from autostop_cli.stack import is_older
 from autostop_cli.text import FailedError, say, table
-
-if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 WORKSTATION_STACK = "autostop-workstation"
 PORTS = (22, 443, 8888)
@@ -153,13 +150,12 @@ class Creation:
         if begun:
             say(f"{self.wish.name} was begun before; this goes on with it, as it was planned then.")
         else:
-            type_ = self.wish.type
-            if not type_:
+            if not self.wish.type:
                 type_ = self.ask(types_in_words(self._prices(*TYPES)), "Which type", DEFAULT_TYPE, str.strip)
-            certificate = self.wish.certificate or self.ask(
-                _CERTIFICATES, "Which certificate", "self-signed", parse_certificate
-            )
-            self.wish = replace(self.wish, type=type_, certificate=certificate)
+                self.wish = replace(self.wish, type=type_)
+            if not self.wish.certificate:
+                certificate = self.ask(_CERTIFICATES, "Which certificate", "self-signed", parse_certificate)
+                self.wish = replace(self.wish, certificate=certificate)
         if self.wish.notify is None and not (begun and plan is not None and plan.linked):
             notify = self.ask(_NOTICES, "Where its notices go", parameters.AS_THE_STACK, parse_notify)
             self.wish = replace(self.wish, notify=None if notify == parameters.AS_THE_STACK else notify)
@@ -172,9 +168,8 @@ class Creation:
         try:
             outputs = self._deploy(stacks, missing)
             if machine is not None:
-                request = machine.request(
-                    secrets.token_hex(32), self._group(machine.vpc), outputs, self.wheel().user_data
-                )
+                token, group = secrets.token_hex(32), self._group(machine.vpc)
+                request = machine.request(token, group, outputs, self.wheel().user_data)
                 plan = self.account.plans.put(Plan(self.wish.name, request), plan)
             self._finish(self._launched(plan))
         except (*EXPECTED, FailedError, KeyboardInterrupt):
@@ -246,9 +241,8 @@ class Creation:
         for group in plan.request["SecurityGroupIds"]:
             self._open_door(group)
             self.exists.append(f"security group {group_name(plan.name)}")
-        plan = (
-            self.account.plans.put(replace(plan, instance=found[0], removed=False), plan) if found else self._run(plan)
-        )
+        known = replace(plan, instance=found[0], removed=False) if found else None
+        plan = self.account.plans.put(known, plan) if known else self._run(plan)
         self.exists.append(f"instance {plan.instance}")
         parameters.keep(self.account, parameters.notices_to(WorkstationId(plan.instance), self._url))
         return plan
@@ -274,20 +268,19 @@ class Creation:
 
     def _group(self, vpc: str) -> str:
         """Its security group, made if need be."""
-        name = group_name(self.wish.name)
-        where: list[FilterTypeDef] = [{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc]}]
+        name, made_for = group_name(self.wish.name), shapes_of({tags.CREATED: self.wish.name})
         with aws_errors():
             with AlreadySo("InvalidGroup.Duplicate"):
                 made = self.account.ec2.create_security_group(
                     GroupName=name,
                     Description=f"autostop: the workstation {self.wish.name}",
                     VpcId=vpc,
-                    TagSpecifications=[
-                        {"ResourceType": "security-group", "Tags": shapes_of({tags.CREATED: self.wish.name})}
-                    ],
+                    TagSpecifications=[{"ResourceType": "security-group", "Tags": made_for}],
                 )
                 return made["GroupId"]
-            (found,) = self.account.ec2.describe_security_groups(Filters=where)["SecurityGroups"]
+            (found,) = self.account.ec2.describe_security_groups(
+                Filters=[{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc]}]
+            )["SecurityGroups"]
         if tags_of(found.get("Tags")).get(tags.CREATED) != self.wish.name:
             raise DeniedError(f"There is a security group {name} that is not of `autostop create`. Take another name.")
         return found.get("GroupId", "")
@@ -310,14 +303,13 @@ class Creation:
         if not plan.linked:
             make_link(self.account, workstation)
             self.account.plans.put(replace(plan, linked=True), plan)
-        shell = f"aws ssm start-session --target {workstation} --region {self.account.region}"
         say(
             "",
             f"{plan.name} is ready: https://{instance.address}/lab",
             "It asks for a token, which `sudo cat /var/lib/autostop/token` shows on the machine. A shell there, and a",
             "tunnel to https://localhost:8888/lab, by the AWS CLI and its Session Manager plugin:",
             "",
-            f"  {shell}",
+            f"  aws ssm start-session --target {workstation} --region {self.account.region}",
             f"  {tunnel_to(self.account, workstation, 8888)}",
             "",
             f"By ssh, which knows it by the key of its first boot: autostop open {plan.name} --ssh",
@@ -406,10 +398,10 @@ def refuse_taken_name(account: Account, name: str) -> None:
         raise DeniedError(f"The instance {taken[0]} has the name {name}, and `autostop create` did not make it.")
 
 
-def jupyter_answers(host: str, port: int = 443) -> bool:
+def jupyter_answers(host: str) -> bool:
     """True when a JupyterLab speaks TLS there; whose certificate it is is not asked."""
     context = ssl._create_unverified_context()  # noqa: S323, SLF001 - it has its own, and nothing secret is sent
-    connection = http.client.HTTPSConnection(host, port, timeout=_REACHED_WITHIN_SECONDS, context=context)
+    connection = http.client.HTTPSConnection(host, timeout=_REACHED_WITHIN_SECONDS, context=context)
     try:
         connection.request("GET", "/api")
         return b'"version"' in connection.getresponse().read(1000)

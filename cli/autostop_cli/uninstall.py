@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -23,9 +23,6 @@ from autostop_cli.deploy import Stacks, code_bucket, remove_bucket
 from autostop_cli.machine import parse_name
 from autostop_cli.plans import Plan
 from autostop_cli.text import FailedError, dollars, say
-
-if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 # Where docs/notices.md says to keep the stack's own URL.
 NOTICE_URL = "/autostop/notice-url"
@@ -153,12 +150,11 @@ class _Removal:
         return [WorkstationId(each) for each in found]
 
     def _groups(self) -> list[str]:
-        where: list[FilterTypeDef] = [
-            {"Name": f"tag:{tags.CREATED}", "Values": [self.name]},
-            {"Name": "group-name", "Values": [group_name(self.name)]},
-        ]
+        by_tag, by_name = f"tag:{tags.CREATED}", group_name(self.name)
         with aws_errors():
-            found = self.account.ec2.describe_security_groups(Filters=where)["SecurityGroups"]
+            found = self.account.ec2.describe_security_groups(
+                Filters=[{"Name": by_tag, "Values": [self.name]}, {"Name": "group-name", "Values": [by_name]}]
+            )["SecurityGroups"]
         return [each.get("GroupId", "") for each in found]
 
     def _put_to_sleep(self, instance: Instance) -> None:

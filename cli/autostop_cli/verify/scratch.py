@@ -35,13 +35,11 @@ class EbsScratch:
     def owners(self, snapshots: Sequence[SnapshotId]) -> Mapping[SnapshotId, str]:
         """The accounts whose these are; of all that this one may see. By filter, so that a missing one is no error."""
         with aws_errors():
-            filters: list[FilterTypeDef] = [{"Name": "snapshot-id", "Values": list(snapshots)}]
-            pages = self.client.get_paginator("describe_snapshots").paginate(Filters=filters)
-            return {
-                SnapshotId(shape.get("SnapshotId", "")): shape.get("OwnerId", "")
-                for page in pages
-                for shape in page["Snapshots"]
-            }
+            pages = self.client.get_paginator("describe_snapshots").paginate(
+                Filters=[{"Name": "snapshot-id", "Values": list(snapshots)}]
+            )
+            shapes = [shape for page in pages for shape in page["Snapshots"]]
+        return {SnapshotId(shape.get("SnapshotId", "")): shape.get("OwnerId", "") for shape in shapes}
 
     def create_volume(self, verification: Verification, record: VolumeRecord) -> VolumeId:
         """As a restore makes it, but for its tags."""
