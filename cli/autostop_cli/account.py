@@ -127,6 +127,10 @@ class Account:
         """All that are adopted, by name. Raises TransientError, DeniedError."""
         return sorted(self.instances.tagged(), key=lambda instance: (instance.name, instance.id))
 
+    def find(self, workstation: WorkstationId) -> Instance | None:
+        """Its instance; None when EC2 knows none. Raises TransientError, DeniedError."""
+        return self.instances.find(instance_of(workstation))
+
     def policy(self, instance: Instance) -> Policy:
         """What the stack and the instance's tags say together."""
         return policy_for(self.stack.policy, instance.tags)[0]
@@ -138,7 +142,7 @@ class Account:
 
     def now_of(self, workstation: WorkstationId) -> datetime:
         """Likewise."""
-        return self.now(self.instances.find(instance_of(workstation)))
+        return self.now(self.find(workstation))
 
     @cached_property
     def owner(self) -> Owner:

@@ -15,7 +15,7 @@ from autostop import tags
 from autostop.aws.ec2 import shapes_of, tags_of
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.cost import Prices
-from autostop.model import AttachmentState, Instance, InstanceId, InstanceState, WorkstationId, instance_of
+from autostop.model import AttachmentState, Instance, InstanceId, InstanceState, WorkstationId
 from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
 from autostop_cli import VERSION, consent, parameters
 from autostop_cli.account import Account
@@ -322,7 +322,7 @@ class Creation:
         workstation, told, adopted, begun = WorkstationId(plan.instance), "", False, False
         for _ in range(_LOOKS):
             # EC2's lists lag behind the launch.
-            instance, now = self.account.instances.find(instance_of(workstation)), "EC2 does not list it yet"
+            instance, now = self.account.find(workstation), "EC2 does not list it yet"
             if instance is not None:
                 if instance.is_gone:
                     why = f": {instance.state_reason}" if instance.state_reason else ""

@@ -12,7 +12,7 @@ import segno
 from autostop.app import links
 from autostop.aws.codec import to_plain
 from autostop.link import Link, Scope
-from autostop.model import WorkstationId, instance_of
+from autostop.model import WorkstationId
 from autostop_cli.account import Account
 from autostop_cli.arguments import DURATION, Word, an_instance, as_json
 from autostop_cli.naming import adopted
@@ -113,7 +113,7 @@ def _show_links(account: Account, workstation: WorkstationId, links: Sequence[Li
     if not links:
         say(f"{workstation} has no link. Make one: autostop link {workstation}")
         return
-    zone = account.now(account.instances.find(instance_of(workstation))).tzinfo
+    zone = account.now_of(workstation).tzinfo
     rows = [("LABEL", "MAY", "MADE", "OPENS UNTIL", "LAST USED")]
     for link in links:
         used = dated(link.last_used_at, zone) if link.last_used_at else "never"

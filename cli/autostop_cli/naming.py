@@ -8,7 +8,7 @@ from autostop.aws.ec2 import tags_of
 from autostop.aws.errors import aws_errors
 from autostop.harmless import harmless
 from autostop.link import parse_workstation
-from autostop.model import Instance, WorkstationId, instance_of
+from autostop.model import Instance, WorkstationId
 from autostop.ports import DamagedError
 from autostop.spelling import why_not_adopted
 from autostop.tags import is_ours
@@ -40,7 +40,7 @@ def workstation_called(account: Account, text: str) -> WorkstationId:
 
 def known_instance(account: Account, workstation: WorkstationId) -> Instance:
     """Raises FailedError when EC2 does not know it."""
-    instance = account.instances.find(instance_of(workstation))
+    instance = account.find(workstation)
     if instance is None:
         where = f"{workstation} in {account.region}"
         raise FailedError(f"EC2 knows no instance {where}. Check the id, --region and --profile.")

@@ -12,7 +12,7 @@ from autostop import tags
 from autostop.app.status import Phase
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.cost import cost_now
-from autostop.model import Instance, InstanceState, Snapshot, SpotKind, Volume, WorkstationId, instance_of
+from autostop.model import Instance, InstanceState, Snapshot, SpotKind, Volume, WorkstationId
 from autostop.ports import DeniedError, TransientError
 from autostop_cli import parameters
 from autostop_cli.account import Account
@@ -107,7 +107,7 @@ class _Removal:
     def run(self, *, delete_data: bool) -> None:
         machines = self._machines()
         for workstation in machines:
-            instance = self.account.instances.find(instance_of(workstation))
+            instance = self.account.find(workstation)
             # With their attachments, which tell of a disk that carries no other sign of whose it is.
             volumes, _ = self._data([workstation])
             if instance is not None and not instance.is_gone:
@@ -184,7 +184,7 @@ class _Removal:
         self._wait(asleep, f"{instance.id} to sleep")
 
     def _terminate(self, workstation: WorkstationId, *, delete_data: bool) -> None:
-        instance = self.account.instances.find(instance_of(workstation))
+        instance = self.account.find(workstation)
         if instance is None or instance.is_gone:
             return
         for volume in self.account.disks.volumes(workstation):
@@ -204,7 +204,7 @@ class _Removal:
         say(f"terminating {instance.id}")
 
     def _is_terminated(self, workstation: WorkstationId) -> bool:
-        now = self.account.instances.find(instance_of(workstation))
+        now = self.account.find(workstation)
         return now is None or now.state is InstanceState.TERMINATED
 
     def _delete_data(self, workstation: WorkstationId, attached: Sequence[Volume]) -> None:

@@ -12,7 +12,7 @@ from autostop.clock import clock_time
 from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sign
 from autostop.idle.verdict import VerdictKind
-from autostop.model import Instance, InstanceState, WorkstationId, instance_of
+from autostop.model import Instance, InstanceState, WorkstationId
 from autostop.ports import State
 from autostop.settings import words
 from autostop.sleep.intent import By, Intent, Wanted
@@ -102,7 +102,7 @@ def why(
 
 def why_now(account: Account, workstation: WorkstationId) -> Explanation:
     """Why it is up, or why it is not. Raises TransientError, DeniedError."""
-    state, instance = account.ledger.load(workstation), account.instances.find(instance_of(workstation))
+    state, instance = account.ledger.load(workstation), account.find(workstation)
     now = account.now(instance)
     name, intent, seen = instance.name if instance is not None else workstation, state.intent, None
     if intent is not None and not intent.settled:
@@ -124,7 +124,7 @@ def why_now(account: Account, workstation: WorkstationId) -> Explanation:
 
 def why_at(account: Account, workstation: WorkstationId, moment: datetime) -> Explanation:
     """Why it was up then, by the record of the last sweep before. Raises TransientError, DeniedError."""
-    instance, now = account.instances.find(instance_of(workstation)), account.now_of(workstation)
+    instance, now = account.find(workstation), account.now_of(workstation)
     seen = _last(account, workstation, moment - _SPEAKS_FOR, moment)
     sentence = _without_record(account, workstation, moment) if seen is None else _up(seen, moment, now, was=True)
     return Explanation(workstation, instance.name if instance is not None else workstation, moment, sentence, seen)

@@ -6,7 +6,7 @@ from datetime import tzinfo
 
 import click
 
-from autostop.model import WorkstationId, instance_of
+from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
 from autostop.sleep.from_tags import UnreadableError
 from autostop.tags import INSTANCE_TYPE
@@ -64,7 +64,7 @@ def recover_one(
     ask: for the owner's consent. yes: it is given already, but to no instance profile other than this one. Raises
     FailedError with the reason when it cannot be, TransientError, DeniedError.
     """
-    instance = account.instances.find(instance_of(workstation))
+    instance = account.find(workstation)
     if instance is None or instance.is_gone:
         _rebuild(account, workstation, yes=yes, profile=profile, ask=ask)
     else:

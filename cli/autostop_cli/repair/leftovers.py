@@ -5,7 +5,7 @@ from typing import Any
 
 from autostop import tags
 from autostop.aws.ec2 import tags_of
-from autostop.model import Observation, SnapshotId, VolumeId, WorkstationId, instance_of
+from autostop.model import Observation, SnapshotId, VolumeId, WorkstationId
 from autostop.ports import DamagedError
 from autostop.sleep.intent import Wanted
 from autostop_cli.account import Account
@@ -31,7 +31,7 @@ def find_leftovers(account: Account) -> list[Orphan]:
     for workstation in sorted(WorkstationId(name) for name in named if name):
         seen = Observation(
             workstation,
-            there.get(workstation) or account.instances.find(instance_of(workstation)),
+            there.get(workstation) or account.find(workstation),
             tuple(each for each in volumes if workstation in (each.attached_to, each.tags.get(tags.WORKSTATION))),
             tuple(each for each in snapshots if each.tags.get(tags.WORKSTATION) == workstation),
         )

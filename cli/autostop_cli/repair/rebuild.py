@@ -38,7 +38,7 @@ class Rebuild:
         """What would be built. Raises UnreadableError with the reason when nothing is."""
         account, gone = self.account, self.gone
         volumes, snapshots = account.disks.volumes(gone), account.disks.snapshots(gone)
-        seen = Observation(gone, account.instances.find(instance_of(gone)), tuple(volumes), tuple(snapshots))
+        seen = Observation(gone, account.find(gone), tuple(volumes), tuple(snapshots))
         return plan_rebuild(seen, told_by_ec2(account.ec2, gone), account.stack.policy)
 
     def built(self) -> WorkstationId | None:
@@ -122,7 +122,7 @@ class Rebuild:
         try:
             self._wait("instance_running", InstanceIds=[new])
         except WaiterError as error:
-            instance = self.account.instances.find(instance_of(new))
+            instance = self.account.find(new)
             if instance is None or not instance.is_gone:
                 raise TransientError(f"{new} takes long to start.") from error
             # EC2 took the launch and ended it. Without another image the same request would tell of this instance.

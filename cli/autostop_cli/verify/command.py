@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from autostop import tags
-from autostop.model import Observation, Snapshot, Volume, WorkstationId, instance_of
+from autostop.model import Observation, Snapshot, Volume, WorkstationId
 from autostop.ports import DamagedError
 from autostop.sleep.from_tags import UnreadableError, manifest_from_tags
 from autostop.sleep.manifest import Manifest
@@ -52,7 +52,7 @@ def _manifest(account: Account, workstation: WorkstationId) -> Manifest:
         say(f"Note: {error} What the tags say is verified.", err=True)
         manifest = None
     if manifest is None:
-        instance = account.instances.find(instance_of(workstation))
+        instance = account.find(workstation)
         volumes, snapshots = account.disks.volumes(workstation), account.disks.snapshots(workstation)
         try:
             manifest = manifest_from_tags(Observation(workstation, instance, tuple(volumes), tuple(snapshots)))

@@ -16,7 +16,6 @@ from autostop.model import (
     VolumeId,
     VolumeState,
     WorkstationId,
-    instance_of,
 )
 from autostop.ports import DeniedError, TransientError
 from autostop.settings import words
@@ -59,12 +58,8 @@ class Verifier:
         ids = [each.snapshot for each in self.manifest.volumes if each.snapshot is not None]
         ours = self.account.disks.find_snapshots([{"Name": "snapshot-id", "Values": [*ids]}])
         strangers = self.account.scratch.owners(ids) if len(ours) < len(ids) else {}
-        seen = Observation(
-            self.workstation,
-            self.account.instances.find(instance_of(self.workstation)),
-            tuple(self.account.disks.volumes(self.workstation)),
-            tuple(ours),
-        )
+        instance, volumes = self.account.find(self.workstation), self.account.disks.volumes(self.workstation)
+        seen = Observation(self.workstation, instance, tuple(volumes), tuple(ours))
         others = {key: owner for key, owner in strangers.items() if seen.snapshot(key) is None}
         for record in self.manifest.volumes:
             self.verdicts[record.device] = judge_snapshot(record, seen, self.manifest, others)

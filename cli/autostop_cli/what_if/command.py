@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from autostop.model import WorkstationId, instance_of
+from autostop.model import WorkstationId
 from autostop.settings import SETTINGS, InvalidSettingError, Probe, policy_for, words
 from autostop.tags import PREFIX
 from autostop_cli.account import Account
@@ -67,7 +67,7 @@ def what_if(account: Account, workstation: WorkstationId, settings: Sequence[str
     """
     given = _settings(settings)
     refuse_unknown(account, workstation)
-    instance, now = account.instances.find(instance_of(workstation)), account.clock()
+    instance, now = account.find(workstation), account.clock()
     name, tags = (instance.name, instance.tags) if instance is not None else (workstation, {})
     in_force, _ = policy_for(account.stack.policy, tags)
     policy, _ = policy_for(in_force, {f"{PREFIX}{key}": text for key, text in given.items()})
