@@ -24,7 +24,6 @@ from autostop_cli.text import dollars, refused, say
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import InstanceTypeInfoTypeDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +160,8 @@ def _hardware(client: "EC2Client", names: Sequence[str], zone: str) -> Mapping[s
             Filters=[{"Name": "instance-type", "Values": wanted}, {"Name": "location", "Values": [zone]}],
         )["InstanceTypeOfferings"]
     there = {each.get("InstanceType") for each in offered}
-    return {name: _of(each, offered=name in there) for each in found if (name := each.get("InstanceType"))}
-
-
-def _of(shape: "InstanceTypeInfoTypeDef", *, offered: bool) -> Hardware:
-    nvme, ena = shape.get("EbsInfo", {}).get("NvmeSupport", ""), shape.get("NetworkInfo", {}).get("EnaSupport", "")
-    return Hardware(nvme, ena, offered)
+    known: dict[str, Hardware] = {}
+    for each in found:
+        nvme, ena = each.get("EbsInfo", {}).get("NvmeSupport", ""), each.get("NetworkInfo", {}).get("EnaSupport", "")
+        known[each.get("InstanceType", "")] = Hardware(nvme, ena, each.get("InstanceType") in there)
+    return known

@@ -1,8 +1,7 @@
 """The command `status`: how the workstations stand."""
 
 from collections.abc import Sequence
-from datetime import datetime, tzinfo
-from functools import partial
+from datetime import datetime
 
 from autostop.app.status import Status
 from autostop.clock import clock_time
@@ -83,7 +82,10 @@ def _row(status: Status) -> Sequence[str]:
 
 
 def _detail(status: Status) -> list[str]:
-    state, at = status.state, partial(_at, zone=status.now.tzinfo)
+    def at(moment: datetime) -> str:
+        return clock_time(moment, status.now.tzinfo, moment, "%Y-%m-%d %H:%M:%S")
+
+    state = status.state
     rows = [("phase", status.phase.value)]
     if state.waiting_for:
         rows.append(("waiting for", state.waiting_for))
@@ -109,7 +111,3 @@ def _detail(status: Status) -> list[str]:
     rows += [("problem", problem) for problem in status.problems]
     rows += [("told you", f"{at(each.at)}  {each.kind}: {each.text}") for each in state.told]
     return [heading(state.workstation, status.name), status.headline, "", *table(rows)]
-
-
-def _at(moment: datetime, zone: tzinfo | None) -> str:
-    return clock_time(moment, zone, moment, "%Y-%m-%d %H:%M:%S")
