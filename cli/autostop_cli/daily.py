@@ -27,8 +27,9 @@ def start(account: Account, workstation: WorkstationId, *, no_wait: bool, as_jso
     adopted(account, workstation)
     account.owner.start(workstation, "the command autostop")
     status = followed(account, workstation, Wanted.RUN, wait=not no_wait)
-    _show(status, as_json=as_json)
-    if not as_json and status.jupyter_url is not None:
+    if as_json:
+        say(*json_lines(status.as_json()))
+    elif status.jupyter_url is not None:
         say(status.jupyter_url)
 
 
@@ -39,7 +40,9 @@ def stop(account: Account, workstation: WorkstationId, *, wait: bool, as_json: b
     """Stop an INSTANCE, whoever works on it; it is shelved as its settings say. It ends a promise of work."""
     adopted(account, workstation)
     account.owner.stop(workstation, "the command autostop")
-    _show(followed(account, workstation, Wanted.STOP, wait=wait), as_json=as_json)
+    status = followed(account, workstation, Wanted.STOP, wait=wait)
+    if as_json:
+        say(*json_lines(status.as_json()))
 
 
 def answers(host: str, port: int) -> bool:
@@ -119,8 +122,3 @@ def followed(account: Account, workstation: WorkstationId, wanted: Wanted, *, wa
     except KeyboardInterrupt:
         say(f"It goes on without you: autostop status {workstation}", err=True)
         raise
-
-
-def _show(status: Status, *, as_json: bool) -> None:
-    if as_json:
-        say(*json_lines(status.as_json()))

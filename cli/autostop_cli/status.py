@@ -13,7 +13,7 @@ from autostop_cli.account import Account
 from autostop_cli.arguments import as_json, instance_or_none
 from autostop_cli.errors import sentence
 from autostop_cli.naming import adopted
-from autostop_cli.repair.dead_letters import letters_problem
+from autostop_cli.repair.dead_letters import tell_of_letters
 from autostop_cli.text import FailedError, dollars, heading, json_lines, say, table
 
 
@@ -34,7 +34,7 @@ def show_one(account: Account, workstation: WorkstationId, *, as_json: bool) -> 
         # One with an intent is shown even when its instance is gone: its snapshots are kept.
         adopted(account, workstation)
     say(*(json_lines(status.as_json()) if as_json else _detail(status)))
-    _show_letters(account)
+    tell_of_letters(account)
 
 
 @as_json()
@@ -59,26 +59,14 @@ def show_all(account: Account, *, as_json: bool) -> None:
         # On standard error, in the way of no JSON.
         if not is_ours(instance.tags) and (problem := why_not_adopted(instance.tags)):
             say(f"problem: {instance.id}: {problem} Run `autostop adopt {instance.id}`.", err=True)
-    _show_letters(account)
+    tell_of_letters(account)
     if failed:
         raise FailedError(*failed)
 
 
-def _show_letters(account: Account) -> None:
-    """On standard error, in the way of no JSON."""
-    if problem := letters_problem(account):
-        say(f"problem: {problem}", err=True)
-
-
 def _row(status: Status) -> Sequence[str]:
-    hint = " (see its problems)" if status.problems else ""
-    return (
-        status.state.workstation,
-        status.name,
-        status.phase.value,
-        dollars(status.cost_now),
-        f"{status.headline}{hint}",
-    )
+    how = f"{status.headline}{' (see its problems)' if status.problems else ''}"
+    return (status.state.workstation, status.name, status.phase.value, dollars(status.cost_now), how)
 
 
 def _detail(status: Status) -> list[str]:
@@ -91,10 +79,8 @@ def _detail(status: Status) -> list[str]:
         rows.append(("waiting for", state.waiting_for))
     if state.blocked:
         rows.append(("blocked", state.blocked))
-    if state.intent:
-        rows.append(
-            ("intent", f"{state.intent.wanted} by {state.intent.by}, {at(state.intent.at)}: {state.intent.why}")
-        )
+    if intent := state.intent:
+        rows.append(("intent", f"{intent.wanted} by {intent.by}, {at(intent.at)}: {intent.why}"))
     if status.seen is not None:
         verdict, stop_at = status.seen.verdict, status.seen.stop_at
         ahead = f", sleeps {at(stop_at)} if nothing happens" if stop_at else ""

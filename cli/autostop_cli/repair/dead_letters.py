@@ -27,13 +27,15 @@ class DeadLetter:
     receipt: str
 
 
-def letters_problem(account: Account) -> str | None:
-    """That there are dead letters, in a sentence, or that they cannot be counted; None when there are none."""
+def tell_of_letters(account: Account) -> None:
+    """Where there are any, or they cannot be counted; on standard error, in the way of no JSON."""
     try:
         count = _count(account, account.stack.dead_letter_url) if account.stack.dead_letter_url else 0
     except (TransientError, DeniedError) as error:
-        return f"Whether there are dead letters is not known: {sentence(error)}"
-    return f"The reconciler failed on {count} messages for good. See them: autostop recover" if count else None
+        say(f"problem: Whether there are dead letters is not known: {sentence(error)}", err=True)
+        return
+    if count:
+        say(f"problem: The reconciler failed on {count} messages for good. See them: autostop recover", err=True)
 
 
 def show_letters(account: Account) -> Sequence[DeadLetter]:
