@@ -13,8 +13,7 @@ from autostop.sleep.attempts import NO_ATTEMPTS, Attempts, NoCapacity
 from autostop.sleep.capacity import next_start, note_of_own_type
 from autostop.sleep.fallback import Fallback, fallback_in_words, own_type
 from autostop.sleep.intent import Wanted
-from autostop.sleep.next_step import next_step
-from autostop.sleep.steps import Blocked, Call, Note, Outcome, Settled, Situation, Wait
+from autostop.sleep.steps import Blocked, Call, Note, Outcome, Situation, Wait
 from tests.build import NOW, instance, intent, minutes, row, seen
 from tests.sleep.expect import Does, change_type, makes, note_no_capacity, note_type, start_instance
 
@@ -233,12 +232,3 @@ def test_three_starts_that_fell_back_are_blocked_with_the_reason() -> None:
     assert isinstance(outcome, Blocked)
     assert "Client error on launch" in outcome.reason
     assert "KMS key" in outcome.reason
-
-
-def test_types_that_were_not_tried_are_told_when_it_runs() -> None:
-    running = workstation(FIRST, state=InstanceState.RUNNING)
-    tried = lacked(own=1).refusing(SECOND, "no ENA")
-
-    outcome = next_step(seen(instance=running), intent(Wanted.RUN), None, NOW, tried)
-
-    assert outcome == Settled("r7g.xlarge is not tried: no ENA.")

@@ -77,12 +77,6 @@ def test_failures_of_one_device_count_for_that_one_alone() -> None:
     makes(step(at(), tried, restore=3), Call.CREATE_VOLUME)
 
 
-def test_a_new_start_tries_again_with_another_request() -> None:
-    outcome = step(at(), NO_ATTEMPTS, restore=4)
-
-    assert makes(outcome, Call.CREATE_VOLUME).args[1].restore == 4
-
-
 @pytest.mark.parametrize(("ago", "kind"), [
     row("it may be listed late", LISTS_LAG_FOR - minutes(1), Wait),
     row("it is not there any more", LISTS_LAG_FOR, Step),
@@ -104,12 +98,6 @@ def test_a_token_of_which_nothing_comes_is_given_up_for_the_next_and_for_good(re
     assert outcome.burned.manifest is not None
     assert [each.restore for each in outcome.burned.manifest.volumes] == [1, restore + 1]
     assert outcome.burned.attempts == NO_ATTEMPTS.failing(DATA, None)
-
-
-def test_after_three_such_tokens_a_person_is_asked() -> None:
-    tried = NO_ATTEMPTS.failing(DATA, None).failing(DATA, None).failing(DATA, None)
-
-    assert isinstance(step(at(), tried, restore=4), Blocked)
 
 
 def test_once_noted_as_gone_it_is_not_waited_for_any_more() -> None:
