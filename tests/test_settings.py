@@ -78,11 +78,7 @@ GOOD: dict[str, dict[str, object]] = {
     },
     "gpu-percent": {"0.5": 0.5, "99": 99.0, " off ": None},
     "network-rate": {
-        "100k": 100_000.0,
-        "1.5M": 1_500_000.0,
-        " 1G ": 1_000_000_000.0,
-        "800": 800.0,
-        "100 K": 100_000.0,
+        "100k": 100_000.0, "1.5M": 1_500_000.0, " 1G ": 1_000_000_000.0, "800": 800.0, "100 K": 100_000.0,
         "off": None,
     },
     "weak-signals": {"2h": timedelta(hours=2), "off": timedelta(0), "0": timedelta(0)},
@@ -103,7 +99,7 @@ GOOD: dict[str, dict[str, object]] = {
     "longest-promise": {"1d": timedelta(days=1), "off": None},
     "links-last": {"90d": timedelta(days=90), "off": None},
     "initialization-rate": {"100": 100, " 300 ": 300, "off": None},
-}
+}  # fmt: skip
 BAD: dict[str, dict[str, list[str]]] = {
     "idle-after": {"must be longer than 0": ["0"], "is not a duration": ["soon"]},
     "grace": {"is not a duration": ["off"]},

@@ -26,16 +26,10 @@ ATTEMPTS = 4
 # botocore.retries.standard: what another attempt is made for.
 RETRIED = frozenset(
     {
-        "InternalError",
-        "InternalServerError",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ServiceUnavailable",
-        "Throttling",
-        "ThrottlingException",
-        "Unavailable",
+        "InternalError", "InternalServerError", "ProvisionedThroughputExceededException", "RequestLimitExceeded",
+        "ServiceUnavailable", "Throttling", "ThrottlingException", "Unavailable",
     }
-)
+)  # fmt: skip
 READS = ("BatchGet", "Describe", "Get", "List", "Query", "TransactGet")
 
 

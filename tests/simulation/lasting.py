@@ -88,33 +88,20 @@ _NOT_SEEN = frozenset({"DescribeInstances", "DescribeVolumes", "DescribeSnapshot
 _UNKNOWN = frozenset({"SendCommand", "ListCommandInvocations", "GetMetricData"})
 # What forbids a stop must be known before, and who is not warned is not stopped.
 _CANNOT_STOP = _UNKNOWN | {
-    "DescribeInstanceAttribute",
-    "DescribeInstanceTypes",
-    "DescribeInstances",
-    "PutEvents",
-    "SendMessage",
+    "DescribeInstanceAttribute", "DescribeInstanceTypes", "DescribeInstances", "PutEvents", "SendMessage",
     "StopInstances",
-}
+}  # fmt: skip
 _CANNOT_WAKE = _NOT_SEEN | {"StartInstances", "CreateVolume", "AttachVolume", "SendMessage"}
 
 _SEEDS_DENY = {
     "ec2": (
-        "AttachVolume",
-        "CreateSnapshots",
-        "CreateTags",
-        "CreateVolume",
-        "DeleteSnapshot",
-        "DeleteVolume",
-        "DescribeInstanceStatus",
-        "DetachVolume",
-        "ModifyInstanceAttribute",
-        "StartInstances",
-        "StopInstances",
+        "AttachVolume", "CreateSnapshots", "CreateTags", "CreateVolume", "DeleteSnapshot", "DeleteVolume",
+        "DescribeInstanceStatus", "DetachVolume", "ModifyInstanceAttribute", "StartInstances", "StopInstances",
     ),
     "ssm": ("ListCommandInvocations", "SendCommand"),
     "cloudwatch": ("GetMetricData",),
     "events": ("PutEvents",),
-}
+}  # fmt: skip
 
 # What public issues, logs and AWS's pages have of each call, in AWS's words where they are known: it is said for good.
 _AWAKE, _ASLEEP = "stays awake", "stays asleep"

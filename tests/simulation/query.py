@@ -19,17 +19,10 @@ _CONDITION = re.compile(
 )
 _KNOWN = frozenset(
     {
-        "TableName",
-        "KeyConditionExpression",
-        "FilterExpression",
-        "ExpressionAttributeNames",
-        "ExpressionAttributeValues",
-        "ScanIndexForward",
-        "Limit",
-        "ConsistentRead",
-        "ExclusiveStartKey",
+        "TableName", "KeyConditionExpression", "FilterExpression", "ExpressionAttributeNames",
+        "ExpressionAttributeValues", "ScanIndexForward", "Limit", "ConsistentRead", "ExclusiveStartKey",
     }
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
