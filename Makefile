@@ -234,6 +234,8 @@ endef
 .venv-sam/.synced: requirements/sam.txt | .tools/.synced
 	$(call sync,.venv-sam,$<)
 
+# The functions run on the emulator's Python. Any but the runtime's, for which the layer holds bytecode, compiles it at each start.
+.venv-emulator/.synced: private PYTHON := $(or $(RUNTIME_PYTHON),$(PYTHON))
 .venv-emulator/.synced: requirements/emulator.txt | .tools/.synced
 	$(call sync,.venv-emulator,$<)
 

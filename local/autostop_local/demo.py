@@ -24,7 +24,7 @@ _FILE = "result.csv"
 # then is the file there.
 _WORK = """
 import os, time
-until = time.time() + 5
+until = time.time() + 3
 while time.time() < until:
     sum(range(10_000))
 time.sleep(7)

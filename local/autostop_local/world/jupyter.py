@@ -25,6 +25,8 @@ _INIT = Path(__file__).with_name("machine_init.py")
 _BOOT = """set -e
 mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts /dev/pts
 mount --bind /dev/pts/ptmx /dev/ptmx
+# Where there is Node.js, JupyterLab asks it at each start for settings of what builds its extensions.
+if node=$(command -v node); then mount --bind /dev/null "$node"; fi
 exec "$@"
 """
 
