@@ -72,12 +72,15 @@ def client_error(error: AwsError, operation: str) -> ClientError:
     return ClientError(shown | {"ResponseMetadata": {"HTTPStatusCode": error.status}}, operation)  # type: ignore[arg-type]  # as little as is read
 
 
+_NESTED = (dict, list)
+
+
 def without_none(value: Any) -> Any:
     """A reply as it would come over the wire: nothing where there is nothing."""
-    if isinstance(value, Mapping):
-        return {
-            key: without_none(each) if isinstance(each, dict | list) else each
-            for key, each in value.items()
-            if each is not None
-        }
-    return [without_none(each) for each in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [without_none(each) if isinstance(each, _NESTED) else each for each in value]
+    return {
+        key: without_none(each) if isinstance(each, _NESTED) else each
+        for key, each in value.items()
+        if each is not None
+    }
