@@ -170,6 +170,26 @@ def test_a_damaged_item_is_nobodys_state(
     assert ledger.older_states([ID]) == {}
 
 
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize(
+    "of_another", [State(OTHER), State(ID, manifest=manifest(workstation=OTHER))], ids=["state", "manifest"]
+)
+def test_what_was_copied_from_another_workstation_is_nobodys_state(
+    ledger: DynamoLedger, of_another: State, older: bool
+) -> None:
+    if older:
+        document = json.dumps(to_plain(replace(of_another, version=1)))
+        put(ledger, ID, "state", version={"N": "1"}, document={"S": document})
+    else:
+        ledger.save(of_another)
+        for item in ledger.client.scan(TableName=TABLE)["Items"]:
+            key: Any = {name: {"S": item[name]["S"].replace(OTHER, ID)} for name in ("workstation", "kind")}
+            ledger.client.put_item(TableName=TABLE, Item=item | key)
+    with pytest.raises(DeniedError, match="damaged"):
+        ledger.load(ID)
+    assert ledger.older_states([ID]) == {}
+
+
 @pytest.mark.parametrize(("workstation", "kind"), [("states", ID), (ID, "details")], ids=["outline", "details"])
 def test_half_a_state_is_nobodys_state(ledger: DynamoLedger, workstation: str, kind: str) -> None:
     ledger.save(State(ID))

@@ -59,6 +59,7 @@ def test_it_is_due_when_the_owner_had_the_whole_time(warned_ago: timedelta, due:
     plan = ahead(NOW, told(NOW - warned_ago, NOW), kind=VerdictKind.IDLE)
 
     assert (plan.due, plan.is_new) == (due, False)
+    assert plan.stop_at == NOW - warned_ago + WARN
 
 
 def test_work_takes_the_warning_back() -> None:

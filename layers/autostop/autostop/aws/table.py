@@ -376,7 +376,7 @@ def _state(outline: Item | None, details: Item | None, older: Item | None) -> St
         version, other = (item["version"]["N"] for item in (outline, details))  # type: ignore[index]  # as below
         parts = [json.loads(item["document"]["S"]) for item in (details, outline)]  # type: ignore[index]  # as below
         state = from_plain(State, parts[0] | parts[1])
-        return state if state.version == int(version) == int(other) else None
+        return _of_its_key(state, outline["kind"]["S"], version) if version == other else None  # type: ignore[index]
     except (KeyError, TypeError, ValueError, RecursionError):  # half of it is gone, or nobody of ours wrote it
         return None
 
@@ -384,10 +384,17 @@ def _state(outline: Item | None, details: Item | None, older: Item | None) -> St
 def _older_state(item: Item) -> State | None:
     """None when it is damaged."""
     try:
-        state = from_json(State, item["document"]["S"])
-        return state if state.version == int(item["version"]["N"]) else None
+        return _of_its_key(from_json(State, item["document"]["S"]), item["workstation"]["S"], item["version"]["N"])
     except (KeyError, ValueError):
         return None
+
+
+def _of_its_key(state: State, workstation: str, version: str) -> State | None:
+    """None when an item, or its manifest, was copied from another workstation or version."""
+    manifest_of = state.workstation if state.manifest is None else state.manifest.workstation
+    return (
+        state if (state.workstation, manifest_of, state.version) == (workstation, workstation, int(version)) else None
+    )
 
 
 def read_outline(item: Item) -> Outline | None:
