@@ -19,16 +19,17 @@ from tests.probe.jupyter_servers import wait_for
 pytestmark = pytest.mark.timeout(1200)  # sleeping takes two minutes, and sometimes happens twice
 # After so long the server has given the tab up, and a tab that wakes makes a new connection.
 ASLEEP_SECONDS: Final = 125
-# While it is watched, were it to get a thirtieth of a core.
-COMPUTED_SECONDS: Final = 1
-# An eighth of a core: a session of its own takes its full share from what else runs here, however nice it is.
+# While it is watched, were it to get a tenth of a core.
+COMPUTED_SECONDS: Final = 4
+# A quarter of a core, where a twelfth is work: of what listens, as kernels do, a fifth counts. No whole one: a session
+# has its full share of the processor, however nice it is.
 COMPUTING: Final = """
 import time
 while True:
     until = time.process_time() + 0.02
     while time.process_time() < until:
         pass
-    time.sleep(0.14)
+    time.sleep(0.06)
 """
 
 
