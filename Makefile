@@ -44,8 +44,8 @@ WORKERS := 6
 
 # What waits longest begins first: no folder stands within another of the list, or pytest takes them by the alphabet.
 # One process compiles the tests for the workers.
-FIRST := tests/e2e/ tests/person/ tests/workstation/ tests/simulation/ tests/probe/ tests/traces/ tests/page/
-TESTS := $(FIRST) $(filter-out $(FIRST),$(sort $(dir $(wildcard tests/*/test_*.py)))) $(wildcard tests/test_*.py)
+LONGEST := tests/e2e/ tests/person/ tests/workstation/ tests/simulation/ tests/probe/ tests/traces/ tests/page/
+TESTS := $(LONGEST) $(filter-out $(LONGEST),$(sort $(dir $(wildcard tests/*/test_*.py)))) $(wildcard tests/test_*.py)
 
 .PHONY: test
 test: setup $(PROGRAMS) $(RUNTIME_VENV) ## run every test, the end-to-end ones too

@@ -72,7 +72,7 @@ _NAMED = (
         "False",
     ),
     (
-        "autostop/sleep/next_step.py",
+        "autostop/sleep/cycle.py",
         "what stood detached for long is snapshotted once more before it goes",
         "it.intent.at - since < _UNWATCHED_FOR",
         "True",

@@ -87,7 +87,13 @@ def _hindrance(state: Outline, instance: Instance | None, now: datetime) -> tupl
 
 
 def _wish(intent: Intent) -> str:
-    return {Wanted.RUN: "it is to wake", Wanted.STOP: "it is to stop", Wanted.SHELVE: "it is to sleep"}[intent.wanted]
+    match intent.wanted:
+        case Wanted.RUN:
+            return "it is to wake"
+        case Wanted.STOP:
+            return "it is to stop"
+        case Wanted.SHELVE:
+            return "it is to sleep"
 
 
 def untold(notices: Iterable[Notice], state: Outline, policy: Policy, now: datetime) -> list[Notice]:

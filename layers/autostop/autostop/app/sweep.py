@@ -321,11 +321,10 @@ def _is_awake_for_long(watched: Watched, now: datetime) -> bool:
 
 
 def _unwarned(watched: Watched) -> Watched:
-    """The workstation whose owner could not be told: a stop that is yet to be told does not count as told."""
-    plan, record = watched.plan, watched.record
-    if record is None or not plan.is_new:
+    """The workstation whose owner could not be told."""
+    plan, record = watched.plan.untold(), watched.record
+    if record is None or plan is watched.plan:
         return watched
-    plan = replace(plan, warned=None, due=False)
     return replace(watched, plan=plan, record=replace(record, warned=None))
 
 

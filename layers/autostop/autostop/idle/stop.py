@@ -5,7 +5,7 @@ there. Either is told `warn-before` ahead. A promise to keep awake puts both off
 next one is told anew.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -55,6 +55,10 @@ class StopPlan:
     warned: Warned | None = None
     is_new: bool = False
     due: bool = False
+
+    def untold(self) -> "StopPlan":
+        """The plan whose warning could not be sent: what is yet to be told does not count as told, and is not due."""
+        return replace(self, warned=None, due=False) if self.is_new else self
 
 
 @dataclass(frozen=True, slots=True)

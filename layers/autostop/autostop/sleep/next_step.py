@@ -4,7 +4,6 @@ Pure: no clock, no network, no environment. The step is computed from what *is*,
 or doubled event, a tap in the middle and a person in the console are all the same case.
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from autostop import tags
@@ -15,22 +14,20 @@ from autostop.model import (
     InstanceState,
     Jupyter,
     Observation,
-    Snapshot,
-    SnapshotState,
     Volume,
-    VolumeId,
     VolumeState,
 )
 from autostop.settings import words
 from autostop.sleep import law
-from autostop.sleep.attempts import MOST_ATTEMPTS, NO_ATTEMPTS, Attempts
+from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.capacity import next_start, unusable_types
+from autostop.sleep.cycle import begin_cycle, manifest_of_this_stop, volumes_looked_after
 from autostop.sleep.fallback import Fallback
-from autostop.sleep.from_tags import found_again
 from autostop.sleep.intent import By, Intent, Wanted
-from autostop.sleep.manifest import Manifest, write_manifest
+from autostop.sleep.manifest import Manifest
 from autostop.sleep.resize import Resize
 from autostop.sleep.restore import whole
+from autostop.sleep.snapshots import snapshots_asked_for, snapshots_complete
 from autostop.sleep.steps import (
     A_MINUTE,
     A_MOMENT,
@@ -44,13 +41,10 @@ from autostop.sleep.steps import (
     Step,
     Wait,
     want,
-    write_down,
 )
 
 # How long checks and Jupyter may take after a launch before the start counts as done without them.
 READY_WITHIN = timedelta(minutes=10)
-# What stands detached for less than this, nobody takes for free.
-_UNWATCHED_FOR = timedelta(minutes=30)
 # EC2 starts and stops an instance, and EBS detaches a volume, in minutes; after this long a person has to look.
 HANGS_AFTER = timedelta(minutes=30)
 # A stop that its owner asks for begins only then: a slip of the finger is turned back before EC2 hears of it.
@@ -213,136 +207,13 @@ def may_be_shelved(it: Situation) -> Blocked | None:
     return Blocked(f"it is stopped, and its volumes stay: {reason}") if reason else None
 
 
-def manifest_of_this_stop(it: Situation) -> Outcome | None:
-    """Begin a cycle, unless the one of this very stop describes what is attached."""
-    if (found := found_again(it.seen, it.manifest, it.instance)) is not None:
-        # It goes on for this intent: so a start in the console is told from one before it.
-        return write_down(replace(found, intent=it.intent.number), "the table had lost it, its snapshots' tags had not")
-    if it.cycle is None:
-        return _begin_cycle(it, "a new cycle begins")
-    others = any(it.cycle.record_of(volume.id) is None for volume in it.seen.attached())
-    if others or it.cycle.restored_in(it.seen):
-        # Restored and never started, or attached in the console: such a volume has no snapshot of its own.
-        return _begin_cycle(it, "other volumes are attached now: a new cycle begins")
-    return None
-
-
-def volumes_looked_after(it: Situation) -> Outcome | None:
-    """Begin another cycle where the volumes had stood detached for long when the present intent came.
-
-    Whoever attached one elsewhere meanwhile may have written to it, and EBS tells nobody of that.
-    """
-    manifest, keep = it.this_cycle, it.seen.delete_after
-    since = manifest.detached_at
-    if since is None or manifest.intent == it.intent.number or it.intent.at - since < _UNWATCHED_FOR:
-        return None
-    if not manifest.remaining_in(it.seen):
-        return None
-    were_kept = keep is not None and it.intent.at - since >= keep
-    return _begin_cycle(it, "its volumes stood detached: a new cycle begins", were_kept=were_kept)
-
-
-def _begin_cycle(it: Situation, why: str, *, were_kept: bool = False) -> Outcome:
-    """Begin a cycle, with every volume in its place: what is not attached would be in no snapshot."""
-    if (missing := whole(it)) is not None:
-        return missing
-    if not it.seen.attached():
-        return Blocked(
-            "it has no volume, and the table does not say from which snapshots they could be restored. "
-            f"Run `autostop recover {it.seen.workstation}`."
-        )
-    manifest = write_manifest(it.seen, it.instance, it.intent.number, it.now, it.manifest)
-    return write_down(replace(manifest, were_kept=were_kept), why)
-
-
-def snapshots_asked_for(it: Situation) -> Outcome | None:
-    """Find the set by its tags, or make it. A set whose answer was lost is found, not made twice."""
-    manifest = it.this_cycle
-    if all(record.snapshot is not None for record in manifest.volumes):
-        return None
-    listed: dict[VolumeId, Snapshot] = {}
-    # A set that was made twice all the same may have failed once.
-    for snapshot in sorted(it.seen.snapshots, key=lambda each: each.state is SnapshotState.ERROR):
-        if manifest.made(snapshot):
-            listed.setdefault(snapshot.volume, snapshot)
-    if len(listed) == len(manifest.volumes):
-        known = {volume: snapshot.id for volume, snapshot in listed.items()}
-        return write_down(manifest.with_snapshots(known), "its snapshots are known")
-    # A set that is listed in part was asked for, whoever noted it.
-    asked_at = manifest.asked_at or (manifest.written_at if listed else None)
-    if asked_at is not None and it.now - asked_at < LISTS_LAG_FOR:
-        what = "only some of the snapshots yet" if listed else "no snapshots yet that may have been made"
-        return Wait(f"EC2 lists {what}", SECONDS if listed else A_MINUTE, gets_on=False)
-    if listed:
-        return _try_again(it, manifest, "EC2 lists only some of its snapshots")
-    return whole(it) or _create_snapshots(manifest, it.now)
-
-
-def _create_snapshots(manifest: Manifest, now: datetime) -> Step:
-    # Noted before the call: a set whose answer is lost may be listed late, and must not be made twice meanwhile.
-    asking = manifest.asking(now)
-    return Step(
-        f"cycle {manifest.cycle}: began {len(manifest.volumes)} snapshots",
-        Call.CREATE_SNAPSHOTS,
-        (manifest,),
-        first=Note(manifest=asking),
-        then=lambda known: Note(
-            manifest=asking.with_snapshots(known), said=f"cycle {manifest.cycle}: began {len(known)} snapshots"
-        ),
-        refused=lambda _: Note(manifest=manifest.asking(None)),
-    )
-
-
-def snapshots_complete(it: Situation) -> Outcome | None:
-    """Wait for the whole set, and write its manifest on it."""
-    manifest = it.this_cycle
-    pending: list[Snapshot] = []
-    asked_at = manifest.asked_at or manifest.written_at
-    for record in manifest.volumes:
-        snapshot = it.seen.snapshot(record.snapshot)
-        if snapshot is None:
-            if it.now - asked_at < LISTS_LAG_FOR:
-                return Wait("EC2 does not list the snapshots yet", SECONDS)
-            return _replace_set(it, manifest, f"the snapshot {record.snapshot} was deleted")
-        if snapshot.state not in (SnapshotState.PENDING, SnapshotState.COMPLETED):
-            return _replace_set(it, manifest, f"EBS failed the snapshot {snapshot.id}: {snapshot.message}")
-        wanted = manifest.snapshot_tags(record)
-        if any(snapshot.tags.get(key) != value for key, value in wanted.items()):
-            said = f"wrote the manifest of {record.device} on {snapshot.id}"
-            return Step(said, Call.TAG_SNAPSHOT, (snapshot.id, wanted))
-        if snapshot.state is SnapshotState.PENDING:
-            pending.append(snapshot)
-    percent = min((snapshot.progress for snapshot in pending), default=100)
-    return Wait(f"snapshots: {percent} %", A_MINUTE) if pending else None
-
-
-def _replace_set(it: Situation, manifest: Manifest, why: str) -> Outcome:
-    """Make the set again after one of its snapshots was lost."""
-    if any(it.seen.volume(record.volume) is None for record in manifest.volumes):
-        # Another attempt would forget the snapshots that are the only copy of the volumes deleted already: those
-        # are restored first. Blocked there when it is a deleted volume's own snapshot that was lost.
-        return _begin_cycle(it, f"{why}: a new cycle begins")
-    return _try_again(it, manifest, why)
-
-
-def _try_again(it: Situation, manifest: Manifest, why: str) -> Outcome:
-    if manifest.intent != it.intent.number:
-        # What failed for an earlier intent counts no more: this one has all its attempts.
-        return _begin_cycle(it, f"{why}: a new cycle begins")
-    if manifest.attempt >= MOST_ATTEMPTS:
-        return Blocked(
-            f"{why}. {MOST_ATTEMPTS} snapshot sets failed; its volumes stay. Ask for a start or a stop to go on."
-        )
-    return write_down(manifest.next_attempt(it.now, it.instance), f"{why}; they are made again")
-
-
 def volumes_detached(it: Situation) -> Outcome | None:
     """Detach all, each only as long as the law allows its deletion at that moment."""
     manifest = it.this_cycle
     remaining = manifest.remaining_in(it.seen)
     for volume in remaining:
         if (refusal := law.why_not_detach(volume, it.seen, manifest)) is not None:
-            return _begin_cycle(it, f"{refusal}: a new cycle begins")
+            return begin_cycle(it, f"{refusal}: a new cycle begins")
     # The root first: a start in the console is then refused by EC2, not made with half of the volumes.
     for volume in sorted(remaining, key=lambda each: each.device != it.instance.root_device):
         if volume.attached_to not in (None, it.instance.id):
