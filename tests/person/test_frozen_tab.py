@@ -21,10 +21,13 @@ pytestmark = pytest.mark.timeout(1200)  # sleeping takes two minutes, and someti
 ASLEEP_SECONDS: Final = 125
 # While it is watched, were it to get a tenth of a core.
 COMPUTED_SECONDS: Final = 4
-# A quarter of a core, where a twelfth is work: of what listens, as kernels do, a fifth counts. No whole one: a session
-# has its full share of the processor, however nice it is.
-COMPUTING: Final = """
-import time
+# From when the laptop is awake again, for nobody looks before. A quarter of a core, where a twelfth is work: of what
+# listens, as kernels do, a fifth counts. No whole one: a session has its full share of the processor, however nice.
+AWAKE: Final = "awake"
+COMPUTING: Final = f"""
+import os, time
+while not os.path.exists("{AWAKE}"):
+    time.sleep(0.5)
 while True:
     until = time.process_time() + 0.02
     while time.process_time() < until:
@@ -35,7 +38,7 @@ while True:
 
 @dataclass(frozen=True)
 class Night:
-    """A cell that computes all night, seen after its tab woke."""
+    """A cell that is busy all night, seen after its tab woke."""
 
     judge: Judge
     states: list[str]
@@ -63,6 +66,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> I
             browser.sleep(ASLEEP_SECONDS)
             if said_idle(server, within_seconds=30):
                 break
+        (server.folder / AWAKE).touch()
         judge = by_probe(workstation)
         woke_at = datetime.now(UTC)
         watch([judge], IDLE_AFTER + WEAK)
