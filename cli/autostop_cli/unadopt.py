@@ -23,10 +23,10 @@ from autostop.model import (
 )
 from autostop.ports import ConflictError, DeniedError, State
 from autostop.sleep import law
-from autostop.sleep.fallback import fallback_in_words
 from autostop.sleep.from_tags import devices_only_in_snapshots, made_by_autostop
 from autostop.sleep.intent import Wanted
 from autostop.sleep.manifest import Manifest
+from autostop.sleep.own_type import fallback_in_words
 from autostop_cli import parameters
 from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance, dry_run, yes

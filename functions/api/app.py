@@ -16,7 +16,7 @@ from autostop.aws.subscription import MailSubscription
 from autostop.aws.table import DynamoLedger
 from autostop.aws.tell import SnsTopic
 from autostop.http_api import HttpApi, loggable
-from autostop.page import files_in
+from autostop.static_files import files_in
 
 logger = make_logger()
 

@@ -6,7 +6,7 @@ import pytest
 
 from autostop import tags
 from autostop.model import WorkstationId
-from autostop.sleep.fallback import own_type
+from autostop.sleep.own_type import own_type
 from tests.app.autostop_at_work import AtWork
 
 OWN, FIRST, SECOND = "t3.xlarge", "c6i.2xlarge", "m5.2xlarge"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from autostop.page import files_in
+from autostop.static_files import files_in
 from autostop_local.runtime import Runtime
 from tests.handlers.account import VARIABLES, ExampleAccount, example_account
 from tests.handlers.built import built_layer, function

@@ -17,9 +17,9 @@ from autostop.aws import clients
 from autostop.aws.tell import EventBridgeAnnouncer, notice_in, notice_name
 from autostop.link import Scope
 from autostop.notice import NoticeKind
-from autostop.page import files_in
 from autostop.ports import State
 from autostop.sleep.intent import By, Wanted, following
+from autostop.static_files import files_in
 from tests.aws.receiver import Receiver, receiving
 from tests.handlers.account import VARIABLES, ExampleAccount, example_account
 from tests.handlers.functions import CONTEXT, EXAMPLE, EXAMPLE_SECRET, ROOT, event, load

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from autostop.page import files_in
+from autostop.static_files import files_in
 
 PAGE = Path(__file__).parents[2] / "functions" / "api" / "page" / "index.html"
 WORKSTATION = "i-0abc1234def567890"

@@ -8,9 +8,9 @@ import pytest
 from autostop.model import Volume, VolumeId
 from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.capacity import next_start, note_of_own_type
-from autostop.sleep.fallback import Fallback
 from autostop.sleep.intent import Wanted
 from autostop.sleep.next_step import next_step
+from autostop.sleep.own_type import Fallback
 from autostop.sleep.resize import Resize, not_in_effect, own_type_now, resize_in_words
 from autostop.sleep.steps import Call, Note, Outcome, Situation
 from tests import build

@@ -21,10 +21,10 @@ from autostop.model import (
     instance_of,
 )
 from autostop.ports import ConflictError, DamagedError, Happened, State, TransientError
-from autostop.sleep.fallback import hinted
 from autostop.sleep.from_tags import UnreadableError, devices_only_in_snapshots, manifest_from_tags, place_of
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.manifest import Manifest, VolumeRecord
+from autostop.sleep.own_type import hinted
 from autostop_cli.repair.configuration import configuration_from_tags
 
 

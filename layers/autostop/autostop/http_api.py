@@ -12,14 +12,19 @@ from typing import Any
 from autostop.app.owner import Owner, RefusedError
 from autostop.app.status import days_as_json
 from autostop.harmless import harmless
-from autostop.link import Link, Scope, is_secret, parse_workstation
-from autostop.page import File
+from autostop.link import (
+    MOST_WRONG_FOR_A_WORKSTATION,
+    MOST_WRONG_OF_AN_ADDRESS,
+    Link,
+    Scope,
+    is_secret,
+    parse_workstation,
+)
 from autostop.ports import DeniedError, TransientError
+from autostop.static_files import File
 
 _ASK_FOR_A_LINK = "Ask for a new link with `autostop link`."
 _CLOSED = ("This link does not open this workstation.", _ASK_FOR_A_LINK)
-# A minute: from one address, and for one workstation from all. A right one opens all the same.
-_MOST_WRONG_SECRETS, _MOST_OF_ONE = 20, 200
 # Of one promise, in seconds. What its owner allows at most, the setting longest-promise says.
 _SHORTEST, _LONGEST = 60, 366 * 86400
 _HOW_LONG = 'Send {"seconds": 10800} for three hours, or nothing for as long as keep-awake-for says.'
@@ -130,7 +135,7 @@ class HttpApi:
         link = self.owner.link(workstation, secret, source)
         if link is None:
             count, now = self.owner.ledger.count_wrong_secret, self.owner.clock()
-            if count(source, now) > _MOST_WRONG_SECRETS or count(workstation, now) > _MOST_OF_ONE:
+            if count(source, now) > MOST_WRONG_OF_AN_ADDRESS or count(workstation, now) > MOST_WRONG_FOR_A_WORKSTATION:
                 raise HttpError(HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong links.", "Wait a minute.")
             raise HttpError(HTTPStatus.FORBIDDEN, *_CLOSED)
         if scope not in link.scopes:

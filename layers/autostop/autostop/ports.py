@@ -14,10 +14,10 @@ from autostop.model import Instance, SnapshotId, WorkstationId
 from autostop.notice import Message, Told
 from autostop.settings import Policy
 from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
-from autostop.sleep.fallback import Fallback
 from autostop.sleep.intent import By, Intent
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
+from autostop.sleep.own_type import Fallback
 from autostop.sleep.resize import Resize
 from autostop.sleep.wake import Wake
 

@@ -16,10 +16,10 @@ from autostop.link import Scope
 from autostop.model import Instance, InstanceState, Snapshot, Volume
 from autostop.ports import Happened, State
 from autostop.settings import Policy, policy_for, words
-from autostop.sleep.fallback import fallback_in_words
 from autostop.sleep.intent import By, Wanted
 from autostop.sleep.leftovers import alike, in_words
 from autostop.sleep.next_step import UNDO_FOR
+from autostop.sleep.own_type import fallback_in_words
 from autostop.sleep.resize import not_in_effect, resize_in_words
 from autostop.sleep.wake import Part, Wake, usual_wake
 from autostop.tags import is_ours

@@ -3,7 +3,7 @@
 Runs on the workstation, as root, as `python3 -I - [RUNTIME_DIR ...]`, sent by Run Command. So it is alone (standard
 library, Python 3.8 or newer, no import of the package) and it must not hold two opening braces in a row, which Run
 Command would take for a parameter. It reads and never writes, and asks Jupyter so that the question does not count as
-activity. It is done in 5 seconds, whatever hangs.
+activity. It is done in 5 seconds, whatever hangs. `idle/reading.py` reads the line, and refuses what is none.
 
     {"v":3, "at":<seconds since the epoch, this machine's clock>, "servers":[<server>, ...], "machine":<machine>,
      "errors":["<word>", ...]}

@@ -22,9 +22,9 @@ from autostop.sleep import law
 from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.capacity import next_start, unusable_types
 from autostop.sleep.cycle import begin_cycle, manifest_of_this_stop, volumes_looked_after
-from autostop.sleep.fallback import Fallback
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.manifest import Manifest
+from autostop.sleep.own_type import Fallback
 from autostop.sleep.resize import Resize
 from autostop.sleep.restore import whole
 from autostop.sleep.snapshots import snapshots_asked_for, snapshots_complete

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from autostop.model import Instance, Volume
 from autostop.sleep.attempts import Attempts
-from autostop.sleep.fallback import Fallback, own_type
+from autostop.sleep.own_type import Fallback, own_type
 
 
 @dataclass(frozen=True, slots=True)

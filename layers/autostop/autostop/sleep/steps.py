@@ -8,10 +8,10 @@ from typing import Any
 
 from autostop.model import Instance, Observation
 from autostop.sleep.attempts import Attempts
-from autostop.sleep.fallback import Fallback
 from autostop.sleep.intent import By, Intent, Wanted, following
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
+from autostop.sleep.own_type import Fallback
 from autostop.sleep.resize import Resize
 
 # EBS attaches and detaches in a second or two, EC2 boots in a minute or two.

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from playwright.sync_api import Browser, expect
 
-from autostop.page import files_in
+from autostop.static_files import files_in
 from tests.page.conftest import Phone, unbox
 from tests.page.scripted_api import PAGE, WORKSTATION, ScriptedApi
 from tests.page.statuses import awake
