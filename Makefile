@@ -39,8 +39,8 @@ RUNTIME := $(shell sed -n 's/^ *Runtime: python//p' template.yaml)
 RUNTIME_PYTHON := $(shell PATH="$$PWD/.tools/bin:$$PATH" sh layers/autostop/find-python $(RUNTIME))
 RUNTIME_VENV := $(if $(RUNTIME_PYTHON),.venv-runtime/.synced)
 
-# Thrice as many as two cores: whoever waits for a real server or for a real window of idleness uses none.
-WORKERS := 6
+# Four times as many as two cores: whoever waits for a real server or for a real window of idleness uses none.
+WORKERS := 8
 
 # What waits longest begins first: no folder stands within another of the list, or pytest takes them by the alphabet.
 # One process compiles the tests for the workers.
