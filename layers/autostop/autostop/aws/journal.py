@@ -1,4 +1,4 @@
-"""The journal's items: what one sweep saw, many workstations to an item."""
+"""The journal's items: what one sweep saw, many workstations to an item. `table.py` stores them, for 30 days."""
 
 import json
 import zlib

@@ -1,4 +1,7 @@
-"""What its owner wants a workstation to be from the next wake on: of another type, or with larger disks."""
+"""What its owner wants a workstation to be from the next wake on: of another type, or with larger disks.
+
+`capacity.py` carries the type out, `restore.py` the disks.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
