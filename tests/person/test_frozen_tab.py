@@ -21,8 +21,8 @@ pytestmark = pytest.mark.timeout(1200)  # sleeping takes two minutes, and someti
 ASLEEP_SECONDS: Final = 125
 # While it is watched, were it to get a tenth of a core.
 COMPUTED_SECONDS: Final = 4
-# From when the laptop is awake again, for nobody looks before. A quarter of a core, where a twelfth is work: of what
-# listens, as kernels do, a fifth counts. No whole one: a session has its full share of the processor, however nice.
+# From when the laptop is awake again, for nobody looks before. A quarter of a core (0.02 s of 0.08), where a twelfth is
+# work: of what listens, as kernels do, a fifth counts. No whole one: a session has its full share, however nice.
 AWAKE: Final = "awake"
 COMPUTING: Final = f"""
 import os, time

@@ -372,12 +372,13 @@ def _state(outline: Item | None, details: Item | None, older: Item | None) -> St
     """None when nothing is stored, or what is stored is damaged: half of it gone, or halves of two versions."""
     if outline is None and details is None:
         return _older_state(older) if older is not None else None
+    if outline is None or details is None:
+        return None
     try:
-        version, other = (item["version"]["N"] for item in (outline, details))  # type: ignore[index]  # as below
-        parts = [json.loads(item["document"]["S"]) for item in (details, outline)]  # type: ignore[index]  # as below
-        state = from_plain(State, parts[0] | parts[1])
-        return _of_its_key(state, outline["kind"]["S"], version) if version == other else None  # type: ignore[index]
-    except (KeyError, TypeError, ValueError, RecursionError):  # half of it is gone, or nobody of ours wrote it
+        version, other = outline["version"]["N"], details["version"]["N"]
+        document = json.loads(details["document"]["S"]) | json.loads(outline["document"]["S"])
+        return _of_its_key(from_plain(State, document), outline["kind"]["S"], version) if version == other else None
+    except (KeyError, TypeError, ValueError, RecursionError):  # nobody of ours wrote it
         return None
 
 
