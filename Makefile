@@ -70,7 +70,7 @@ endif
 .PHONY: test-botocore
 test-botocore: .venv/.synced .botocore/.synced ## run the tests of the adapters on the oldest botocore that Lambda may have
 	PYTHONPATH=.botocore:$(PYTHONPATH) .venv/bin/pytest \
-		$(addprefix tests/aws/test_,clients.py ebs.py ec2.py errors.py metrics.py queue.py sns.py ssm.py table.py)
+		$(addprefix tests/aws/test_,clients.py ebs.py ec2.py errors.py ledger.py metrics.py queue.py sns.py ssm.py)
 
 .PHONY: invoke
 invoke: .venv/.synced .venv-sam/.synced $(RUNTIME_VENV) ## let a built function answer an example event under Lambda's runtime: EVENT=api-page

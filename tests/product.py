@@ -5,18 +5,18 @@ from datetime import datetime
 from typing import Any
 
 from autostop.app.daily_prices import DailyPrices
+from autostop.app.daily_snapshots import DailySnapshots
 from autostop.app.owner import Owner
 from autostop.app.reconcile import Reconciler
-from autostop.app.sleepers import Sleepers
 from autostop.app.sweep import Sweeper
+from autostop.aws.channels import EventBridgeAnnouncer
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.https_jupyter import HttpsJupyter
+from autostop.aws.ledger import DynamoLedger
 from autostop.aws.metrics import CloudWatchMetrics
 from autostop.aws.price_list import PriceList
 from autostop.aws.probes import Askers
 from autostop.aws.queue import SqsQueue
-from autostop.aws.table import DynamoLedger
-from autostop.aws.tell import EventBridgeAnnouncer
 from autostop.settings import Policy
 from tests.handlers.table import TABLE
 
@@ -38,7 +38,7 @@ class Product:
         self.ledger, self.queue = DynamoLedger(clients.dynamodb, TABLE), SqsQueue(clients.sqs, "queue")
         self.owner = Owner(self.instances, self.disks, self.ledger, self.queue, self.defaults, clock)
         seen, kept = (self.metrics, self.asker), (self.ledger, self.queue)
-        sleepers, announcer = Sleepers(self.disks, self.ledger), EventBridgeAnnouncer(clients.events)
+        sleepers, announcer = DailySnapshots(self.disks, self.ledger), EventBridgeAnnouncer(clients.events)
         self.reconciler = Reconciler(
             self.instances, self.disks, *seen, *kept, self.defaults, clock, sleep, chance, announcer
         )

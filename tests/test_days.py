@@ -7,8 +7,8 @@ import pytest
 from autostop.cost import Prices
 from autostop.days import days_of
 from autostop.model import InstanceState, SpotKind
-from autostop.ports import Happened
 from autostop.sleep.intent import By, Intent, Wanted
+from autostop.state import Happened
 from tests.build import instance
 
 # The night in which Berlin's clocks go back is in it.

@@ -16,7 +16,7 @@ from autostop.probe.script import script
 from tests.build import row
 
 PACKAGE = Path(__file__).parents[1] / "layers" / "autostop" / "autostop"
-OUTSIDE = {"ports.py", "http_api.py", "messages.py"}
+OUTSIDE = {"ports.py", "http_api.py", "queue_messages.py"}
 DOMAIN = sorted(
     [
         *(PACKAGE / "idle").glob("*.py"),

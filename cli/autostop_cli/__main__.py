@@ -10,13 +10,13 @@ from autostop_cli import VERSION
 from autostop_cli.account import Account
 from autostop_cli.adopt import adopt
 from autostop_cli.create import create, upgrade
-from autostop_cli.daily import open_jupyter, start, stop
 from autostop_cli.doctor import doctor
 from autostop_cli.errors import EXPECTED, sentence
 from autostop_cli.keep_awake import keep_awake
 from autostop_cli.links import make_link, manage_links
 from autostop_cli.repair.command import recover
 from autostop_cli.resize import resize
+from autostop_cli.start_stop_open import open_jupyter, start, stop
 from autostop_cli.status import show, show_all
 from autostop_cli.text import FailedError
 from autostop_cli.unadopt import unadopt

@@ -11,19 +11,19 @@ import boto3
 from botocore.config import Config
 
 from autostop.app.owner import Owner
+from autostop.aws.channels import SnsTopic
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import utc_now
 from autostop.aws.errors import aws_errors
+from autostop.aws.ledger import DynamoLedger
 from autostop.aws.price_list import PriceList
 from autostop.aws.queue import SqsQueue
 from autostop.aws.subscription import MailSubscription
-from autostop.aws.table import DynamoLedger
-from autostop.aws.tell import SnsTopic
 from autostop.model import Instance, WorkstationId, instance_of
 from autostop.settings import Policy, policy_for
 from autostop_cli import VERSION
-from autostop_cli.plans import Plans
-from autostop_cli.stack import Stack, find_stack, other_version
+from autostop_cli.create_plan import Plans
+from autostop_cli.deployed_stack import Stack, find_stack, other_version
 from autostop_cli.text import say
 from autostop_cli.verify.scratch import EbsScratch
 

@@ -9,17 +9,17 @@ from functools import partial
 import click
 
 from autostop import tags
+from autostop.aws.channels import notice_name
 from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.aws.probes import token_name
-from autostop.aws.tell import notice_name
 from autostop.cost import cost_now
 from autostop.model import AttachmentState, Instance, Observation, Snapshot, Volume, WorkstationId
 from autostop.ports import DeniedError
 from autostop.settings import SETTINGS, Policy, Probe, policy_for, words
 from autostop.sleep.from_tags import devices_only_in_snapshots
 from autostop.sleep.law import why_never_shelve, why_never_stop
-from autostop_cli import parameters
+from autostop_cli import secret_parameters
 from autostop_cli.account import Account
 from autostop_cli.arguments import Run, Word, an_instance, dry_run, yes
 from autostop_cli.certificate import fingerprint
@@ -109,7 +109,7 @@ def _directory(text: str) -> str:
 )
 @click.option(
     "--notify",
-    type=Word("url", parameters.parse_url),
+    type=Word("url", secret_parameters.parse_url),
     help="A URL such as ntfy://topic, for its notices alone; `stack`: where those of all workstations go.",
 )
 @click.option(
@@ -147,7 +147,10 @@ def adopt(
     if token is not None and adoption.policy.probe is not Probe.HTTPS:
         say("Note: the token is not kept, for Jupyter is not asked by https.")
         token = None
-    secrets = {**({token_name(workstation): token} if token else {}), **parameters.notices_to(workstation, notify)}
+    secrets = {
+        **({token_name(workstation): token} if token else {}),
+        **secret_parameters.notices_to(workstation, notify),
+    }
     for name, secret in secrets.items():
         what = "The URL for its notices" if name == notice_name(workstation) else "The token"
         kept = f"{what} goes into the SSM parameter {name}, encrypted."
@@ -287,7 +290,7 @@ def _promise(policy: Policy) -> str:
 
 def _apply(account: Account, adoption: Adoption, secrets: Mapping[str, str]) -> None:
     """Do what is planned, the instance last: it is a workstation only when all of it is. Safe to repeat."""
-    parameters.keep(account, secrets)
+    secret_parameters.keep(account, secrets)
     with aws_errors():
         for each in (*adoption.volumes, adoption.instance):
             if each.changes:

@@ -9,8 +9,8 @@ import click
 from autostop.model import WorkstationId
 from autostop.settings import parse_duration
 from autostop_cli.account import Account
-from autostop_cli.machine import parse_disk
 from autostop_cli.naming import workstation_called
+from autostop_cli.new_machine import parse_disk
 
 Value = TypeVar("Value")
 Run = TypeVar("Run", bound=Callable[..., None])

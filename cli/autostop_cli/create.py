@@ -17,16 +17,18 @@ from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.cost import Prices
 from autostop.model import AttachmentState, Instance, InstanceId, InstanceState, WorkstationId
 from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
-from autostop_cli import VERSION, consent, parameters
+from autostop_cli import VERSION, consent, secret_parameters
 from autostop_cli.account import Account
 from autostop_cli.adopt import adopt_new
 from autostop_cli.arguments import Word, sizes, yes
 from autostop_cli.artefacts import Artefacts, artefacts
-from autostop_cli.daily import tunnel_to
+from autostop_cli.create_plan import Plan
 from autostop_cli.deploy import Stacks, code_bucket, upload
+from autostop_cli.deployed_stack import is_older
 from autostop_cli.errors import EXPECTED
 from autostop_cli.links import make_link
-from autostop_cli.machine import (
+from autostop_cli.naming import instances_with
+from autostop_cli.new_machine import (
     DEFAULT_TYPE,
     FIRST_FIGURES,
     TYPES,
@@ -39,10 +41,9 @@ from autostop_cli.machine import (
     parse_notify,
     types_in_words,
 )
-from autostop_cli.naming import instances_with
-from autostop_cli.plans import Plan
+from autostop_cli.secret_parameters import AS_THE_STACK
 from autostop_cli.ssh import with_host_keys
-from autostop_cli.stack import is_older
+from autostop_cli.start_stop_open import tunnel_to
 from autostop_cli.text import FailedError, say, table
 
 WORKSTATION_STACK = "autostop-workstation"
@@ -61,7 +62,7 @@ _NOT_YET = (
 )
 _NOTICES = (
     "Before a stop you are told, and can keep it awake from your phone. Name a URL for that, such as",
-    f"ntfy://a-topic-that-nobody-guesses (docs/notices.md has others), or `{parameters.AS_THE_STACK}`: as for all.",
+    f"ntfy://a-topic-that-nobody-guesses (docs/notices.md has others), or `{AS_THE_STACK}`: as for all.",
 )
 
 # Shows lines and asks; gives what the function makes of the answer. Where nobody is asked, the default.
@@ -157,8 +158,8 @@ class Creation:
                 certificate = self.ask(_CERTIFICATES, "Which certificate", "self-signed", parse_certificate)
                 self.wish = replace(self.wish, certificate=certificate)
         if self.wish.notify is None and not (begun and plan is not None and plan.linked):
-            notify = self.ask(_NOTICES, "Where its notices go", parameters.AS_THE_STACK, parse_notify)
-            self.wish = replace(self.wish, notify=None if notify == parameters.AS_THE_STACK else notify)
+            notify = self.ask(_NOTICES, "Where its notices go", AS_THE_STACK, parse_notify)
+            self.wish = replace(self.wish, notify=None if notify == AS_THE_STACK else notify)
         if not begun:
             vpc = (stacks.outputs(WORKSTATION_STACK) or {}).get("VpcId", "default")
             machine = find_machine(self.account.ec2, self.account.ssm, self.wish, vpc)
@@ -244,7 +245,7 @@ class Creation:
         known = replace(plan, instance=found[0], removed=False) if found else None
         plan = self.account.plans.put(known, plan) if known else self._run(plan)
         self.exists.append(f"instance {plan.instance}")
-        parameters.keep(self.account, parameters.notices_to(WorkstationId(plan.instance), self._url))
+        secret_parameters.keep(self.account, secret_parameters.notices_to(WorkstationId(plan.instance), self._url))
         return plan
 
     def _run(self, plan: Plan) -> Plan:

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.ports import DeniedError
-from autostop_cli.stack import described, outputs_of
+from autostop_cli.deployed_stack import described, outputs_of
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

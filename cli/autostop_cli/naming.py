@@ -8,9 +8,9 @@ from autostop.aws.ec2 import tags_of
 from autostop.aws.errors import aws_errors
 from autostop.harmless import harmless
 from autostop.link import parse_workstation
+from autostop.misspelt_tags import why_not_adopted
 from autostop.model import Instance, WorkstationId
 from autostop.ports import DamagedError
-from autostop.spelling import why_not_adopted
 from autostop.tags import is_ours
 from autostop_cli.account import Account
 from autostop_cli.text import FailedError

@@ -10,16 +10,16 @@ import click
 from autostop.aws.errors import aws_errors
 from autostop.cost import volume_cost
 from autostop.model import Instance, OtherType, Volume, WorkstationId
-from autostop.ports import State
 from autostop.settings import Policy
 from autostop.sleep.law import why_never_become
 from autostop.sleep.manifest import VolumeRecord
 from autostop.sleep.own_type import own_type
 from autostop.sleep.resize import Resize, not_in_effect, resize_in_words
+from autostop.state import State
 from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance, sizes
-from autostop_cli.machine import LARGEST
 from autostop_cli.naming import adopted
+from autostop_cli.new_machine import LARGEST
 from autostop_cli.text import dollars, refused, say
 
 if TYPE_CHECKING:

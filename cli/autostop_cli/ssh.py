@@ -11,8 +11,8 @@ from autostop import tags
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.model import InstanceId, WorkstationId
 from autostop_cli.account import Account
+from autostop_cli.create_plan import Plan
 from autostop_cli.naming import adopted
-from autostop_cli.plans import Plan
 from autostop_cli.text import say
 
 _WRITTEN = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----\s(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL)

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from autostop.app.status import Status
 from autostop.clock import clock_time
+from autostop.misspelt_tags import why_not_adopted
 from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
-from autostop.spelling import why_not_adopted
 from autostop.tags import is_ours
 from autostop_cli.account import Account
 from autostop_cli.arguments import as_json, instance_or_none

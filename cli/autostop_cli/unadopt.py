@@ -21,19 +21,20 @@ from autostop.model import (
     WorkstationId,
     instance_of,
 )
-from autostop.ports import ConflictError, DeniedError, State
+from autostop.ports import ConflictError, DeniedError
 from autostop.sleep import law
 from autostop.sleep.from_tags import devices_only_in_snapshots, made_by_autostop
 from autostop.sleep.intent import Wanted
 from autostop.sleep.manifest import Manifest
 from autostop.sleep.own_type import fallback_in_words
-from autostop_cli import parameters
+from autostop.state import State
+from autostop_cli import secret_parameters
 from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance, dry_run, yes
 from autostop_cli.consent import agreed
-from autostop_cli.daily import followed
+from autostop_cli.deployed_stack import NoStackError
 from autostop_cli.naming import known_instance
-from autostop_cli.stack import NoStackError
+from autostop_cli.start_stop_open import followed
 from autostop_cli.text import FailedError, dollars, refused, say, table
 
 _LEASE = timedelta(minutes=5)
@@ -256,7 +257,7 @@ def _take_away(
     for resource, keys in parting.untagged.items():
         if resource != instance:
             _untag(account, resource, keys)
-    parameters.forget(account, workstation)
+    secret_parameters.forget(account, workstation)
     if refused:
         say(f"Note: AWS does not delete {'; '.join(refused)}. `autostop recover` shows its price.")
 

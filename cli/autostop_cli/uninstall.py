@@ -14,14 +14,14 @@ from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.cost import cost_now
 from autostop.model import Instance, InstanceState, Snapshot, SpotKind, Volume, WorkstationId
 from autostop.ports import DeniedError, TransientError
-from autostop_cli import parameters
+from autostop_cli import secret_parameters
 from autostop_cli.account import Account
 from autostop_cli.arguments import Word, dry_run, yes
 from autostop_cli.consent import agreed
 from autostop_cli.create import WORKSTATION_STACK, group_name, is_over, machine_of, made_as, refuse_taken_name
+from autostop_cli.create_plan import Plan
 from autostop_cli.deploy import Stacks, code_bucket, remove_bucket
-from autostop_cli.machine import parse_name
-from autostop_cli.plans import Plan
+from autostop_cli.new_machine import parse_name
 from autostop_cli.text import FailedError, dollars, say
 
 # Where docs/notices.md says to keep the stack's own URL.
@@ -117,7 +117,7 @@ class _Removal:
             self._wait(partial(self._is_terminated, workstation), f"{workstation} to be terminated")
             if delete_data:
                 self._delete_data(workstation, volumes)
-            parameters.forget(self.account, workstation)
+            secret_parameters.forget(self.account, workstation)
             self.account.ledger.forget(workstation)
         plans, plan = self.account.plans, self._plan()
         if any(self._data(machines)):

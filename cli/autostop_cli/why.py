@@ -9,14 +9,14 @@ import click
 
 from autostop.app.status import verdict_as_json
 from autostop.clock import clock_time
-from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sign
+from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import VerdictKind
 from autostop.model import Instance, InstanceState, WorkstationId
-from autostop.ports import State
 from autostop.settings import words
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.resize import resize_in_words
+from autostop.state import State
 from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance, as_json
 from autostop_cli.naming import refuse_unknown

@@ -8,13 +8,13 @@ from aws_lambda_powertools.logging import correlation_paths
 
 from autostop.app.owner import Owner
 from autostop.aws import clients
+from autostop.aws.channels import SnsTopic
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
+from autostop.aws.ledger import DynamoLedger
 from autostop.aws.log import make_logger
 from autostop.aws.queue import SqsQueue
 from autostop.aws.subscription import MailSubscription
-from autostop.aws.table import DynamoLedger
-from autostop.aws.tell import SnsTopic
 from autostop.http_api import HttpApi, loggable
 from autostop.static_files import files_in
 

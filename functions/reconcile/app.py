@@ -10,16 +10,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from autostop.app.reconcile import KEPT_BACK, Reconciler
 from autostop.aws import clients
+from autostop.aws.channels import EventBridgeAnnouncer
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.https_jupyter import HttpsJupyter
+from autostop.aws.ledger import DynamoLedger
 from autostop.aws.log import make_logger
 from autostop.aws.metrics import CloudWatchMetrics
 from autostop.aws.probes import Askers
 from autostop.aws.queue import SqsQueue
-from autostop.aws.table import DynamoLedger
-from autostop.aws.tell import EventBridgeAnnouncer
-from autostop.messages import workstations_in
+from autostop.queue_messages import workstations_in
 
 logger = make_logger()
 

@@ -4,19 +4,19 @@ import os
 from typing import Any
 
 from autostop.app.daily_prices import DailyPrices
-from autostop.app.sleepers import Sleepers
+from autostop.app.daily_snapshots import DailySnapshots
 from autostop.app.sweep import Sweeper
 from autostop.aws import clients
+from autostop.aws.channels import EventBridgeAnnouncer
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.https_jupyter import HttpsJupyter
+from autostop.aws.ledger import DynamoLedger
 from autostop.aws.log import make_logger
 from autostop.aws.metrics import CloudWatchMetrics
 from autostop.aws.price_list import PriceList
 from autostop.aws.probes import Askers
 from autostop.aws.queue import SqsQueue
-from autostop.aws.table import DynamoLedger
-from autostop.aws.tell import EventBridgeAnnouncer
 
 
 class UnheardError(Exception):
@@ -32,7 +32,7 @@ def wire() -> Sweeper:
     ledger = DynamoLedger(clients.dynamodb(), environment.table)
     return Sweeper(
         Ec2Instances(ec2),
-        Sleepers(EbsDisks(ec2), ledger),
+        DailySnapshots(EbsDisks(ec2), ledger),
         CloudWatchMetrics(clients.cloudwatch()),
         Askers(clients.ssm(), HttpsJupyter(utc_now)),
         ledger,

@@ -22,15 +22,15 @@ import boto3
 
 from autostop import tags
 from autostop.app.sweep import Swept
-from autostop.aws.tell import notice_in
-from autostop.idle.record import SweepRecord
+from autostop.aws.channels import notice_in
+from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict
 from autostop.link import Link, Scope, digest_of
-from autostop.messages import workstations_in
 from autostop.model import Instance, WorkstationId, instance_of
 from autostop.notice import Notice
-from autostop.ports import State
+from autostop.queue_messages import workstations_in
 from autostop.sleep.intent import Intent, Wanted
+from autostop.state import State
 from autostop_local.world import Outcome, Timings, VirtualClock, VirtualMachines, World
 from autostop_local.world.errors import AwsError
 from autostop_local.world.wire import Asked

@@ -7,8 +7,8 @@ import pytest
 from autostop.app.reconcile import jupyter_since
 from autostop.idle.reading import Reading, Unknown
 from autostop.model import Jupyter
-from autostop.ports import State
 from autostop.settings import Policy, Probe
+from autostop.state import State
 from tests.build import ID, NOW, instance, reading, server
 
 A_SECOND = timedelta(seconds=1)

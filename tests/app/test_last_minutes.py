@@ -8,12 +8,13 @@ from unittest.mock import patch
 import pytest
 
 from autostop.app.reconcile import Reconciler
-from autostop.aws.table import DynamoLedger
+from autostop.aws.ledger import DynamoLedger
 from autostop.idle.verdict import VerdictKind
 from autostop.model import WorkstationId, instance_of
-from autostop.ports import State, TransientError
+from autostop.ports import TransientError
 from autostop.sleep.intent import By, Wanted
-from autostop.sleep.steps import Outcome
+from autostop.sleep.outcomes import Outcome
+from autostop.state import State
 from tests.app.autostop_at_work import START, AtWork
 
 

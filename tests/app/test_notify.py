@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from autostop.app.links import open_link
 from autostop.app.notify import LINK_LASTS, Delivery, NobodyToldError, notify
 from autostop.link import Scope
 from autostop.model import WorkstationId
@@ -46,7 +47,7 @@ def test_every_way_gets_the_same_link_which_may_look_and_keep_awake_for_a_day(la
     )
 
     assert mail.got == phone.got
-    link = lab.owner.link(ID, secret_in(mail.got[0]))
+    link = open_link(lab.ledger, ID, secret_in(mail.got[0]), lab.clock())
     assert link is not None
     assert (link.label, link.scopes) == ("notice 08:00 UTC", (Scope.STATUS, Scope.KEEP_AWAKE))
     assert link.expires_at == START + LINK_LASTS == START + timedelta(hours=24)
@@ -116,7 +117,7 @@ def test_the_lock_screen_gets_a_link_that_keeps_awake_and_nothing_else(lab: AtWo
     warning, other = (message.button for message in phone.got)
     assert other is None
     assert warning is not None
-    link = lab.owner.link(ID, warning.secret)
+    link = open_link(lab.ledger, ID, warning.secret, lab.clock())
     assert link is not None
     assert (link.scopes, link.expires_at) == ((Scope.KEEP_AWAKE,), START + timedelta(hours=24))
     assert warning.url == f"{API}/api/workstations/{ID}/keep-awake"

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from autostop import tags
+from autostop.app.links import open_link
 from autostop.app.owner import RefusedError
 from autostop.model import WorkstationId
 from autostop.notice import NoticeKind
@@ -202,17 +203,17 @@ def test_who_is_overtaken_for_ever_is_told_so(lab: AtWork, workstation: Workstat
 
 def test_a_link_opens_only_its_own_workstation_until_it_expires(lab: AtWork, workstation: WorkstationId) -> None:
     lab.link(workstation, expires_at=lab.clock() + timedelta(hours=1))
-    assert lab.owner.link(workstation, SECRET) is not None
-    assert lab.owner.link(lab.neighbour(), SECRET) is None
-    assert lab.owner.link(workstation, SECRET[::-1]) is None
-    assert lab.owner.link(workstation, "") is None
+    assert open_link(lab.ledger, workstation, SECRET, lab.clock()) is not None
+    assert open_link(lab.ledger, lab.neighbour(), SECRET, lab.clock()) is None
+    assert open_link(lab.ledger, workstation, SECRET[::-1], lab.clock()) is None
+    assert open_link(lab.ledger, workstation, "", lab.clock()) is None
     lab.clock.advance(timedelta(hours=1))
-    assert lab.owner.link(workstation, SECRET) is None
+    assert open_link(lab.ledger, workstation, SECRET, lab.clock()) is None
 
 
 def test_the_use_of_a_link_is_noted(lab: AtWork, workstation: WorkstationId) -> None:
     lab.link(workstation)
-    lab.owner.link(workstation, SECRET)
+    open_link(lab.ledger, workstation, SECRET, lab.clock())
     link = lab.ledger.find_link(workstation, SECRET)
     assert link is not None
     assert link.last_used_at is not None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from autostop.app.lab import Reach, lab_of
+from autostop.app.jupyter_address import Reach, lab_of
 from autostop.app.status import Phase
 from autostop.idle.reading import Reading
 from autostop.model import InstanceState, WorkstationId, instance_of

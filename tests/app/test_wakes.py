@@ -10,7 +10,7 @@ import pytest
 
 from autostop.app.status import Phase, Status
 from autostop.sleep.intent import Wanted
-from autostop.sleep.wake import Part, Wake, usual_wake
+from autostop.sleep.wake_progress import Part, Wake, usual_wake
 from tests.app.autostop_at_work import AtWork, at_work
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from autostop.app.links import open_link
 from autostop.model import InstanceState, WorkstationId
-from autostop.ports import Outline
 from autostop.sleep.intent import By, Wanted
+from autostop.state import Outline
 from autostop_cli.repair.recover import Recovery
 from tests.app.autostop_at_work import START, AtWork
 from tests.handlers.table import TABLE
@@ -108,7 +109,7 @@ def test_what_the_version_before_put_to_sleep_wakes_by_its_old_link_and_goes_to_
     for _ in range(sweeps):
         assert lab.sweep().skipped == {}
         assert lab.reached(asleep, Wanted.SHELVE)
-    link = lab.owner.link(asleep, before.secret)
+    link = open_link(lab.ledger, asleep, before.secret, lab.clock())
     assert link is not None
 
     lab.owner.start(asleep, link.label)

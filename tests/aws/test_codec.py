@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from autostop.aws.codec import from_plain, to_plain
 from autostop.idle.history import History
 from autostop.idle.reading import Reading, Server, Unknown
-from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sign
 from autostop.idle.stop import Warned
+from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.link import Link
 from autostop.model import WorkstationId
-from autostop.ports import Asked, Happened, State
 from autostop.sleep.intent import By, Intent
 from autostop.sleep.manifest import Manifest, VolumeRecord
+from autostop.state import Asked, Happened, State
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))
 # fmt: off

@@ -16,8 +16,8 @@ import pytest
 
 from autostop.aws.https_jupyter import HttpsJupyter
 from autostop.idle.reading import Reading, Unknown, parse_reading
-from autostop.probe.bounds import DEADLINE_SECONDS
-from autostop.probe.line import look, report
+from autostop.probe.limits import DEADLINE_SECONDS
+from autostop.probe.report import look, report
 from tests.build import row
 from tests.probe.jupyter_servers import (
     TOKEN,

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.aws.postings import header, posting
-from autostop.aws.tell import OwnersUrl
+from autostop.aws.channels import OwnersUrl
+from autostop.aws.webhooks import header, posting
 from autostop.harmless import harmless
 from autostop.notice import Button, Message, NoticeKind
 from autostop.ports import DeniedError, TransientError
-from autostop_cli.parameters import parse_url
+from autostop_cli.secret_parameters import parse_url
 from autostop_local.world.certificate import make_certificate
 from tests.aws.receiver import Receiver, receiving
 from tests.hostile import HOSTILE, obeyed

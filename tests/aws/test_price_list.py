@@ -9,8 +9,8 @@ import boto3
 import pytest
 
 from autostop.app.daily_prices import DailyPrices
+from autostop.aws.ledger import DynamoLedger
 from autostop.aws.price_list import PriceList, usd_in
-from autostop.aws.table import DynamoLedger
 from autostop.cost import BUILT_IN
 from autostop_local.world import VirtualClock, World
 from tests.build import NOW, row

@@ -9,8 +9,8 @@ from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.sns.models import sns_backends
 
+from autostop.aws.channels import SnsTopic
 from autostop.aws.subscription import MailSubscription
-from autostop.aws.tell import SnsTopic
 from autostop.notice import Message, NoticeKind
 from autostop.ports import DeniedError, TransientError
 from autostop_local.world import VirtualClock

@@ -14,8 +14,8 @@ from autostop.aws.https_jupyter import HttpsJupyter
 from autostop.aws.probes import Askers
 from autostop.idle.reading import Reading, Unknown
 from autostop.model import Instance, WorkstationId
-from autostop.ports import Asked
 from autostop.settings import Policy, Probe
+from autostop.state import Asked
 from autostop.tags import JUPYTER_CERTIFICATE
 from tests.app.autostop_at_work import AtWork
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from autostop import tags
-from autostop.aws.table import DynamoLedger
+from autostop.aws.ledger import DynamoLedger
 from autostop.model import WorkstationId
-from autostop.ports import State
 from autostop.sleep.intent import By, Wanted, following
+from autostop.state import State
 from autostop_local.world import MemoryContent, Timings, VirtualClock, VirtualMachines, World, serve
 from tests.bench.table import serve_table
 from tests.build import manifest

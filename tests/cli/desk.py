@@ -16,7 +16,7 @@ from autostop.model import WorkstationId
 from autostop_cli import VERSION
 from autostop_cli.__main__ import cli
 from autostop_cli.account import Account
-from autostop_cli.stack import Stack
+from autostop_cli.deployed_stack import Stack
 from autostop_cli.verify.scratch import EbsScratch
 from autostop_local.world import Timings, VirtualClock, World
 from tests.app.autostop_at_work import SESSION, AtWork, at_work

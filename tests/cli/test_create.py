@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from click.testing import CliRunner
 
 from autostop import tags
-from autostop.aws.tell import notice_name
+from autostop.aws.channels import notice_name
 from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
 from autostop_cli import VERSION, consent
@@ -27,9 +27,11 @@ from autostop_cli.__main__ import cli
 from autostop_cli.account import Account
 from autostop_cli.artefacts import Artefacts, artefacts
 from autostop_cli.create import upgrade
+from autostop_cli.create_plan import Plans
 from autostop_cli.deploy import Stacks
+from autostop_cli.deployed_stack import is_older, other_version
 from autostop_cli.errors import sentence
-from autostop_cli.machine import (
+from autostop_cli.new_machine import (
     FIRST_FIGURES,
     Wish,
     cost_in_words,
@@ -39,8 +41,6 @@ from autostop_cli.machine import (
     parse_notify,
     types_in_words,
 )
-from autostop_cli.plans import Plans
-from autostop_cli.stack import is_older, other_version
 from autostop_local.world.errors import AwsError
 from tests.app.autostop_at_work import SESSION, Answers, at_work
 from tests.cli.desk import CONTROLLER, Desk, account_of

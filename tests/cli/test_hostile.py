@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sign
+from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import WorkstationId
 from autostop.notice import NoticeKind, Told
-from autostop.ports import Happened, State
 from autostop.sleep.intent import By, Intent, Wanted
+from autostop.state import Happened, State
 from tests.cli.desk import START, Desk
 from tests.cli.test_recover import shelved
 from tests.hostile import HOSTILE, IN_TAGS, obeyed

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from autostop.app.links import open_link
 from autostop.link import Link, Scope, is_secret
 from autostop.model import InstanceId, workstation_of
 from tests.cli.desk import API_URL, Desk
@@ -26,7 +27,7 @@ def test_link_opens_the_workstation(at: Desk) -> None:
     shown, secret = url_in(result.output)
     assert shown == lab
     assert is_secret(secret)
-    link = at.account.owner.link(at.account.instances.tagged()[0].workstation, secret)
+    link = open_link(at.account.ledger, at.account.instances.tagged()[0].workstation, secret, at.clock())
     assert link is not None
     assert (link.label, link.scopes, link.expires_at) == ("phone", tuple(Scope), None)
     assert "only this once" in result.output
@@ -39,11 +40,11 @@ def test_label_scopes_and_expiry(at: Desk) -> None:
     _, secret = url_in(result.output)
     assert "until 2027-02-21 09:05 UTC" in result.output
     workstation = at.account.instances.tagged()[0].id
-    link = at.account.owner.link(workstation_of(workstation), secret)
+    link = open_link(at.account.ledger, workstation_of(workstation), secret, at.clock())
     assert link is not None
     assert (link.label, link.scopes) == ("Ada", (Scope.STATUS, Scope.START))
     at.clock.advance(timedelta(days=90))
-    assert at.account.owner.link(workstation_of(workstation), secret) is None
+    assert open_link(at.account.ledger, workstation_of(workstation), secret, at.clock()) is None
     at.lab.world.tag(lab, {"autostop:links-last": "7d"})
     assert "until 2027-02-28 09:05 UTC" in at.run("link", lab).output
 
@@ -69,7 +70,7 @@ def test_what_is_no_workstation_gets_no_link(at: Desk) -> None:
 
 
 def opened(at: Desk, lab: str, secret: str, source: str = "203.0.113.7") -> Link | None:
-    return at.account.owner.link(workstation_of(InstanceId(lab)), secret, source)
+    return open_link(at.account.ledger, workstation_of(InstanceId(lab)), secret, at.clock(), source)
 
 
 def test_links_tell_whose_they_are_and_from_where_they_were_used_last(at: Desk) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autostop import tags
-from autostop.configuration import LaunchFacts, LaunchRecord
+from autostop.launch_facts import LaunchFacts, LaunchRecord
 from autostop.model import InstanceState, Observation, SnapshotId, SnapshotState, WorkstationId
 from autostop.settings import Policy
 from autostop.sleep.from_tags import UnreadableError

@@ -9,10 +9,10 @@ import pytest
 
 from autostop import tags
 from autostop.model import InstanceState, Observation, WorkstationId, instance_of
-from autostop.ports import State
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.manifest import write_manifest
 from autostop.sleep.own_type import Fallback
+from autostop.state import State
 from autostop_cli.repair.command import recover_all, recover_one
 from tests.cli.desk import START, Desk
 

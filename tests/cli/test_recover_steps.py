@@ -7,8 +7,8 @@ import pytest
 
 from autostop import tags
 from autostop.model import InstanceState, WorkstationId
-from autostop.ports import State
 from autostop.sleep.intent import Wanted
+from autostop.state import State
 from autostop_cli.repair.recover import Finding, Recovery, set_aside
 from tests.app.autostop_at_work import AtWork
 from tests.handlers.table import TABLE

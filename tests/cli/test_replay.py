@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from autostop.idle.record import SweepRecord
+from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import VerdictKind
 from autostop.schedule import Schedule
 from autostop.settings import Policy, Probe

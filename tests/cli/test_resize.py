@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from autostop.model import OtherType, SpotKind, WorkstationId
-from autostop.ports import State
 from autostop.settings import Policy
 from autostop.sleep.resize import Resize
-from autostop_cli.machine import parse_disk
+from autostop.state import State
+from autostop_cli.new_machine import parse_disk
 from autostop_cli.resize import Hardware, disks_of, resize, why_not_sizes, why_not_type
 from autostop_local.world.errors import AwsError
 from tests import build

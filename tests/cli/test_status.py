@@ -8,12 +8,12 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from autostop.idle.record import SweepRecord
+from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import WorkstationId, instance_of
 from autostop.notice import NoticeKind, Told
-from autostop.ports import Happened, State
 from autostop.sleep.intent import By, Intent, Wanted
+from autostop.state import Happened, State
 from tests.cli.desk import START, Desk, desk
 
 

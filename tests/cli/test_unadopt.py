@@ -13,8 +13,9 @@ from autostop import tags
 from autostop.app import links
 from autostop.link import Scope
 from autostop.model import Checks, InstanceState, Observation, SnapshotState, WorkstationId
-from autostop.ports import ConflictError, State
+from autostop.ports import ConflictError
 from autostop.sleep.intent import By, Intent, Wanted, following
+from autostop.state import State
 from autostop_cli.unadopt import plan_parting, unadopt, why_not_let_go
 from tests import build
 from tests.app.autostop_at_work import CrashedError

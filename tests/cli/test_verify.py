@@ -16,7 +16,7 @@ from autostop.sleep.manifest import latest_cycle
 from autostop_cli import consent
 from autostop_cli.verify.command import verify
 from autostop_cli.verify.scratch import EbsScratch
-from autostop_cli.verify.verdict import Verification, Worth, cost_an_hour, differences, is_of, judge_snapshot
+from autostop_cli.verify.worth import Verification, Worth, cost_an_hour, differences, is_of, judge_snapshot
 from tests import build
 from tests.app.autostop_at_work import CHANGES, DATA, AtWork
 from tests.build import row

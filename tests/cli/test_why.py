@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sign
 from autostop.idle.stop import Warned
+from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import WorkstationId, instance_of
-from autostop.ports import State
 from autostop.sleep.intent import By, Intent, Wanted
+from autostop.state import State
 from tests.cli.desk import START, Desk, desk
 from tests.idle.recorded import Run
 

@@ -21,8 +21,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from autostop.app.links import make_link
-from autostop.aws.table import DynamoLedger
-from autostop.aws.tell import EventBridgeAnnouncer
+from autostop.aws.channels import EventBridgeAnnouncer
+from autostop.aws.ledger import DynamoLedger
 from autostop.link import Scope
 from autostop.model import WorkstationId
 from autostop.notice import Notice, NoticeKind

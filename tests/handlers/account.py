@@ -13,7 +13,7 @@ from unittest.mock import patch
 import boto3
 
 from autostop import tags
-from autostop.aws.table import DynamoLedger
+from autostop.aws.ledger import DynamoLedger
 from autostop.link import Link, Scope, digest_of
 from autostop.model import WorkstationId
 from autostop_local.world import Timings, WallClock, World, serve

@@ -14,11 +14,11 @@ import yaml
 from botocore.exceptions import ClientError
 
 from autostop.aws import clients
-from autostop.aws.tell import EventBridgeAnnouncer, notice_in, notice_name
+from autostop.aws.channels import EventBridgeAnnouncer, notice_in, notice_name
 from autostop.link import Scope
 from autostop.notice import NoticeKind
-from autostop.ports import State
 from autostop.sleep.intent import By, Wanted, following
+from autostop.state import State
 from autostop.static_files import files_in
 from tests.aws.receiver import Receiver, receiving
 from tests.handlers.account import VARIABLES, ExampleAccount, example_account

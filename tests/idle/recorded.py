@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from autostop.idle.history import History, follow
 from autostop.idle.reading import Machine, Reading, Server, Unknown
-from autostop.idle.record import SweepRecord
 from autostop.idle.signs import METRIC_DELAY, Activity, Sample, Traffic
 from autostop.idle.stop import plan_stop
+from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import assess
 from autostop.model import WorkstationId
 from autostop.settings import Policy, Probe

@@ -23,11 +23,11 @@ from typing import Any
 import pytest
 
 from autostop.idle.reading import Reading, parse_reading
-from autostop.probe.bounds import DEADLINE_SECONDS
 from autostop.probe.files import _HISTORIES
 from autostop.probe.jupyter import Runtime
-from autostop.probe.line import look, report
+from autostop.probe.limits import DEADLINE_SECONDS
 from autostop.probe.processes import _begin
+from autostop.probe.report import look, report
 from tests.probe.parts import everywhere
 
 ADA, EVE = 60_001, 60_002

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from autostop.probe.bounds import _MOST_OF_A_USER, DEADLINE_SECONDS, MOST_LINES, Limits
 from autostop.probe.files import edited_at, is_held
 from autostop.probe.gpu import gpu_use
 from autostop.probe.jupyter import Runtime, ask_server
-from autostop.probe.kinds import kind_of
-from autostop.probe.line import _LATEST_OF, _SUMS, report
+from autostop.probe.limits import _MOST_OF_A_USER, DEADLINE_SECONDS, MOST_LINES, Limits
 from autostop.probe.listeners import _MOST_DESCRIPTORS, Listener, opened_by
-from autostop.probe.looks import Looks
+from autostop.probe.process_details import Looks
+from autostop.probe.process_kinds import kind_of
 from autostop.probe.processes import _MOST_BYTES, Task, _task
+from autostop.probe.report import _LATEST_OF, _SUMS, report
 from autostop.probe.servers import _listening, _runtimes, jupyter_servers
 from tests.probe.jupyter_servers import TOKEN, FalseServer, answering
 from tests.probe.parts import everywhere

@@ -20,13 +20,13 @@ import pytest
 import websocket
 
 from autostop.probe import script as parts
-from autostop.probe.bounds import DEADLINE_SECONDS
 from autostop.probe.files import edited_at, is_held, saved_at, source_saved_at
 from autostop.probe.gpu import gpu_use
-from autostop.probe.line import look
-from autostop.probe.looks import _BEGUN_BY_A_PERSON, Looks, typed_at
+from autostop.probe.jobs_and_doubts import survey
+from autostop.probe.limits import DEADLINE_SECONDS
+from autostop.probe.process_details import _BEGUN_BY_A_PERSON, Looks, typed_at
 from autostop.probe.processes import Task, _task
-from autostop.probe.survey import survey
+from autostop.probe.report import look
 from tests.build import row
 from tests.probe.jupyter_servers import FalseServer, RealServers, answering, wait_for
 from tests.probe.parts import everywhere

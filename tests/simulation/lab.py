@@ -10,13 +10,15 @@ from typing import Any, cast
 
 from autostop import tags
 from autostop.app.owner import RefusedError
-from autostop.aws.table import DynamoLedger, read_outline
-from autostop.messages import workstations_in
+from autostop.aws.ledger import DynamoLedger
+from autostop.aws.states import read_outline
 from autostop.model import WorkstationId, instance_of
-from autostop.ports import ConflictError, DeniedError, State, TransientError
+from autostop.ports import ConflictError, DeniedError, TransientError
+from autostop.queue_messages import workstations_in
 from autostop.settings import policy_for
 from autostop.sleep.intent import Wanted
 from autostop.sleep.resize import Resize
+from autostop.state import State
 from autostop_cli.resize import with_wish
 from autostop_local.world import MemoryContent, Timings, VirtualClock, VirtualMachines, World
 from autostop_local.world.errors import AwsError

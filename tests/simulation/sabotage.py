@@ -48,13 +48,13 @@ class Caught:
 # Guards outside of law.py: file, what it guards, its text, and what stands there without it.
 _NAMED = (
     (
-        "autostop/aws/table.py",
+        "autostop/aws/states.py",
         "a write rests on the version that was read",
         '"ConditionExpression": "version = :version"',
         '"ConditionExpression": "version > :version OR version <= :version"',
     ),
     (
-        "autostop/aws/table.py",
+        "autostop/aws/leases.py",
         "one reconciler at a time",
         '"attribute_not_exists(workstation) OR #until < :now OR holder = :holder"',
         '"attribute_not_exists(workstation) OR #until < :now OR #until >= :now OR holder = :holder"',
@@ -72,7 +72,7 @@ _NAMED = (
         "False",
     ),
     (
-        "autostop/sleep/cycle.py",
+        "autostop/sleep/detached.py",
         "what stood detached for long is snapshotted once more before it goes",
         "it.intent.at - since < _UNWATCHED_FOR",
         "True",
@@ -196,7 +196,7 @@ def _by_history(paths: list[str], seeds: int, scratch: Path) -> tuple[int | None
 
 def _by_test(paths: list[str]) -> str | None:
     options = ["-o", f"pythonpath={' '.join(paths)}", "-p", "no:cacheprovider", "-x", "-q", "--no-header"]
-    files = ["tests/idle", "tests/sleep", "tests/aws/test_table.py", "tests/app/test_last_minutes.py"]
+    files = ["tests/idle", "tests/sleep", "tests/aws/test_ledger.py", "tests/app/test_last_minutes.py"]
     asked = ["-m", "pytest", *options, *files]
     ended = subprocess.run([sys.executable, *asked], cwd=_ROOT, env=_env(paths), capture_output=True, text=True)  # noqa: PLW1510 - as above
     failed = [line for line in ended.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]

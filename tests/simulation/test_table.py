@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from autostop.aws import table as dynamodb
+from autostop.aws import journal, leases, ledger, states, stored_links, table
 from autostop_local.world import VirtualClock
 from autostop_local.world.errors import AwsError
 from tests.handlers.table import TABLE, make_table
@@ -247,7 +247,8 @@ def test_a_transaction_that_it_does_not_know_is_an_error_and_no_guess(parts: lis
 
 
 def test_every_condition_of_the_ledger_is_among_the_cases() -> None:
-    source = inspect.getsource(dynamodb)
+    modules = (journal, leases, ledger, states, stored_links, table)
+    source = "".join(inspect.getsource(module) for module in modules)
     texts = {str(node.value) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
     conditions = {each for each in texts if re.match(r"attribute_\w+\(|#?\w+ [<=>]+ :", each)}
     queries = {BY_PREFIX, BETWEEN, OF_ONE, HAS}

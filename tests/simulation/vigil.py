@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from autostop.ports import DeniedError, State, TransientError
+from autostop.ports import DeniedError, TransientError
+from autostop.state import State
 from autostop_local.world import World
 
 # After its boot a machine may be looked at in peace; and so long a sweep may be busy with others.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autostop.sleep.manifest import Manifest, VolumeRecord
-from autostop.sleep.steps import Call, Outcome, Step
+from autostop.sleep.outcomes import Call, Outcome, Step
 from tests.build import ID
 
 

@@ -12,8 +12,8 @@ from autostop.model import LISTS_LAG_FOR, Instance, InstanceState, OtherType, Sp
 from autostop.sleep.attempts import NO_ATTEMPTS, Attempts, NoCapacity
 from autostop.sleep.capacity import next_start, note_of_own_type
 from autostop.sleep.intent import Wanted
+from autostop.sleep.outcomes import Blocked, Call, Note, Outcome, Situation, Wait
 from autostop.sleep.own_type import Fallback, fallback_in_words, own_type
-from autostop.sleep.steps import Blocked, Call, Note, Outcome, Situation, Wait
 from tests.build import NOW, instance, intent, minutes, row, seen
 from tests.sleep.expect import Does, change_type, makes, note_no_capacity, note_type, start_instance
 

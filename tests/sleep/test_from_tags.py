@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop import tags
-from autostop.configuration import LaunchFacts, LaunchRecord
+from autostop.launch_facts import LaunchFacts, LaunchRecord
 from autostop.model import Observation, Snapshot, SnapshotId, SnapshotState, VolumeId
 from autostop.sleep.from_tags import UnreadableError, devices_only_in_snapshots, manifest_from_tags
 from autostop.sleep.manifest import Manifest, write_manifest

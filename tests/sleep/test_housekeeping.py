@@ -24,7 +24,7 @@ from autostop.sleep.housekeeping import after_round, begin, next_chore
 from autostop.sleep.intent import Wanted
 from autostop.sleep.leftovers import MOST_LEFT, Housekeeping, in_words
 from autostop.sleep.manifest import Manifest
-from autostop.sleep.steps import Call, Situation
+from autostop.sleep.outcomes import Call, Situation
 from tests.build import (
     DATA,
     NOW,

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from autostop import tags
-from autostop.configuration import LaunchFacts
+from autostop.launch_facts import LaunchFacts
 from autostop.model import Snapshot, SnapshotId, Volume
 from autostop.sleep.manifest import latest_cycle, write_manifest
-from autostop_cli.repair.configuration import read
+from autostop_cli.repair.instance_configuration import read
 from tests.build import (
     DATA,
     LAUNCHED,

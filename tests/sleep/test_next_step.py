@@ -25,8 +25,9 @@ from autostop.model import (
 from autostop.sleep.attempts import Attempts
 from autostop.sleep.intent import By, Wanted
 from autostop.sleep.manifest import Manifest
-from autostop.sleep.next_step import READY_WITHIN, UNDO_FOR, next_step
-from autostop.sleep.steps import Blocked, Call, Outcome, Settled, Step, Wait, write_down
+from autostop.sleep.next_step import UNDO_FOR, next_step
+from autostop.sleep.outcomes import Blocked, Call, Outcome, Settled, Step, Wait, write_down
+from autostop.sleep.ready import READY_WITHIN
 from tests.build import (
     DATA,
     ID,

@@ -12,22 +12,22 @@ from datetime import datetime, timedelta
 from typing import Final, cast
 
 from autostop import tags
+from autostop.app.daily_snapshots import DailySnapshots
 from autostop.app.measure import look_before_stop
-from autostop.app.sleepers import Sleepers
 from autostop.app.sweep import Sweeper
+from autostop.aws.channels import EventBridgeAnnouncer
 from autostop.aws.ec2 import Ec2Instances
+from autostop.aws.ledger import DynamoLedger
 from autostop.aws.queue import SqsQueue
-from autostop.aws.table import DynamoLedger
-from autostop.aws.tell import EventBridgeAnnouncer
 from autostop.idle.reading import Reading, Unknown, parse_reading, read_document
-from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Sample, Traffic
 from autostop.idle.stop import LastLook
+from autostop.idle.sweep_record import SweepRecord
 from autostop.model import Instance, InstanceId, InstanceState, WorkstationId, instance_of
 from autostop.notice import Notice
-from autostop.ports import Asked, Happened, Outline, State
 from autostop.settings import Policy, Probe
 from autostop.sleep.intent import By, Intent, Wanted, following
+from autostop.state import Asked, Happened, Outline, State
 from tests.traces.judged import resumes_at
 from tests.traces.trace import MINUTE, Document, Trace
 
@@ -69,7 +69,7 @@ class _Night:
         off_until: int | None = None
         instances, ledger, queue = cast("Ec2Instances", self), cast("DynamoLedger", self), cast("SqsQueue", self)
         announcer = cast("EventBridgeAnnouncer", self)
-        sweeper = Sweeper(instances, cast("Sleepers", self), self, self, ledger, queue, announcer, Policy())
+        sweeper = Sweeper(instances, cast("DailySnapshots", self), self, self, ledger, queue, announcer, Policy())
         step, first = self.trace.sweep_every / 60, self.trace.sweep_first / 60
         for index in range(int((self.trace.minutes - first) / step) + 1):
             self.minute = first + index * step

@@ -4,16 +4,24 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 
-from workstation.boot import block_devices, certificate, metadata, mount_data, parts, public_certificate, secret_files
+from workstation.boot import (
+    block_devices,
+    boot_steps,
+    certificate,
+    metadata,
+    mount_data,
+    public_certificate,
+    secret_files,
+)
 from workstation.boot.home import furnish
-from workstation.boot.names import KEYS, names
+from workstation.boot.host_names import KEYS, names
 from workstation.boot.settings import Settings
 
 
 def main() -> None:
     """Prints a line for each thing done, and nothing when there was nothing to do."""
     settings = Settings.read()
-    parts.do(
+    boot_steps.do(
         [
             mount_data.write_fstab,
             mount_data.guard_mount_point,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from workstation.boot import home, metadata, parts
+from workstation.boot import boot_steps, home, metadata
 from workstation.boot.programs import FailedError, run
 from workstation.boot.settings import Settings
 
@@ -28,7 +28,7 @@ def main() -> None:
     settings = Settings.read()
     told = metadata.tell(settings.metadata, [metadata.BUCKET], settings.wait_for_network)
     if bucket := told.get(metadata.BUCKET):
-        if not parts.do([partial(_prepare, settings)]):
+        if not boot_steps.do([partial(_prepare, settings)]):
             sys.exit(1)
         uid, gid = settings.owner()
         os.execv(_PROGRAM, [_PROGRAM.name, *_OPTIONS, "--uid", str(uid), "--gid", str(gid), bucket, str(S3)])  # noqa: S606 # a program of our own

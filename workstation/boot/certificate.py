@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from workstation.boot import files
-from workstation.boot.names import is_address
+from workstation.boot import whole_files
+from workstation.boot.host_names import is_address
 from workstation.boot.programs import FailedError, run
 
 # Key and certificate in one file: replaced by one rename, and JupyterLab reads it at every connection.
@@ -42,7 +42,7 @@ def make_certificate(wanted: Sequence[str], owner: tuple[int, int], now: datetim
     if (present := read()) and serves(present, wanted, now):
         return
     made = run("openssl", "req", "-x509", *_KEY, *_OUTPUT, "-config", "/dev/stdin", given=_request(wanted))
-    files.replace(PEM, made.stdout, mode=0o600, owner=owner)
+    whole_files.replace(PEM, made.stdout, mode=0o600, owner=owner)
     yield f"the certificate names {', '.join(wanted)}"
 
 

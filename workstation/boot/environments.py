@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from workstation.boot import files, metadata, parts, public_certificate
+from workstation.boot import boot_steps, metadata, public_certificate, whole_files
 from workstation.boot.programs import FailedError, run
 from workstation.boot.settings import Settings
 
@@ -25,7 +25,7 @@ _COMPILE = (
 def main() -> None:
     """Ends with 1 when one could not be made, for systemd to try again."""
     settings = Settings.read()
-    if not parts.do([partial(_jupyterlab, settings), partial(_certbot, settings)]):
+    if not boot_steps.do([partial(_jupyterlab, settings), partial(_certbot, settings)]):
         sys.exit(1)
 
 
@@ -59,7 +59,7 @@ def make(name: str, user: str = "root", home: Path = Path("/root")) -> Iterator[
     lock = run(*uv, *_COMPILE, "--exclude-newer", pinned["newest"], "-", given="\n".join(pinned["pins"])).stdout
     if hashlib.sha256(lock.encode()).hexdigest() != pinned["sha256"]:
         raise FailedError(f"{environment} is not made: the index of packages has other files than were locked")
-    files.replace(_PINNED / f"{name}.txt", lock)
+    whole_files.replace(_PINNED / f"{name}.txt", lock)
     run(*uv, "venv", "--quiet", "--allow-existing", "--python", "/usr/bin/python3", str(environment))
     run(*uv, "pip", "install", "--quiet", "--require-hashes", "--python", str(environment), "--requirements",
         str(_PINNED / f"{name}.txt"), within=1800)  # fmt: skip

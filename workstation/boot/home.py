@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from workstation.boot import files
+from workstation.boot import whole_files
 
 LINK = "data"
 NOTICE = "THE DATA VOLUME IS MISSING.txt"
@@ -21,7 +21,7 @@ def furnish(home: Path, data: Path, *, mounted: bool, owner: tuple[int, int]) ->
     if mounted:
         notice.unlink(missing_ok=True)
     elif not notice.exists():
-        files.replace(notice, _NOTICE_SAYS, owner=owner)
+        whole_files.replace(notice, _NOTICE_SAYS, owner=owner)
         yield f"{notice} says so"
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
-from workstation.boot import block_devices, files
+from workstation.boot import block_devices, whole_files
 from workstation.boot.data_volume import (
     LABEL,
     Examine,
@@ -38,7 +38,7 @@ def write_fstab() -> Iterator[str]:
     """Have the line in it, and leave alone what an owner wrote for the same place."""
     lines = FSTAB.read_text(encoding="utf-8").splitlines() if FSTAB.exists() else []
     if all(line.split()[1:2] != [str(DATA)] for line in lines):
-        files.replace(FSTAB, "\n".join([*lines, FSTAB_LINE, ""]))
+        whole_files.replace(FSTAB, "\n".join([*lines, FSTAB_LINE, ""]))
         yield f"{FSTAB} has the data volume"
 
 
@@ -138,7 +138,7 @@ def recall() -> Memory:
 
 
 def _remember(memory: Memory) -> None:
-    files.replace(MEMORY, json.dumps({"formatted": memory.formatted.value, "uuid": memory.uuid}))
+    whole_files.replace(MEMORY, json.dumps({"formatted": memory.formatted.value, "uuid": memory.uuid}))
 
 
 def _file_system_size() -> int:

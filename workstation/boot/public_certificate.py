@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from workstation.boot import certificate, files, metadata
-from workstation.boot.names import KEYS, Names, names
+from workstation.boot import certificate, metadata, whole_files
+from workstation.boot.host_names import KEYS, Names, names
 from workstation.boot.programs import FailedError, run
 from workstation.boot.settings import Settings
 
@@ -76,7 +76,7 @@ def _put_in_place(address: str | None, owner: tuple[int, int], now: datetime, le
     if found is None or not certificate.serves(found, [address], now, left):
         raise FailedError(f"the certificate of Let's Encrypt {_in_words(found)}")
     if not certificate.PEM.exists() or certificate.PEM.read_text(encoding="ascii", errors="replace") != kept:
-        files.replace(certificate.PEM, kept, mode=0o600, owner=owner)
+        whole_files.replace(certificate.PEM, kept, mode=0o600, owner=owner)
         yield f"the certificate is of Let's Encrypt, and names {address} until {found.ends_at}"
 
 
@@ -100,7 +100,7 @@ def keep(own: Names, settings: Settings, clock: Callable[[], datetime]) -> Itera
             yield from _ask(address, settings.wait_for_certificate)
             yield from _put_in_place(address, settings.owner(), clock(), timedelta(0))
     except FailedError as error:
-        files.replace(FAILURE, json.dumps(asdict(Failure(asked, clock().isoformat(), str(error)))))
+        whole_files.replace(FAILURE, json.dumps(asdict(Failure(asked, clock().isoformat(), str(error)))))
         yield f"NOT DONE: {error}"
         yield from serve(own, settings.owner(), clock())
     else:

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from workstation.boot import files
+from workstation.boot import whole_files
 
 TOKEN = Path("/var/lib/autostop/token")
 COOKIE_SECRET = Path("/var/lib/autostop/cookie-secret")
@@ -16,7 +16,7 @@ def keep_token(owner: tuple[int, int]) -> Iterator[str]:
     present = _content(TOKEN)
     token = present.strip() or secrets.token_urlsafe(32)
     if token != present:
-        files.replace(TOKEN, token, mode=0o600, owner=owner)
+        whole_files.replace(TOKEN, token, mode=0o600, owner=owner)
         yield "the token is written anew, without the space around it" if present.strip() else "there is a token"
 
 
@@ -27,8 +27,8 @@ def keep_cookie_secret(address: str | None, owner: tuple[int, int]) -> Iterator[
     """
     if _content(COOKIE_SECRET) and address in (None, _content(_ADDRESS)):
         return
-    files.replace(COOKIE_SECRET, secrets.token_hex(32), mode=0o600, owner=owner)
-    files.replace(_ADDRESS, address or "")
+    whole_files.replace(COOKIE_SECRET, secrets.token_hex(32), mode=0o600, owner=owner)
+    whole_files.replace(_ADDRESS, address or "")
     yield "there is a new secret for cookies"
 
 

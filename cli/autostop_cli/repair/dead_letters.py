@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from autostop.aws.errors import aws_errors
-from autostop.messages import workstations_in
 from autostop.ports import DeniedError, TransientError
+from autostop.queue_messages import workstations_in
 from autostop_cli.account import Account
 from autostop_cli.errors import sentence
 from autostop_cli.text import dated, say, table

@@ -13,13 +13,14 @@ from autostop import tags
 from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.model import LISTS_LAG_FOR, InstanceId, Observation, Volume, WorkstationId, instance_of, workstation_of
-from autostop.ports import BurnedTokenError, ConflictError, DamagedError, DeniedError, Happened, State, TransientError
+from autostop.ports import BurnedTokenError, ConflictError, DamagedError, DeniedError, TransientError
 from autostop.sleep.from_tags import UnreadableError
 from autostop.sleep.intent import By, Intent, Wanted
+from autostop.state import Happened, State
 from autostop_cli.account import Account
 from autostop_cli.naming import instances_with
-from autostop_cli.repair.configuration import told_by_ec2
 from autostop_cli.repair.images import deregister, images_of, images_where
+from autostop_cli.repair.instance_configuration import told_by_ec2
 from autostop_cli.repair.rebuild_plan import RebuildPlan, plan_rebuild
 from autostop_cli.text import say
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from autostop import tags
 from autostop.aws.ec2 import TAKES_IOPS, TAKES_THROUGHPUT, shapes_of
-from autostop.configuration import LaunchRecord
+from autostop.launch_facts import LaunchRecord
 from autostop.model import InstanceState, Observation, SnapshotState, WorkstationId
 from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.from_tags import UnreadableError, made_by_autostop, manifest_from_tags
 from autostop.sleep.manifest import Manifest, VolumeRecord
 from autostop.sleep.own_type import Fallback, hinted
-from autostop_cli.repair.configuration import configuration_from_tags, is_described, launch_parameters
+from autostop_cli.repair.instance_configuration import configuration_from_tags, is_described, launch_parameters
 from autostop_cli.text import dated
 
 _LOST = (

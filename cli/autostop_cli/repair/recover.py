@@ -9,8 +9,8 @@ from typing import Any
 from autostop import tags
 from autostop.aws.ec2 import EbsDisks, Ec2Instances
 from autostop.aws.errors import aws_errors
+from autostop.aws.ledger import DynamoLedger
 from autostop.aws.queue import SqsQueue
-from autostop.aws.table import DynamoLedger
 from autostop.model import (
     AttachmentState,
     Instance,
@@ -20,12 +20,13 @@ from autostop.model import (
     WorkstationId,
     instance_of,
 )
-from autostop.ports import ConflictError, DamagedError, Happened, State, TransientError
+from autostop.ports import ConflictError, DamagedError, TransientError
 from autostop.sleep.from_tags import UnreadableError, devices_only_in_snapshots, manifest_from_tags, place_of
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.manifest import Manifest, VolumeRecord
 from autostop.sleep.own_type import hinted
-from autostop_cli.repair.configuration import configuration_from_tags
+from autostop.state import Happened, State
+from autostop_cli.repair.instance_configuration import configuration_from_tags
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from autostop.sleep.manifest import Manifest
 from autostop_cli import consent
 from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance, dry_run, yes
-from autostop_cli.stack import NoStackError
+from autostop_cli.deployed_stack import NoStackError
 from autostop_cli.text import FailedError, say, table
-from autostop_cli.verify.verdict import Verdict, Worth, cost_an_hour
-from autostop_cli.verify.verify import Verifier
+from autostop_cli.verify.verifier import Verifier
+from autostop_cli.verify.worth import Verdict, Worth, cost_an_hour
 
 
 @an_instance

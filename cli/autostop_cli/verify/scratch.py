@@ -12,7 +12,7 @@ from autostop.aws.errors import aws_errors
 from autostop.model import Snapshot, SnapshotId, Volume, VolumeId, WorkstationId
 from autostop.ports import DeniedError
 from autostop.sleep.manifest import VolumeRecord
-from autostop_cli.verify.verdict import Verification, is_of
+from autostop_cli.verify.worth import Verification, is_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

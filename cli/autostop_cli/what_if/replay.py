@@ -19,9 +19,9 @@ from typing import Final, TypeVar
 
 from autostop.idle.history import History, follow
 from autostop.idle.reading import Reading, Unknown
-from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Activity, Effect, Sample, Traffic, signs
 from autostop.idle.stop import StopPlan, Warned, plan_stop, punctual
+from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind, assess
 from autostop.settings import Policy, Probe
 from autostop.sleep.intent import By

@@ -7,8 +7,8 @@ from typing import Final
 
 from autostop.cost import Prices
 from autostop.model import Instance
-from autostop.ports import Happened
 from autostop.sleep.intent import Intent, Wanted
+from autostop.state import Happened
 
 _WINDOW: Final = timedelta(days=30)
 _HOUR: Final = timedelta(hours=1)

@@ -9,17 +9,11 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
+from autostop.app.links import are_too_many, open_link
 from autostop.app.owner import Owner, RefusedError
 from autostop.app.status import days_as_json
 from autostop.harmless import harmless
-from autostop.link import (
-    MOST_WRONG_FOR_A_WORKSTATION,
-    MOST_WRONG_OF_AN_ADDRESS,
-    Link,
-    Scope,
-    is_secret,
-    parse_workstation,
-)
+from autostop.link import Link, Scope, is_secret, parse_workstation
 from autostop.ports import DeniedError, TransientError
 from autostop.static_files import File
 
@@ -132,10 +126,10 @@ class HttpApi:
         if workstation is None or not is_secret(secret):
             # By its form it opens nothing, which is not worth a write.
             raise HttpError(HTTPStatus.FORBIDDEN, *_CLOSED)
-        link = self.owner.link(workstation, secret, source)
+        ledger, now = self.owner.ledger, self.owner.clock()
+        link = open_link(ledger, workstation, secret, now, source)
         if link is None:
-            count, now = self.owner.ledger.count_wrong_secret, self.owner.clock()
-            if count(source, now) > MOST_WRONG_OF_AN_ADDRESS or count(workstation, now) > MOST_WRONG_FOR_A_WORKSTATION:
+            if are_too_many(ledger, workstation, source, now):
                 raise HttpError(HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong links.", "Wait a minute.")
             raise HttpError(HTTPStatus.FORBIDDEN, *_CLOSED)
         if scope not in link.scopes:

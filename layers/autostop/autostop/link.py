@@ -12,8 +12,6 @@ from autostop.model import WorkstationId
 _WORKSTATION = re.compile(r"i-[0-9a-f]{8,17}", re.ASCII)
 # 256 random bits in base64url without padding.
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
-# So many wrong secrets are answered in a minute: of one address, for one workstation. A right one opens all the same.
-MOST_WRONG_OF_AN_ADDRESS, MOST_WRONG_FOR_A_WORKSTATION = 20, 200
 
 
 class Scope(StrEnum):

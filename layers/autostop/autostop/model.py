@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NewType
 
 from autostop import tags
-from autostop.configuration import LaunchFacts
+from autostop.launch_facts import LaunchFacts
 
 WorkstationId = NewType("WorkstationId", str)
 InstanceId = NewType("InstanceId", str)

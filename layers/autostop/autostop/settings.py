@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
+from autostop.misspelt_tags import meant_by, why_not_adopted
 from autostop.schedule import InvalidScheduleError, Schedule, parse_schedule, zone_named
-from autostop.spelling import meant_by, why_not_adopted
 from autostop.tags import AUTOSTOP, BESIDE_SETTINGS, PREFIX
 
 T = TypeVar("T")

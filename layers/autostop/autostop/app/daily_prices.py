@@ -10,8 +10,8 @@ from autostop.cost import BUILT_IN, Prices
 from autostop.ports import DeniedError, TransientError
 
 if TYPE_CHECKING:
+    from autostop.aws.ledger import DynamoLedger
     from autostop.aws.price_list import PriceList
-    from autostop.aws.table import DynamoLedger
 
 _EVERY = timedelta(days=1)
 

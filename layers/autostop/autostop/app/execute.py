@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from autostop.ports import BurnedTokenError, DeniedError, Happened, NoCapacityError, State, TransientError
-from autostop.sleep.steps import Call, Note, Step
+from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
+from autostop.sleep.outcomes import Call, Note, Step
+from autostop.state import Happened, State
 
 if TYPE_CHECKING:
     from autostop.aws.ec2 import EbsDisks, Ec2Instances
-    from autostop.aws.table import DynamoLedger
+    from autostop.aws.ledger import DynamoLedger
 
 
 def table_of_calls(instances: "Ec2Instances", disks: "EbsDisks") -> Mapping[Call, Callable[..., Any]]:

@@ -1,4 +1,4 @@
-"""Make a link: the one place where its secret is seen."""
+"""Make a link, which is the one place where its secret is seen; open one; and bound how many wrong ones are tried."""
 
 import secrets
 from collections.abc import Sequence
@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from autostop.link import Link, Scope, digest_of
+from autostop.link import Link, Scope, digest_of, is_secret
 from autostop.model import WorkstationId
 
 if TYPE_CHECKING:
-    from autostop.aws.table import DynamoLedger
+    from autostop.aws.ledger import DynamoLedger
 
 _SECRET_BYTES = 32
+# So many wrong secrets are answered in a minute: of one address, for one workstation. A right one opens all the same.
+_MOST_WRONG_OF_AN_ADDRESS, _MOST_WRONG_FOR_A_WORKSTATION = 20, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +47,20 @@ def make_link(
     )
     ledger.put_link(link)
     return NewLink(link, f"{api_url}/w/{workstation}#{secret}")
+
+
+def open_link(
+    ledger: "DynamoLedger", workstation: WorkstationId, secret: str, now: datetime, source: str | None = None
+) -> Link | None:
+    """The valid link that a secret opens, noted as used from there; None for everything else, all alike."""
+    link = ledger.find_link(workstation, secret) if is_secret(secret) else None
+    if link is None or not link.opens_with(secret, now):
+        return None
+    ledger.used_link(link, now, source)
+    return link
+
+
+def are_too_many(ledger: "DynamoLedger", workstation: WorkstationId, source: str, now: datetime) -> bool:
+    """Count one more wrong secret. True when no more of them are answered in this minute."""
+    of_the_address = ledger.count_wrong_secret(source, now) > _MOST_WRONG_OF_AN_ADDRESS
+    return of_the_address or ledger.count_wrong_secret(workstation, now) > _MOST_WRONG_FOR_A_WORKSTATION

@@ -10,18 +10,19 @@ from autostop.cost import BUILT_IN, Prices
 from autostop.idle.burstable import fitting
 from autostop.idle.history import follow
 from autostop.idle.reading import Reading, Unknown
-from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Activity, Sample, Traffic
 from autostop.idle.stop import LastLook, StopPlan, last_look
+from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, assess
 from autostop.model import Instance, InstanceState, WorkstationId
 from autostop.notice import Notice
-from autostop.ports import Asked, Asker, Metrics, Outline, State
+from autostop.ports import Asker, Metrics
 from autostop.settings import Policy, Probe
 from autostop.sleep.intent import By, Wanted
+from autostop.state import Asked, Outline, State
 
 if TYPE_CHECKING:
-    from autostop.aws.table import DynamoLedger
+    from autostop.aws.ledger import DynamoLedger
 
 # A question whose answer has not come after this long is asked again.
 _ANSWER_COMES_WITHIN = timedelta(minutes=3)

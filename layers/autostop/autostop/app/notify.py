@@ -12,7 +12,7 @@ from autostop.notice import Button, Notice, NoticeKind, message_of
 from autostop.ports import Channel
 
 if TYPE_CHECKING:
-    from autostop.aws.table import DynamoLedger
+    from autostop.aws.ledger import DynamoLedger
 
 LINK_LASTS = timedelta(hours=24)
 # No start: a notice that is forwarded, or read late, can never start a machine.

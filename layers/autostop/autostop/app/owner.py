@@ -9,17 +9,17 @@ from autostop.app.status import Status, status_of
 from autostop.clock import clock_time
 from autostop.cost import BUILT_IN, Prices, cost_awake, cost_now
 from autostop.days import Days, days_of
-from autostop.link import Link, Scope, is_secret
+from autostop.link import Scope
 from autostop.model import WorkstationId, instance_of
-from autostop.ports import Happened, State
 from autostop.settings import Policy, policy_for
 from autostop.sleep.intent import By, Wanted, following
+from autostop.state import Happened, State
 
 if TYPE_CHECKING:
     from autostop.aws.ec2 import EbsDisks, Ec2Instances
+    from autostop.aws.ledger import DynamoLedger
     from autostop.aws.queue import SqsQueue
     from autostop.aws.subscription import MailSubscription
-    from autostop.aws.table import DynamoLedger
 
 
 class RefusedError(Exception):
@@ -41,15 +41,6 @@ class Owner:
     defaults: Policy
     clock: Callable[[], datetime]
     mail: "MailSubscription | None" = None
-
-    def link(self, workstation: WorkstationId, secret: str, source: str | None = None) -> Link | None:
-        """The valid link that a secret opens, noted as used from there; None for everything else, all alike."""
-        now = self.clock()
-        link = self.ledger.find_link(workstation, secret) if is_secret(secret) else None
-        if link is None or not link.opens_with(secret, now):
-            return None
-        self.ledger.used_link(link, now, source)
-        return link
 
     def start(self, workstation: WorkstationId, asked_by: str, *, tells: bool = False) -> None:
         """Want it to run, at any moment of a shelving; tells: and be told when it is up. Safe to press twice."""

@@ -11,21 +11,22 @@ from autostop.idle.reading import Reading
 from autostop.idle.stop import LastLook, is_forgotten, next_limit
 from autostop.model import Checks, Instance, InstanceState, Jupyter, Observation, VolumeId, WorkstationId, instance_of
 from autostop.notice import is_up
-from autostop.ports import Asker, ConflictError, DeniedError, Happened, Metrics, State, TransientError
+from autostop.ports import Asker, ConflictError, DeniedError, Metrics, TransientError
 from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.housekeeping import after_round, begin, next_chore
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.next_step import next_step
+from autostop.sleep.outcomes import Blocked, Call, Outcome, Settled, Situation, Step, Wait, want
 from autostop.sleep.resize import Resize, not_in_effect
-from autostop.sleep.steps import Blocked, Call, Outcome, Settled, Situation, Step, Wait, want
-from autostop.sleep.wake import Wake, part_of, reaching, seconds_of
+from autostop.sleep.wake_progress import Wake, part_of, reaching, seconds_of
+from autostop.state import Happened, State
 from autostop.tags import is_ours
 
 if TYPE_CHECKING:
+    from autostop.aws.channels import EventBridgeAnnouncer
     from autostop.aws.ec2 import EbsDisks, Ec2Instances
+    from autostop.aws.ledger import DynamoLedger
     from autostop.aws.queue import SqsQueue
-    from autostop.aws.table import DynamoLedger
-    from autostop.aws.tell import EventBridgeAnnouncer
 
 # What a function keeps back from its time: for the call under way, and for message, state and lease at the end. Each
 # of them takes 3 seconds at most when AWS throttles it (`aws/clients.py`).

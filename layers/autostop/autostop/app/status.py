@@ -7,21 +7,21 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import zip_longest
 
-from autostop.app.lab import Lab, lab_of
+from autostop.app.jupyter_address import Lab, lab_of
 from autostop.clock import clock_time
 from autostop.cost import Prices, cost_awake, cost_now, usd
 from autostop.days import Days, Money
-from autostop.idle.record import SweepRecord
+from autostop.idle.sweep_record import SweepRecord
 from autostop.link import Scope
 from autostop.model import Instance, InstanceState, Snapshot, Volume
-from autostop.ports import Happened, State
 from autostop.settings import Policy, policy_for, words
 from autostop.sleep.intent import By, Wanted
 from autostop.sleep.leftovers import alike, in_words
 from autostop.sleep.next_step import UNDO_FOR
 from autostop.sleep.own_type import fallback_in_words
 from autostop.sleep.resize import not_in_effect, resize_in_words
-from autostop.sleep.wake import Part, Wake, usual_wake
+from autostop.sleep.wake_progress import Part, Wake, usual_wake
+from autostop.state import Happened, State
 from autostop.tags import is_ours
 
 

@@ -6,37 +6,28 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from autostop.app.daily_prices import DailyPrices
+from autostop.app.daily_snapshots import DailySnapshots
 from autostop.app.measure import Watched, measure, verdict_on, watch
-from autostop.app.news import refused_stop, standing, told_after, untold
-from autostop.app.sleepers import Sleepers
+from autostop.app.notices_due import refused_stop, standing, told_after, untold
 from autostop.cost import BUILT_IN, Prices
 from autostop.idle.reading import Unknown
-from autostop.idle.record import SweepRecord
 from autostop.idle.signs import METRIC_DELAY
 from autostop.idle.stop import StopPlan, order_stop, plan_stop, take_back
+from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import Instance, WorkstationId
 from autostop.notice import Notice, NoticeKind, Told, awake_for_long, stops_soon, unknown_for_long
-from autostop.ports import (
-    Asker,
-    ConflictError,
-    DamagedError,
-    DeniedError,
-    Happened,
-    Metrics,
-    Outline,
-    State,
-    TransientError,
-)
+from autostop.ports import Asker, ConflictError, DamagedError, DeniedError, Metrics, TransientError
 from autostop.settings import Policy, policy_for
 from autostop.sleep import law
 from autostop.sleep.intent import Intent, end_of_keeping, reconsider
+from autostop.state import Happened, Outline, State
 
 if TYPE_CHECKING:
+    from autostop.aws.channels import EventBridgeAnnouncer
     from autostop.aws.ec2 import Ec2Instances
+    from autostop.aws.ledger import DynamoLedger
     from autostop.aws.queue import SqsQueue
-    from autostop.aws.table import DynamoLedger
-    from autostop.aws.tell import EventBridgeAnnouncer
 
 # First states, and those that the version before wrote, are written by so many a sweep: each takes two calls, and
 # somebody may adopt thousands at once.
@@ -83,7 +74,7 @@ class Sweeper:
     """A sweep, with its ports."""
 
     instances: "Ec2Instances"
-    sleepers: Sleepers
+    sleepers: DailySnapshots
     metrics: Metrics
     asker: Asker
     ledger: "DynamoLedger"

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from autostop import tags
-from autostop.aws.configuration import launch_facts
 from autostop.aws.errors import AlreadySo, aws_errors
+from autostop.aws.launch_facts import launch_facts
 from autostop.model import (
     AttachmentState,
     Checks,

@@ -16,8 +16,8 @@ from typing import Final
 from urllib.parse import quote
 
 from autostop.idle.reading import VERSION, Reading, Unknown, broken_server, read_document
-from autostop.probe.bounds import newest, remaining
 from autostop.probe.jupyter import Answer, changed_at, fetch, notebooks, summarise, unverified_tls
+from autostop.probe.limits import newest, remaining
 
 _LIMIT_SECONDS: Final = 3.0
 _MOST_NOTEBOOKS: Final = 8

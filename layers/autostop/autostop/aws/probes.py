@@ -15,9 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from autostop.aws.https_jupyter import HttpsJupyter
 from autostop.idle.reading import Reading, Unknown, parse_reading
 from autostop.model import Instance, InstanceId, WorkstationId, workstation_of
-from autostop.ports import Asked
 from autostop.probe.script import script
 from autostop.settings import Policy, Probe
+from autostop.state import Asked
 from autostop.tags import JUPYTER_CERTIFICATE, JUPYTER_RUNTIME
 
 if TYPE_CHECKING:

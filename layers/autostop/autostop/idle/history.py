@@ -9,21 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from autostop.idle.processor_use import used_since
 from autostop.idle.reading import Machine, Reading, Server
 from autostop.settings import Policy
 
-# What serves others on the network polls them too: an idle worker of a dask cluster uses 2 seconds a minute. By how a
-# name begins: of a process (p), and as the probe before told it, of a session (s).
-_SERVERS_POLL: Final = {"p": 5, "s": 10}
-# Who holds a GPU, and who serves others beside: a model that is served polls as long as nobody asks it.
-_GPU, _GPU_SERVED = "g", "pg"
-# An open page costs it much the same all the time. A click on it takes a fraction of a second, at once.
-_PAGES_VARY: Final = 1.5
-_CLICKS: Final = 4
-# In less time it may have polled nothing.
-_POLLS_SHOW: Final = timedelta(seconds=45)
-# Two answers may lie seconds apart; of so short a time the noise would be divided by nearly nothing.
-_SHORTEST: Final = timedelta(seconds=15)
 # Between answers farther apart than this there was time for work that the average would hide.
 _LONGEST_GAP: Final = timedelta(minutes=20)
 # A connection is gone two minutes after its laptop fell asleep; of one that wakes every few, some answer has none.
@@ -41,8 +30,7 @@ class History:
 
     since: the first of the row; readings: how many. at, cpu, kernel_active_at: of the newest. connected_since: since
     when each found somebody connected to a kernel. quietest: of each that serves others the lowest rate so far.
-    cpu_rate: processor seconds a minute between the newest two of what used most of it, of what serves others a fifth,
-    or what a click on its page adds; None for the first.
+    cpu_rate: processor seconds a minute between the newest two, as `ProcessorUse.rate`; None for the first.
     The others: when such work was last seen; None if never in this row. job_since: since when every answer had a job.
     moved, polled: whether the newest answer found the kernels used since the one before, and a visible tab open.
     interrupted: nobody asked for a while, because the processor was seen at work.
@@ -106,27 +94,10 @@ def _with_processor(history: History, reading: Reading, machine: Machine, policy
     # What was used while the processor was seen at work is known already; it would count for the moment of the answer.
     if history.interrupted:
         return replace(history, interrupted=False, cpu_rate=None)
-    minutes = max(reading.at - history.at, _SHORTEST) / timedelta(minutes=1)
-    # Of those that hold a GPU nobody knows who they were before; a program that is new began since then.
-    holders = {_GPU, _GPU_SERVED}
-    known = {name: seconds for name, seconds in machine.cpu.items() if name not in holders or name in history.cpu}
-    rates = {name: (seconds - history.cpu.get(name, 0.0)) / minutes for name, seconds in known.items()}
-    serving = {name: each for name, each in rates.items() if name[0] in _SERVERS_POLL}
-    for name, each in serving.items():
-        asked = machine.visits or name == _GPU_SERVED
-        clicks = each - _PAGES_VARY * history.quietest.get(name, each) if asked else 0.0
-        polls = 0.0 if name == _GPU_SERVED else each / _SERVERS_POLL[name[0]]
-        rates[name] = max(polls, clicks * _CLICKS) if each > 0 else each
-    rate = max(rates.values(), default=0.0)
-    # When a kernel goes away its seconds go too: a change, and not idleness. But servers replace their workers.
-    gone = {name for name in history.cpu.keys() - machine.cpu.keys() - holders if name[0] not in _SERVERS_POLL}
-    ended = bool(gone) or any(each < 0 for name, each in rates.items() if name not in serving)
-    worked = ended or rate > policy.cpu_seconds
+    use = used_since(history.cpu, history.quietest, machine, reading.at - history.at)
+    worked = use.something_ended or use.rate > policy.cpu_seconds
     cpu_at = reading.at if worked else history.cpu_at
-    quietest = history.quietest
-    if reading.at - history.at >= _POLLS_SHOW:
-        quietest = {name: min(each, quietest.get(name, each)) for name, each in serving.items() if each >= 0}
-    return replace(history, cpu_rate=max(rate, 0.0), cpu_at=cpu_at, quietest=quietest)
+    return replace(history, cpu_rate=max(use.rate, 0.0), cpu_at=cpu_at, quietest=use.quietest)
 
 
 def _with_kernels(history: History, reading: Reading, machine: Machine) -> History:

@@ -254,7 +254,7 @@ def parse_reading(text: str, received_at: datetime) -> Reading | Unknown:
 def read_document(document: object, received_at: datetime) -> Reading | Unknown:
     """The reading in a decoded answer of the probe's format; never raises for any value.
 
-    The format is told in `autostop.probe.line`. received_at: as for `parse_reading`.
+    The format is told in `autostop.probe.report`. received_at: as for `parse_reading`.
     """
     try:
         return _read(document, received_at)

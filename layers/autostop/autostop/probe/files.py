@@ -10,8 +10,8 @@ import pwd
 import stat
 from collections.abc import Iterator
 
-from autostop.probe.bounds import MOST_ENTRIES, PROC, newest
-from autostop.probe.kinds import is_editor_server
+from autostop.probe.limits import MOST_ENTRIES, PROC, newest
+from autostop.probe.process_kinds import is_editor_server
 from autostop.probe.processes import Task, environment_of, rows_of
 
 _MOST_FILES = 2_000

@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from autostop.probe.bounds import Aside
+from autostop.probe.limits import Aside
 
 _PCI = Path("/sys/bus/pci/devices")
 _PROGRAMS = "/usr/bin:/bin:/usr/local/bin:/usr/local/nvidia/bin"  # where nobody but root puts a program

@@ -12,7 +12,7 @@ import struct
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from autostop.probe.bounds import insist, remaining, user_name
+from autostop.probe.limits import insist, remaining, user_name
 from autostop.probe.listeners import ELSEWHERE, Listener, is_socket_of
 
 LONGEST_BODY = 1_000_000

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from autostop.probe.bounds import MOST_LINES, PROC, Limits
+from autostop.probe.limits import MOST_LINES, PROC, Limits
 
 _MOST_BYTES = 8_192  # of the command line of a process
 _MOST_ENVIRONMENT = 65_536

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from autostop.probe.bounds import MOST_ENTRIES, PROC, Limits, newest, open_if, user_name
 from autostop.probe.files import saved_at, source_saved_at
 from autostop.probe.jupyter import Runtime, ask_server
-from autostop.probe.kinds import is_server
+from autostop.probe.limits import MOST_ENTRIES, PROC, Limits, newest, open_if, user_name
 from autostop.probe.listeners import ELSEWHERE, Listener, listeners_at, listeners_on
+from autostop.probe.process_kinds import is_server
 from autostop.probe.processes import Task, environment_of, state_of
 
 _LONGEST_FILE = 65_536

@@ -17,9 +17,9 @@ from autostop.sleep import law
 from autostop.sleep.capacity import note_of_own_type
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
-from autostop.sleep.next_step import is_ready
+from autostop.sleep.outcomes import Call, Note, Situation, Step
+from autostop.sleep.ready import is_ready
 from autostop.sleep.restore import flag_again
-from autostop.sleep.steps import Call, Note, Situation, Step
 
 # What stays is looked at again after five minutes, ten, twenty, and so on up to this: a start that was not seen to work
 # may work soon, and who may not delete a snapshot may not for long.

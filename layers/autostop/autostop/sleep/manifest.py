@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from autostop import tags
-from autostop.configuration import LaunchRecord, launch_tags, record_launch
+from autostop.launch_facts import LaunchRecord, launch_tags, record_launch
 from autostop.model import Instance, Observation, Snapshot, SnapshotId, Volume, VolumeId, WorkstationId
 
 

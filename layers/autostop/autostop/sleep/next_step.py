@@ -9,28 +9,21 @@ from datetime import datetime, timedelta
 from autostop import tags
 from autostop.model import (
     LISTS_LAG_FOR,
-    AttachmentState,
-    Checks,
     InstanceState,
-    Jupyter,
     Observation,
-    Volume,
-    VolumeState,
 )
 from autostop.settings import words
 from autostop.sleep import law
 from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.capacity import next_start, unusable_types
-from autostop.sleep.cycle import begin_cycle, manifest_of_this_stop, volumes_looked_after
+from autostop.sleep.detached import volumes_deleted, volumes_detached, volumes_kept, volumes_looked_after
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.manifest import Manifest
-from autostop.sleep.own_type import Fallback
-from autostop.sleep.resize import Resize
-from autostop.sleep.restore import whole
-from autostop.sleep.snapshots import snapshots_asked_for, snapshots_complete
-from autostop.sleep.steps import (
+from autostop.sleep.new_cycle import manifest_of_this_stop
+from autostop.sleep.outcomes import (
     A_MINUTE,
     A_MOMENT,
+    HANGS_AFTER,
     SECONDS,
     Blocked,
     Call,
@@ -42,11 +35,12 @@ from autostop.sleep.steps import (
     Wait,
     want,
 )
+from autostop.sleep.own_type import Fallback
+from autostop.sleep.ready import gets_ready
+from autostop.sleep.resize import Resize
+from autostop.sleep.restore import whole
+from autostop.sleep.snapshot_set import snapshots_asked_for, snapshots_complete
 
-# How long checks and Jupyter may take after a launch before the start counts as done without them.
-READY_WITHIN = timedelta(minutes=10)
-# EC2 starts and stops an instance, and EBS detaches a volume, in minutes; after this long a person has to look.
-HANGS_AFTER = timedelta(minutes=30)
 # A stop that its owner asks for begins only then: a slip of the finger is turned back before EC2 hears of it.
 UNDO_FOR = timedelta(seconds=10)
 
@@ -125,32 +119,6 @@ def law_allows_a_start(it: Situation) -> Blocked | None:
     return Blocked(f"it is not started: {refusal}.") if refusal else None
 
 
-def is_ready(it: Situation) -> bool:
-    """A running instance was seen to work: EC2's status checks pass, and Jupyter answers, or none runs there."""
-    waited = it.now - it.instance.launched_at >= READY_WITHIN
-    answers = it.seen.jupyter in (Jupyter.NOT_ASKED, Jupyter.SERVES)
-    return it.seen.checks is Checks.OK and (answers or (waited and it.seen.jupyter is Jupyter.NO_SERVER))
-
-
-def gets_ready(it: Situation) -> Wait | Settled | None:
-    """Wait until a running instance works, for some minutes: it is up all the same, and is judged like any other."""
-    if is_ready(it):
-        return None
-    checks = it.seen.checks
-    if it.now - it.instance.launched_at >= READY_WITHIN:
-        failing = "EC2's status checks fail" if checks is Checks.IMPAIRED else "EC2's status checks have not passed"
-        what = "nothing was heard of Jupyter" if checks is Checks.OK else failing
-        kept = f"It runs, but {what} for {words(READY_WITHIN)}. Older snapshots are kept."
-        return Settled(f"{kept} {unusable_types(it)}".strip())
-    if checks is Checks.IMPAIRED:
-        return Wait("the instance runs, but EC2's status checks fail", A_MINUTE)
-    if checks is Checks.OK:
-        return Wait("the instance runs; Jupyter does not answer yet", SECONDS)
-    serves = it.seen.jupyter is Jupyter.SERVES
-    # Jupyter may answer minutes before, and the page shows it then.
-    return Wait("Jupyter answers; EC2's status checks are running" if serves else "the instance is booting", SECONDS)
-
-
 def hangs(it: Situation) -> Blocked | None:
     """EC2 has been starting or stopping it for longer than it ever takes."""
     starts = it.instance.state is InstanceState.PENDING
@@ -205,62 +173,3 @@ def may_be_shelved(it: Situation) -> Blocked | None:
         or law.why_not_ours(attached, it.seen.workstation)
     )
     return Blocked(f"it is stopped, and its volumes stay: {reason}") if reason else None
-
-
-def volumes_detached(it: Situation) -> Outcome | None:
-    """Detach all, each only as long as the law allows its deletion at that moment."""
-    manifest = it.this_cycle
-    remaining = manifest.remaining_in(it.seen)
-    for volume in remaining:
-        if (refusal := law.why_not_detach(volume, it.seen, manifest)) is not None:
-            return begin_cycle(it, f"{refusal}: a new cycle begins")
-    # The root first: a start in the console is then refused by EC2, not made with half of the volumes.
-    for volume in sorted(remaining, key=lambda each: each.device != it.instance.root_device):
-        if volume.attached_to not in (None, it.instance.id):
-            return Blocked(f"{volume.id} is attached to {volume.attached_to}. Detach it there, or start this one.")
-        if volume.attachment is AttachmentState.ATTACHED and volume.device:
-            # Noted before the call: lists may go on to show it attached. And who tapped meanwhile keeps it.
-            noted = Note(manifest=manifest.detaching(it.now))
-            said = f"detaching {volume.id} from {volume.device}"
-            return Step(said, Call.DETACH, (volume.id, it.instance.id, volume.device), first=noted)
-    return None
-
-
-def volumes_kept(it: Situation) -> Outcome | None:
-    """Let all stand detached for as long as their owner wants; a sweep comes back to them."""
-    manifest, keep = it.this_cycle, it.seen.delete_after
-    remaining = manifest.remaining_in(it.seen)
-    if not remaining or (keep is not None and (manifest.were_kept or not keep)):
-        return None
-    if (waits := next((one for each in remaining if (one := _detaching(it, each)) is not None), None)) is not None:
-        return waits
-    if manifest.detached_at is None:
-        return Step("noted that its volumes stand detached", first=Note(manifest=manifest.detaching(it.now)))
-    return Settled() if keep is None or it.now < manifest.detached_at + keep else None
-
-
-def _detaching(it: Situation, volume: Volume) -> Wait | Blocked | None:
-    """None once it is detached."""
-    if volume.attached_to is None and volume.state is VolumeState.AVAILABLE:
-        return None
-    since = it.this_cycle.detached_at
-    if since is not None and it.now - since >= HANGS_AFTER:
-        return Blocked(f"EBS has been detaching {volume.id} for over {words(HANGS_AFTER)}. Detach it in the console.")
-    return Wait(f"EBS is detaching {volume.id}", A_MOMENT)
-
-
-def volumes_deleted(it: Situation) -> Outcome | None:
-    """Delete all that are detached, each only as long as the law allows it at that moment."""
-    manifest = it.this_cycle
-    for volume in manifest.remaining_in(it.seen):
-        if (waits := _detaching(it, volume)) is not None:
-            return waits
-        if (refusal := law.why_not_delete_volume(volume, it.seen, manifest)) is not None:
-            return Blocked(f"{refusal}, so the volumes stay. Run `autostop adopt {it.seen.workstation}` again.")
-        record = manifest.record_of(volume.id)
-        said = f"deleted {volume.id}; {record and record.snapshot} holds its data"
-        return Step(said, Call.DELETE_VOLUME, (volume.id,))
-    ids = {record.volume for record in manifest.volumes}
-    if any(volume.id in ids and volume.state is VolumeState.DELETING for volume in it.seen.volumes):
-        return Wait("EBS is deleting the volumes", SECONDS)
-    return None

@@ -14,17 +14,18 @@ from moto import mock_aws
 
 from autostop.aws.codec import to_plain
 from autostop.aws.journal import key_of
-from autostop.aws.table import DynamoLedger
+from autostop.aws.ledger import DynamoLedger
 from autostop.idle.history import History
 from autostop.idle.reading import Doubt, Machine, Reading, Server, Unknown, Waits
-from autostop.idle.record import SweepRecord
 from autostop.idle.signs import Effect, Sample, Sign, Traffic
 from autostop.idle.stop import Warned
+from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.link import Link, Scope, digest_of
 from autostop.model import WorkstationId
-from autostop.ports import ConflictError, DeniedError, Happened, Outline, State, TransientError
+from autostop.ports import ConflictError, DeniedError, TransientError
 from autostop.sleep.intent import By, Intent, Wanted
+from autostop.state import Happened, Outline, State
 from tests.build import manifest
 from tests.handlers.table import TABLE, make_table
 from tests.simulation.query import size

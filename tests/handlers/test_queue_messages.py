@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.messages import workstations_in
 from autostop.model import WorkstationId
+from autostop.queue_messages import workstations_in
 from tests.handlers.functions import EXAMPLE, event
 
 VOLUME, SNAPSHOT, OTHER_SNAPSHOT = "vol-0123456789abcdef0", "snap-0123456789abcdef0", "snap-0fedcba9876543210"

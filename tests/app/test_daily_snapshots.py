@@ -108,7 +108,7 @@ def test_of_thousands_each_sweep_looks_at_as_many_as_it_has_time_for(
 ) -> None:
     several = [asleep(lab) for _ in range(5)]
     lab.pass_time(DAY)
-    monkeypatch.setattr("autostop.app.sleepers._MOST_SLEEPERS", 2)
+    monkeypatch.setattr("autostop.app.daily_snapshots._MOST_SLEEPERS", 2)
     for each in several:
         lab.ec2.delete_snapshot(SnapshotId=lab.state(each).restores_from[0])
     lab.world.journal.clear()

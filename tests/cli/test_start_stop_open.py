@@ -10,7 +10,7 @@ import pytest
 
 from autostop.model import WorkstationId
 from autostop_cli.__main__ import cli
-from autostop_cli.daily import answers
+from autostop_cli.start_stop_open import answers
 from tests.cli.desk import Desk, account_of
 
 MINUTE = timedelta(minutes=1)
@@ -136,7 +136,7 @@ def test_it_opens_what_answers_from_here_and_a_tunnel_to_what_does_not(
         asked.append((host, port))
         return reached
 
-    monkeypatch.setattr("autostop_cli.daily.answers", answered)
+    monkeypatch.setattr("autostop_cli.start_stop_open.answers", answered)
     near.lab.pass_time(11 * MINUTE)
     url = f"https://{near.world.instance(lab).public_ip}:8888/lab"
 

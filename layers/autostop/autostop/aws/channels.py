@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autostop.aws.codec import from_plain, to_plain
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.aws.postings import Posting, posting
+from autostop.aws.webhooks import Posting, posting
 from autostop.link import parse_workstation
 from autostop.model import WorkstationId
 from autostop.notice import Message, Notice

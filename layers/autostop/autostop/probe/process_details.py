@@ -7,7 +7,7 @@ import re
 import stat
 import termios
 
-from autostop.probe.bounds import PROC, newest, open_if
+from autostop.probe.limits import PROC, newest, open_if
 from autostop.probe.listeners import opened_by, port_of, tcp_connections, tcp_listeners
 from autostop.probe.processes import Task, environment_of
 

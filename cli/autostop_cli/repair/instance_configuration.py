@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from autostop import tags
 from autostop.aws.codec import from_plain
 from autostop.aws.errors import AlreadySo, aws_errors
-from autostop.configuration import LaunchFacts, LaunchRecord
+from autostop.launch_facts import LaunchFacts, LaunchRecord
 from autostop.model import Snapshot, WorkstationId
 
 if TYPE_CHECKING:

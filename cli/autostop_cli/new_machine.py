@@ -16,7 +16,7 @@ from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.cost import BUILT_IN, Prices, snapshot_cost, volume_cost
 from autostop.link import parse_workstation
 from autostop.ports import DeniedError
-from autostop_cli.parameters import parse_url
+from autostop_cli.secret_parameters import parse_url
 from autostop_cli.text import dollars, table
 
 if TYPE_CHECKING:

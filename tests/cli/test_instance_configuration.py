@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop import tags
-from autostop.configuration import LaunchFacts, LaunchRecord, launch_tags, record_launch
-from autostop_cli.repair.configuration import is_described, read
+from autostop.launch_facts import LaunchFacts, LaunchRecord, launch_tags, record_launch
+from autostop_cli.repair.instance_configuration import is_described, read
 from tests.build import row
 
 FACTS = LaunchFacts("m7g.xlarge", "subnet-1", ("sg-1", "sg-2"), "role", "key", "arm64", "uefi", ena=True)

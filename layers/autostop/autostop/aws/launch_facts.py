@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from autostop.configuration import LaunchFacts
+from autostop.launch_facts import LaunchFacts
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef

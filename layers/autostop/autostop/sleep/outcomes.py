@@ -18,6 +18,8 @@ from autostop.sleep.resize import Resize
 A_MOMENT = timedelta(seconds=1)
 SECONDS = timedelta(seconds=5)
 A_MINUTE = timedelta(seconds=60)
+# Each is over in minutes; after this long a person has to look.
+HANGS_AFTER = timedelta(minutes=30)
 
 
 class Call(StrEnum):

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from autostop.model import Checks, InstanceState, Jupyter, Observation, VolumeState
-from autostop.sleep.steps import Call, Outcome, Step, Wait
-from autostop.sleep.wake import Part, Wake, part_of, reaching, seconds_of, usual_wake
+from autostop.sleep.outcomes import Call, Outcome, Step, Wait
+from autostop.sleep.wake_progress import Part, Wake, part_of, reaching, seconds_of, usual_wake
 from tests.build import NOW, detached, instance, row, seen, volume
 
 WAITS = Wait("something", timedelta(seconds=1))

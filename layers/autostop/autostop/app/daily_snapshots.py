@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from autostop import tags
 from autostop.cost import volume_cost
 from autostop.model import Snapshot, SnapshotId, VolumeId, WorkstationId
-from autostop.ports import DeniedError, Outline, State, TransientError
+from autostop.ports import DeniedError, TransientError
 from autostop.sleep.law import what_is_lost
+from autostop.state import Outline, State
 
 if TYPE_CHECKING:
     from autostop.aws.ec2 import EbsDisks
-    from autostop.aws.table import DynamoLedger
+    from autostop.aws.ledger import DynamoLedger
 
 _EVERY = timedelta(days=1)
 # DescribeSnapshots takes so many values of a filter (EC2 API Reference, `Filter`).
@@ -25,7 +26,7 @@ _LOOK = "sleepers"
 
 
 @dataclass(frozen=True, slots=True)
-class Sleepers:
+class DailySnapshots:
     """The daily look, with its ports."""
 
     disks: "EbsDisks"

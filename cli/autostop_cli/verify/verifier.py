@@ -22,7 +22,7 @@ from autostop.settings import words
 from autostop.sleep.manifest import Manifest, VolumeRecord
 from autostop_cli.account import Account
 from autostop_cli.text import say
-from autostop_cli.verify.verdict import Verdict, Verification, Worth, compared, differences, judge_snapshot
+from autostop_cli.verify.worth import Verdict, Verification, Worth, compared, differences, judge_snapshot
 
 _NAP, _LONG_NAP = timedelta(seconds=5), timedelta(seconds=15)
 _VOLUMES_COME_WITHIN = timedelta(minutes=30)

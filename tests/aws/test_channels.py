@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from autostop.aws.tell import EventBridgeAnnouncer, notice_in
+from autostop.aws.channels import EventBridgeAnnouncer, notice_in
 from autostop.model import WorkstationId
 from autostop.notice import Notice, NoticeKind
 from tests.build import row

@@ -4,10 +4,10 @@ from datetime import datetime
 
 from autostop.model import LISTS_LAG_FOR, Snapshot, SnapshotState, VolumeId
 from autostop.sleep.attempts import MOST_ATTEMPTS
-from autostop.sleep.cycle import begin_cycle
 from autostop.sleep.manifest import Manifest
+from autostop.sleep.new_cycle import begin_cycle
+from autostop.sleep.outcomes import A_MINUTE, SECONDS, Blocked, Call, Note, Outcome, Situation, Step, Wait, write_down
 from autostop.sleep.restore import whole
-from autostop.sleep.steps import A_MINUTE, SECONDS, Blocked, Call, Note, Outcome, Situation, Step, Wait, write_down
 
 
 def snapshots_asked_for(it: Situation) -> Outcome | None:

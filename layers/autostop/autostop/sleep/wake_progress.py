@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 
 from autostop.model import Checks, InstanceState, Jupyter, Observation
-from autostop.sleep.steps import Call, Outcome, Step
+from autostop.sleep.outcomes import Call, Outcome, Step
 
 
 class Part(IntEnum):

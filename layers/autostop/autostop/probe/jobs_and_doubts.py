@@ -6,8 +6,9 @@ import os
 import re
 from typing import Any, NamedTuple
 
-from autostop.probe.bounds import newest
-from autostop.probe.kinds import (
+from autostop.probe.limits import newest
+from autostop.probe.process_details import Looks
+from autostop.probe.process_kinds import (
     AGENTS,
     EDITOR_SERVER,
     EDITORS,
@@ -23,7 +24,6 @@ from autostop.probe.kinds import (
     kind_of,
     names_of,
 )
-from autostop.probe.looks import Looks
 from autostop.probe.processes import Task
 
 _MOST_GROUPS = 24

@@ -14,10 +14,10 @@ from autostop.cost import Prices, cost_running
 from autostop.idle.verdict import Verdict
 from autostop.model import Instance, InstanceState
 from autostop.notice import Notice, NoticeKind, Told
-from autostop.ports import Outline
 from autostop.settings import Policy, words
 from autostop.sleep.intent import Intent, Wanted
 from autostop.sleep.leftovers import alike, in_words, usd_a_month
+from autostop.state import Outline
 
 # A refusal that is over sooner than this is no news, nor is a failure that goes on for less than the other.
 _BLOCKED_FOR: Final = timedelta(minutes=10)

@@ -1,15 +1,11 @@
 """Begin a cycle of shelving: its manifest describes what is attached at this very stop."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 from autostop.sleep.from_tags import found_again
 from autostop.sleep.manifest import write_manifest
+from autostop.sleep.outcomes import Blocked, Outcome, Situation, write_down
 from autostop.sleep.restore import whole
-from autostop.sleep.steps import Blocked, Outcome, Situation, write_down
-
-# What stands detached for less than this, nobody takes for free.
-_UNWATCHED_FOR = timedelta(minutes=30)
 
 
 def manifest_of_this_stop(it: Situation) -> Outcome | None:
@@ -24,21 +20,6 @@ def manifest_of_this_stop(it: Situation) -> Outcome | None:
         # Restored and never started, or attached in the console: such a volume has no snapshot of its own.
         return begin_cycle(it, "other volumes are attached now: a new cycle begins")
     return None
-
-
-def volumes_looked_after(it: Situation) -> Outcome | None:
-    """Begin another cycle where the volumes had stood detached for long when the present intent came.
-
-    Whoever attached one elsewhere meanwhile may have written to it, and EBS tells nobody of that.
-    """
-    manifest, keep = it.this_cycle, it.seen.delete_after
-    since = manifest.detached_at
-    if since is None or manifest.intent == it.intent.number or it.intent.at - since < _UNWATCHED_FOR:
-        return None
-    if not manifest.remaining_in(it.seen):
-        return None
-    were_kept = keep is not None and it.intent.at - since >= keep
-    return begin_cycle(it, "its volumes stood detached: a new cycle begins", were_kept=were_kept)
 
 
 def begin_cycle(it: Situation, why: str, *, were_kept: bool = False) -> Outcome:
