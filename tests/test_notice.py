@@ -10,7 +10,7 @@ from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.notice import Notice, NoticeKind, message_of, stops_soon, unknown_for_long
 from autostop.sleep.intent import By
-from tests.build import ID, NOW, instance, row
+from tests.build import ID, NOW, instance
 from tests.hostile import HOSTILE, obeyed
 
 URL = f"https://api.example/w/{ID}#{'A' * 43}"
@@ -70,17 +70,6 @@ def test_the_longest_message_stays_a_message_for_ntfy() -> None:
 
     assert len(message.text.encode()) <= 4096
     assert message.text.endswith(URL)
-
-
-@pytest.mark.parametrize(("notice", "later", "late"), [
-    row("just before the stop", SOON, 10 * MINUTE - timedelta(seconds=1), False),
-    row("at the stop", SOON, 10 * MINUTE, True),
-    row("hours later", SOON, 600 * MINUTE, True),
-    row("a clock that is behind", SOON, -MINUTE, False),
-    row("a notice of no stop", UNKNOWN, 600 * MINUTE, False),
-])  # fmt: skip
-def test_a_warning_is_late_once_its_stop_was_due(notice: Notice, later: timedelta, *, late: bool) -> None:
-    assert notice.is_late(NOW + later) is late
 
 
 def test_the_sweeps_findings_become_notices() -> None:

@@ -18,7 +18,7 @@ from autostop_cli.repair.command import recover
 from autostop_cli.resize import resize
 from autostop_cli.start_stop_open import open_jupyter, start, stop
 from autostop_cli.status import show, show_all
-from autostop_cli.text import FailedError
+from autostop_cli.terminal import FailedError
 from autostop_cli.unadopt import unadopt
 from autostop_cli.uninstall import uninstall_as_named
 from autostop_cli.verify.command import verify

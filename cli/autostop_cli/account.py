@@ -24,7 +24,7 @@ from autostop.settings import Policy, policy_for
 from autostop_cli import VERSION
 from autostop_cli.create_plan import Plans
 from autostop_cli.deployed_stack import Stack, find_stack, other_version
-from autostop_cli.text import say
+from autostop_cli.terminal import say
 from autostop_cli.verify.scratch import EbsScratch
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from autostop_cli.arguments import Run, Word, an_instance, dry_run, yes
 from autostop_cli.certificate import fingerprint
 from autostop_cli.consent import agreed
 from autostop_cli.naming import known_instance
-from autostop_cli.text import FailedError, dollars, refused, say, table
+from autostop_cli.terminal import FailedError, dollars, refused, say, table
 
 TOKEN_VARIABLE = "AUTOSTOP_JUPYTER_TOKEN"  # noqa: S105 - the name of a variable
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import click
 
-from autostop_cli.text import FailedError, say
+from autostop_cli.terminal import FailedError, say
 
 # Takes a question and the word that consents; True when it was typed.
 Ask = Callable[[str, str], bool]

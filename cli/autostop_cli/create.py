@@ -44,7 +44,7 @@ from autostop_cli.new_machine import (
 from autostop_cli.secret_parameters import AS_THE_STACK
 from autostop_cli.ssh import with_host_keys
 from autostop_cli.start_stop_open import tunnel_to
-from autostop_cli.text import FailedError, say, table
+from autostop_cli.terminal import FailedError, say, table
 
 WORKSTATION_STACK = "autostop-workstation"
 PORTS = (22, 443, 8888)

@@ -9,7 +9,7 @@ from autostop.model import InstanceId, InstanceState, WorkstationId
 from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance
 from autostop_cli.naming import adopted
-from autostop_cli.text import FailedError, say, table
+from autostop_cli.terminal import FailedError, say, table
 
 _LOOKS = 40
 _SCRIPT = """tell() { printf '%s=%s\\n' "$1" "$2"; }

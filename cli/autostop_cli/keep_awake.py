@@ -10,7 +10,7 @@ from autostop_cli.account import Account
 from autostop_cli.arguments import DURATION, an_instance, as_json
 from autostop_cli.naming import adopted
 from autostop_cli.status import show_one
-from autostop_cli.text import FailedError, say, written
+from autostop_cli.terminal import FailedError, say, written
 
 
 @an_instance

@@ -16,7 +16,7 @@ from autostop.model import WorkstationId
 from autostop_cli.account import Account
 from autostop_cli.arguments import DURATION, Word, an_instance, as_json
 from autostop_cli.naming import adopted
-from autostop_cli.text import FailedError, dated, json_lines, say, table
+from autostop_cli.terminal import FailedError, dated, json_lines, say, table
 
 _LONGEST_LABEL: Final = 40
 

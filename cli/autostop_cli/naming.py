@@ -13,7 +13,7 @@ from autostop.model import Instance, WorkstationId
 from autostop.ports import DamagedError
 from autostop.tags import is_ours
 from autostop_cli.account import Account
-from autostop_cli.text import FailedError
+from autostop_cli.terminal import FailedError
 
 _THERE: Final = ["pending", "running", "stopping", "stopped"]
 # A filter takes these for wildcards, or for what takes a wildcard's meaning away.

@@ -17,7 +17,7 @@ from autostop.cost import BUILT_IN, Prices, snapshot_cost, volume_cost
 from autostop.link import parse_workstation
 from autostop.ports import DeniedError
 from autostop_cli.secret_parameters import parse_url
-from autostop_cli.text import dollars, table
+from autostop_cli.terminal import dollars, table
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

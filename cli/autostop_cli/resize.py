@@ -20,7 +20,7 @@ from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance, sizes
 from autostop_cli.naming import adopted
 from autostop_cli.new_machine import LARGEST
-from autostop_cli.text import dollars, refused, say
+from autostop_cli.terminal import dollars, refused, say
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -13,7 +13,7 @@ from autostop.model import InstanceId, WorkstationId
 from autostop_cli.account import Account
 from autostop_cli.create_plan import Plan
 from autostop_cli.naming import adopted
-from autostop_cli.text import say
+from autostop_cli.terminal import say
 
 _WRITTEN = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----\s(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL)
 _KEY = re.compile(r"\b((?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d{3}) AAAA[A-Za-z0-9+/]{40,1000}={0,2})(?:\s|$)")

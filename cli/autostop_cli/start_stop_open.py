@@ -13,7 +13,7 @@ from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance, as_json
 from autostop_cli.naming import adopted
 from autostop_cli.ssh import show_ssh
-from autostop_cli.text import FailedError, json_lines, say, written
+from autostop_cli.terminal import FailedError, json_lines, say, written
 
 _LOOK_EVERY_SECONDS = 5
 _ANSWERS_WITHIN_SECONDS = 4

@@ -14,7 +14,7 @@ from autostop_cli.arguments import as_json, instance_or_none
 from autostop_cli.errors import sentence
 from autostop_cli.naming import adopted
 from autostop_cli.repair.dead_letters import tell_of_letters
-from autostop_cli.text import FailedError, dollars, heading, json_lines, say, table
+from autostop_cli.terminal import FailedError, dollars, heading, json_lines, say, table
 
 
 @instance_or_none

@@ -35,7 +35,7 @@ from autostop_cli.consent import agreed
 from autostop_cli.deployed_stack import NoStackError
 from autostop_cli.naming import known_instance
 from autostop_cli.start_stop_open import followed
-from autostop_cli.text import FailedError, dollars, refused, say, table
+from autostop_cli.terminal import FailedError, dollars, refused, say, table
 
 _LEASE = timedelta(minutes=5)
 _WOKEN = (

@@ -22,7 +22,7 @@ from autostop_cli.create import WORKSTATION_STACK, group_name, is_over, machine_
 from autostop_cli.create_plan import Plan
 from autostop_cli.deploy import Stacks, code_bucket, remove_bucket
 from autostop_cli.new_machine import parse_name
-from autostop_cli.text import FailedError, dollars, say
+from autostop_cli.terminal import FailedError, dollars, say
 
 # Where docs/notices.md says to keep the stack's own URL.
 NOTICE_URL = "/autostop/notice-url"

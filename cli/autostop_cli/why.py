@@ -20,7 +20,7 @@ from autostop.state import State
 from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance, as_json
 from autostop_cli.naming import refuse_unknown
-from autostop_cli.text import NotAMomentError, heading, json_lines, parse_past, say, table, written
+from autostop_cli.terminal import NotAMomentError, heading, json_lines, parse_past, say, table, written
 from autostop_cli.what_if.command import what_if
 
 # A verdict speaks for the time until the next sweep; three may have failed.

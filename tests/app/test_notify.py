@@ -7,12 +7,13 @@ from datetime import timedelta
 import pytest
 
 from autostop.app.links import open_link
-from autostop.app.notify import LINK_LASTS, Delivery, NobodyToldError, notify
-from autostop.link import Scope
+from autostop.app.notify import Delivery, NobodyToldError, is_late, notify
+from autostop.link import NOTICE_LINK_LASTS, Scope
 from autostop.model import WorkstationId
 from autostop.notice import Message, Notice, NoticeKind
 from autostop.ports import DeniedError, TransientError
 from tests.app.autostop_at_work import START, AtWork
+from tests.build import row
 
 ID = WorkstationId("i-0123456789abcdef0")
 API = "https://api.example"
@@ -39,6 +40,17 @@ def secret_in(message: Message) -> str:
     return found[1]
 
 
+@pytest.mark.parametrize(("notice", "later", "late"), [
+    row("just before the stop", NOTICE, timedelta(minutes=10, seconds=-1), False),
+    row("at the stop", NOTICE, timedelta(minutes=10), True),
+    row("hours later", NOTICE, timedelta(hours=10), True),
+    row("a clock that is behind", NOTICE, timedelta(minutes=-1), False),
+    row("a notice of no stop", replace(NOTICE, stop_at=None), timedelta(hours=10), False),
+])  # fmt: skip
+def test_a_warning_is_late_once_its_stop_was_due(notice: Notice, later: timedelta, *, late: bool) -> None:
+    assert is_late(notice, START + later) is late
+
+
 def test_every_way_gets_the_same_link_which_may_look_and_keep_awake_for_a_day(lab: AtWork) -> None:
     mail, phone = Way("mail"), Way("phone")
 
@@ -50,7 +62,7 @@ def test_every_way_gets_the_same_link_which_may_look_and_keep_awake_for_a_day(la
     link = open_link(lab.ledger, ID, secret_in(mail.got[0]), lab.clock())
     assert link is not None
     assert (link.label, link.scopes) == ("notice 08:00 UTC", (Scope.STATUS, Scope.KEEP_AWAKE))
-    assert link.expires_at == START + LINK_LASTS == START + timedelta(hours=24)
+    assert link.expires_at == START + NOTICE_LINK_LASTS == START + timedelta(hours=24)
 
 
 def test_the_secret_is_kept_nowhere(lab: AtWork) -> None:
@@ -64,7 +76,7 @@ def test_the_secret_is_kept_nowhere(lab: AtWork) -> None:
     item = items[0]
     assert secret not in str(told.as_log())
     # The table lets go of it once it has expired.
-    assert item["expires_at"]["N"] == str(int((lab.clock() + LINK_LASTS).timestamp()))
+    assert item["expires_at"]["N"] == str(int((lab.clock() + NOTICE_LINK_LASTS).timestamp()))
 
 
 @pytest.mark.parametrize("broken", [TransientError("slow"), DeniedError("no"), RuntimeError("a bug")])

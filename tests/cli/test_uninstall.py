@@ -11,7 +11,7 @@ import pytest
 from autostop import tags
 from autostop.model import InstanceState, WorkstationId
 from autostop.ports import DeniedError
-from autostop_cli.text import FailedError
+from autostop_cli.terminal import FailedError
 from autostop_cli.uninstall import uninstall, uninstall_all, why_not_terminate
 from tests import build
 from tests.app.autostop_at_work import SESSION, Answers

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from autostop.aws.probes import _script
 from autostop.idle.reading import Reading, Unknown, parse_reading
 from autostop.probe import script as parts
+from autostop.probe.believed_servers import _listening, _runtime, _without_file
 from autostop.probe.jobs_and_doubts import survey
 from autostop.probe.jupyter import Runtime, fetch, summarise
 from autostop.probe.limits import _MOST_OF_A_USER, DEADLINE_SECONDS, STEP_SECONDS, Limits, remaining
@@ -29,7 +30,6 @@ from autostop.probe.process_kinds import is_server
 from autostop.probe.processes import Task
 from autostop.probe.report import _MOST_PRINTED, look, report
 from autostop.probe.script import script
-from autostop.probe.servers import _listening, _runtime, _without_file
 from tests.build import row
 from tests.probe.jupyter_servers import PASSWORD, STATUS, TOKEN, FalseServer, RealServers, answering, silent, trickling
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from autostop.probe.believed_servers import _listening, _runtimes, jupyter_servers
 from autostop.probe.files import edited_at, is_held
 from autostop.probe.gpu import gpu_use
 from autostop.probe.jupyter import Runtime, ask_server
@@ -22,7 +23,6 @@ from autostop.probe.process_details import Looks
 from autostop.probe.process_kinds import kind_of
 from autostop.probe.processes import _MOST_BYTES, Task, _task
 from autostop.probe.report import _LATEST_OF, _SUMS, report
-from autostop.probe.servers import _listening, _runtimes, jupyter_servers
 from tests.probe.jupyter_servers import TOKEN, FalseServer, answering
 from tests.probe.parts import everywhere
 from tests.probe.test_probe import BUSY, IDLE, SOURCE, missing, run, serve, statuses

@@ -25,9 +25,10 @@ from autostop.model import (
 from autostop.sleep.attempts import Attempts
 from autostop.sleep.intent import By, Wanted
 from autostop.sleep.manifest import Manifest
-from autostop.sleep.next_step import UNDO_FOR, next_step
+from autostop.sleep.next_step import next_step
 from autostop.sleep.outcomes import Blocked, Call, Outcome, Settled, Step, Wait, write_down
 from autostop.sleep.ready import READY_WITHIN
+from autostop.sleep.undo import UNDO_FOR
 from tests.build import (
     DATA,
     ID,

@@ -6,16 +6,16 @@ that it rests on. The trace is judged by its own labels and settings all the sam
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 from unittest.mock import patch
 
 from autostop.app import measure
-from autostop.idle import history, signs, verdict
+from autostop.idle import history, verdict
 from autostop.idle.reading import Reading, Unknown, Waits, parse_reading
-from autostop.idle.signs import Activity, Effect, Sign
+from autostop.idle.signs import Effect, Sign
 from autostop.idle.stop import LastLook
 from autostop.model import Instance
 from autostop.settings import Policy
@@ -111,13 +111,13 @@ def _without_seconds(of: Callable[[str], bool]) -> Alter:
 
 
 def _without_class(*effects: Effect) -> tuple[Any, str, Any]:
-    def left(activity: Activity, policy: Policy, now: datetime) -> tuple[Sign, ...]:
-        return tuple(
-            replace(sign, effect=Effect.QUIET, at=None) if sign.effect in effects else sign
-            for sign in signs.signs(activity, policy, now)
-        )
+    in_window = verdict._in_window
 
-    return verdict, "signs", left
+    def left(read: Sequence[Sign], policy: Policy, now: datetime) -> tuple[Sign, ...]:
+        told = in_window(read, policy, now)
+        return tuple(replace(sign, effect=Effect.QUIET, at=None) if sign.effect in effects else sign for sign in told)
+
+    return verdict, "_in_window", left
 
 
 def _only_who_answers(document: Document) -> Document:

@@ -20,7 +20,7 @@ from autostop_cli.repair.leftovers import delete_leftovers, find_leftovers, show
 from autostop_cli.repair.rebuild import Rebuild
 from autostop_cli.repair.rebuild_plan import RebuildPlan
 from autostop_cli.repair.recover import Finding, Recovery
-from autostop_cli.text import FailedError, dated, heading, say, table
+from autostop_cli.terminal import FailedError, dated, heading, say, table
 
 # Of RunInstances' parameters, in words of their own; the others are shown as they are.
 SHOWN = frozenset({"InstanceType", "SubnetId", "SecurityGroupIds", "IamInstanceProfile", "KeyName"})

@@ -9,7 +9,7 @@ from autostop.ports import DeniedError, TransientError
 from autostop.queue_messages import workstations_in
 from autostop_cli.account import Account
 from autostop_cli.errors import sentence
-from autostop_cli.text import dated, say, table
+from autostop_cli.terminal import dated, say, table
 
 _OLDER_STACK = "The stack does not say where its dead letters are. Deploy the present version to see them."
 _MOST = 100

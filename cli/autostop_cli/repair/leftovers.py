@@ -12,7 +12,7 @@ from autostop_cli.account import Account
 from autostop_cli.consent import Ask
 from autostop_cli.repair.images import OURS, deregister, images_where
 from autostop_cli.repair.orphans import Kind, Orphan, Standing, find_orphans
-from autostop_cli.text import dollars, say, table
+from autostop_cli.terminal import dollars, say, table
 
 # An image holds on to its snapshot.
 _ORDER = (Kind.IMAGE, Kind.SNAPSHOT, Kind.VOLUME)

@@ -22,7 +22,7 @@ from autostop_cli.naming import instances_with
 from autostop_cli.repair.images import deregister, images_of, images_where
 from autostop_cli.repair.instance_configuration import told_by_ec2
 from autostop_cli.repair.rebuild_plan import RebuildPlan, plan_rebuild
-from autostop_cli.text import say
+from autostop_cli.terminal import say
 
 _NAP_SECONDS = 2
 _MOST_NAPS = 300

@@ -14,7 +14,7 @@ from autostop.sleep.from_tags import UnreadableError, made_by_autostop, manifest
 from autostop.sleep.manifest import Manifest, VolumeRecord
 from autostop.sleep.own_type import Fallback, hinted
 from autostop_cli.repair.instance_configuration import configuration_from_tags, is_described, launch_parameters
-from autostop_cli.text import dated
+from autostop_cli.terminal import dated
 
 _LOST = (
     "the instance id: links, scripts and dashboards that name it must name the new one",

@@ -11,7 +11,7 @@ from autostop_cli import consent
 from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance, dry_run, yes
 from autostop_cli.deployed_stack import NoStackError
-from autostop_cli.text import FailedError, say, table
+from autostop_cli.terminal import FailedError, say, table
 from autostop_cli.verify.verifier import Verifier
 from autostop_cli.verify.worth import Verdict, Worth, cost_an_hour
 

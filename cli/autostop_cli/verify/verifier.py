@@ -21,7 +21,7 @@ from autostop.ports import DeniedError, TransientError
 from autostop.settings import words
 from autostop.sleep.manifest import Manifest, VolumeRecord
 from autostop_cli.account import Account
-from autostop_cli.text import say
+from autostop_cli.terminal import say
 from autostop_cli.verify.worth import Verdict, Verification, Worth, compared, differences, judge_snapshot
 
 _NAP, _LONG_NAP = timedelta(seconds=5), timedelta(seconds=15)

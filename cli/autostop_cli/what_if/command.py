@@ -12,7 +12,7 @@ from autostop.settings import SETTINGS, InvalidSettingError, Probe, policy_for, 
 from autostop.tags import PREFIX
 from autostop_cli.account import Account
 from autostop_cli.naming import refuse_unknown
-from autostop_cli.text import heading, json_lines, say, table, written
+from autostop_cli.terminal import heading, json_lines, say, table, written
 from autostop_cli.what_if.replay import AT_WORK_WITHIN, Replay, Stop, as_it_was, replay
 
 _HOUR: Final = timedelta(hours=1)

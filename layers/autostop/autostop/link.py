@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from autostop.model import WorkstationId
@@ -21,6 +21,13 @@ class Scope(StrEnum):
     START = "start"
     STOP = "stop"
     KEEP_AWAKE = "keep-awake"
+
+
+# No start: a notice that is forwarded, or read late, can never start a machine.
+SCOPES_OF_A_NOTICE = (Scope.STATUS, Scope.KEEP_AWAKE)
+# Whoever picks up the phone may press it, and see nothing.
+SCOPES_OF_A_LOCK_SCREEN = (Scope.KEEP_AWAKE,)
+NOTICE_LINK_LASTS = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)

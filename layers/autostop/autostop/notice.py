@@ -109,10 +109,6 @@ class Notice:
         about = (self.workstation, self.kind, self.cause, self.stop_at and self.stop_at.isoformat())
         return hashlib.sha256(repr(about).encode()).hexdigest()[:32]
 
-    def is_late(self, now: datetime) -> bool:
-        """True when the stop it warns of was due already: the owner could do nothing with it any more."""
-        return self.stop_at is not None and now >= self.stop_at
-
 
 @dataclass(frozen=True, slots=True)
 class Told:

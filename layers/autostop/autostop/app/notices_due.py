@@ -13,7 +13,7 @@ from autostop.clock import clock_time
 from autostop.cost import Prices, cost_running
 from autostop.idle.verdict import Verdict
 from autostop.model import Instance, InstanceState
-from autostop.notice import Notice, NoticeKind, Told
+from autostop.notice import Notice, NoticeKind, Told, awake_for_long, unknown_for_long
 from autostop.settings import Policy, words
 from autostop.sleep.intent import Intent, Wanted
 from autostop.sleep.leftovers import alike, in_words, usd_a_month
@@ -53,6 +53,30 @@ def standing(
         yield notice(NoticeKind.HOUSEKEEPING, state.binned, "recycle bin")
     if problems:
         yield notice(NoticeKind.BAD_SETTING, " ".join(problems), " ".join(problems))
+
+
+def of_running(
+    state: Outline,
+    instance: Instance,
+    verdict: Verdict,
+    unknown_since: datetime | None,
+    policy: Policy,
+    now: datetime,
+    by: Prices,
+) -> Iterator[Notice]:
+    """What holds of one that runs. unknown_since: since when every verdict was unknown; None where this one is not."""
+    limit = policy.report_unknown_after
+    if unknown_since is not None and limit is not None and now - unknown_since >= limit:
+        yield unknown_for_long(instance, verdict, unknown_since, now)
+    if _is_awake_for_long(state, instance, policy.report_awake_after, now):
+        yield awake_for_long(instance, verdict, now, policy.time_zone, by)
+
+
+def _is_awake_for_long(state: Outline, instance: Instance, limit: timedelta | None, now: datetime) -> bool:
+    """Who promised work knows of it; who was told before is not told again once the promise is over."""
+    kept = state.kept_awake_until is not None and now < state.kept_awake_until
+    knows = any(each.kind is NoticeKind.AWAKE_FOR_LONG for each in state.told)
+    return limit is not None and (knows or not kept) and now - instance.launched_at >= limit
 
 
 def refused_stop(instance: Instance, verdict: Verdict, why: str, now: datetime, by: Prices) -> Notice:

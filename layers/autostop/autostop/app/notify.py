@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from autostop.app.links import make_link
-from autostop.link import Scope
+from autostop.link import NOTICE_LINK_LASTS, SCOPES_OF_A_LOCK_SCREEN, SCOPES_OF_A_NOTICE
 from autostop.model import WorkstationId
 from autostop.notice import Button, Notice, NoticeKind, message_of
 from autostop.ports import Channel
@@ -14,9 +14,6 @@ from autostop.ports import Channel
 if TYPE_CHECKING:
     from autostop.aws.ledger import DynamoLedger
 
-LINK_LASTS = timedelta(hours=24)
-# No start: a notice that is forwarded, or read late, can never start a machine.
-_SCOPES = (Scope.STATUS, Scope.KEEP_AWAKE)
 # Longer than EventBridge and Lambda try, and as long as what comes and goes is no news.
 _SENT_FOR = timedelta(hours=6)
 
@@ -49,15 +46,15 @@ def notify(
     Raises NobodyToldError when all fail, so that Lambda tries again; TransientError, DeniedError when there is no link
     to be had.
     """
-    if notice.is_late(now):
+    if is_late(notice, now):
         return Delivery(late=True)
     if not ledger.take_lease(WorkstationId(f"notice {notice.key}"), holder, now, now + _SENT_FOR):
         return Delivery(again=True)
     asked = (ledger, api_url, notice.workstation)
-    new, button = make_link(*asked, notice.label, _SCOPES, LINK_LASTS, now), None
+    new, button = make_link(*asked, notice.label, SCOPES_OF_A_NOTICE, NOTICE_LINK_LASTS, now), None
     if notice.kind is NoticeKind.STOPS_SOON:
-        # Whoever picks up the phone may press it, and see nothing.
-        locked = make_link(*asked, f"{notice.label}, lock screen", (Scope.KEEP_AWAKE,), LINK_LASTS, now)
+        label = f"{notice.label}, lock screen"
+        locked = make_link(*asked, label, SCOPES_OF_A_LOCK_SCREEN, NOTICE_LINK_LASTS, now)
         url = f"{api_url}/api/workstations/{notice.workstation}/keep-awake"
         button = Button("Keep awake", url, locked.url.partition("#")[2])
     message = message_of(notice, new.url, button)
@@ -73,3 +70,8 @@ def notify(
     if not sent:
         raise NobodyToldError("; ".join(f"{name}: {why}" for name, why in failed.items()) or "there is no channel")
     return Delivery(sent=tuple(sent), failed=failed)
+
+
+def is_late(notice: Notice, now: datetime) -> bool:
+    """True when the stop it warns of was due already: the owner could do nothing with it any more."""
+    return notice.stop_at is not None and now >= notice.stop_at

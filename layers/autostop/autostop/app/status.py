@@ -15,11 +15,11 @@ from autostop.idle.sweep_record import SweepRecord
 from autostop.link import Scope
 from autostop.model import Instance, InstanceState, Snapshot, Volume
 from autostop.settings import Policy, policy_for, words
-from autostop.sleep.intent import By, Wanted
+from autostop.sleep.intent import Wanted
 from autostop.sleep.leftovers import alike, in_words
-from autostop.sleep.next_step import UNDO_FOR
 from autostop.sleep.own_type import fallback_in_words
 from autostop.sleep.resize import not_in_effect, resize_in_words
+from autostop.sleep.undo import undo_until
 from autostop.sleep.wake_progress import Part, Wake, usual_wake
 from autostop.state import Happened, State
 from autostop.tags import is_ours
@@ -218,7 +218,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - all that is known of one, each thing 
         lab=lab_of((state.reading, seen.answer if seen is not None else None), instance, policy),
         address=instance.address if instance is not None and instance.state is InstanceState.RUNNING else None,
         ssh_user=policy.ssh_user,
-        undo_until=_undo_until(state, instance, now),
+        undo_until=undo_until(state.intent, instance, now) if state.intent is not None else None,
         cost_now=cost_now(volumes, snapshots, by),
         cost_awake=cost_awake(volumes, state.manifest.volumes if state.manifest else (), by),
         hour=by.hour(instance.type) if instance is not None and instance.spot is None else math.nan,
@@ -260,14 +260,6 @@ def _phase(state: State, instance: Instance | None) -> Phase:
             return Phase.ASLEEP
         case InstanceState.TERMINATED | InstanceState.SHUTTING_DOWN:
             return Phase.BLOCKED
-
-
-def _undo_until(state: State, instance: Instance | None, now: datetime) -> datetime | None:
-    intent = state.open_intent
-    if intent is None or intent.wanted is Wanted.RUN or intent.by is not By.OWNER:
-        return None
-    running = instance is not None and instance.state is InstanceState.RUNNING
-    return intent.at + UNDO_FOR if running and now < intent.at + UNDO_FOR else None
 
 
 def _usual(state: State, volumes: Sequence[Volume]) -> Wake | None:

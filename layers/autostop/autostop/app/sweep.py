@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autostop.app.daily_prices import DailyPrices
 from autostop.app.daily_snapshots import DailySnapshots
 from autostop.app.measure import Watched, measure, verdict_on, watch
-from autostop.app.notices_due import refused_stop, standing, told_after, untold
+from autostop.app.notices_due import of_running, refused_stop, standing, told_after, untold
 from autostop.cost import BUILT_IN, Prices
 from autostop.idle.reading import Unknown
 from autostop.idle.signs import METRIC_DELAY
@@ -16,7 +16,7 @@ from autostop.idle.stop import StopPlan, order_stop, plan_stop, take_back
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import Instance, WorkstationId
-from autostop.notice import Notice, NoticeKind, Told, awake_for_long, stops_soon, unknown_for_long
+from autostop.notice import Notice, NoticeKind, Told, stops_soon
 from autostop.ports import Asker, ConflictError, DamagedError, DeniedError, Metrics, TransientError
 from autostop.settings import Policy, policy_for
 from autostop.sleep import law
@@ -292,23 +292,11 @@ def _judged(watched: Watched, now: datetime) -> Watched:
     unknown_since = None
     if verdict.kind is VerdictKind.UNKNOWN:
         unknown_since = (before.unknown_since if before is not None else None) or now
-        limit = policy.report_unknown_after
-        if limit is not None and now - unknown_since >= limit:
-            notices.append(unknown_for_long(watched.instance, verdict, unknown_since, now))
-    if _is_awake_for_long(watched, now):
-        notices.append(awake_for_long(watched.instance, verdict, now, policy.time_zone, watched.prices))
+    notices += of_running(watched.state, watched.instance, verdict, unknown_since, policy, now, watched.prices)
     record = replace(_record(watched, verdict, plan, now), unknown_since=unknown_since)
     # What was measured and what was recorded before have done their part, and need not be held any longer.
     watched = replace(watched.knowing(processor=(), network=None), before=None)
     return replace(watched, plan=plan, notices=tuple(notices), record=record)
-
-
-def _is_awake_for_long(watched: Watched, now: datetime) -> bool:
-    """Who promised work knows of it; who was told before is not told again once the promise is over."""
-    limit, kept_until = watched.policy.report_awake_after, watched.state.kept_awake_until
-    kept = kept_until is not None and now < kept_until
-    knows = any(each.kind is NoticeKind.AWAKE_FOR_LONG for each in watched.state.told)
-    return limit is not None and (knows or not kept) and now - watched.instance.launched_at >= limit
 
 
 def _unwarned(watched: Watched) -> Watched:

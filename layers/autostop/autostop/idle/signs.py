@@ -103,30 +103,14 @@ class Sign:
 
 
 def signs(activity: Activity, policy: Policy, now: datetime) -> tuple[Sign, ...]:
-    """All signs, the processor first. Those that the owner switched off are left out."""
+    """All signs, the processor first, without what was before the launch. Those that are switched off are left out."""
     read = [_processor(activity, policy, now)]
     if activity.network is not None and policy.network_rate is not None:
         read.append(_network(activity, policy.network_rate, policy, now))
     if activity.answer is not None:
         read += _answered(activity.answer, activity, policy, now)
-    window = window_of(read, policy)
-    return tuple(_in_time(sign, activity.launched_at, now - window) for sign in read)
-
-
-def window_of(read: Iterable[Sign], policy: Policy) -> timedelta:
-    """For how long it must be quiet to be idle."""
-    effects = {sign.effect for sign in read}
-    window = (policy.idle_after or timedelta(0)) + (policy.weak_signals if Effect.WEAK in effects else timedelta(0))
-    return max(window, policy.doubt_for) if Effect.DOUBT in effects else window
-
-
-def _in_time(sign: Sign, launched_at: datetime, window_from: datetime) -> Sign:
-    """The sign with nothing from before the launch, and recent if it showed work inside the window."""
-    if sign.at is None:
-        return sign
-    if sign.at <= launched_at:
-        return replace(sign, at=None)
-    return replace(sign, effect=Effect.RECENT) if sign.at > window_from else sign
+    old = activity.launched_at
+    return tuple(replace(sign, at=None) if sign.at is not None and sign.at <= old else sign for sign in read)
 
 
 # --- CloudWatch's points ---------------------------------------------------------------------------------------------

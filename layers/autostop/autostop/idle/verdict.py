@@ -5,15 +5,15 @@ the answer says why. Idle means that every sign of work was seen quiet for the w
 unknown, and unknown is not idle.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from autostop.clock import clock_time
 from autostop.idle.reading import Reading
-from autostop.idle.signs import Activity, Effect, Sign, signs, window_of
+from autostop.idle.signs import Activity, Effect, Sign, signs
 from autostop.settings import Policy, words
 
 # One answer says what is, three in a row say what goes on: processor seconds show only between two.
@@ -78,7 +78,7 @@ def assess(activity: Activity, policy: Policy, now: datetime) -> Verdict:
     """
     if policy.idle_after is None:
         return _active(now, "idleness never stops this workstation (idle-after = off)")
-    read = signs(activity, policy, now)
+    read = _in_window(signs(activity, policy, now), policy, now)
     worked_at = last_work(activity, read)
     # A promise of the owner overrules every measurement.
     if activity.kept_awake_until is not None and now < activity.kept_awake_until:
@@ -123,6 +123,21 @@ def assess(activity: Activity, policy: Policy, now: datetime) -> Verdict:
     return judged(VerdictKind.IDLE, headline, since=since, stop_at=now)
 
 
+def _window_of(read: Iterable[Sign], policy: Policy) -> timedelta:
+    """For how long it must be quiet to be idle."""
+    effects = {sign.effect for sign in read}
+    window = (policy.idle_after or timedelta(0)) + (policy.weak_signals if Effect.WEAK in effects else timedelta(0))
+    return max(window, policy.doubt_for) if Effect.DOUBT in effects else window
+
+
+def _in_window(read: Sequence[Sign], policy: Policy, now: datetime) -> tuple[Sign, ...]:
+    """The signs, with those recent that showed work inside the window."""
+    begins_at = now - _window_of(read, policy)
+    return tuple(
+        replace(sign, effect=Effect.RECENT) if sign.at is not None and sign.at > begins_at else sign for sign in read
+    )
+
+
 def last_work(activity: Activity, read: Sequence[Sign]) -> datetime | None:
     """The last moment of work since the launch that any strong sign shows, or that was remembered. Pure."""
     shown = [sign.seen_until if sign.effect is Effect.WORK else sign.at for sign in read]
@@ -145,7 +160,7 @@ def _quiet(activity: Activity, policy: Policy, read: Sequence[Sign], window_from
         since=since,
         last=next((sign.reason for sign in seen_quiet if (sign.at or activity.launched_at) == since), otherwise),
         doubted=", ".join(sign.reason for sign in read if sign.effect is Effect.DOUBT),
-        window=window_of(read, policy),
+        window=_window_of(read, policy),
         seen_until=min([now, *(sign.seen_until for sign in read if sign.seen_until is not None)]),
         unknown=next((sign.reason for sign in read if sign.effect is Effect.UNKNOWN), None),
         missing_answers=_missing_answers(activity),

@@ -4,7 +4,7 @@ Pure: no clock, no network, no environment. The step is computed from what *is*,
 or doubled event, a tap in the middle and a person in the console are all the same case.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from autostop import tags
 from autostop.model import (
@@ -40,9 +40,7 @@ from autostop.sleep.ready import gets_ready
 from autostop.sleep.resize import Resize
 from autostop.sleep.restore import whole
 from autostop.sleep.snapshot_set import snapshots_asked_for, snapshots_complete
-
-# A stop that its owner asks for begins only then: a slip of the finger is turned back before EC2 hears of it.
-UNDO_FOR = timedelta(seconds=10)
+from autostop.sleep.undo import undo_until
 
 
 def next_step(
@@ -154,8 +152,8 @@ def stop(it: Situation) -> Outcome:
         return hangs(it) or Wait("EC2 is starting the instance; it can be stopped then", SECONDS)
     if (reason := law.why_never_stop(it.instance)) is not None:
         return Blocked(f"it is not stopped: {reason}")
-    if (left := it.intent.at + UNDO_FOR - it.now) > timedelta(0) and it.intent.by is By.OWNER:
-        return Wait("its owner may still turn the stop back", max(left, A_MOMENT))
+    if (until := undo_until(it.intent, it.instance, it.now)) is not None:
+        return Wait("its owner may still turn the stop back", max(until - it.now, A_MOMENT))
     # Written before the call: the write is refused when the owner tapped since the state was read.
     asked = Note(waiting_for="EC2 is asked to stop the instance")
     return Step("asked EC2 to stop the instance", Call.STOP, (it.instance.id,), first=asked)
