@@ -194,7 +194,7 @@ clean: ## remove what builds, tests and checks left; the environments stay
 lock: .tools/.synced ## write the lock files anew, keeping the pins that still fit (UPGRADE=--upgrade lifts them)
 	$(call lock,layers/autostop/requirements)
 	$(call lock,requirements/uv)
-	$(call lock,requirements/dev,--override requirements/dev.overrides)
+	$(call lock,requirements/dev,--override requirements/jupyter.overrides)
 	$(call lock,requirements/botocore)
 	$(call lock,requirements/sam)
 	$(call lock,requirements/emulator)
@@ -202,7 +202,7 @@ lock: .tools/.synced ## write the lock files anew, keeping the pins that still f
 	$(call lock,requirements/checkov)
 	$(call lock,requirements/recorded)
 	$(if $(UPGRADE),date --utc +%FT00:00:00Z > $(NEWEST))
-	$(call lock,workstation/boot/environments/jupyterlab,--exclude-newer "$$(cat $(NEWEST))")
+	$(call lock,workstation/boot/environments/jupyterlab,--override requirements/jupyter.overrides --exclude-newer "$$(cat $(NEWEST))")
 	$(call lock,workstation/boot/environments/certbot,--exclude-newer "$$(cat $(NEWEST))")
 	$(call lock,requirements/acme)
 

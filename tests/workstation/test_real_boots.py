@@ -189,6 +189,14 @@ def test_it_runs_as_the_owner_with_the_settings_of_the_machine(first: Machine) -
     assert '"newsUrl"' not in page or '"newsUrl": null' in page
 
 
+def test_its_jupyterlab_makes_no_grammar_before_it_serves(first: Machine) -> None:
+    # What is imported leaves its bytecode there.
+    packages = first.root / "opt/autostop/jupyterlab/lib/python3.11/site-packages"
+    imported = {file.parent.name for file in packages.glob("*/__pycache__")}
+    assert "jsonschema" in imported
+    assert "lark" not in imported
+
+
 def test_to_run_the_script_again_changes_nothing_and_says_nothing(first: Machine) -> None:
     before = contents(first)
 

@@ -61,8 +61,9 @@ def make(name: str, user: str = "root", home: Path = Path("/root")) -> Iterator[
         raise FailedError(f"{environment} is not made: the index of packages has other files than were locked")
     whole_files.replace(_PINNED / f"{name}.txt", lock)
     run(*uv, "venv", "--quiet", "--allow-existing", "--python", "/usr/bin/python3", str(environment))
-    run(*uv, "pip", "install", "--quiet", "--require-hashes", "--python", str(environment), "--requirements",
-        str(_PINNED / f"{name}.txt"), within=1800)  # fmt: skip
+    # The lock is whole: as a dependency, what it leaves out on purpose would be asked for, and have no hash.
+    run(*uv, "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--python", str(environment),
+        "--requirements", str(_PINNED / f"{name}.txt"), within=1800)  # fmt: skip
     made.touch()
     yield f"{environment} is made"
 

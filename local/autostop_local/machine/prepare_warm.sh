@@ -13,7 +13,9 @@ for lock in "$environments"/*.txt; do
     grep -v '^ ' "$lock" | sed 's/ \\$//' |
         uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
             --no-annotate --no-deps --exclude-newer "$(cat "$environments/newest")" - >/dev/null
-    uv pip install --quiet --require-hashes --python-version 3.11 --target "$new/unused" --requirements "$lock"
+    # As the boot script does.
+    uv pip install --quiet --require-hashes --no-deps --python-version 3.11 --target "$new/unused" \
+        --requirements "$lock"
     rm -rf "$new/unused"
 done
 chmod -R a+rwX "$new"
