@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from autostop.idle.history import History, follow
+from autostop.idle.between_answers import follow
+from autostop.idle.history import History
 from autostop.idle.reading import Machine, Reading, Server, Unknown
 from autostop.idle.signs import METRIC_DELAY, Activity, Sample, Traffic
 from autostop.idle.stop import plan_stop

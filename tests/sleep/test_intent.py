@@ -8,7 +8,9 @@ import pytest
 from autostop.idle.stop import StopPlan, order_stop
 from autostop.model import InstanceState
 from autostop.settings import Policy
-from autostop.sleep.intent import By, Intent, Wanted, end_of_keeping, following, reconsider
+from autostop.sleep.found_outside import found_outside
+from autostop.sleep.intent import By, Intent, Wanted, following
+from autostop.sleep.time_to_shelve import end_of_keeping, time_to_shelve
 from tests.build import NOW, instance, intent, minutes, row
 
 RUNNING, STOPPED = InstanceState.RUNNING, InstanceState.STOPPED
@@ -61,7 +63,8 @@ def look(
 ) -> Intent | None:
     plan = StopPlan(now, stop[0], stop[1], due=True) if stop is not None else StopPlan()
     known = (instance(state), before, policy, kept_awake_until, now)
-    return reconsider(*known) or order_stop(plan, *known)
+    found = found_outside(instance(state), before, kept_awake_until, now)
+    return found or time_to_shelve(*known) or order_stop(plan, *known)
 
 
 @pytest.mark.parametrize(("state", "before", "stop", "policy", "expected"), [

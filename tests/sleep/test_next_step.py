@@ -22,12 +22,12 @@ from autostop.model import (
     VolumeState,
     WorkstationId,
 )
-from autostop.sleep.attempts import Attempts
 from autostop.sleep.intent import By, Wanted
 from autostop.sleep.manifest import Manifest
 from autostop.sleep.next_step import next_step
 from autostop.sleep.outcomes import Blocked, Call, Outcome, Settled, Step, Wait, write_down
 from autostop.sleep.ready import READY_WITHIN
+from autostop.sleep.start_attempts import Attempts
 from autostop.sleep.undo import UNDO_FOR
 from tests.build import (
     DATA,

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from autostop.model import Volume, VolumeId
-from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.capacity import next_start, note_of_own_type
 from autostop.sleep.intent import Wanted
 from autostop.sleep.next_step import next_step
 from autostop.sleep.outcomes import Call, Note, Outcome, Situation
 from autostop.sleep.own_type import Fallback
 from autostop.sleep.resize import Resize, not_in_effect, own_type_now, resize_in_words
+from autostop.sleep.start_attempts import NO_ATTEMPTS, Attempts
 from tests import build
 from tests.build import DATA, NOW, ROOT, intent, manifest, record, restored, row, seen, snapshots, volume
 from tests.sleep.expect import attach_volume, change_type, create_volume, held, makes, note_type, start_instance

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from unittest.mock import patch
 
 from autostop.app import measure
-from autostop.idle import history, verdict
+from autostop.idle import reconnects, verdict
 from autostop.idle.reading import Reading, Unknown, Waits, parse_reading
 from autostop.idle.signs import Effect, Sign
 from autostop.idle.stop import LastLook
@@ -204,7 +204,7 @@ SABOTAGES: Final = (
     Sabotage("broken answers are unknown", "broken-answers", replace, (playing, "parse_reading", _broken_is_quiet)),
     Sabotage("a server that does not answer is unknown", "jupyter-hangs", _documents(_only_who_answers)),
     Sabotage("a GPU that cannot be read is unknown", "gpu-cannot-be-read", _documents(_only_who_answers)),
-    Sabotage("reconnects", "laptop-asleep-wakes-and-reconnects", replace, (history, "RECONNECTS_BELIEVED", 10**6)),
+    Sabotage("reconnects", "laptop-asleep-wakes-and-reconnects", replace, (reconnects, "RECONNECTS_BELIEVED", 10**6)),
     Sabotage(
         "the last look before a stop",
         "back-a-minute-before-the-stop",

@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 from typing import Final, TypeVar
 
-from autostop.idle.history import History, follow
+from autostop.idle.between_answers import follow
+from autostop.idle.history import History
 from autostop.idle.reading import Reading, Unknown
 from autostop.idle.signs import Activity, Effect, Sample, Traffic, signs
 from autostop.idle.stop import StopPlan, Warned, plan_stop, punctual

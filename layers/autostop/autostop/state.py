@@ -6,12 +6,12 @@ from datetime import datetime
 from autostop.idle.reading import Reading, Unknown
 from autostop.model import SnapshotId, WorkstationId
 from autostop.notice import Told
-from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.intent import By, Intent
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
 from autostop.sleep.own_type import Fallback
 from autostop.sleep.resize import Resize
+from autostop.sleep.start_attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.wake_progress import Wake
 
 

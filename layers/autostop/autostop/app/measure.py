@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from autostop.cost import BUILT_IN, Prices
+from autostop.idle.between_answers import follow
 from autostop.idle.burstable import fitting
-from autostop.idle.history import follow
 from autostop.idle.reading import Reading, Unknown
-from autostop.idle.signs import Activity, Sample, Traffic
+from autostop.idle.signs import ANSWER_COMES_WITHIN, Activity, Sample, Traffic
 from autostop.idle.stop import LastLook, StopPlan, last_look
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, assess
@@ -24,8 +24,6 @@ from autostop.state import Asked, Outline, State
 if TYPE_CHECKING:
     from autostop.aws.ledger import DynamoLedger
 
-# A question whose answer has not come after this long is asked again.
-_ANSWER_COMES_WITHIN = timedelta(minutes=3)
 # Enough beyond the window to tell when the last work was.
 _LOOK_BACK = timedelta(minutes=30)
 # How old a record may be to remember answers by right before a stop.
@@ -177,7 +175,7 @@ def _with_answer(watched: Watched, answer: Reading | Unknown | Asked | None) -> 
 
 
 def _is_under_way(watched: Watched, now: datetime) -> bool:
-    return watched.asked is not None and now - watched.asked.at < _ANSWER_COMES_WITHIN
+    return watched.asked is not None and now - watched.asked.at < ANSWER_COMES_WITHIN
 
 
 def _is_quiet(watched: Watched) -> bool:

@@ -20,7 +20,9 @@ from autostop.notice import Notice, NoticeKind, Told, stops_soon
 from autostop.ports import Asker, ConflictError, DamagedError, DeniedError, Metrics, TransientError
 from autostop.settings import Policy, policy_for
 from autostop.sleep import law
-from autostop.sleep.intent import Intent, end_of_keeping, reconsider
+from autostop.sleep.found_outside import found_outside
+from autostop.sleep.intent import Intent
+from autostop.sleep.time_to_shelve import end_of_keeping, time_to_shelve
 from autostop.state import Happened, Outline, State
 
 if TYPE_CHECKING:
@@ -268,9 +270,14 @@ class Sweeper:
 def _intent_after(watched: Watched, now: datetime) -> Intent | None:
     """The new intent that follows; None when things stay as they are. Pure."""
     state = watched.state
-    known = (watched.instance, state.intent, watched.policy, state.kept_awake_until, now)
-    ended = end_of_keeping(watched.instance, state.intent, watched.policy, state.kept_since, now)
-    wanted = reconsider(*known) or order_stop(watched.plan, *known) or ended
+    instance, policy, kept_awake_until = watched.instance, watched.policy, state.kept_awake_until
+    known = (instance, state.intent, policy, kept_awake_until, now)
+    wanted = (
+        found_outside(instance, state.intent, kept_awake_until, now)
+        or time_to_shelve(*known)
+        or order_stop(watched.plan, *known)
+        or end_of_keeping(instance, state.intent, policy, state.kept_since, now)
+    )
     if wanted is None and state.intent is not None and state.hindered_since is not None and watched.record is not None:
         # Its next try may be an hour away, and would come without a warning.
         return take_back(watched.record.verdict, watched.instance, state.intent, now)

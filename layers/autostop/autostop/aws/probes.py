@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from autostop.aws.https_jupyter import HttpsJupyter
 from autostop.idle.reading import Reading, Unknown, parse_reading
+from autostop.idle.signs import ANSWER_COMES_WITHIN
 from autostop.model import Instance, InstanceId, WorkstationId, workstation_of
 from autostop.probe.script import script
 from autostop.settings import Policy, Probe
@@ -46,7 +47,6 @@ _ENDED = {
 }
 # By the exit status of the shell: 126 and 127 for a program that cannot be run or found (POSIX, sh).
 _NO_PYTHON = "there is no python3 that can be run: install Python 3.8 or later, or set autostop:probe to none"
-_GIVEN_UP_AFTER = timedelta(minutes=3)
 _THREADS = 16
 
 
@@ -130,7 +130,7 @@ class Askers:
                 if workstation in asked and invocation.get("Status") not in _UNDER_WAY:
                     answers[workstation] = _answer(invocation, asked[workstation].at)
         for workstation, each in asked.items():
-            if workstation not in answers and now - each.at >= _GIVEN_UP_AFTER:
+            if workstation not in answers and now - each.at >= ANSWER_COMES_WITHIN:
                 answers[workstation] = Unknown(now, "it gave no answer for minutes: is the SSM agent running?")
         return answers
 

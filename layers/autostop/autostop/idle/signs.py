@@ -13,8 +13,10 @@ from functools import partial
 from typing import Final
 
 from autostop.clock import clock_time
-from autostop.idle.history import History, follow, is_polled
+from autostop.idle.between_answers import follow
+from autostop.idle.history import History
 from autostop.idle.reading import GPU_UNREAD, Machine, Reading, Unknown
+from autostop.idle.reconnects import is_polled, only_reconnected
 from autostop.settings import Policy, words
 
 # CloudWatch publishes no figure for its delay; vendors plan for up to 10 minutes. What is older than one
@@ -22,6 +24,8 @@ from autostop.settings import Policy, words
 METRIC_DELAY: Final = timedelta(minutes=10)
 # An answer of Run Command is read at the next sweep; an answer older than this is no answer about now.
 ANSWER_VALID_FOR: Final = timedelta(minutes=12)
+# A question whose answer has not come after this long is given up, and asked again.
+ANSWER_COMES_WITHIN: Final = timedelta(minutes=3)
 # Points come once a period; a longer distance between two of them means that one is missing.
 _GAP_PERIODS: Final = 1.5
 
@@ -238,7 +242,7 @@ class _Answer:
             reason = f"Jupyter: {busy} busy kernel{'s' if busy > 1 else ''}"
             return self._sign("kernels", Effect.WORK, reason, value, "none busy")
         used = [server.kernel_active_at for server in servers]
-        if history is not None and (history.only_reconnected or self._forgotten(history.steady_since)):
+        if history is not None and (only_reconnected(history) or self._forgotten(history.steady_since)):
             used = []
         last = _newest([*used, history.busy_at if history is not None and not busy else None])
         if last is None:

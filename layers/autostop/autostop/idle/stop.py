@@ -16,6 +16,7 @@ from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import Instance, InstanceState
 from autostop.settings import Policy, words
 from autostop.sleep.intent import By, Intent, Wanted, following
+from autostop.sleep.time_to_shelve import stop_or_shelve
 
 # A stop that is put off for longer than this, because an answer was missing, is told anew.
 _TOLD_FOR: Final = timedelta(hours=1)
@@ -151,8 +152,7 @@ def order_stop(
         return None
     if intent is not None and now <= intent.at:
         return None
-    wanted = Wanted.SHELVE if policy.shelve_after is not None and not policy.shelve_after else Wanted.STOP
-    return following(intent, wanted, plan.cause, plan.why, now)
+    return following(intent, stop_or_shelve(policy), plan.cause, plan.why, now)
 
 
 def take_back(verdict: Verdict, instance: Instance, intent: Intent, now: datetime) -> Intent | None:

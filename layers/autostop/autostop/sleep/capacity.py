@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from autostop import tags
 from autostop.clock import clock_time
 from autostop.model import LISTS_LAG_FOR, Instance
-from autostop.sleep.attempts import MOST_ATTEMPTS, AskedStart, Attempts
 from autostop.sleep.law import why_never_become
-from autostop.sleep.outcomes import SECONDS, Blocked, Call, Note, Outcome, Situation, Step, Wait
+from autostop.sleep.outcomes import MOST_ATTEMPTS, SECONDS, Blocked, Call, Note, Outcome, Situation, Step, Wait
 from autostop.sleep.own_type import Fallback, hinted, own_type
 from autostop.sleep.resize import own_type_now
+from autostop.sleep.start_attempts import AskedStart, Attempts
 
 _LONGEST_WAIT = timedelta(minutes=15)
 # What EC2 writes as the reason when a start that it accepted comes to nothing for that (botocore, `StateReason`).

@@ -14,7 +14,6 @@ from autostop.model import (
 )
 from autostop.settings import words
 from autostop.sleep import law
-from autostop.sleep.attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.capacity import next_start, unusable_types
 from autostop.sleep.detached import volumes_deleted, volumes_detached, volumes_kept, volumes_looked_after
 from autostop.sleep.intent import By, Intent, Wanted
@@ -40,6 +39,7 @@ from autostop.sleep.ready import gets_ready
 from autostop.sleep.resize import Resize
 from autostop.sleep.restore import whole
 from autostop.sleep.snapshot_set import snapshots_asked_for, snapshots_complete
+from autostop.sleep.start_attempts import NO_ATTEMPTS, Attempts
 from autostop.sleep.undo import undo_until
 
 

@@ -7,12 +7,12 @@ from enum import StrEnum
 from typing import Any
 
 from autostop.model import Instance, Observation
-from autostop.sleep.attempts import Attempts
 from autostop.sleep.intent import By, Intent, Wanted, following
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
 from autostop.sleep.own_type import Fallback
 from autostop.sleep.resize import Resize
+from autostop.sleep.start_attempts import Attempts
 
 # EBS attaches and detaches in a second or two, EC2 boots in a minute or two.
 A_MOMENT = timedelta(seconds=1)
@@ -20,6 +20,8 @@ SECONDS = timedelta(seconds=5)
 A_MINUTE = timedelta(seconds=60)
 # Each is over in minutes; after this long a person has to look.
 HANGS_AFTER = timedelta(minutes=30)
+# After so many failures of one thing a person is asked.
+MOST_ATTEMPTS = 3
 
 
 class Call(StrEnum):

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from autostop.model import Instance, Volume
-from autostop.sleep.attempts import Attempts
 from autostop.sleep.own_type import Fallback, own_type
+from autostop.sleep.start_attempts import Attempts
 
 
 @dataclass(frozen=True, slots=True)

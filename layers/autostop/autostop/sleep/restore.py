@@ -6,10 +6,21 @@ from dataclasses import replace
 from autostop import tags
 from autostop.model import LISTS_LAG_FOR, AttachmentState, Volume, VolumeId, VolumeState
 from autostop.sleep import law
-from autostop.sleep.attempts import MOST_ATTEMPTS
 from autostop.sleep.from_tags import devices_only_in_snapshots, found_again
 from autostop.sleep.manifest import Manifest, VolumeRecord
-from autostop.sleep.outcomes import A_MOMENT, SECONDS, Blocked, Call, Note, Outcome, Situation, Step, Wait, write_down
+from autostop.sleep.outcomes import (
+    A_MOMENT,
+    MOST_ATTEMPTS,
+    SECONDS,
+    Blocked,
+    Call,
+    Note,
+    Outcome,
+    Situation,
+    Step,
+    Wait,
+    write_down,
+)
 
 
 def whole(it: Situation) -> Outcome | None:

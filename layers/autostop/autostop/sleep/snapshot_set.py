@@ -3,10 +3,21 @@
 from datetime import datetime
 
 from autostop.model import LISTS_LAG_FOR, Snapshot, SnapshotState, VolumeId
-from autostop.sleep.attempts import MOST_ATTEMPTS
 from autostop.sleep.manifest import Manifest
 from autostop.sleep.new_cycle import begin_cycle
-from autostop.sleep.outcomes import A_MINUTE, SECONDS, Blocked, Call, Note, Outcome, Situation, Step, Wait, write_down
+from autostop.sleep.outcomes import (
+    A_MINUTE,
+    MOST_ATTEMPTS,
+    SECONDS,
+    Blocked,
+    Call,
+    Note,
+    Outcome,
+    Situation,
+    Step,
+    Wait,
+    write_down,
+)
 from autostop.sleep.restore import whole
 
 

@@ -1,4 +1,4 @@
-"""How much processor people's programs used between two answers, without what those use that only poll. Pure."""
+"""What of the processor, and of the GPU, is people's programs at work, and not what only polls. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from autostop.idle.reading import Machine
+from autostop.settings import Policy
 
 # What serves others on the network polls them too: an idle worker of a dask cluster uses 2 seconds a minute. By how a
 # name begins: of a process (p), and as the probe before told it, of a session (s).
@@ -31,6 +32,16 @@ class ProcessorUse:
     rate: float
     something_ended: bool
     quietest: Mapping[str, float]
+
+    def is_work(self, policy: Policy) -> bool:
+        """True when that takes a person's program at work."""
+        return self.something_ended or self.rate > policy.cpu_seconds
+
+
+def gpu_computes(machine: Machine, policy: Policy) -> bool:
+    """True when the GPU is in use for more than its owner lets pass; False where none is read, or none counts."""
+    used, limit = machine.gpu_percent, policy.gpu_percent
+    return used is not None and limit is not None and used > limit
 
 
 def used_since(

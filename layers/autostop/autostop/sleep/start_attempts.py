@@ -6,9 +6,6 @@ from typing import Final
 
 from autostop.model import VolumeId
 
-# After so many failures of one thing a person is asked.
-MOST_ATTEMPTS: Final = 3
-
 
 @dataclass(frozen=True, slots=True)
 class NoCapacity:

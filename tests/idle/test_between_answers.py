@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autostop.idle.history import RECONNECTS_BELIEVED, History, follow
+from autostop.idle.between_answers import follow
+from autostop.idle.history import History
 from autostop.idle.reading import Reading
+from autostop.idle.reconnects import RECONNECTS_BELIEVED, only_reconnected
 from autostop.settings import Policy
 from tests.build import machine, minutes, row, server
 
@@ -206,8 +208,8 @@ def wakes(times: int, **seen: Any) -> list[Reading]:
 
 
 def test_a_browser_that_reconnects_again_and_again_is_no_person() -> None:
-    assert not history_of(*wakes(RECONNECTS_BELIEVED)).only_reconnected
-    assert history_of(*wakes(RECONNECTS_BELIEVED + 1)).only_reconnected
+    assert not only_reconnected(history_of(*wakes(RECONNECTS_BELIEVED)))
+    assert only_reconnected(history_of(*wakes(RECONNECTS_BELIEVED + 1)))
 
 
 @pytest.mark.parametrize("sign", [
@@ -218,12 +220,12 @@ def test_a_browser_that_reconnects_again_and_again_is_no_person() -> None:
     row("one kernel was used apart from the others", {"kernels": {"together": False}}),
 ])  # fmt: skip
 def test_any_other_sign_shows_that_a_person_may_be_behind_it(sign: dict[str, Any]) -> None:
-    assert history_of(*wakes(3)).only_reconnected
-    assert not history_of(*wakes(3), reconnected(40, **sign)).only_reconnected
+    assert only_reconnected(history_of(*wakes(3)))
+    assert not only_reconnected(history_of(*wakes(3), reconnected(40, **sign)))
 
 
 def test_who_works_moves_the_kernels_again_and_again() -> None:
-    assert not history_of(*wakes(3), reconnected(40), reconnected(45)).only_reconnected
+    assert not only_reconnected(history_of(*wakes(3), reconnected(40), reconnected(45)))
 
 
 @pytest.mark.parametrize(("tab_at_first", "person"), [(True, True), (False, False)])
@@ -234,11 +236,11 @@ def test_a_tab_that_stays_open_and_awake_may_have_a_person_before_it(tab_at_firs
         before = replace(before, servers=(replace(before.servers[0], server_active_at=before.at - seconds),))
     now = reconnected(40, kernels={"server_active_at": BEGIN + minutes(40) - seconds})
 
-    assert history_of(*wakes(3), before, now).only_reconnected is not person
+    assert only_reconnected(history_of(*wakes(3), before, now)) is not person
 
 
 def test_a_reconnect_that_has_ended_when_the_machine_is_asked_is_one_too() -> None:
-    assert history_of(*wakes(3, kernels={"connections": 0, "together": False})).only_reconnected
+    assert only_reconnected(history_of(*wakes(3, kernels={"connections": 0, "together": False})))
 
 
 def test_who_stayed_connected_did_not_reconnect() -> None:
@@ -249,13 +251,13 @@ def test_who_stayed_connected_did_not_reconnect() -> None:
         kernels = {"idle": 1, "kernel_active_at": used, "connections": 1, "together": True}
         return answer(minute, kernels=kernels)
 
-    assert not history_of(*(cell(minute) for minute in range(0, 121, 5))).only_reconnected
+    assert not only_reconnected(history_of(*(cell(minute) for minute in range(0, 121, 5))))
 
 
 def test_a_cell_that_came_to_its_end_is_no_reconnect() -> None:
     busy = {"busy": 1, "idle": 1, "kernel_active_at": BEGIN + minutes(29), "busy_active_at": BEGIN + minutes(29)}
 
-    assert not history_of(*wakes(3), answer(39, kernels=busy), reconnected(40)).only_reconnected
+    assert not only_reconnected(history_of(*wakes(3), answer(39, kernels=busy), reconnected(40)))
 
 
 def steady(minute: float, **seen: Any) -> Reading:
