@@ -241,7 +241,7 @@ def real_servers(folder: Path) -> Iterator[RealServers]:
         yield servers
 
 
-def wait_for(condition: Callable[[], bool], log: Callable[[], str]) -> None:
+def wait_for(condition: Callable[[], bool], log: Callable[[], str] = lambda: "it did not come so far") -> None:
     until = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < until, log()

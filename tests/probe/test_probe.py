@@ -1,7 +1,6 @@
 """The probe as it runs on a workstation: a program of its own, against real Jupyter servers and false ones."""
 
 import ast
-import contextlib
 import http.client
 import json
 import os
@@ -9,87 +8,37 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import websocket
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop.aws.probes import _script
-from autostop.idle.reading import Reading, Unknown, parse_reading
+from autostop.idle.reading import Reading, Unknown
 from autostop.probe import script as parts
 from autostop.probe.believed_servers import _listening, _runtime, _without_file
 from autostop.probe.jobs_and_doubts import survey
 from autostop.probe.jupyter import Runtime, fetch, summarise
 from autostop.probe.limits import _MOST_OF_A_USER, DEADLINE_SECONDS, STEP_SECONDS, Limits, remaining
-from autostop.probe.process_details import Looks
+from autostop.probe.process_details import Looks, typed_at
 from autostop.probe.process_kinds import is_server
 from autostop.probe.processes import Task
 from autostop.probe.report import _MOST_PRINTED, look, report
-from autostop.probe.script import script
 from tests.build import row
-from tests.probe.jupyter_servers import PASSWORD, STATUS, TOKEN, FalseServer, RealServers, answering, silent, trickling
+from tests.probe.jupyter_servers import STATUS, TOKEN, FalseServer, RealServers, answering, silent, trickling, wait_for
+from tests.probe.machine import HOUR, cpu_rises, jobs, jobs_and_doubts, seconds, tasks, used_by
+from tests.probe.whole import SOURCE, missing, read, run, statuses
 
-SOURCE = script().encode()
-PATIENT = SOURCE.replace(b"DEADLINE_SECONDS = 4.5", b"DEADLINE_SECONDS = 60.0")
 STAMP = "2026-11-23T09:00:00.250000Z"
 STAMP_SECONDS = datetime(2026, 11, 23, 9, 0, 0, 250_000, UTC).timestamp()
 IDLE = {"id": "1", "name": "python3", "last_activity": STAMP, "execution_state": "idle", "connections": 1}
 BUSY = IDLE | {"execution_state": "busy"}
 TERMINAL = {"name": "1", "last_activity": STAMP}
-
-
-def run(*directories: Path) -> tuple[dict[str, Any], str]:
-    """What the probe says, decoded and as it is; with more time where the machine is too busy for its deadline."""
-    said, line = _run(SOURCE, *directories)
-    return _run(PATIENT, *directories) if "deadline" in said["errors"] else (said, line)
-
-
-def _run(source: bytes, *directories: Path) -> tuple[dict[str, Any], str]:
-    """A proxy that leads nowhere must not matter."""
-    proxy = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
-    ended = subprocess.run(
-        [sys.executable, "-", *map(str, directories)],
-        input=source,
-        capture_output=True,
-        timeout=120,
-        env=os.environ | proxy,
-        check=True,
-        cwd="/",
-    )
-    line = ended.stdout.decode("ascii")
-    assert ended.stderr == b""
-    assert line.count("\n") == 1
-    assert len(line) < 2000
-    assert TOKEN not in line
-    assert PASSWORD not in line
-    said: dict[str, Any] = json.loads(line)
-    return said, line
-
-
-def statuses(said: dict[str, Any]) -> list[tuple[int, str]]:
-    return [(server["port"], server["status"]) for server in said["servers"]]
-
-
-def read(line: str) -> Reading | Unknown:
-    return parse_reading(line, datetime.now(UTC))
-
-
-def missing(line: str) -> str:
-    """What the owner is told could not be read, while the machine itself was."""
-    answer = read(line)
-    assert isinstance(answer, Reading)
-    assert answer.machine is not None
-    return "; ".join(answer.missing)
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., FalseServer]]:
-    with contextlib.ExitStack() as stack:
-        yield lambda *args: stack.enter_context(FalseServer(*args))
 
 
 # --- real servers ----------------------------------------------------------------------------------------------------
@@ -201,6 +150,67 @@ def test_only_the_named_directories_are_looked_at(jupyters: RealServers, tmp_pat
 
     assert (said["servers"], said["errors"]) == ([], [])
     assert isinstance(read(line), Reading)
+
+
+def test_a_silent_thread_after_its_cell_shows_while_the_api_says_idle(jupyters: RealServers) -> None:
+    server = jupyters.unix
+    before = set(server.states())
+    client = server.start_idle_kernel()
+    (kernel,) = server.states().keys() - before
+    try:
+        assert jobs_and_doubts(server.process.pid) == (0, [])  # a server owns it
+        client.execute(
+            "import threading; threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()", reply=True
+        )
+        wait_for(lambda: server.states()[kernel] == "idle")
+
+        assert cpu_rises(server.process.pid) > 0.9
+        assert server.states()[kernel] == "idle"
+    finally:
+        server.call("DELETE", f"kernels/{kernel}")
+
+
+def test_a_tab_that_polls_is_no_work(jupyters: RealServers) -> None:
+    server = jupyters.password
+    used, before = used_by(server.process.pid), seconds(server.process.pid)
+
+    while used_by(server.process.pid) - used < 0.5:
+        server.call("GET", "")
+
+    assert seconds(server.process.pid) - before < 0.1
+
+
+def test_a_job_in_a_terminal_of_jupyter_is_one(jupyters: RealServers) -> None:
+    server = jupyters.plain
+    name = server.call("POST", "terminals", {})["name"]
+    tab = websocket.create_connection(
+        f"ws://127.0.0.1:{server.port}/terminals/websocket/{name}", header=[f"Authorization: token {server.token}"]
+    )
+    try:
+        wait_for(lambda: any(task.tty for task in tasks(server.process.pid)))
+        assert jobs(server.process.pid) == (0, "")
+
+        tab.send(json.dumps(["stdin", "sleep 300\r"]))
+
+        wait_for(lambda: jobs(server.process.pid) == (1, "sleep"))
+        assert time.time() - (typed_at(tasks(server.process.pid)) or 0) < 60
+    finally:
+        tab.close()
+        server.call("DELETE", f"terminals/{name}")
+
+
+def test_the_saves_of_a_real_server_are_told(jupyters: RealServers) -> None:
+    server = jupyters.tls
+    notebook = server.runtime.parent / "thought.ipynb"
+    saved_at = round(time.time() - HOUR)
+    for each in server.runtime.parent.rglob("*.*"):
+        if each.suffix != ".json":
+            os.utime(each, (saved_at - HOUR, saved_at - HOUR))
+    os.utime(notebook, (saved_at, saved_at))
+
+    (entry,), _, errors = look([str(server.runtime)], time.monotonic() + DEADLINE_SECONDS)
+
+    assert (entry["saved_at"], errors) == (saved_at, [])
 
 
 # --- runtime files that are not to be believed -----------------------------------------------------------------------

@@ -25,9 +25,9 @@ from autostop.probe.processes import _MOST_BYTES, Task, _task
 from autostop.probe.report import _LATEST_OF, _SUMS, report
 from tests.probe.jupyter_servers import TOKEN, FalseServer, answering
 from tests.probe.parts import everywhere
-from tests.probe.test_probe import BUSY, IDLE, SOURCE, missing, run, serve, statuses
+from tests.probe.test_probe import BUSY, IDLE
+from tests.probe.whole import SOURCE, missing, run, statuses
 
-__all__ = ["serve"]  # a fixture
 SOMEBODY = 65534
 
 # A server in a network of its own: it listens on the given port there, and nobody reaches it from here.

@@ -17,9 +17,8 @@ from autostop.probe.script import script
 from tests.person.workstation import Workstation
 from tests.probe.fuzz import ADA, Case
 from tests.probe.jupyter_servers import FalseServer, silent, wait_for
-from tests.probe.test_probe import run, serve
+from tests.probe.whole import run
 
-__all__ = ["serve"]  # a fixture
 PROBE = script().encode()
 LOOKS = [sys.executable, "-I", "-"]
 NO_LEAVE = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]

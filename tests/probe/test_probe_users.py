@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.probe.jupyter_servers import TOKEN, RealServer, on_loopback
-from tests.probe.test_probe import SOURCE
+from tests.probe.whole import SOURCE
 
 ADA, EVE = 60_001, 60_002
 # Another user, who may still read where root has put Python and Jupyter.

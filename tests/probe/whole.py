@@ -1,0 +1,60 @@
+"""The whole probe, run here, and how its line is read."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from autostop.idle.reading import Reading, Unknown, parse_reading
+from autostop.probe.script import script
+from tests.probe.jupyter_servers import PASSWORD, TOKEN
+
+SOURCE = script().encode()
+
+
+def run(*directories: Path, source: bytes = SOURCE) -> tuple[dict[str, Any], str]:
+    """What the probe says, decoded and as it is; with more time where the machine is too busy for its deadline."""
+    said, line = _run(source, *directories)
+    patient = source.replace(b"DEADLINE_SECONDS = 4.5", b"DEADLINE_SECONDS = 60.0")
+    return _run(patient, *directories) if "deadline" in said["errors"] else (said, line)
+
+
+def _run(source: bytes, *directories: Path) -> tuple[dict[str, Any], str]:
+    """A proxy that leads nowhere must not matter."""
+    proxy = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    ended = subprocess.run(
+        [sys.executable, "-", *map(str, directories)],
+        input=source,
+        capture_output=True,
+        timeout=120,
+        env=os.environ | proxy,
+        check=True,
+        cwd="/",
+    )
+    line = ended.stdout.decode("ascii")
+    assert ended.stderr == b""
+    assert line.count("\n") == 1
+    assert len(line) < 2000
+    assert TOKEN not in line
+    assert PASSWORD not in line
+    said: dict[str, Any] = json.loads(line)
+    return said, line
+
+
+def statuses(said: dict[str, Any]) -> list[tuple[int, str]]:
+    return [(server["port"], server["status"]) for server in said["servers"]]
+
+
+def read(line: str) -> Reading | Unknown:
+    return parse_reading(line, datetime.now(UTC))
+
+
+def missing(line: str) -> str:
+    """What the owner is told could not be read, while the machine itself was."""
+    answer = read(line)
+    assert isinstance(answer, Reading)
+    assert answer.machine is not None
+    return "; ".join(answer.missing)
