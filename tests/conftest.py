@@ -52,7 +52,14 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[AtWork]:
-    """A workstation in the world, with the product at work on it."""
+    """A workstation's world with the product at work in it, without HTTP: nights go by quickly."""
+    with at_work(tmp_path / "world", over_http=False) as running:
+        yield running
+
+
+@pytest.fixture
+def lab_over_http(tmp_path: Path) -> Iterator[AtWork]:
+    """The same, whose calls go through boto3's HTTP, and are tried again by it."""
     with at_work(tmp_path / "world") as running:
         yield running
 

@@ -30,6 +30,12 @@ WRONG = SECRET[::-1]
 
 
 @pytest.fixture
+def lab(lab_over_http: AtWork) -> AtWork:
+    """Wrong secrets are counted by a table that only the HTTP of the world has."""
+    return lab_over_http
+
+
+@pytest.fixture
 def workstation(lab: AtWork) -> WorkstationId:
     workstation = lab.workstation(disks={})
     lab.clock.advance(timedelta(minutes=1))
