@@ -10,7 +10,8 @@ from autostop.app.owner import Owner
 from autostop.app.reconcile import Reconciler
 from autostop.app.sweep import Sweeper
 from autostop.aws.channels import EventBridgeAnnouncer
-from autostop.aws.ec2 import EbsDisks, Ec2Instances
+from autostop.aws.ebs import EbsDisks
+from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.https_jupyter import HttpsJupyter
 from autostop.aws.ledger import DynamoLedger
 from autostop.aws.metrics import CloudWatchMetrics

@@ -12,7 +12,8 @@ from botocore.config import Config
 
 from autostop.app.owner import Owner
 from autostop.aws.channels import SnsTopic
-from autostop.aws.ec2 import EbsDisks, Ec2Instances
+from autostop.aws.ebs import EbsDisks
+from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.environment import utc_now
 from autostop.aws.errors import aws_errors
 from autostop.aws.ledger import DynamoLedger

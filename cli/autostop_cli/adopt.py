@@ -18,7 +18,7 @@ from autostop.model import AttachmentState, Instance, Observation, Snapshot, Vol
 from autostop.ports import DeniedError
 from autostop.settings import SETTINGS, Policy, Probe, policy_for, words
 from autostop.sleep.from_tags import devices_only_in_snapshots
-from autostop.sleep.law import why_never_shelve, why_never_stop
+from autostop.sleep.unsuitable import why_never_shelve, why_never_stop
 from autostop_cli import secret_parameters
 from autostop_cli.account import Account
 from autostop_cli.arguments import Run, Word, an_instance, dry_run, yes

@@ -9,7 +9,8 @@ from aws_lambda_powertools.logging import correlation_paths
 from autostop.app.owner import Owner
 from autostop.aws import clients
 from autostop.aws.channels import SnsTopic
-from autostop.aws.ec2 import EbsDisks, Ec2Instances
+from autostop.aws.ebs import EbsDisks
+from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.ledger import DynamoLedger
 from autostop.aws.log import make_logger

@@ -11,7 +11,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from autostop.app.reconcile import KEPT_BACK, Reconciler
 from autostop.aws import clients
 from autostop.aws.channels import EventBridgeAnnouncer
-from autostop.aws.ec2 import EbsDisks, Ec2Instances
+from autostop.aws.ebs import EbsDisks
+from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.https_jupyter import HttpsJupyter
 from autostop.aws.ledger import DynamoLedger

@@ -8,7 +8,8 @@ from autostop.app.daily_snapshots import DailySnapshots
 from autostop.app.sweep import Sweeper
 from autostop.aws import clients
 from autostop.aws.channels import EventBridgeAnnouncer
-from autostop.aws.ec2 import EbsDisks, Ec2Instances
+from autostop.aws.ebs import EbsDisks
+from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.environment import read_environment, utc_now
 from autostop.aws.https_jupyter import HttpsJupyter
 from autostop.aws.ledger import DynamoLedger
@@ -50,10 +51,8 @@ sweeper = wire()  # while Lambda starts it, a function has a whole processor
 def handler(_event: dict[str, Any], _context: object) -> dict[str, dict[str, str]]:
     """One sweep; the next one, some minutes later, is the retry."""
     swept = sweeper.sweep(utc_now()).as_log()
-    if any(swept[name] for name in ("intents", "skipped", "told", "unheard")):
-        logger.info("swept", extra=swept)
-    else:
-        logger.debug("swept", extra=swept)
+    log = logger.info if any(swept[name] for name in ("intents", "skipped", "told", "unheard")) else logger.debug
+    log("swept", extra=swept)
     if swept["unheard"]:
         # An error of the function is what its alarm counts: there may be no other way to tell.
         raise UnheardError(swept["unheard"])

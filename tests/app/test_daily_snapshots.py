@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autostop.aws.ec2 import EbsDisks
+from autostop.aws.ebs import EbsDisks
 from autostop.model import WorkstationId
 from autostop.notice import NoticeKind
 from autostop_local.world.errors import AwsError

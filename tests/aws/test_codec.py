@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop.aws.codec import from_plain, to_plain
+from autostop.idle.activity import Effect, Sign
 from autostop.idle.history import History
 from autostop.idle.reading import Reading, Server, Unknown
-from autostop.idle.signs import Effect, Sign
 from autostop.idle.stop import Warned
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from autostop.aws.ec2 import EbsDisks
+from autostop.aws.ebs import EbsDisks
 from autostop.model import (
     AttachmentState,
     Observation,

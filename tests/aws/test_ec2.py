@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from autostop import tags
-from autostop.aws.ec2 import Ec2Instances, _checks, _instance, _other_type, _volume
+from autostop.aws.ebs import _volume
+from autostop.aws.ec2 import Ec2Instances, _checks, _instance, _other_type
 from autostop.aws.launch_facts import launch_facts
 from autostop.model import Checks, InstanceState, OtherType, SpotKind, WorkstationId, instance_of
 from autostop.ports import DeniedError, TransientError

@@ -15,9 +15,9 @@ from moto import mock_aws
 from autostop.aws.codec import to_plain
 from autostop.aws.journal import key_of
 from autostop.aws.ledger import DynamoLedger
+from autostop.idle.activity import Effect, Sample, Sign, Traffic
 from autostop.idle.history import History
 from autostop.idle.reading import Doubt, Machine, Reading, Server, Unknown, Waits
-from autostop.idle.signs import Effect, Sample, Sign, Traffic
 from autostop.idle.stop import Warned
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from autostop.idle.signs import Effect, Sign
+from autostop.idle.activity import Effect, Sign
 from autostop.idle.stop import Warned
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind

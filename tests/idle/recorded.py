@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from autostop.idle.activity import Activity, Sample, Traffic
 from autostop.idle.between_answers import follow
+from autostop.idle.cloudwatch_metrics import METRIC_DELAY
 from autostop.idle.history import History
 from autostop.idle.reading import Machine, Reading, Server, Unknown
-from autostop.idle.signs import METRIC_DELAY, Activity, Sample, Traffic
 from autostop.idle.stop import plan_stop
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import assess

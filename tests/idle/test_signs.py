@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from autostop.idle.activity import Activity, Effect, Sample, Traffic
 from autostop.idle.history import History
 from autostop.idle.reading import GPU_UNREAD, Doubt, Reading, Server, Waits
-from autostop.idle.signs import Activity, Effect, Sample, Traffic
 from autostop.idle.verdict import Verdict, VerdictKind, assess
 from autostop.schedule import parse_schedule
 from autostop.settings import Policy

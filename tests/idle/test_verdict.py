@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autostop.idle.activity import Activity, Sample
+from autostop.idle.cloudwatch_metrics import METRIC_DELAY
 from autostop.idle.reading import Reading, Server, Unknown
-from autostop.idle.signs import ANSWER_VALID_FOR, METRIC_DELAY, Activity, Sample
+from autostop.idle.signs import ANSWER_VALID_FOR
 from autostop.idle.verdict import VerdictKind, assess
 from autostop.settings import Policy
 from tests.build import minutes, reading, row, server

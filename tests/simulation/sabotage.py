@@ -20,7 +20,8 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LAYER = _ROOT / "layers" / "autostop"
-_LAW = "autostop/sleep/law.py"
+# Where every refusal is: of a step, and of a machine altogether.
+_REFUSALS = ("autostop/sleep/law.py", "autostop/sleep/unsuitable.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Caught:
     test: str | None
 
 
-# Guards outside of law.py: file, what it guards, its text, and what stands there without it.
+# Guards that stand elsewhere: file, what it guards, its text, and what stands there without it.
 _NAMED = (
     (
         "autostop/aws/states.py",
@@ -96,7 +97,7 @@ _NAMED = (
         "answer is None",
     ),
     (
-        "autostop/idle/signs.py",
+        "autostop/idle/cloudwatch_metrics.py",
         "what was measured before the launch counts for nothing",
         "at >= activity.launched_at and (at",
         "(at",
@@ -112,18 +113,19 @@ _NAMED = (
 
 def guards() -> list[Sabotage]:
     """All guards: whole rules of the law, each of their guards, and those that stand elsewhere."""
-    law = (_LAYER / _LAW).read_text(encoding="utf-8")
-    return [*_rules(law), *_named(), *_of_the_law(law)]
+    refusals = {file: (_LAYER / file).read_text(encoding="utf-8") for file in _REFUSALS}
+    rules = [rule for file, source in refusals.items() for rule in _rules(file, source)]
+    return [*rules, *_named(), *(guard for file, source in refusals.items() for guard in _of_a_refusal(file, source))]
 
 
-def _rules(source: str) -> Iterator[Sabotage]:
-    """Every question of the law, answered with yes at once."""
+def _rules(file: str, source: str) -> Iterator[Sabotage]:
+    """Every question, answered with yes at once."""
     starts = _line_starts(source)
     for function in (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)):
         if function.name.startswith("why_not"):
             first = function.body[1]
             begin = starts[first.lineno - 1] + first.col_offset
-            yield Sabotage(f"{function.name}, all of it", _LAW, begin, begin, "return None\n    ")
+            yield Sabotage(f"{function.name}, all of it", file, begin, begin, "return None\n    ")
 
 
 def _line_starts(source: str) -> list[int]:
@@ -133,7 +135,7 @@ def _line_starts(source: str) -> list[int]:
     return starts
 
 
-def _of_the_law(source: str) -> Iterator[Sabotage]:
+def _of_a_refusal(file: str, source: str) -> Iterator[Sabotage]:
     """Every `if` whose body only returns a reason, by function and reason."""
     starts = _line_starts(source)
     for function in (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)):
@@ -143,7 +145,7 @@ def _of_the_law(source: str) -> Iterator[Sabotage]:
                 begin = starts[test.lineno - 1] + test.col_offset
                 end = starts[(test.end_lineno or test.lineno) - 1] + (test.end_col_offset or 0)
                 text = " ".join((ast.get_source_segment(source, test) or "").split())
-                yield Sabotage(f"{function.name}: {text}", _LAW, begin, end)
+                yield Sabotage(f"{function.name}: {text}", file, begin, end)
 
 
 def _gives_a_reason(node: ast.If) -> bool:

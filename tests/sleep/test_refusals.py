@@ -7,7 +7,7 @@ import pytest
 
 from autostop import tags
 from autostop.model import SpotKind, Volume
-from autostop.sleep.law import why_never_shelve, why_never_stop, why_not_ours
+from autostop.sleep.unsuitable import why_never_shelve, why_never_stop, why_not_ours
 from tests.build import DATA, ID, OURS, both, instance, row, volume
 
 

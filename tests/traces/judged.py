@@ -6,7 +6,7 @@ After a stop the machine is off until the work goes on: then its owner starts it
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from autostop.idle.signs import METRIC_DELAY
+from autostop.idle.cloudwatch_metrics import METRIC_DELAY
 from tests.traces.trace import MINUTE, Document, Span, Trace
 
 # An open page asks its server every ten seconds, and a reading may be a minute old.

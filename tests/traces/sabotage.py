@@ -14,8 +14,8 @@ from unittest.mock import patch
 
 from autostop.app import measure
 from autostop.idle import reconnects, verdict
+from autostop.idle.activity import Effect, Sign
 from autostop.idle.reading import Reading, Unknown, Waits, parse_reading
-from autostop.idle.signs import Effect, Sign
 from autostop.idle.stop import LastLook
 from autostop.model import Instance
 from autostop.settings import Policy

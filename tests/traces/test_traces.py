@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 
+from autostop.idle.cloudwatch_metrics import METRIC_DELAY
 from autostop.idle.reading import Reading, parse_reading, read_document
-from autostop.idle.signs import METRIC_DELAY
 from autostop.idle.verdict import VerdictKind
 from autostop.notice import NoticeKind
 from tests.traces import script, week

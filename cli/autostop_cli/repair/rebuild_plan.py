@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autostop import tags
-from autostop.aws.ec2 import TAKES_IOPS, TAKES_THROUGHPUT, shapes_of
+from autostop.aws.ebs import TAKES_IOPS, TAKES_THROUGHPUT
+from autostop.aws.ec2 import shapes_of
 from autostop.launch_facts import LaunchRecord
 from autostop.model import InstanceState, Observation, SnapshotState, WorkstationId
 from autostop.settings import Policy, Probe, policy_for

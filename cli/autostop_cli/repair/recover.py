@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from autostop import tags
-from autostop.aws.ec2 import EbsDisks, Ec2Instances
+from autostop.aws.ebs import EbsDisks
+from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.errors import aws_errors
 from autostop.aws.ledger import DynamoLedger
 from autostop.aws.queue import SqsQueue

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from autostop import tags
-from autostop.aws.ec2 import EbsDisks, shapes_of
+from autostop.aws.ebs import EbsDisks
+from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import aws_errors
 from autostop.model import Snapshot, SnapshotId, Volume, VolumeId, WorkstationId
 from autostop.ports import DeniedError

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from autostop.idle.activity import Sample, Traffic
 from autostop.idle.reading import Reading, Unknown
-from autostop.idle.signs import Sample, Traffic
 from autostop.model import Instance, WorkstationId
 from autostop.notice import Message
 from autostop.settings import Policy

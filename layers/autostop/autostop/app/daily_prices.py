@@ -31,9 +31,9 @@ class DailyPrices:
         """
         try:
             stored = self.ledger.prices()
-            if stored is not None and stored.looked_at + _EVERY > now and set(types) <= set(stored.types):
+            if stored.looked_at + _EVERY > now and set(types) <= set(stored.types):
                 return stored
-            prices = replace(stored or BUILT_IN, looked_at=now, types=tuple(types))
+            prices = replace(stored, looked_at=now, types=tuple(types))
             # Before it is asked: what lets the function die there does so once a day, not at each sweep.
             self.ledger.put_prices(prices)
             with suppress(TransientError, DeniedError):

@@ -13,7 +13,7 @@ from autostop.sleep.law import what_is_lost
 from autostop.state import Outline, State
 
 if TYPE_CHECKING:
-    from autostop.aws.ec2 import EbsDisks
+    from autostop.aws.ebs import EbsDisks
     from autostop.aws.ledger import DynamoLedger
 
 _EVERY = timedelta(days=1)

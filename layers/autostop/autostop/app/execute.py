@@ -10,7 +10,8 @@ from autostop.sleep.outcomes import Call, Note, Step
 from autostop.state import Happened, State
 
 if TYPE_CHECKING:
-    from autostop.aws.ec2 import EbsDisks, Ec2Instances
+    from autostop.aws.ebs import EbsDisks
+    from autostop.aws.ec2 import Ec2Instances
     from autostop.aws.ledger import DynamoLedger
 
 

@@ -7,10 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from autostop.cost import BUILT_IN, Prices
+from autostop.idle.activity import Activity, Sample, Traffic
 from autostop.idle.between_answers import follow
 from autostop.idle.burstable import fitting
 from autostop.idle.reading import Reading, Unknown
-from autostop.idle.signs import ANSWER_COMES_WITHIN, Activity, Sample, Traffic
+from autostop.idle.signs import ANSWER_COMES_WITHIN
 from autostop.idle.stop import LastLook, StopPlan, last_look
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, assess

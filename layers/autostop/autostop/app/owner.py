@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from autostop.app.status import Status, status_of
 from autostop.clock import clock_time
-from autostop.cost import BUILT_IN, Prices, cost_awake, cost_now
+from autostop.cost import Prices, cost_awake, cost_now
 from autostop.days import Days, days_of
 from autostop.link import Scope
 from autostop.model import WorkstationId, instance_of
@@ -16,7 +16,8 @@ from autostop.sleep.intent import By, Wanted, following
 from autostop.state import Happened, State
 
 if TYPE_CHECKING:
-    from autostop.aws.ec2 import EbsDisks, Ec2Instances
+    from autostop.aws.ebs import EbsDisks
+    from autostop.aws.ec2 import Ec2Instances
     from autostop.aws.ledger import DynamoLedger
     from autostop.aws.queue import SqsQueue
     from autostop.aws.subscription import MailSubscription
@@ -118,13 +119,13 @@ class Owner:
             self.mail.problem() if self.mail is not None else None,
             scopes,
             self.defaults,
-            self.ledger.prices() or BUILT_IN,
+            self.ledger.prices(),
             now,
         )
 
     def days(self, workstation: WorkstationId) -> tuple[Days, Prices]:
         """Its last 30 days, and by which prices."""
-        state, now, by = self.ledger.load(workstation), self.clock(), self.ledger.prices() or BUILT_IN
+        state, now, by = self.ledger.load(workstation), self.clock(), self.ledger.prices()
         instance = self.instances.find(instance_of(workstation))
         recorded = state.manifest.volumes if state.manifest is not None else ()
         awake = cost_awake(self.disks.volumes(workstation), recorded, by)

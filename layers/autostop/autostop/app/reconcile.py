@@ -13,6 +13,7 @@ from autostop.model import Checks, Instance, InstanceState, Jupyter, Observation
 from autostop.notice import is_up
 from autostop.ports import Asker, ConflictError, DeniedError, Metrics, TransientError
 from autostop.settings import Policy, Probe, policy_for
+from autostop.sleep.backoff import LONGEST_RETRY, after_error, while_blocked
 from autostop.sleep.housekeeping import after_round, begin, next_chore
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.next_step import next_step
@@ -24,7 +25,8 @@ from autostop.tags import is_ours
 
 if TYPE_CHECKING:
     from autostop.aws.channels import EventBridgeAnnouncer
-    from autostop.aws.ec2 import EbsDisks, Ec2Instances
+    from autostop.aws.ebs import EbsDisks
+    from autostop.aws.ec2 import Ec2Instances
     from autostop.aws.ledger import DynamoLedger
     from autostop.aws.queue import SqsQueue
 
@@ -38,10 +40,6 @@ _LEASE_BUSY_RETRY = timedelta(seconds=2)
 _TABLE_RETRY = timedelta(seconds=20)
 # Whoever asked for it may be waiting for so long.
 _PATIENCE = timedelta(minutes=30)
-# An error that goes on is waited for twice as long each time, up to this.
-_LONGEST_RETRY = timedelta(minutes=15)
-# What waits for a person is tried again all the same: what held it up may be gone.
-_LONGEST_BLOCK = timedelta(hours=1)
 
 _REACHED = {
     Wanted.RUN: "the workstation is ready",
@@ -311,14 +309,13 @@ class Reconciler:
             return self._put_off(state, str(error))
         if isinstance(error, DeniedError):
             return self._block(state, intent, str(error))
-        longest = min(_LONGEST_RETRY, error.retry_after * 2 ** min(state.attempts.errors, 10))
-        delay = longest * (1 + self.chance()) / 2
+        delay = after_error(error.retry_after, state.attempts.errors, self.chance())
         return self._pause(state, Wait(str(error), delay), errors=state.attempts.errors + 1)
 
     def _put_off(self, state: State, why: str) -> str:
         """Tidying up holds nothing up: a later sweep comes back to it."""
         if state.housekeeping is not None:
-            later = replace(state.housekeeping, due_at=self.clock() + _LONGEST_RETRY)
+            later = replace(state.housekeeping, due_at=self.clock() + LONGEST_RETRY)
             self.ledger.save(replace(state, housekeeping=later))
         return f"tidied up later: {why}"
 
@@ -327,7 +324,7 @@ class Reconciler:
         now = self.clock()
         since = state.hindered_since or now
         blocked = replace(state, blocked=reason, waiting_for=None, hindered_since=since)
-        self.ledger.save(replace(blocked, look_at=now + min(_LONGEST_BLOCK, (now - since) / 2)))
+        self.ledger.save(replace(blocked, look_at=now + while_blocked(since, now)))
         if state.blocked != reason:
             self.ledger.record(state.workstation, Happened(self.clock(), intent.number, f"blocked: {reason}"))
         return f"blocked: {reason}"

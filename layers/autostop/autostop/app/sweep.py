@@ -10,8 +10,8 @@ from autostop.app.daily_snapshots import DailySnapshots
 from autostop.app.measure import Watched, measure, verdict_on, watch
 from autostop.app.notices_due import of_running, refused_stop, standing, told_after, untold
 from autostop.cost import BUILT_IN, Prices
+from autostop.idle.cloudwatch_metrics import METRIC_DELAY
 from autostop.idle.reading import Unknown
-from autostop.idle.signs import METRIC_DELAY
 from autostop.idle.stop import StopPlan, order_stop, plan_stop, take_back
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
@@ -19,7 +19,7 @@ from autostop.model import Instance, WorkstationId
 from autostop.notice import Notice, NoticeKind, Told, stops_soon
 from autostop.ports import Asker, ConflictError, DamagedError, DeniedError, Metrics, TransientError
 from autostop.settings import Policy, policy_for
-from autostop.sleep import law
+from autostop.sleep import unsuitable
 from autostop.sleep.found_outside import found_outside
 from autostop.sleep.intent import Intent
 from autostop.sleep.time_to_shelve import end_of_keeping, time_to_shelve
@@ -180,7 +180,7 @@ class Sweeper:
         except (TransientError, DeniedError):
             # The reconciler meets the same, and says so.
             return watched
-        why = law.why_never_stop(instance) if instance is not None else None
+        why = unsuitable.why_never_stop(instance) if instance is not None else None
         if record is None or instance is None or why is None:
             return watched
         others = (each for each in watched.notices if each.kind is not NoticeKind.STOPS_SOON)

@@ -9,7 +9,7 @@ from autostop.aws.leases import Leases
 from autostop.aws.states import STATES, States
 from autostop.aws.stored_links import StoredLinks
 from autostop.aws.table import key
-from autostop.cost import Prices
+from autostop.cost import BUILT_IN, Prices
 from autostop.model import WorkstationId
 from autostop.state import State
 
@@ -19,11 +19,11 @@ _PRICES = "prices"
 class DynamoLedger(States, StoredLinks, Leases, Journal):
     """States, links, leases, the journal; and the prices of this Region."""
 
-    def prices(self) -> Prices | None:
-        """Those of the last look; None before the first."""
+    def prices(self) -> Prices:
+        """Those of the last look; before the first those that are built in, which are another Region's."""
         with aws_errors():
             item = self.client.get_item(TableName=self.table, Key=key(_PRICES, _PRICES)).get("Item")
-        return from_json(Prices, item["document"]["S"]) if item else None
+        return from_json(Prices, item["document"]["S"]) if item else BUILT_IN
 
     def put_prices(self, prices: Prices) -> None:
         self._put(key(_PRICES, _PRICES) | {"document": {"S": json.dumps(to_plain(prices))}})

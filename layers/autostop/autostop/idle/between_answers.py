@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from autostop.idle.history import History
-from autostop.idle.processor_and_gpu import gpu_computes, used_since
+from autostop.idle.programs_at_work import gpu_computes, used_since
 from autostop.idle.reading import Machine, Reading
 from autostop.idle.reconnects import is_connected, is_polled, is_reconnect
 from autostop.settings import Policy

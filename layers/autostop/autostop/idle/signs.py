@@ -1,186 +1,40 @@
-"""What was measured of a running workstation, and what each sign of work in it says, taken by itself.
+"""What each sign of work says of what was measured, taken by itself.
 
 Pure. A strong sign ends the quiet. A doubt is something of a person's that is alive and may be waiting for the world:
 it lets the window last for `doubt-for`. A weak sign (an open tab, a connection, an editor's server) is there with
 nobody present too, and only lengthens the window. What was not seen is told as such, and never as quiet.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from typing import Final
 
 from autostop.clock import clock_time
+from autostop.idle.activity import Activity, Effect, Sign
 from autostop.idle.between_answers import follow
+from autostop.idle.cloudwatch_metrics import network, processor
 from autostop.idle.history import History
 from autostop.idle.reading import GPU_UNREAD, Machine, Reading, Unknown
 from autostop.idle.reconnects import is_polled, only_reconnected
 from autostop.settings import Policy, words
 
-# CloudWatch publishes no figure for its delay; vendors plan for up to 10 minutes. What is older than one
-# period and this tells nothing about now.
-METRIC_DELAY: Final = timedelta(minutes=10)
 # An answer of Run Command is read at the next sweep; an answer older than this is no answer about now.
 ANSWER_VALID_FOR: Final = timedelta(minutes=12)
 # A question whose answer has not come after this long is given up, and asked again.
 ANSWER_COMES_WITHIN: Final = timedelta(minutes=3)
-# Points come once a period; a longer distance between two of them means that one is missing.
-_GAP_PERIODS: Final = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Processor cores in use on average over one period that began at `at`."""
-
-    at: datetime
-    cores: float
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """Bytes a second that came and went over the network, on average over one period that began at `at`."""
-
-    at: datetime
-    bytes_per_second: float
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """What was measured of a running workstation: everything that a verdict rests on.
-
-    processor, network: oldest first, one for each `Policy.cpu_period`; periods without data are absent. network: None
-    when it was not measured, because the processor was at work.
-    answer: the newest of the workstation itself; None only when the owner chose that nobody asks.
-    history: what that answer and those before it tell together.
-    kept_awake_until: the owner's promise of work, UTC; None without one.
-    started_at: when the owner last asked for it to run, UTC; None when something else was asked for since. Whoever
-    asks is there, even if it ran already.
-    worked_at: the last work that was seen since the launch, also of what has left no trace by now; None for none.
-    """
-
-    launched_at: datetime
-    processor: Sequence[Sample]
-    answer: Reading | Unknown | None
-    network: Sequence[Traffic] | None = None
-    history: History | None = None
-    kept_awake_until: datetime | None = None
-    started_at: datetime | None = None
-    worked_at: datetime | None = None
-
-    @property
-    def begins_at(self) -> datetime:
-        """Its last start, or the owner's wish for one: nothing is idle before people had time to arrive."""
-        return max(self.launched_at, self.started_at or self.launched_at)
-
-
-class Effect(StrEnum):
-    """What a sign does to the verdict: work now, work inside the window, nothing, a longer window, not known.
-
-    A doubt and a weak sign both lengthen the window.
-    """
-
-    WORK = "work"
-    RECENT = "recent"
-    QUIET = "quiet"
-    DOUBT = "doubt"
-    WEAK = "weak"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """One sign of work: its value, what that is compared with, and when it last showed work (UTC).
-
-    at: None when it shows work now, or has not since the launch. reason: the same in a sentence; seen_until: up to when
-    it was seen. Both are for the verdict, and not kept in records.
-    """
-
-    name: str
-    effect: Effect
-    value: str
-    threshold: str
-    at: datetime | None = None
-    reason: str = field(default="", compare=False, metadata={"stored": None})
-    seen_until: datetime | None = field(default=None, compare=False, metadata={"stored": None})
 
 
 def signs(activity: Activity, policy: Policy, now: datetime) -> tuple[Sign, ...]:
     """All signs, the processor first, without what was before the launch. Those that are switched off are left out."""
-    read = [_processor(activity, policy, now)]
+    read = [processor(activity, policy, now)]
     if activity.network is not None and policy.network_rate is not None:
-        read.append(_network(activity, policy.network_rate, policy, now))
+        read.append(network(activity, policy.network_rate, policy, now))
     if activity.answer is not None:
         read += _answered(activity.answer, activity, policy, now)
     old = activity.launched_at
     return tuple(replace(sign, at=None) if sign.at is not None and sign.at <= old else sign for sign in read)
-
-
-# --- CloudWatch's points ---------------------------------------------------------------------------------------------
-
-
-def _processor(activity: Activity, policy: Policy, now: datetime) -> Sign:
-    points = [(sample.at, sample.cores) for sample in activity.processor]
-    return _Meter("processor", "cores", "cores in use", policy.cpu_cores, 2).read(points, activity, policy, now)
-
-
-def _network(activity: Activity, rate: float, policy: Policy, now: datetime) -> Sign:
-    points = [(sample.at, sample.bytes_per_second / 1000) for sample in activity.network or ()]
-    return _Meter("network", "kB/s", "kB/s moved", rate / 1000, 0).read(points, activity, policy, now)
-
-
-@dataclass(frozen=True, slots=True)
-class _Meter:
-    """A metric with a threshold: quiet since the end of the last busy period, as far back as its points have no gap."""
-
-    name: str
-    unit: str
-    doing: str
-    threshold: float
-    decimals: int
-
-    def read(self, points: Sequence[tuple[datetime, float]], activity: Activity, policy: Policy, now: datetime) -> Sign:
-        clock = partial(clock_time, zone=policy.time_zone, now=now)
-        # A period that is not over yet may still become anything, unless it shows work already.
-        points = [
-            (at, level)
-            for at, level in points
-            if at >= activity.launched_at and (at + policy.cpu_period <= now or level > self.threshold)
-        ]
-        if not points:
-            return self._sign(Effect.UNKNOWN, "CloudWatch has no data since the start", "no data", now)
-        newest, level = points[-1]
-        seen_until = newest + policy.cpu_period
-        value = f"{level:.{self.decimals}f} {self.unit}"
-        if now - seen_until > policy.cpu_period + METRIC_DELAY:
-            return self._sign(Effect.UNKNOWN, f"CloudWatch has no data since {clock(seen_until)}", "no data", now)
-        if level > self.threshold:
-            reason = f"{level:.{self.decimals}f} {self.doing}, more than {self.threshold:g}"
-            return self._sign(Effect.WORK, reason, value, seen_until)
-        quiet_since = newest
-        for at, earlier in reversed(points[:-1]):
-            if earlier > self.threshold:
-                reason = f"last above {self.threshold:g} {self.unit} at {clock(quiet_since)}"
-                return self._sign(Effect.QUIET, reason, value, seen_until, quiet_since)
-            if quiet_since - at > policy.cpu_period * _GAP_PERIODS:
-                break
-            quiet_since = at
-        # Quiet back to the first point of a gapless run: known only if nothing of the window lies before it. The
-        # period in which the launch lies is not counted, so the first point may begin up to a period after it.
-        window = policy.idle_after or timedelta(0)
-        window_from = max(activity.begins_at + policy.grace, now - window)
-        if quiet_since > window_from + policy.cpu_period and seen_until - quiet_since < window:
-            return self._sign(Effect.UNKNOWN, f"CloudWatch has a gap before {clock(quiet_since)}", value, now)
-        reason = f"at most {self.threshold:g} {self.unit} since {clock(quiet_since)}"
-        return self._sign(Effect.QUIET, reason, value, seen_until, quiet_since)
-
-    def _sign(self, effect: Effect, reason: str, value: str, seen_until: datetime, at: datetime | None = None) -> Sign:
-        limit = f"{self.threshold:g} {self.unit}"
-        return Sign(self.name, effect, value, limit, at, f"{self.name}: {reason}", seen_until)
-
-
-# --- the workstation's own answer ------------------------------------------------------------------------------------
 
 
 def _answered(answer: Reading | Unknown, activity: Activity, policy: Policy, now: datetime) -> Iterator[Sign]:

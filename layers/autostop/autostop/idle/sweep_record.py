@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from autostop.idle.activity import Sample, Traffic
 from autostop.idle.history import History
 from autostop.idle.reading import Reading, Unknown
-from autostop.idle.signs import Sample, Traffic
 from autostop.idle.stop import Warned
 from autostop.idle.verdict import Verdict
 from autostop.model import WorkstationId

@@ -12,8 +12,9 @@ from enum import StrEnum
 from typing import Final
 
 from autostop.clock import clock_time
+from autostop.idle.activity import Activity, Effect, Sign
 from autostop.idle.reading import Reading
-from autostop.idle.signs import Activity, Effect, Sign, signs
+from autostop.idle.signs import signs
 from autostop.settings import Policy, words
 
 # One answer says what is, three in a row say what goes on: processor seconds show only between two.

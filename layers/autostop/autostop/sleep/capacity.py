@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from autostop import tags
 from autostop.clock import clock_time
 from autostop.model import LISTS_LAG_FOR, Instance
-from autostop.sleep.law import why_never_become
+from autostop.sleep.backoff import after_no_capacity
 from autostop.sleep.outcomes import MOST_ATTEMPTS, SECONDS, Blocked, Call, Note, Outcome, Situation, Step, Wait
 from autostop.sleep.own_type import Fallback, hinted, own_type
 from autostop.sleep.resize import own_type_now
 from autostop.sleep.start_attempts import AskedStart, Attempts
+from autostop.sleep.unsuitable import why_never_become
 
-_LONGEST_WAIT = timedelta(minutes=15)
 # What EC2 writes as the reason when a start that it accepted comes to nothing for that (botocore, `StateReason`).
 _NO_CAPACITY = "InsufficientInstanceCapacity"
 
@@ -72,13 +72,8 @@ def _turn(order: Sequence[str], attempts: Attempts, now: datetime) -> tuple[str,
         return behind, None
     if not rounds:
         return first, None
-    due = max(each.at for each in attempts.no_capacity if each.type in order) + _backoff(rounds)
+    due = max(each.at for each in attempts.no_capacity if each.type in order) + after_no_capacity(rounds)
     return first, due if now < due else None
-
-
-def _backoff(times: int) -> timedelta:
-    """1, 2, 4 ... minutes."""
-    return min(_LONGEST_WAIT, timedelta(minutes=2 ** min(times - 1, 4)))
 
 
 def _start(it: Situation, own: str) -> Step:
@@ -144,7 +139,7 @@ def _fallen_back(it: Situation, start: AskedStart) -> Outcome | None:
             f"{fell}, {start.number} times. If its volumes are encrypted: may Autostop use their KMS key? See to that, "
             "then ask for a start."
         )
-    due = start.at + _backoff(start.number)
+    due = start.at + after_no_capacity(start.number)
     return Wait(f"{fell}; it is tried again at {_clock(due, it)}", due - now) if now < due else None
 
 

@@ -12,8 +12,9 @@ from typing import Final
 
 from autostop import tags
 from autostop.cost import cost_now
-from autostop.model import LISTS_LAG_FOR, InstanceState, Snapshot
+from autostop.model import InstanceState, Snapshot
 from autostop.sleep import law
+from autostop.sleep.backoff import between_rounds
 from autostop.sleep.capacity import note_of_own_type
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
@@ -21,9 +22,6 @@ from autostop.sleep.outcomes import Call, Note, Situation, Step
 from autostop.sleep.ready import is_ready
 from autostop.sleep.restore import flag_again
 
-# What stays is looked at again after five minutes, ten, twenty, and so on up to this: a start that was not seen to work
-# may work soon, and who may not delete a snapshot may not for long.
-_LONGEST: Final = timedelta(hours=6)
 # Until when after a start a second copy of a volume is taken away: later a person may have made use of it.
 _FRESH: Final = timedelta(minutes=20)
 _NOT_READY: Final = "a start from a later cycle was not seen to work yet"
@@ -70,7 +68,7 @@ def after_round(it: Situation, house: Housekeeping) -> Housekeeping | None:
     if it.instance.state is InstanceState.RUNNING:
         there &= chores.keys()
     left = tuple(each for each in house.leftovers if each.id in there)
-    due_at = it.now + min(_LONGEST, LISTS_LAG_FOR * 2 ** min(house.rounds, 10))
+    due_at = it.now + between_rounds(house.rounds)
     # A list that lags may show it as it was before it ran: that was no round.
     starts = it.instance.state is InstanceState.PENDING
     house = replace(house, due_at=due_at, leftovers=left, rounds=house.rounds + (not starts), done=())

@@ -13,7 +13,7 @@ from autostop.model import (
     Observation,
 )
 from autostop.settings import words
-from autostop.sleep import law
+from autostop.sleep import law, unsuitable
 from autostop.sleep.capacity import next_start, unusable_types
 from autostop.sleep.detached import volumes_deleted, volumes_detached, volumes_kept, volumes_looked_after
 from autostop.sleep.intent import By, Intent, Wanted
@@ -150,7 +150,7 @@ def stop(it: Situation) -> Outcome:
         return hangs(it) or Wait("EC2 is stopping the instance", A_MINUTE)
     if it.instance.state is InstanceState.PENDING:
         return hangs(it) or Wait("EC2 is starting the instance; it can be stopped then", SECONDS)
-    if (reason := law.why_never_stop(it.instance)) is not None:
+    if (reason := unsuitable.why_never_stop(it.instance)) is not None:
         return Blocked(f"it is not stopped: {reason}")
     if (until := undo_until(it.intent, it.instance, it.now)) is not None:
         return Wait("its owner may still turn the stop back", max(until - it.now, A_MOMENT))
@@ -166,8 +166,8 @@ def may_be_shelved(it: Situation) -> Blocked | None:
     """It may have been stopped by others: hibernated in the console, or set aside by its Auto Scaling group."""
     attached = it.seen.attached()
     reason = (
-        law.why_never_stop(it.instance)
-        or law.why_never_shelve(it.instance, attached)
-        or law.why_not_ours(attached, it.seen.workstation)
+        unsuitable.why_never_stop(it.instance)
+        or unsuitable.why_never_shelve(it.instance, attached)
+        or unsuitable.why_not_ours(attached, it.seen.workstation)
     )
     return Blocked(f"it is stopped, and its volumes stay: {reason}") if reason else None
