@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Any, NamedTuple
 
 from autostop.probe.limits import newest
@@ -12,23 +11,18 @@ from autostop.probe.process_kinds import (
     AGENTS,
     EDITOR_SERVER,
     EDITORS,
-    REMOTES,
     SHELLS,
     TOOLS,
     is_any,
-    is_program,
-    is_prompt,
-    is_script,
     is_wrapper,
-    keeps_up,
     kind_of,
     names_of,
 )
 from autostop.probe.processes import Task
+from autostop.probe.terminals import Terminals, doubt, printable
 
 _MOST_GROUPS = 24
 _MOST_DOUBTS = 6
-_PRINTABLE = re.compile(r"[A-Za-z0-9._+-]{1,15}", re.ASCII)
 
 
 class _Under(NamedTuple):
@@ -66,12 +60,13 @@ def survey(tasks: list[Task], looks: Looks) -> dict[str, Any]:
             seen[kind] += 1
         found.note(task, kind, above, below, looks)
         open_ends += [(child, below) for child in children.get(task.pid, []) if child.pid != task.pid]
-    jobs = found.judge_terminals(looks)
+    jobs = found.terminals.jobs(looks)
     seen["jobs"] = len(jobs)
-    seen["job"] = _printable(max(jobs, key=lambda task: (task.ticks, task.pid)).name) if jobs else ""
-    seen["cpu"], seen["wrote_at"] = found.seconds(), newest(found.wrote)
+    seen["job"] = printable(max(jobs, key=lambda task: (task.ticks, task.pid)).name) if jobs else ""
+    seen["cpu"], seen["wrote_at"] = found.seconds(), newest(found.terminals.wrote)
     seen["visits"] = looks.visits(found.servers, found.counted) if found.servers else 0
-    seen["doubts"] = [list(doubt) for doubt in list(dict.fromkeys(found.doubts))[:_MOST_DOUBTS]]
+    doubts = dict.fromkeys([*found.doubts, *found.terminals.doubts])
+    seen["doubts"] = [list(each) for each in list(doubts)[:_MOST_DOUBTS]]
     return seen
 
 
@@ -83,8 +78,7 @@ class _Found:
         self.counted: list[Task] = []
         self.servers: list[Task] = []
         self.doubts: list[tuple[str, str]] = []
-        self.wrote: list[float] = []
-        self.terminals: dict[tuple[int, int], list[tuple[Task, str, bool]]] = {}
+        self.terminals = Terminals()
 
     def note(self, task: Task, kind: str, above: _Under, below: _Under, looks: Looks) -> None:
         if kind in ("kernels", "desktops", "left", "") and below.counts:
@@ -95,12 +89,11 @@ class _Found:
             group = "p" + format(task.pid, "x") if serves else format(task.session, "x")
             self.ticks[group] = self.ticks.get(group, 0) + task.ticks
         if task.tty:
-            own = kind == "" and task.tty != above.tty
-            self.terminals.setdefault((task.tty, task.session), []).append((task, kind, own))
+            self.terminals.add(task, kind, kind == "" and task.tty != above.tty)
         if kind == "kernels" and not above.owned and above.kind != kind:
-            self._doubt("kernel", task)
+            self.doubts.append(doubt("kernel", task))
         elif kind == "desktops":
-            self._doubt("desktop", task)
+            self.doubts.append(doubt("desktop", task))
         elif kind == "left" or (kind == "" and above.kind in ("left", "logins", "kernels", "editors") and not task.tty):
             self._doubt_below(task, above, looks)
 
@@ -111,78 +104,8 @@ class _Found:
         kinds = (SHELLS, AGENTS, EDITORS, *([TOOLS] if above.kind == "editors" else []))
         none = helps or is_wrapper(task) or any(is_any(kind, names) for kind in kinds)
         if task.state not in "ZT" and not none:
-            self._doubt("editor" if above.kind == "editors" else "server" if looks.listens(task) else "job", task)
-
-    def _doubt(self, word: str, task: Task) -> None:
-        self.doubts.append((word, _printable(task.name)))
-
-    def judge_terminals(self, looks: Looks) -> list[Task]:
-        """The programs that terminals wait for; the others on them are doubts, or nothing."""
-        jobs = []
-        for members in self.terminals.values():
-            present = [(task, kind, own) for task, kind, own in members if task.state not in "ZT"]
-            front = [each for each in present if each[0].group == each[0].front]
-            # `timeout` makes a group of its own, and what began it waits for it all the same. Parents come first.
-            waiting = {task.pid for task, _, _ in front if is_wrapper(task) or is_script(task)}
-            if len(front) == 1 < len(present) and looks.is_busy(front[0][0]):
-                waiting.add(front[0][0].pid)
-            for each in present:
-                if each[0].parent in waiting and each not in front:
-                    front.append(each)
-                    waiting.add(each[0].pid)
-            behind = [task for task, _, own in present if own and task not in [task for task, _, _ in front]]
-            programs = [task for task, _, own in front if own and is_program(task)]
-            if programs and not any(kind in ("server", "editors") for _, kind, _ in front):
-                jobs += self._foreground(front, programs, looks)
-            for task in behind:
-                if is_program(task) and not is_any(TOOLS, names_of(task)):
-                    self._doubt("server" if looks.listens(task) else "job", task)
-        return jobs
-
-    def _foreground(self, front: list[tuple[Task, str, bool]], programs: list[Task], looks: Looks) -> list[Task]:
-        """Its programs, if they are at work."""
-        viewers = [task for task, kind, _ in front if kind == "viewer"]
-        lines = looks.reads_lines(programs[0])
-        programs = self._beside(viewers, programs, lines, looks) if viewers else programs
-        if not programs:
-            return []
-        if any(keeps_up(task) for task in programs):
-            self._doubt("server", programs[0])
-            return []
-        if lines is False:
-            if not any(is_any(EDITORS, names_of(task)) for task, _, _ in front):
-                # What another machine shows is not known to be work.
-                if not any(is_any(REMOTES, names_of(task)) for task in programs):
-                    self.wrote += [at for at in [looks.wrote_at(programs[0])] if at is not None]
-                self._doubt("prompt", programs[0])
-            return []
-        if lines and any(looks.waits_for_a_line(task) for task, _, _ in front):
-            self._doubt("prompt", programs[0])
-            return []
-        asked = any(map(is_prompt, programs))
-        serving = [] if asked else [task for task in programs if looks.listens(task)]
-        for task in serving[:1]:
-            self._doubt("server", task)
-        return [] if serving else programs
-
-    def _beside(self, viewers: list[Task], programs: list[Task], lines: bool | None, looks: Looks) -> list[Task]:
-        """The programs that neither wait for a viewer nor are shown by one, which are doubts."""
-        if lines is False:
-            # A pager: what is piped into it goes on behind it, and who began it waits until it is left.
-            began = {task.parent for task in viewers}
-            for task in programs:
-                if task.pid not in began:
-                    self._doubt("job", task)
-            return []
-        # What sifts a log that grows waits for more of it.
-        fed, own = {looks.output(task) for task in viewers}, []
-        for task in sorted(programs, key=lambda task: task.pid):
-            if looks.input(task) in fed - {""}:
-                fed.add(looks.output(task))
-                self._doubt("job", task)
-            else:
-                own.append(task)
-        return own
+            word = "editor" if above.kind == "editors" else "server" if looks.listens(task) else "job"
+            self.doubts.append(doubt(word, task))
 
     def seconds(self) -> dict[str, float]:
         """Of each session and of each that serves, the busiest alone, the rest of both kinds together."""
@@ -196,10 +119,6 @@ class _Found:
 def seconds_of(ticks: int) -> float:
     """Of processor time, as the line tells it."""
     return round(ticks / os.sysconf("SC_CLK_TCK"), 2)
-
-
-def _printable(name: str) -> str:
-    return name if _PRINTABLE.fullmatch(name) else ""
 
 
 def _of_nobody_else(task: Task, looks: Looks) -> str:
