@@ -1,11 +1,124 @@
-"""Steps as the tables expect them: which call with which arguments; what they say only where it matters."""
+"""What the tables of the tests are written in: a row, what is in it, and the outcome that is expected.
+
+Steps are compared by their call and its arguments; what they say only where it matters.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
+from autostop import tags
+from autostop.model import (
+    AttachmentState,
+    InstanceState,
+    Observation,
+    SnapshotState,
+    VolumeId,
+    VolumeState,
+    WorkstationId,
+)
+from autostop.sleep.intent import Wanted
 from autostop.sleep.manifest import Manifest, VolumeRecord
-from autostop.sleep.outcomes import Call, Outcome, Step
-from tests.build import ID
+from autostop.sleep.next_step import next_step
+from autostop.sleep.outcomes import Blocked, Call, Outcome, Settled, Step, Wait, write_down
+from tests.build import (
+    DATA,
+    ID,
+    LAUNCHED,
+    NOW,
+    OURS,
+    ROOT,
+    STOPPED,
+    detached,
+    instance,
+    intent,
+    manifest,
+    minutes,
+    record,
+    restored,
+    seen,
+    snapshot,
+    snapshots,
+    volume,
+)
+
+RUNNING, PENDING = InstanceState.RUNNING, InstanceState.PENDING
+ATTACHING, DETACHING = AttachmentState.ATTACHING, AttachmentState.DETACHING
+IN_USE = VolumeState.IN_USE
+SECOND = timedelta(seconds=1)
+ELSEWHERE = WorkstationId("i-0def")
+VOL_ROOT, VOL_DATA = VolumeId("vol-root"), VolumeId("vol-data")
+ORIGINALS = {ROOT: "vol-root", DATA: "vol-data"}
+OUTDATED = manifest(launched_at=LAUNCHED - minutes(60))
+# The same manifest as the tags tell it.
+FROM_TAGS = manifest(volumes=(record(DATA), record(ROOT)))
+TOLD = write_down(FROM_TAGS, "the table had lost it, its snapshots' tags had not")
+
+
+def root(**other: Any) -> Any:
+    return volume(ROOT, **other)
+
+
+def data(**other: Any) -> Any:
+    return volume(DATA, **other)
+
+
+def both_detached() -> tuple[Any, Any]:
+    return detached(root()), detached(data())
+
+
+def with_set(*volumes: Any, **other: Any) -> Observation:
+    """These volumes beside the complete set of cycle 1."""
+    return seen(volumes=volumes, snapshots=snapshots(), **other)
+
+
+def marked(state: SnapshotState, **other: Any) -> tuple[Any, Any]:
+    """The set with its data snapshot in another state."""
+    return snapshot(ROOT), snapshot(DATA, state=state, **other)
+
+
+UNADOPTED = data(tags={"Name": "scratch"})
+OTHERS = data(tags={**OURS, tags.WORKSTATION: ELSEWHERE})
+STRANGER = volume("/dev/sdg", id=VolumeId("vol-extra"))
+WHOLE_ROOT = restored(ROOT, delete_on_termination=True)
+LAUNCHED_SINCE = instance(launched_at=STOPPED + minutes(3))
+
+
+@dataclass(frozen=True)
+class Says:
+    """An outcome of a kind whose words hold a text."""
+
+    kind: type[Wait | Blocked | Settled | Step]
+    text: str
+
+    def fits(self, outcome: Outcome) -> bool:
+        return type(outcome) is self.kind and self.text in repr(outcome)
+
+
+@dataclass(frozen=True)
+class NewSet:
+    """A manifest for a set that was not there before: without snapshots, and with these volumes if they are given."""
+
+    cycle: int
+    attempt: int
+    volumes: Mapping[str, str] | None = None
+
+    def fits(self, outcome: Outcome) -> bool:
+        records = held(outcome).volumes
+        return (
+            isinstance(outcome, Step)
+            and (held(outcome).cycle, held(outcome).attempt) == (self.cycle, self.attempt)
+            and self.volumes in (None, {each.device: each.volume for each in records})
+            and all(each.snapshot is None for each in records)
+            and held(outcome).written_at == NOW
+        )
+
+
+def new_cycle(cycle: int, volumes: Mapping[str, str]) -> NewSet:
+    return NewSet(cycle, 1, volumes)
 
 
 class Does:
@@ -98,3 +211,30 @@ def delete_snapshot(snapshot: str, cycle: int) -> Does:
 
 def delete_failed_snapshot(snapshot: str) -> Does:
     return Does(Call.DELETE_SNAPSHOT, snapshot, said="which failed and holds nothing")
+
+
+Expected = Outcome | Says | NewSet | Does
+
+
+def check(outcome: Outcome, expected: Expected) -> None:
+    if isinstance(expected, Says | NewSet):
+        assert expected.fits(outcome), (outcome, expected)
+    else:
+        assert outcome == expected
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is, the manifest that is known, the time, and the one next step."""
+
+    what: Observation
+    expected: Expected
+    known: Manifest | None
+    now: datetime
+
+    def check(self, wanted: Wanted) -> None:
+        check(next_step(self.what, intent(wanted), self.known, self.now), self.expected)
+
+
+def row(id_: str, what: Observation, expected: Expected, known: Manifest | None = None, now: datetime = NOW) -> Any:
+    return pytest.param(Case(what, expected, known, now), id=id_)
