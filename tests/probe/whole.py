@@ -35,9 +35,9 @@ def _run(source: bytes, *directories: Path) -> tuple[dict[str, Any], str]:
         cwd="/",
     )
     line = ended.stdout.decode("ascii")
-    assert ended.stderr == b""
-    assert line.count("\n") == 1
-    assert len(line) < 2000
+    assert ended.stderr == b"", ended.stderr
+    assert line.count("\n") == 1, line
+    assert len(line) < 2000, line
     assert TOKEN not in line
     assert PASSWORD not in line
     said: dict[str, Any] = json.loads(line)
@@ -55,6 +55,6 @@ def read(line: str) -> Reading | Unknown:
 def missing(line: str) -> str:
     """What the owner is told could not be read, while the machine itself was."""
     answer = read(line)
-    assert isinstance(answer, Reading)
-    assert answer.machine is not None
+    assert isinstance(answer, Reading), answer
+    assert answer.machine is not None, answer
     return "; ".join(answer.missing)

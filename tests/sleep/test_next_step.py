@@ -36,7 +36,6 @@ from tests.sleep.expect import (
     WHOLE_ROOT,
     Case,
     Says,
-    check,
     data,
     makes,
     marked,
@@ -140,7 +139,7 @@ def test_toward_run(case: Case) -> None:
     pytest.param(seen(instance=instance(InstanceState.SHUTTING_DOWN)), id="shutting down"),
 ])  # fmt: skip
 def test_nothing_is_done_for_an_instance_that_is_no_more(wanted: Wanted, what: Observation) -> None:
-    check(next_step(what, intent(wanted), manifest(), NOW), Says(Blocked, f"{ID} is terminated or not there"))
+    assert next_step(what, intent(wanted), manifest(), NOW) == Says(Blocked, f"{ID} is terminated or not there")
 
 
 @pytest.mark.parametrize("wanted", Wanted)
@@ -172,4 +171,4 @@ def test_nothing_is_done_for_an_instance_that_lost_its_tag(
 ) -> None:
     what = seen(instance=instance(state, tags=own))
 
-    check(next_step(what, intent(wanted), None, NOW), Says(Blocked, "does not carry the tag"))
+    assert next_step(what, intent(wanted), None, NOW) == Says(Blocked, "does not carry the tag")
