@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from autostop.idle.stop import Warned
+from autostop.idle.stop_plan import Warned
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.notice import Notice, NoticeKind, message_of, stops_soon, unknown_for_long
 from autostop.sleep.intent import By

@@ -9,9 +9,9 @@ from functools import partial
 import click
 
 from autostop import tags
-from autostop.aws.channels import notice_name
 from autostop.aws.ec2 import shapes_of
 from autostop.aws.errors import AlreadySo, aws_errors
+from autostop.aws.owners_url import notice_name
 from autostop.aws.probes import token_name
 from autostop.cost import cost_now
 from autostop.model import AttachmentState, Instance, Observation, Snapshot, Volume, WorkstationId

@@ -11,10 +11,10 @@ from autostop.aws.errors import aws_errors
 from autostop.cost import volume_cost
 from autostop.model import Instance, OtherType, Volume, WorkstationId
 from autostop.settings import Policy
+from autostop.sleep.capacity import why_never_become
 from autostop.sleep.manifest import VolumeRecord
 from autostop.sleep.own_type import own_type
 from autostop.sleep.resize import Resize, not_in_effect, resize_in_words
-from autostop.sleep.unsuitable import why_never_become
 from autostop.state import State
 from autostop_cli.account import Account
 from autostop_cli.arguments import an_instance, sizes

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from autostop.aws.channels import notice_name
 from autostop.aws.errors import aws_errors
+from autostop.aws.owners_url import notice_name
 from autostop.aws.probes import token_name
-from autostop.aws.webhooks import posting
+from autostop.aws.webhook_formats import posting
 from autostop.model import WorkstationId
 from autostop.notice import Message, NoticeKind
 from autostop.ports import DeniedError

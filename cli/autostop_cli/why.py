@@ -9,7 +9,7 @@ import click
 
 from autostop.app.status import verdict_as_json
 from autostop.clock import clock_time
-from autostop.idle.activity import Effect, Sign
+from autostop.idle.measured import Effect, Sign
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import VerdictKind
 from autostop.model import Instance, InstanceState, WorkstationId

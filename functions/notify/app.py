@@ -8,10 +8,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from autostop.app.notify import notify
 from autostop.aws import clients
-from autostop.aws.channels import OwnersUrl, SnsTopic, notice_in, notice_url
+from autostop.aws.channels import SnsTopic, notice_in
 from autostop.aws.environment import NotifyEnvironment, read_notify_environment, utc_now
 from autostop.aws.ledger import DynamoLedger
 from autostop.aws.log import make_logger
+from autostop.aws.owners_url import OwnersUrl, notice_url
 from autostop.ports import Channel
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autostop.aws.codec import from_plain, to_plain
-from autostop.idle.activity import Effect, Sign
 from autostop.idle.history import History
+from autostop.idle.measured import Effect, Sign
 from autostop.idle.reading import Reading, Server, Unknown
-from autostop.idle.stop import Warned
+from autostop.idle.stop_plan import Warned
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.link import Link

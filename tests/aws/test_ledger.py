@@ -12,13 +12,14 @@ import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
 
+from autostop.app.links import open_link
 from autostop.aws.codec import to_plain
 from autostop.aws.journal import key_of
 from autostop.aws.ledger import DynamoLedger
-from autostop.idle.activity import Effect, Sample, Sign, Traffic
 from autostop.idle.history import History
+from autostop.idle.measured import Effect, Sample, Sign, Traffic
 from autostop.idle.reading import Doubt, Machine, Reading, Server, Unknown, Waits
-from autostop.idle.stop import Warned
+from autostop.idle.stop_plan import Warned
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.link import Link, Scope, digest_of
@@ -429,13 +430,10 @@ def test_a_link_is_found_by_its_secret_alone_and_the_secret_is_nowhere(ledger: D
 
 def test_the_use_of_a_link_is_written_once_a_minute(ledger: DynamoLedger) -> None:
     ledger.put_link(link())
-    ledger.used_link(link(), NOW)
-    used = ledger.find_link(ID, SECRET)
-    assert used == link(last_used_at=NOW)
-    assert used is not None
-    ledger.used_link(used, NOW + timedelta(seconds=59))
-    assert ledger.find_link(ID, SECRET) == used
-    ledger.used_link(used, NOW + A_MINUTE)
+    for moment in (NOW, NOW + timedelta(seconds=59)):
+        open_link(ledger, ID, SECRET, moment)
+        assert ledger.find_link(ID, SECRET) == link(last_used_at=NOW)
+    open_link(ledger, ID, SECRET, NOW + A_MINUTE)
     assert ledger.find_link(ID, SECRET) == link(last_used_at=NOW + A_MINUTE)
 
 
@@ -443,7 +441,7 @@ def test_the_use_of_a_link_is_written_once_a_minute(ledger: DynamoLedger) -> Non
 def test_a_link_that_expires_leaves_the_table_then(ledger: DynamoLedger, *, is_used: bool) -> None:
     ledger.put_link(link(expires_at=NOW + A_MINUTE))
     if is_used:
-        ledger.used_link(link(expires_at=NOW + A_MINUTE), NOW)
+        open_link(ledger, ID, SECRET, NOW)
     [item] = ledger.client.scan(TableName=TABLE)["Items"]
     assert item["expires_at"] == {"N": str(int((NOW + A_MINUTE).timestamp()))}
 
@@ -455,7 +453,7 @@ def test_a_link_that_does_not_expire_stays(ledger: DynamoLedger) -> None:
 
 
 def test_a_revoked_link_does_not_come_back_by_its_use(ledger: DynamoLedger) -> None:
-    ledger.used_link(link(), NOW)
+    ledger.change_link(link(last_used_at=NOW))
     assert ledger.find_link(ID, SECRET) is None
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from autostop.aws.metrics import CloudWatchMetrics
-from autostop.idle.activity import Activity, Sample, Traffic
+from autostop.idle.measured import Activity, Sample, Traffic
 from autostop.idle.verdict import assess
 from autostop.model import Instance, InstanceId, InstanceState
 from autostop.ports import TransientError

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.aws.channels import OwnersUrl
-from autostop.aws.webhooks import header, posting
+from autostop.aws.owners_url import OwnersUrl
+from autostop.aws.webhook_formats import header, posting
 from autostop.harmless import harmless
 from autostop.notice import Button, Message, NoticeKind
 from autostop.ports import DeniedError, TransientError

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from autostop import tags
-from autostop.aws.channels import notice_name
+from autostop.aws.owners_url import notice_name
 from autostop.model import AttachmentState, InstanceState, SpotKind, instance_of
 from autostop.settings import SETTINGS, Policy, Probe
 from autostop_cli import consent

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from click.testing import CliRunner
 
 from autostop import tags
-from autostop.aws.channels import notice_name
+from autostop.aws.owners_url import notice_name
 from autostop.model import WorkstationId
 from autostop.ports import DeniedError, TransientError
 from autostop_cli import VERSION, consent

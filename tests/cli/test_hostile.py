@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from autostop.idle.activity import Effect, Sign
+from autostop.idle.measured import Effect, Sign
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import WorkstationId

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from autostop.idle.activity import Effect, Sign
-from autostop.idle.stop import Warned
+from autostop.idle.measured import Effect, Sign
+from autostop.idle.stop_plan import Warned
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import WorkstationId, instance_of

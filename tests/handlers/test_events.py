@@ -14,7 +14,8 @@ import yaml
 from botocore.exceptions import ClientError
 
 from autostop.aws import clients
-from autostop.aws.channels import EventBridgeAnnouncer, notice_in, notice_name
+from autostop.aws.channels import EventBridgeAnnouncer, notice_in
+from autostop.aws.owners_url import notice_name
 from autostop.link import Scope
 from autostop.notice import NoticeKind
 from autostop.sleep.intent import By, Wanted, following

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from autostop.idle.activity import Activity, Sample, Traffic
 from autostop.idle.between_answers import follow
 from autostop.idle.cloudwatch_metrics import METRIC_DELAY
 from autostop.idle.history import History
+from autostop.idle.measured import Activity, Sample, Traffic
 from autostop.idle.reading import Machine, Reading, Server, Unknown
-from autostop.idle.stop import plan_stop
+from autostop.idle.stop_plan import plan_stop
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import assess
 from autostop.model import WorkstationId

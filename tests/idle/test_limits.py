@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autostop.idle.stop import LATE_BY, Limit, next_limit
+from autostop.idle.limits import LATE_BY, Limit, next_limit
 from autostop.schedule import Schedule
 from autostop.settings import Policy
 from tests.build import row

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from autostop.idle.activity import Activity, Effect, Sample, Traffic
 from autostop.idle.history import History
+from autostop.idle.measured import Activity, Effect, Sample, Traffic
 from autostop.idle.reading import GPU_UNREAD, Doubt, Reading, Server, Waits
 from autostop.idle.verdict import Verdict, VerdictKind, assess
 from autostop.schedule import parse_schedule

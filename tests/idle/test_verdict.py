@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autostop.idle.activity import Activity, Sample
 from autostop.idle.cloudwatch_metrics import METRIC_DELAY
+from autostop.idle.measured import Activity, Sample
 from autostop.idle.reading import Reading, Server, Unknown
-from autostop.idle.signs import ANSWER_VALID_FOR
+from autostop.idle.signs_of_answer import ANSWER_VALID_FOR
 from autostop.idle.verdict import VerdictKind, assess
 from autostop.settings import Policy
 from tests.build import minutes, reading, row, server

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from autostop.idle.activity import Activity, Sample
 from autostop.idle.between_answers import follow
 from autostop.idle.history import History
+from autostop.idle.measured import Activity, Sample
 from autostop.idle.reading import Machine, Reading, Unknown, parse_reading
 from autostop.idle.verdict import Verdict, VerdictKind, assess
 from autostop.settings import Policy

@@ -20,8 +20,8 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LAYER = _ROOT / "layers" / "autostop"
-# Where every refusal is: of a step, and of a machine altogether.
-_REFUSALS = ("autostop/sleep/law.py", "autostop/sleep/unsuitable.py")
+# Where every refusal is, and how the functions begin that refuse: a step, a machine altogether, another type.
+_REFUSALS = {"autostop/sleep/law.py": "", "autostop/sleep/unsuitable.py": "", "autostop/sleep/capacity.py": "why_"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ _NAMED = (
         '"attribute_not_exists(workstation) OR #until < :now OR #until >= :now OR holder = :holder"',
     ),
     (
-        "autostop/idle/stop.py",
+        "autostop/idle/stop_plan.py",
         "a verdict from before the owner's wish counts for nothing",
         "intent is not None and now <= intent.at",
         "False",
@@ -79,19 +79,19 @@ _NAMED = (
         "True",
     ),
     (
-        "autostop/idle/stop.py",
+        "autostop/idle/stop_plan.py",
         "nobody is stopped who was not told in time",
         "stop_at <= now and was_told_long_enough",
         "stop_at <= now",
     ),
     (
-        "autostop/idle/stop.py",
+        "autostop/idle/last_look.py",
         "right before a stop it must still be idle",
         "LastLook.STOP if verdict.kind is VerdictKind.IDLE else LastLook.TURN_BACK",
         "LastLook.STOP",
     ),
     (
-        "autostop/idle/stop.py",
+        "autostop/idle/last_look.py",
         "no old answer stops anything",
         "answer is None or now - answer.at > holds_for",
         "answer is None",
@@ -103,7 +103,7 @@ _NAMED = (
         "(at",
     ),
     (
-        "autostop/idle/signs.py",
+        "autostop/idle/signs_of_answer.py",
         "what was answered before the launch, or long ago, counts for nothing",
         "answer.at < activity.launched_at or now - answer.at > ANSWER_VALID_FOR",
         "False",
@@ -115,7 +115,7 @@ def guards() -> list[Sabotage]:
     """All guards: whole rules of the law, each of their guards, and those that stand elsewhere."""
     refusals = {file: (_LAYER / file).read_text(encoding="utf-8") for file in _REFUSALS}
     rules = [rule for file, source in refusals.items() for rule in _rules(file, source)]
-    return [*rules, *_named(), *(guard for file, source in refusals.items() for guard in _of_a_refusal(file, source))]
+    return [*rules, *_named(), *(guard for file, source in refusals.items() for guard in _of_refusals(file, source))]
 
 
 def _rules(file: str, source: str) -> Iterator[Sabotage]:
@@ -135,10 +135,12 @@ def _line_starts(source: str) -> list[int]:
     return starts
 
 
-def _of_a_refusal(file: str, source: str) -> Iterator[Sabotage]:
+def _of_refusals(file: str, source: str) -> Iterator[Sabotage]:
     """Every `if` whose body only returns a reason, by function and reason."""
     starts = _line_starts(source)
     for function in (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)):
+        if not function.name.startswith(_REFUSALS[file]):
+            continue
         for node in ast.walk(function):
             if isinstance(node, ast.If) and _gives_a_reason(node):
                 test = node.test

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from autostop.idle.stop import StopPlan, order_stop
+from autostop.idle.stop_plan import StopPlan, order_stop
 from autostop.model import InstanceState
 from autostop.settings import Policy
+from autostop.sleep.detached import end_of_keeping
 from autostop.sleep.found_outside import found_outside
 from autostop.sleep.intent import By, Intent, Wanted, following
-from autostop.sleep.time_to_shelve import end_of_keeping, time_to_shelve
+from autostop.sleep.time_to_shelve import time_to_shelve
 from tests.build import NOW, instance, intent, minutes, row
 
 RUNNING, STOPPED = InstanceState.RUNNING, InstanceState.STOPPED

@@ -19,9 +19,9 @@ from autostop.aws.channels import EventBridgeAnnouncer
 from autostop.aws.ec2 import Ec2Instances
 from autostop.aws.ledger import DynamoLedger
 from autostop.aws.queue import SqsQueue
-from autostop.idle.activity import Sample, Traffic
+from autostop.idle.last_look import LastLook
+from autostop.idle.measured import Sample, Traffic
 from autostop.idle.reading import Reading, Unknown, parse_reading, read_document
-from autostop.idle.stop import LastLook
 from autostop.idle.sweep_record import SweepRecord
 from autostop.model import Instance, InstanceId, InstanceState, WorkstationId, instance_of
 from autostop.notice import Notice

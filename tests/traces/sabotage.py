@@ -14,9 +14,9 @@ from unittest.mock import patch
 
 from autostop.app import measure
 from autostop.idle import reconnects, verdict
-from autostop.idle.activity import Effect, Sign
+from autostop.idle.last_look import LastLook
+from autostop.idle.measured import Effect, Sign
 from autostop.idle.reading import Reading, Unknown, Waits, parse_reading
-from autostop.idle.stop import LastLook
 from autostop.model import Instance
 from autostop.settings import Policy
 from tests.traces import play as playing

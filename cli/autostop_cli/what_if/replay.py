@@ -17,12 +17,12 @@ from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 from typing import Final, TypeVar
 
-from autostop.idle.activity import Activity, Effect, Sample, Traffic
 from autostop.idle.between_answers import follow
 from autostop.idle.history import History
+from autostop.idle.measured import Activity, Effect, Sample, Traffic
 from autostop.idle.reading import Reading, Unknown
 from autostop.idle.signs import signs
-from autostop.idle.stop import StopPlan, Warned, plan_stop, punctual
+from autostop.idle.stop_plan import StopPlan, Warned, plan_stop, punctual
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind, assess
 from autostop.settings import Policy, Probe

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from autostop.clock import clock_time
 from autostop.cost import BUILT_IN, Prices, cost_running
 from autostop.harmless import harmless
-from autostop.idle.stop import Warned
+from autostop.idle.stop_plan import Warned
 from autostop.idle.verdict import Verdict
 from autostop.model import Instance, WorkstationId
 from autostop.settings import words

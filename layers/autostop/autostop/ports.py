@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from autostop.idle.activity import Sample, Traffic
+from autostop.idle.measured import Sample, Traffic
 from autostop.idle.reading import Reading, Unknown
 from autostop.model import Instance, WorkstationId
 from autostop.notice import Message

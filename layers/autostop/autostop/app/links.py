@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from autostop.aws.ledger import DynamoLedger
 
 _SECRET_BYTES = 32
+# A page that is open asks every few seconds.
+_NOTED_EVERY = timedelta(minutes=1)
 # So many wrong secrets are answered in a minute: of one address, for one workstation. A right one opens all the same.
 _MOST_WRONG_OF_AN_ADDRESS, _MOST_WRONG_FOR_A_WORKSTATION = 20, 200
 
@@ -56,7 +58,8 @@ def open_link(
     link = ledger.find_link(workstation, secret) if is_secret(secret) else None
     if link is None or not link.opens_with(secret, now):
         return None
-    ledger.used_link(link, now, source)
+    if link.last_used_at is None or now - link.last_used_at >= _NOTED_EVERY:
+        ledger.change_link(replace(link, last_used_at=now, last_used_from=source))
     return link
 
 

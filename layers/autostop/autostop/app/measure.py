@@ -7,12 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from autostop.cost import BUILT_IN, Prices
-from autostop.idle.activity import Activity, Sample, Traffic
 from autostop.idle.between_answers import follow
 from autostop.idle.burstable import fitting
+from autostop.idle.last_look import LastLook, last_look
+from autostop.idle.measured import Activity, Sample, Traffic
 from autostop.idle.reading import Reading, Unknown
-from autostop.idle.signs import ANSWER_COMES_WITHIN
-from autostop.idle.stop import LastLook, StopPlan, last_look
+from autostop.idle.signs_of_answer import ANSWER_COMES_WITHIN
+from autostop.idle.stop_plan import StopPlan
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, assess
 from autostop.model import Instance, InstanceState, WorkstationId

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from autostop.app.execute import Executor, table_of_calls
 from autostop.app.measure import ask, at_hand, look_before_stop
+from autostop.idle.last_look import LastLook
+from autostop.idle.limits import is_forgotten, next_limit
 from autostop.idle.reading import Reading
-from autostop.idle.stop import LastLook, is_forgotten, next_limit
 from autostop.model import Checks, Instance, InstanceState, Jupyter, Observation, VolumeId, WorkstationId, instance_of
 from autostop.notice import is_up
 from autostop.ports import Asker, ConflictError, DeniedError, Metrics, TransientError

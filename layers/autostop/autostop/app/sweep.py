@@ -12,7 +12,7 @@ from autostop.app.notices_due import of_running, refused_stop, standing, told_af
 from autostop.cost import BUILT_IN, Prices
 from autostop.idle.cloudwatch_metrics import METRIC_DELAY
 from autostop.idle.reading import Unknown
-from autostop.idle.stop import StopPlan, order_stop, plan_stop, take_back
+from autostop.idle.stop_plan import StopPlan, order_stop, plan_stop, take_back
 from autostop.idle.sweep_record import SweepRecord
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.model import Instance, WorkstationId
@@ -20,9 +20,10 @@ from autostop.notice import Notice, NoticeKind, Told, stops_soon
 from autostop.ports import Asker, ConflictError, DamagedError, DeniedError, Metrics, TransientError
 from autostop.settings import Policy, policy_for
 from autostop.sleep import unsuitable
+from autostop.sleep.detached import end_of_keeping
 from autostop.sleep.found_outside import found_outside
 from autostop.sleep.intent import Intent
-from autostop.sleep.time_to_shelve import end_of_keeping, time_to_shelve
+from autostop.sleep.time_to_shelve import time_to_shelve
 from autostop.state import Happened, Outline, State
 
 if TYPE_CHECKING:

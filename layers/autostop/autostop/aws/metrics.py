@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from autostop.aws.errors import aws_errors
-from autostop.idle.activity import Sample, Traffic
+from autostop.idle.measured import Sample, Traffic
 from autostop.model import Instance, WorkstationId
 
 if TYPE_CHECKING:

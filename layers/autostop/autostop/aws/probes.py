@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from autostop.aws.https_jupyter import HttpsJupyter
 from autostop.idle.reading import Reading, Unknown, parse_reading
-from autostop.idle.signs import ANSWER_COMES_WITHIN
+from autostop.idle.signs_of_answer import ANSWER_COMES_WITHIN
 from autostop.model import Instance, InstanceId, WorkstationId, workstation_of
 from autostop.probe.script import script
 from autostop.settings import Policy, Probe

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from autostop.aws.codec import from_json, to_plain
@@ -36,11 +35,6 @@ class StoredLinks(Table):
             ConsistentRead=True,
         )
         return sorted((_link_of(item) for item in pages), key=lambda link: link.created_at)
-
-    def used_link(self, link: Link, now: datetime, source: str | None = None) -> None:
-        """Written at most once a minute."""
-        if link.last_used_at is None or now - link.last_used_at >= timedelta(minutes=1):
-            self.change_link(replace(link, last_used_at=now, last_used_from=source))
 
     def change_link(self, link: Link) -> None:
         """A link that was withdrawn meanwhile does not come back."""

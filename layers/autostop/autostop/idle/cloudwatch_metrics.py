@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from autostop.clock import clock_time
-from autostop.idle.activity import Activity, Effect, Sign
+from autostop.idle.measured import Activity, Effect, Sign
 from autostop.settings import Policy
 
 # CloudWatch publishes no figure for its delay; vendors plan for up to 10 minutes. What is older than one

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from autostop.idle.activity import Sample, Traffic
 from autostop.idle.history import History
+from autostop.idle.measured import Sample, Traffic
 from autostop.idle.reading import Reading, Unknown
-from autostop.idle.stop import Warned
+from autostop.idle.stop_plan import Warned
 from autostop.idle.verdict import Verdict
 from autostop.model import WorkstationId
 from autostop.sleep.intent import By

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from autostop.clock import clock_time
-from autostop.idle.activity import Activity, Effect, Sign
+from autostop.idle.measured import Activity, Effect, Sign
 from autostop.idle.reading import Reading
 from autostop.idle.signs import signs
 from autostop.settings import Policy, words

@@ -6,16 +6,28 @@ from datetime import datetime
 
 from autostop import tags
 from autostop.clock import clock_time
-from autostop.model import LISTS_LAG_FOR, Instance
+from autostop.model import LISTS_LAG_FOR, Instance, OtherType
 from autostop.sleep.backoff import after_no_capacity
 from autostop.sleep.outcomes import MOST_ATTEMPTS, SECONDS, Blocked, Call, Note, Outcome, Situation, Step, Wait
 from autostop.sleep.own_type import Fallback, hinted, own_type
 from autostop.sleep.resize import own_type_now
 from autostop.sleep.start_attempts import AskedStart, Attempts
-from autostop.sleep.unsuitable import why_never_become
 
 # What EC2 writes as the reason when a start that it accepted comes to nothing for that (botocore, `StateReason`).
 _NO_CAPACITY = "InsufficientInstanceCapacity"
+
+
+def why_never_become(instance: Instance, other: OtherType) -> str | None:
+    """Why this instance must not be changed to another type for want of capacity; None when it may be."""
+    if instance.spot is not None:
+        return "the type of a Spot instance cannot be changed."
+    if not other.architectures:
+        return "EC2 does not know it in this Region."
+    if instance.architecture not in other.architectures:
+        return f"it is for {' and '.join(other.architectures)}, and the workstation is {instance.architecture}."
+    if other.instance_store_gb and not tags.instance_store_is_scratch(instance.tags):
+        return "it has instance-store disks, and a stop empties them."
+    return None
 
 
 def note_of_own_type(it: Situation) -> Step | None:

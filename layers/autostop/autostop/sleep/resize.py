@@ -25,6 +25,11 @@ class Resize:
     type: str | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)
 
+    def grows_to(self, device: str, size_gib: int) -> int | None:
+        """The size of a disk that is to be larger than it was; None for one that stays as it is."""
+        wanted = self.sizes.get(device, 0)
+        return wanted if wanted > size_gib else None
+
     def without(self, device: str) -> "Resize":
         """The same, but for a disk."""
         return replace(self, sizes={each: size for each, size in self.sizes.items() if each != device})

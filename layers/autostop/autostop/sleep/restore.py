@@ -150,8 +150,7 @@ def _restore(it: Situation, manifest: Manifest, record: VolumeRecord) -> Outcome
 
 def _grows(it: Situation, manifest: Manifest, record: VolumeRecord) -> Step | None:
     """Write down that the volume is to be larger than it was, before it is asked for: its client token tells it."""
-    wanted = it.resize.sizes.get(record.device) if it.resize is not None else None
-    size = wanted if wanted is not None and wanted > record.size_gib else None
+    size = it.resize.grows_to(record.device, record.size_gib) if it.resize is not None else None
     if size == record.grows_to:
         return None
     said = f"{record.device} is to be {size or record.size_gib} GiB"

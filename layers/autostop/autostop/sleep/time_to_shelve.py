@@ -1,4 +1,4 @@
-"""When a stopped workstation is shelved, and when the volumes go that stand detached since. Pure."""
+"""When a stopped workstation is shelved. Pure."""
 
 from datetime import datetime
 
@@ -23,17 +23,4 @@ def time_to_shelve(
     if policy.shelve_after is None or now < intent.settled_at + policy.shelve_after:
         return None
     why = f"it was stopped for {words(policy.shelve_after)} ({intent.why})" if policy.shelve_after else intent.why
-    return following(intent, Wanted.SHELVE, intent.by, why, now)
-
-
-def end_of_keeping(
-    instance: Instance, intent: Intent | None, policy: Policy, kept_since: datetime | None, now: datetime
-) -> Intent | None:
-    """The new intent once its detached volumes were kept for long enough; None for none."""
-    if intent is None or not intent.settled or intent.wanted is not Wanted.SHELVE or kept_since is None:
-        return None
-    keep = policy.delete_after
-    if instance.state is not InstanceState.STOPPED or keep is None or now < kept_since + keep:
-        return None
-    why = f"its volumes stood detached for {words(now - kept_since)} ({intent.why})"
     return following(intent, Wanted.SHELVE, intent.by, why, now)

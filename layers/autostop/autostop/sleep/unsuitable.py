@@ -1,4 +1,4 @@
-"""What Autostop never takes on: instances, volumes and types, each with the reason in the owner's words. Pure.
+"""What Autostop never takes on: instances and volumes, each with the reason in the owner's words. Pure.
 
 The reconciler asks again before each stop and each shelving: what was suitable at its adoption may have changed.
 """
@@ -6,7 +6,7 @@ The reconciler asks again before each stop and each shelving: what was suitable 
 from collections.abc import Sequence
 
 from autostop import tags
-from autostop.model import Instance, OtherType, SpotKind, Volume
+from autostop.model import Instance, SpotKind, Volume
 
 
 def why_never_stop(instance: Instance) -> str | None:
@@ -56,17 +56,4 @@ def why_not_ours(seen: Sequence[Volume], workstation: str) -> str | None:
     for volume in seen:
         if not tags.are_of(volume.tags, workstation):
             return f"volume {volume.id} at {volume.device} is not adopted. Run `autostop adopt {workstation}` again."
-    return None
-
-
-def why_never_become(instance: Instance, other: OtherType) -> str | None:
-    """Why this instance must not be changed to another type for want of capacity; None when it may be."""
-    if instance.spot is not None:
-        return "the type of a Spot instance cannot be changed."
-    if not other.architectures:
-        return "EC2 does not know it in this Region."
-    if instance.architecture not in other.architectures:
-        return f"it is for {' and '.join(other.architectures)}, and the workstation is {instance.architecture}."
-    if other.instance_store_gb and not tags.instance_store_is_scratch(instance.tags):
-        return "it has instance-store disks, and a stop empties them."
     return None

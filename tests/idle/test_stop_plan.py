@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autostop.idle.last_look import LastLook, last_look
 from autostop.idle.reading import Reading, Unknown
-from autostop.idle.stop import LastLook, StopPlan, Warned, last_look, plan_stop
+from autostop.idle.stop_plan import StopPlan, Warned, plan_stop
 from autostop.idle.verdict import Verdict, VerdictKind
 from autostop.schedule import parse_schedule
 from autostop.settings import Policy
