@@ -194,6 +194,18 @@ def test_a_state_that_is_damaged_is_told_once_a_day_and_nothing_else_of_it(lab: 
     assert told(lab, NoticeKind.BAD_SETTING) == []
 
 
+def test_damage_is_not_told_in_quiet_hours(lab: AtWork) -> None:
+    workstation = lab.workstation(settings={"quiet-hours": "* 8-11 * * * UTC"})
+    lab.pass_time(timedelta(minutes=10))
+    key = ("states", workstation)
+    lab.table.items[key] = {**lab.table.items[key], "document": {"S": "{"}}
+    lab.told.notices.clear()
+    lab.pass_time(3 * HOUR)
+    assert told(lab, NoticeKind.BLOCKED) == []
+    lab.pass_time(HOUR)
+    assert len(told(lab, NoticeKind.BLOCKED)) == 1
+
+
 def test_a_tag_that_is_another_every_few_minutes_is_not_told_each_time(lab: AtWork) -> None:
     workstation = lab.workstation()
     for number in range(72):

@@ -278,8 +278,8 @@ class Policy:
     report_awake_after: timedelta | None = _setting(_or_never(_positive_duration, None), "1d", None,
         "How long a workstation may be up without a pause before you are told, and why; off: you are not")
     quiet_hours: Schedule | None = _setting(_or_never(_hours, None), "off", None,
-        "When notices wait until the hours are over, all but the warning before a stop: five cron fields and an IANA "
-        "time zone, such as '* 0-6,22-23 * * * Europe/Berlin'; off: never")
+        "When notices wait until the hours are over, all but a stop's warning and that it is up: five cron fields and "
+        "an IANA time zone, such as '* 0-6,22-23 * * * Europe/Berlin'; off: never")
     time_zone: ZoneInfo = _setting(_zone, "UTC", None,
         "By which clock you are told times: an IANA time zone, such as Europe/Berlin")
     shelve_after: timedelta | None = _setting(_or_never(parse_duration, None), "0", _LONGER_OR_OFF,

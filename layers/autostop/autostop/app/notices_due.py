@@ -122,7 +122,7 @@ def _wish(intent: Intent) -> str:
 
 def untold(notices: Iterable[Notice], state: Outline, policy: Policy, now: datetime) -> list[Notice]:
     """Those that are to be told now: not again, and not in the owner's quiet hours. A warning does not wait."""
-    quiet = policy.quiet_hours is not None and policy.quiet_hours.covers(now)
+    quiet = is_quiet(policy, now)
     lately = Counter(each.kind for each in state.told if now - each.at < _TOLD_FOR)
     new = [notice for notice in notices if not any(each.is_of(notice) for each in state.told)]
     return [
@@ -130,6 +130,11 @@ def untold(notices: Iterable[Notice], state: Outline, policy: Policy, now: datet
         for notice in new
         if notice.kind is NoticeKind.STOPS_SOON or (not quiet and lately[notice.kind] < _MOST_OF_A_KIND)
     ]
+
+
+def is_quiet(policy: Policy, now: datetime) -> bool:
+    """True in the owner's quiet hours."""
+    return policy.quiet_hours is not None and policy.quiet_hours.covers(now)
 
 
 def told_after(state: Outline, notices: Iterable[Notice], told: Iterable[Notice], now: datetime) -> tuple[Told, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autostop.app.daily_prices import DailyPrices
 from autostop.app.daily_snapshots import DailySnapshots
 from autostop.app.measure import Watched, measure, verdict_on, watch
-from autostop.app.notices_due import of_running, refused_stop, standing, told_after, untold
+from autostop.app.notices_due import is_quiet, of_running, refused_stop, standing, told_after, untold
 from autostop.cost import BUILT_IN, Prices
 from autostop.idle.cloudwatch_metrics import METRIC_DELAY
 from autostop.idle.reading import Unknown
@@ -113,7 +113,8 @@ class Sweeper:
                 skipped[key] = "its state was changed meanwhile"
             except DamagedError as error:
                 skipped[key] = str(error)
-                self._tell_of_damage(key, str(error), now, "at the end")
+                if not is_quiet(each.policy, now):
+                    self._tell_of_damage(key, str(error), now, "at the end")
             except (TransientError, DeniedError) as error:
                 skipped[key] = str(error)
                 if isinstance(error, DeniedError):
