@@ -14,17 +14,7 @@ from jupyter_server.auth.security import passwd
 from autostop.aws.https_jupyter import HttpsJupyter
 from autostop.idle.reading import Reading, parse_reading
 from autostop.idle.verdict import Verdict
-from tests.person.judging import (
-    ACTIVE,
-    IDLE,
-    IDLE_AFTER,
-    POLICY,
-    UNKNOWN,
-    WEAK,
-    Judge,
-    by_probe,
-    watch,
-)
+from tests.person.judging import ACTIVE, IDLE, IDLE_AFTER, POLICY, UNKNOWN, WEAK, Judge, by_probe, watch
 from tests.person.notebooks import Jupyter
 from tests.person.workstation import Workstation
 from tests.probe.jupyter_servers import PASSWORD, TOKEN, make_certificate, wait_for

@@ -27,11 +27,7 @@ from autostop.sleep.manifest import Manifest, VolumeRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import (
-        FilterTypeDef,
-        SnapshotTypeDef,
-        VolumeTypeDef,
-    )
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, SnapshotTypeDef, VolumeTypeDef
 
 # DescribeVolumes reports IOPS and throughput for more types than CreateVolume takes them for.
 TAKES_IOPS = frozenset({"gp3", "io1", "io2"})

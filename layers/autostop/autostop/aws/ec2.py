@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING
 from autostop import tags
 from autostop.aws.errors import AlreadySo, aws_errors
 from autostop.aws.launch_facts import launch_facts
-from autostop.model import (
-    Checks,
-    Instance,
-    InstanceId,
-    InstanceState,
-    OtherType,
-    SpotKind,
-    VolumeId,
-)
+from autostop.model import Checks, Instance, InstanceId, InstanceState, OtherType, SpotKind, VolumeId
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -7,11 +7,7 @@ or doubled event, a tap in the middle and a person in the console are all the sa
 from datetime import datetime
 
 from autostop import tags
-from autostop.model import (
-    LISTS_LAG_FOR,
-    InstanceState,
-    Observation,
-)
+from autostop.model import LISTS_LAG_FOR, InstanceState, Observation
 from autostop.settings import words
 from autostop.sleep import law, unsuitable
 from autostop.sleep.capacity import next_start, unusable_types
