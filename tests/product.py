@@ -39,9 +39,9 @@ class Product:
         self.ledger, self.queue = DynamoLedger(clients.dynamodb, TABLE), SqsQueue(clients.sqs, "queue")
         self.owner = Owner(self.instances, self.disks, self.ledger, self.queue, self.defaults, clock)
         seen, kept = (self.metrics, self.asker), (self.ledger, self.queue)
-        sleepers, announcer = DailySnapshots(self.disks, self.ledger), EventBridgeAnnouncer(clients.events)
+        snapshots, announcer = DailySnapshots(self.disks, self.ledger), EventBridgeAnnouncer(clients.events)
         self.reconciler = Reconciler(
             self.instances, self.disks, *seen, *kept, self.defaults, clock, sleep, chance, announcer
         )
         prices = DailyPrices(PriceList(lambda: clients.pricing), self.ledger, clients.ec2.meta.region_name)
-        self.sweeper = Sweeper(self.instances, sleepers, *seen, *kept, announcer, self.defaults, prices)
+        self.sweeper = Sweeper(self.instances, snapshots, *seen, *kept, announcer, self.defaults, prices)

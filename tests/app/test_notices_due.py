@@ -289,7 +289,7 @@ def test_a_look_at_sleepers_that_is_denied_ends_no_sweep(lab: AtWork, operation:
     sleeper = lab.workstation()
     lab.asleep(sleeper)
     lab.refusals |= {"DescribeSnapshots": DENIED, operation: DENIED}
-    assert "could not be looked at" in str(lab.sweeper.sleepers.look(lab.ledger.states(), lab.clock()))
+    assert "could not be looked at" in str(lab.sweeper.snapshots.look(lab.ledger.states(), lab.clock()))
 
 
 def test_a_damaged_state_of_which_nobody_could_be_told_is_told_later(lab: AtWork) -> None:

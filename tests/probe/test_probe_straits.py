@@ -13,13 +13,11 @@ import psutil
 import pytest
 
 from autostop.idle.reading import Reading, Unknown, Waits, parse_reading
-from autostop.probe.script import script
 from tests.person.workstation import Workstation
 from tests.probe.fuzz import ADA, Case
 from tests.probe.jupyter_servers import FalseServer, silent, wait_for
-from tests.probe.whole import run
+from tests.probe.whole import SOURCE, run
 
-PROBE = script().encode()
 LOOKS = [sys.executable, "-I", "-"]
 NO_LEAVE = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -50,8 +48,8 @@ def test_at_a_tenth_of_a_core_among_thousands_of_processes_it_knows_all_or_does_
     case.lay_ground()
     for _ in range(2_700):
         case.process(ADA, [b"python3", b"job.py"])
-    looks = PROBE.replace(b'PROC = Path("/proc")', f'PROC = Path("{case.proc}")'.encode())
-    assert looks != PROBE
+    looks = SOURCE.replace(b'PROC = Path("/proc")', f'PROC = Path("{case.proc}")'.encode())
+    assert looks != SOURCE
 
     with subprocess.Popen(LOOKS, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -90,7 +88,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
 def test_who_may_not_look_into_all_processes_does_not_know(left: Workstation, hides: str, within: list[str]) -> None:
     left.run("mount", "-o", f"remount,hidepid={hides}", "proc", "/proc")
 
-    ended = subprocess.run([*left.within, *within, *LOOKS], input=PROBE, capture_output=True, check=True, cwd="/")
+    ended = subprocess.run([*left.within, *within, *LOOKS], input=SOURCE, capture_output=True, check=True, cwd="/")
 
     answer = parse_reading(ended.stdout.decode(), datetime.now(UTC))
     assert isinstance(answer, Reading)

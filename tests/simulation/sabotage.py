@@ -1,7 +1,7 @@
 """`make sabotage`: takes out each guard in turn, in a copy, and shows which test or history notices.
 
-A guard of the law is an `if` of sleep/law.py that gives a reason; whole questions of the law are taken out too, since
-many a guard stands twice. The others are named below, with where they stand.
+A refusal is an `if` of sleep/law.py, unsuitable.py or capacity.py that gives a reason; whole questions are taken out
+too, since many a guard stands twice. The others are named below, with where they stand.
 """
 
 import argparse
@@ -112,7 +112,7 @@ _NAMED = (
 
 
 def guards() -> list[Sabotage]:
-    """All guards: whole rules of the law, each of their guards, and those that stand elsewhere."""
+    """All guards: whole questions, each refusal, and those that stand elsewhere."""
     refusals = {file: (_LAYER / file).read_text(encoding="utf-8") for file in _REFUSALS}
     rules = [rule for file, source in refusals.items() for rule in _rules(file, source)]
     return [*rules, *_named(), *(guard for file, source in refusals.items() for guard in _of_refusals(file, source))]

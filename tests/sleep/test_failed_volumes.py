@@ -10,10 +10,9 @@ from autostop.sleep.next_step import next_step
 from autostop.sleep.outcomes import Blocked, Call, Outcome, Settled, Step, Wait
 from autostop.sleep.start_attempts import NO_ATTEMPTS, Attempts
 from tests.build import DATA, NOW, ROOT, detached, intent, manifest, minutes, record, restored, row, seen, snapshots
-from tests.sleep.expect import create_volume, delete_failed_volume, held, makes, start_instance
+from tests.sleep.expect import WHOLE_ROOT, create_volume, delete_failed_volume, held, makes, start_instance
 
 BROKEN = detached(restored(DATA), VolumeState.ERROR)
-WHOLE_ROOT = restored(ROOT, delete_on_termination=True)
 NOTED = NO_ATTEMPTS.failing(DATA, BROKEN.id)
 MADE = VolumeId("vol-new")
 

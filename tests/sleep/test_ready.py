@@ -9,7 +9,7 @@ from autostop.sleep.intent import Wanted
 from autostop.sleep.outcomes import Settled, Wait
 from autostop.sleep.ready import READY_WITHIN
 from tests.build import DATA, NOW, ROOT, both, instance, manifest, minutes, restored, seen, snapshot, snapshots
-from tests.sleep.expect import RUNNING, SECOND, Case, Says, data, row
+from tests.sleep.expect import RUNNING, SECOND, WHOLE_ROOT, Case, Says, data, row
 
 STARTED = NOW
 JUST_BEFORE = STARTED + READY_WITHIN - SECOND
@@ -20,7 +20,7 @@ def up(**other: Any) -> Observation:
     """Running since `STARTED` on the volumes restored from cycle 1, with Jupyter asked."""
     fields: dict[str, Any] = {
         "instance": instance(RUNNING, launched_at=STARTED),
-        "volumes": (restored(ROOT, delete_on_termination=True), restored(DATA)),
+        "volumes": (WHOLE_ROOT, restored(DATA)),
         "snapshots": snapshots(),
         "jupyter": Jupyter.SERVES,
     }

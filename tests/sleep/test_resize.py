@@ -15,7 +15,16 @@ from autostop.sleep.resize import Resize, not_in_effect, own_type_now, resize_in
 from autostop.sleep.start_attempts import NO_ATTEMPTS, Attempts
 from tests import build
 from tests.build import DATA, NOW, ROOT, intent, manifest, record, restored, row, seen, snapshots, volume
-from tests.sleep.expect import attach_volume, change_type, create_volume, held, makes, note_type, start_instance
+from tests.sleep.expect import (
+    WHOLE_ROOT,
+    attach_volume,
+    change_type,
+    create_volume,
+    held,
+    makes,
+    note_type,
+    start_instance,
+)
 from tests.sleep.test_capacity import FIRST, OTHERS, OWN, lacked, workstation
 
 WANTED = "r7g.xlarge"
@@ -151,7 +160,7 @@ def test_where_ebs_refuses_the_size_it_comes_back_as_it_was() -> None:
 def test_one_that_is_larger_than_its_record_is_what_was_restored() -> None:
     larger = restored(DATA, size_gib=600)
     outcome = next_step(
-        seen(volumes=(restored(ROOT, delete_on_termination=True), larger), snapshots=snapshots()),
+        seen(volumes=(WHOLE_ROOT, larger), snapshots=snapshots()),
         intent(Wanted.RUN), GROWN, NOW,
     )  # fmt: skip
     assert outcome == start_instance()

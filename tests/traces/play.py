@@ -22,6 +22,7 @@ from autostop.aws.queue import SqsQueue
 from autostop.idle.last_look import LastLook
 from autostop.idle.measured import Sample, Traffic
 from autostop.idle.reading import Reading, Unknown, parse_reading, read_document
+from autostop.idle.signs_of_answer import ANSWER_COMES_WITHIN
 from autostop.idle.sweep_record import SweepRecord
 from autostop.model import Instance, InstanceId, InstanceState, WorkstationId, instance_of
 from autostop.notice import Notice
@@ -35,7 +36,6 @@ ID: Final = WorkstationId("i-0abc")
 # An answer of Run Command takes seconds; the reconciler comes back for it within half a minute.
 _ANSWER_TAKES: Final = timedelta(seconds=5)
 _RECONCILER_COMES_BACK: Final = timedelta(seconds=20)
-_GIVEN_UP_AFTER: Final = timedelta(minutes=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ class _Night:
         failure = self.trace.failure_at(self.trace.minute_of(question.at))
         if failure == "no answer":
             silent = Unknown(now, "it gave no answer for minutes: is the SSM agent running?")
-            return {ID: silent} if now - question.at >= _GIVEN_UP_AFTER else {}
+            return {ID: silent} if now - question.at >= ANSWER_COMES_WITHIN else {}
         if now - question.at < _ANSWER_TAKES:
             return {}
         if failure == "no agent":

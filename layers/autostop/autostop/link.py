@@ -25,7 +25,7 @@ class Scope(StrEnum):
 
 # No start: a notice that is forwarded, or read late, can never start a machine.
 SCOPES_OF_A_NOTICE = (Scope.STATUS, Scope.KEEP_AWAKE)
-# Whoever picks up the phone may press it, and see nothing.
+# Whoever picks up the phone may press the button there, and see nothing.
 SCOPES_OF_A_LOCK_SCREEN = (Scope.KEEP_AWAKE,)
 NOTICE_LINK_LASTS = timedelta(hours=24)
 

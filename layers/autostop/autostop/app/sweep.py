@@ -20,7 +20,7 @@ from autostop.notice import Notice, NoticeKind, Told, stops_soon
 from autostop.ports import Asker, ConflictError, DamagedError, DeniedError, Metrics, TransientError
 from autostop.settings import Policy, policy_for
 from autostop.sleep import unsuitable
-from autostop.sleep.detached import end_of_keeping
+from autostop.sleep.delete_after import end_of_keeping
 from autostop.sleep.found_outside import found_outside
 from autostop.sleep.intent import Intent
 from autostop.sleep.time_to_shelve import time_to_shelve
@@ -77,7 +77,7 @@ class Sweeper:
     """A sweep, with its ports."""
 
     instances: "Ec2Instances"
-    sleepers: DailySnapshots
+    snapshots: DailySnapshots
     metrics: Metrics
     asker: Asker
     ledger: "DynamoLedger"
@@ -93,7 +93,7 @@ class Sweeper:
         and the next sweep judges anew.
         """
         states = self.ledger.states()
-        skipped = dict(self.sleepers.look(states, now))
+        skipped = dict(self.snapshots.look(states, now))
         watched, new, gone = self._watch_all(states, now)
         self._judge_all(watched, now)
         news = {each.id: _News(each.state, each.notices, each.policy) for each in watched.values()}
@@ -282,7 +282,7 @@ def _intent_after(watched: Watched, now: datetime) -> Intent | None:
     )
     if wanted is None and state.intent is not None and state.hindered_since is not None and watched.record is not None:
         # Its next try may be an hour away, and would come without a warning.
-        return take_back(watched.record.verdict, watched.instance, state.intent, now)
+        return take_back(watched.record.verdict, instance, state.intent, now)
     return wanted
 
 

@@ -1,1 +1,1 @@
-"""The only places that know AWS's services, one module for each."""
+"""The only places that know AWS's services, and what is asked and told past them."""

@@ -1,4 +1,4 @@
-"""The ways by which people are told that AWS has: our own events, and a topic."""
+"""The ways to tell people that AWS has: our own events, and a topic."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ class Leases(Table):
     """An item for each, of its own, so that no lease disturbs the versions of the state."""
 
     def take_lease(self, workstation: WorkstationId, holder: str, now: datetime, until: datetime) -> bool:
-        """An item of its own, so that no lease disturbs the versions of the state."""
+        """True when it is the holder's, until that moment; whose time is over may lose it to another."""
         return self._put(
             key(workstation, _LEASE)
             | {

@@ -1,4 +1,4 @@
-"""The URL of an owner's as a way to be told: which one, and how it is posted to."""
+"""An owner's URL as a way to be told: which one, and how it is posted to."""
 
 import http.client
 import ssl

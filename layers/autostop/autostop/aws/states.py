@@ -100,7 +100,7 @@ class States(Table):
     def items_of(self, workstation: WorkstationId) -> list[Item | None]:
         """Outline, details, and what the version before wrote, as of one moment; None for what is not there."""
         keys = (key(STATES, workstation), key(workstation, _DETAILS), key(workstation, _OLDER_STATE))
-        gets: Any = [self._in_transaction("Get", Key=key) for key in keys]
+        gets: Any = [self._in_transaction("Get", Key=each) for each in keys]
         for _ in range(_TRIES):
             with aws_errors(), AlreadySo("TransactionConflict"):
                 answer = self.client.transact_get_items(TransactItems=gets)
@@ -113,7 +113,7 @@ class States(Table):
         details = {name: value for name, value in document.items() if name not in _OF_OUTLINE}
         items = ((key(STATES, state.workstation), outline), (key(state.workstation, _DETAILS), details))
         first, second = (
-            key | {"version": {"N": str(state.version)}, "document": {"S": json.dumps(part)}} for key, part in items
+            whose | {"version": {"N": str(state.version)}, "document": {"S": json.dumps(part)}} for whose, part in items
         )
         return self._write_together(
             [self._in_transaction("Put", Item=first, **condition), self._in_transaction("Put", Item=second), *others]

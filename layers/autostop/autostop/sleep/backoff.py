@@ -27,7 +27,7 @@ def after_no_capacity(times: int) -> timedelta:
 
 
 def while_blocked(since: datetime, now: datetime) -> timedelta:
-    """Half as long again as it has been blocked."""
+    """Half of the time for which it has been blocked."""
     return min(_LONGEST_BLOCK, (now - since) / 2)
 
 

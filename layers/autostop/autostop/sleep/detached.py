@@ -1,11 +1,10 @@
 """The volumes of a complete cycle: detached, kept beside their snapshots for as long as wanted, then deleted."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from autostop.model import AttachmentState, Instance, InstanceState, Volume, VolumeState
-from autostop.settings import Policy, words
+from autostop.model import AttachmentState, Volume, VolumeState
+from autostop.settings import words
 from autostop.sleep import law
-from autostop.sleep.intent import Intent, Wanted, following
 from autostop.sleep.new_cycle import begin_cycle
 from autostop.sleep.outcomes import (
     A_MOMENT,
@@ -97,16 +96,3 @@ def volumes_deleted(it: Situation) -> Outcome | None:
     if any(volume.id in ids and volume.state is VolumeState.DELETING for volume in it.seen.volumes):
         return Wait("EBS is deleting the volumes", SECONDS)
     return None
-
-
-def end_of_keeping(
-    instance: Instance, intent: Intent | None, policy: Policy, kept_since: datetime | None, now: datetime
-) -> Intent | None:
-    """The new intent once its detached volumes were kept for long enough; None for none."""
-    if intent is None or not intent.settled or intent.wanted is not Wanted.SHELVE or kept_since is None:
-        return None
-    keep = policy.delete_after
-    if instance.state is not InstanceState.STOPPED or keep is None or now < kept_since + keep:
-        return None
-    why = f"its volumes stood detached for {words(now - kept_since)} ({intent.why})"
-    return following(intent, Wanted.SHELVE, intent.by, why, now)

@@ -18,7 +18,7 @@ from autostop.sleep.start_attempts import Attempts
 A_MOMENT = timedelta(seconds=1)
 SECONDS = timedelta(seconds=5)
 A_MINUTE = timedelta(seconds=60)
-# Each is over in minutes; after this long a person has to look.
+# EC2 starts and stops an instance, and EBS detaches a volume, in minutes; after this long a person has to look.
 HANGS_AFTER = timedelta(minutes=30)
 # After so many failures of one thing a person is asked.
 MOST_ATTEMPTS = 3

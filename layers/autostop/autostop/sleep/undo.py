@@ -11,7 +11,7 @@ UNDO_FOR: Final = timedelta(seconds=10)
 
 
 def undo_until(intent: Intent, instance: Instance | None, now: datetime) -> datetime | None:
-    """The moment when EC2 is asked to stop it; None when that is over, or nobody asked for a stop."""
+    """The moment when EC2 is asked to stop it; None when that is over, or its owner asked for none."""
     asked = intent.by is By.OWNER and intent.wanted is not Wanted.RUN and not intent.settled
     runs = instance is not None and instance.state is InstanceState.RUNNING
     until = intent.at + UNDO_FOR

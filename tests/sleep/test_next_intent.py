@@ -8,7 +8,7 @@ import pytest
 from autostop.idle.stop_plan import StopPlan, order_stop
 from autostop.model import InstanceState
 from autostop.settings import Policy
-from autostop.sleep.detached import end_of_keeping
+from autostop.sleep.delete_after import end_of_keeping
 from autostop.sleep.found_outside import found_outside
 from autostop.sleep.intent import By, Intent, Wanted, following
 from autostop.sleep.time_to_shelve import time_to_shelve
