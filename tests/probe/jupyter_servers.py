@@ -56,6 +56,7 @@ class RealServer:
         self.token = token
         self._clients: list[BlockingKernelClient] = []
         settings = {
+            "config": Path(__file__).parent / "kernel_ports.py",
             "ServerApp.root_dir": folder,
             "ServerApp.open_browser": False,
             "ServerApp.allow_root": True,
