@@ -20,10 +20,11 @@ from autostop.model import (
     VolumeState,
     WorkstationId,
 )
+from autostop.sleep.calls import Call
 from autostop.sleep.intent import Wanted
 from autostop.sleep.manifest import Manifest, VolumeRecord
 from autostop.sleep.next_step import next_step
-from autostop.sleep.outcomes import Blocked, Call, Outcome, Settled, Step, Wait, write_down
+from autostop.sleep.outcomes import Blocked, Outcome, Settled, Step, Wait, write_down
 from tests.build import (
     DATA,
     ID,

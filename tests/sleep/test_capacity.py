@@ -9,9 +9,10 @@ import pytest
 
 from autostop import tags
 from autostop.model import LISTS_LAG_FOR, Instance, InstanceState, OtherType, SpotKind
+from autostop.sleep.calls import Call
 from autostop.sleep.capacity import next_start, note_of_own_type
 from autostop.sleep.intent import Wanted
-from autostop.sleep.outcomes import Blocked, Call, Note, Outcome, Situation, Wait
+from autostop.sleep.outcomes import Blocked, Note, Outcome, Situation, Wait
 from autostop.sleep.own_type import Fallback, fallback_in_words, own_type
 from autostop.sleep.start_attempts import NO_ATTEMPTS, Attempts, NoCapacity
 from tests.build import NOW, instance, intent, minutes, row, seen

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from autostop.model import LISTS_LAG_FOR, Observation, VolumeId, VolumeState
+from autostop.sleep.calls import Call
 from autostop.sleep.intent import Wanted
 from autostop.sleep.next_step import next_step
-from autostop.sleep.outcomes import Blocked, Call, Outcome, Settled, Step, Wait
+from autostop.sleep.outcomes import Blocked, Outcome, Settled, Step, Wait
 from autostop.sleep.start_attempts import NO_ATTEMPTS, Attempts
 from tests.build import DATA, NOW, ROOT, detached, intent, manifest, minutes, record, restored, row, seen, snapshots
 from tests.sleep.expect import WHOLE_ROOT, create_volume, delete_failed_volume, held, makes, start_instance

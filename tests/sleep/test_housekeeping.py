@@ -19,11 +19,12 @@ from autostop.model import (
     SnapshotState,
     VolumeId,
 )
+from autostop.sleep.calls import Call
 from autostop.sleep.housekeeping import after_round, begin, next_chore
 from autostop.sleep.intent import Wanted
 from autostop.sleep.leftovers import MOST_LEFT, Housekeeping, in_words
 from autostop.sleep.manifest import Manifest
-from autostop.sleep.outcomes import Call, Situation
+from autostop.sleep.outcomes import Situation
 from autostop.sleep.start_attempts import NO_ATTEMPTS, AskedStart
 from tests.build import (
     DATA,

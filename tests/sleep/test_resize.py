@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from autostop.model import Volume, VolumeId
+from autostop.sleep.calls import Call
 from autostop.sleep.capacity import next_start, note_of_own_type
 from autostop.sleep.intent import Wanted
 from autostop.sleep.next_step import next_step
-from autostop.sleep.outcomes import Call, Note, Outcome, Situation
+from autostop.sleep.outcomes import Note, Outcome, Situation
 from autostop.sleep.own_type import Fallback
 from autostop.sleep.resize import Resize, not_in_effect, own_type_now, resize_in_words
 from autostop.sleep.start_attempts import NO_ATTEMPTS, Attempts

@@ -6,9 +6,10 @@ import pytest
 
 from autostop import tags
 from autostop.model import SnapshotId, SnapshotState, VolumeId, VolumeState
+from autostop.sleep.calls import Call
 from autostop.sleep.intent import Wanted
 from autostop.sleep.next_step import next_step
-from autostop.sleep.outcomes import Blocked, Call, Step, Wait
+from autostop.sleep.outcomes import Blocked, Step, Wait
 from autostop.sleep.start_attempts import Attempts
 from tests.build import (
     DATA,

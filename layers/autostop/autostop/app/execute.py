@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from autostop.ports import BurnedTokenError, DeniedError, NoCapacityError, TransientError
-from autostop.sleep.outcomes import Call, Note, Step
+from autostop.sleep.calls import Call
+from autostop.sleep.outcomes import Note, Step
 from autostop.state import Happened, State
 
 if TYPE_CHECKING:

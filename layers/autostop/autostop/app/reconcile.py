@@ -15,10 +15,11 @@ from autostop.notice import is_up
 from autostop.ports import Asker, ConflictError, DeniedError, Metrics, TransientError
 from autostop.settings import Policy, Probe, policy_for
 from autostop.sleep.backoff import LONGEST_RETRY, after_error, while_blocked
+from autostop.sleep.calls import Call
 from autostop.sleep.housekeeping import after_round, begin, next_chore
 from autostop.sleep.intent import By, Intent, Wanted
 from autostop.sleep.next_step import next_step
-from autostop.sleep.outcomes import Blocked, Call, Outcome, Settled, Situation, Step, Wait, want
+from autostop.sleep.outcomes import Blocked, Outcome, Settled, Situation, Step, Wait, want
 from autostop.sleep.resize import Resize, not_in_effect
 from autostop.sleep.wake_progress import Wake, part_of, reaching, seconds_of
 from autostop.state import Happened, State
@@ -159,7 +160,8 @@ class Reconciler:
                 state, outcome = self._look_once_more(state, seen.instance, intent, outcome)
             self._in_time(until)
             if intent.wanted is Wanted.RUN:
-                begun = reaching(state.begun, part_of(seen, outcome), self.clock())
+                call = outcome.call if isinstance(outcome, Step) else None
+                begun = reaching(state.begun, part_of(seen, call), self.clock())
                 state = self._keep(state, replace(state, begun=begun))
             return self._carry_out(state, intent, seen, outcome, last, until)
         except (TransientError, DeniedError) as error:

@@ -8,7 +8,8 @@ from autostop import tags
 from autostop.clock import clock_time
 from autostop.model import LISTS_LAG_FOR, Instance, OtherType
 from autostop.sleep.backoff import after_no_capacity
-from autostop.sleep.outcomes import MOST_ATTEMPTS, SECONDS, Blocked, Call, Note, Outcome, Situation, Step, Wait
+from autostop.sleep.calls import Call
+from autostop.sleep.outcomes import MOST_ATTEMPTS, SECONDS, Blocked, Note, Outcome, Situation, Step, Wait
 from autostop.sleep.own_type import Fallback, hinted, own_type
 from autostop.sleep.resize import own_type_now
 from autostop.sleep.start_attempts import AskedStart, Attempts

@@ -5,13 +5,13 @@ from datetime import timedelta
 from autostop.model import AttachmentState, Volume, VolumeState
 from autostop.settings import words
 from autostop.sleep import law
+from autostop.sleep.calls import Call
 from autostop.sleep.new_cycle import begin_cycle
 from autostop.sleep.outcomes import (
     A_MOMENT,
     HANGS_AFTER,
     SECONDS,
     Blocked,
-    Call,
     Note,
     Outcome,
     Settled,

@@ -15,10 +15,11 @@ from autostop.cost import cost_now
 from autostop.model import InstanceState, Snapshot
 from autostop.sleep import law
 from autostop.sleep.backoff import between_rounds
+from autostop.sleep.calls import Call
 from autostop.sleep.capacity import note_of_own_type
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
-from autostop.sleep.outcomes import Call, Note, Situation, Step
+from autostop.sleep.outcomes import Note, Situation, Step
 from autostop.sleep.ready import is_ready
 from autostop.sleep.restore import flag_again
 

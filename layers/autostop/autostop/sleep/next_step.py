@@ -10,6 +10,7 @@ from autostop import tags
 from autostop.model import LISTS_LAG_FOR, InstanceState, Observation
 from autostop.settings import words
 from autostop.sleep import law, unsuitable
+from autostop.sleep.calls import Call
 from autostop.sleep.capacity import next_start, unusable_types
 from autostop.sleep.detached import volumes_deleted, volumes_detached, volumes_kept, volumes_looked_after
 from autostop.sleep.intent import By, Intent, Wanted
@@ -21,7 +22,6 @@ from autostop.sleep.outcomes import (
     HANGS_AFTER,
     SECONDS,
     Blocked,
-    Call,
     Note,
     Outcome,
     Settled,

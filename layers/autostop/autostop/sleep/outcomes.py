@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from autostop.model import Instance, Observation
+from autostop.sleep.calls import Call
 from autostop.sleep.intent import By, Intent, Wanted, following
 from autostop.sleep.leftovers import Housekeeping
 from autostop.sleep.manifest import Manifest
@@ -22,23 +22,6 @@ A_MINUTE = timedelta(seconds=60)
 HANGS_AFTER = timedelta(minutes=30)
 # After so many failures of one thing a person is asked.
 MOST_ATTEMPTS = 3
-
-
-class Call(StrEnum):
-    """The calls that a step can make, by EC2's names; `app/execute.py` has the table of them."""
-
-    STOP = "StopInstances"
-    START = "StartInstances"
-    NOTE_TYPE = "CreateTags on the instance"
-    CHANGE_TYPE = "ModifyInstanceAttribute InstanceType"
-    SET_DELETE_ON_TERMINATION = "ModifyInstanceAttribute DeleteOnTermination"
-    CREATE_SNAPSHOTS = "CreateSnapshots"
-    TAG_SNAPSHOT = "CreateTags on a snapshot"
-    DELETE_SNAPSHOT = "DeleteSnapshot"
-    CREATE_VOLUME = "CreateVolume"
-    ATTACH = "AttachVolume"
-    DETACH = "DetachVolume"
-    DELETE_VOLUME = "DeleteVolume"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from autostop import tags
 from autostop.model import LISTS_LAG_FOR, AttachmentState, Volume, VolumeId, VolumeState
 from autostop.sleep import law
+from autostop.sleep.calls import Call
 from autostop.sleep.from_tags import devices_only_in_snapshots, found_again
 from autostop.sleep.manifest import Manifest, VolumeRecord
 from autostop.sleep.outcomes import (
@@ -13,7 +14,6 @@ from autostop.sleep.outcomes import (
     MOST_ATTEMPTS,
     SECONDS,
     Blocked,
-    Call,
     Note,
     Outcome,
     Situation,

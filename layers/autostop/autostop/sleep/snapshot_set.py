@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from autostop.model import LISTS_LAG_FOR, Snapshot, SnapshotState, VolumeId
+from autostop.sleep.calls import Call
 from autostop.sleep.manifest import Manifest
 from autostop.sleep.new_cycle import begin_cycle
 from autostop.sleep.outcomes import (
@@ -10,7 +11,6 @@ from autostop.sleep.outcomes import (
     MOST_ATTEMPTS,
     SECONDS,
     Blocked,
-    Call,
     Note,
     Outcome,
     Situation,

@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 
 from autostop.model import Checks, InstanceState, Jupyter, Observation
-from autostop.sleep.outcomes import Call, Outcome, Step
+from autostop.sleep.calls import Call
 
 
 class Part(IntEnum):
@@ -37,7 +37,7 @@ class Wake:
     parts: tuple[float, ...] = ()
 
 
-def part_of(seen: Observation, outcome: Outcome) -> Part:
+def part_of(seen: Observation, call: Call | None) -> Part:
     """Which part what is seen, and what is done next, belong to."""
     match seen.instance and seen.instance.state:
         case InstanceState.RUNNING:
@@ -46,7 +46,6 @@ def part_of(seen: Observation, outcome: Outcome) -> Part:
         case InstanceState.PENDING:
             return Part.START
         case InstanceState.STOPPED:
-            call = outcome.call if isinstance(outcome, Step) else None
             if call is Call.START:
                 return Part.START
             return Part.ATTACH if call is Call.ATTACH or seen.attached() else Part.DISKS
