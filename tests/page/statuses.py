@@ -94,7 +94,8 @@ def falling_asleep(**changes: Any) -> Status:
 def stopping(**changes: Any) -> Status:
     """Its owner has just asked for it, and may turn it back."""
     intent = falling_asleep()["intent"] | {"wanted": "stop", "by": "owner", "at": instant(-0.02)}
-    held = {"undo_until": instant(0.15), "waiting_for": "its owner may still turn the stop back"}
+    # Not ten seconds, which a busy machine may take from here to the page.
+    held = {"undo_until": instant(0.9), "waiting_for": "its owner may still turn the stop back"}
     return falling_asleep(**{**held, "intent": intent, **changes})
 
 

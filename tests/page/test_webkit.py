@@ -85,7 +85,11 @@ def webkit() -> Iterator[WebKit]:
 
 
 def test_a_tap_wakes_it_and_it_is_kept_awake_and_a_stop_undone(webkit: WebKit, api: ScriptedApi) -> None:
-    api.after = {"start": waking(), "keep-awake": {"keep_awake_until": instant(60)}, "stop": stopping()}
+    api.after = {
+        "start": waking(),
+        "keep-awake": {"keep_awake_until": instant(60)},
+        "stop": stopping(undo_until=instant(5)),
+    }
     webkit.call("POST", "/url", {"url": api.url})
     webkit.wait("word", "Waking")
     assert webkit.run("parseFloat(getComputedStyle(document.getElementById('word')).fontSize)") >= 44
