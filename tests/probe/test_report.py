@@ -24,7 +24,8 @@ def test_the_machine_is_in_the_line(terminal: Terminal, tmp_path: Path) -> None:
     ]  # fmt: skip
     assert machine["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
     assert machine["jobs"] >= 1
-    assert 0 <= said["at"] - machine["typed_at"] < 60
+    # The line says when the look began; what was typed may be read while it goes on.
+    assert -10 < said["at"] - machine["typed_at"] < 60
     assert said["errors"] == []
 
 
