@@ -21,9 +21,10 @@ HOSTILE = "https://evil.example/w/i-1#x <img src=x onerror=alert(1)><script>aler
 
 
 def berlin(written: str) -> str:
-    """The time of day in the phone's zone, as the page writes it; never across midnight in these tests."""
+    """The time in the phone's zone, as the page writes it: with its day where that is not today."""
     at = datetime.fromisoformat(written).astimezone(ZoneInfo("Europe/Berlin"))
-    return f"{at:%H:%M} {at.tzname()}"
+    day = "" if at.date() == datetime.now(at.tzinfo).date() else f"{at:%a} {at.day} {at:%b}, "
+    return f"{day}{at:%H:%M} {at.tzname()}"
 
 
 def test_the_state_is_one_big_word_with_one_sentence_why(phone: Phone, api: ScriptedApi) -> None:
