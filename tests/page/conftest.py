@@ -26,7 +26,7 @@ Light = Literal["light", "dark"]
 LIGHTS: tuple[Light, ...] = ("light", "dark")
 PHONE = ViewportSize(width=360, height=740)
 # A busy machine takes long to draw; what never comes fails all the same.
-PATIENCE_MS = 30_000
+PATIENCE_MS = 120_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
