@@ -43,6 +43,11 @@ def pytest_collection() -> Generator[None, object, object]:
     return collected
 
 
+def pytest_unconfigure() -> None:
+    """Then pytest looks for garbage five times, to tell what failed in it: almost two seconds, in each process."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
     """One for all tests of a process: a second one beside it would not start."""
