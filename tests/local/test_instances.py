@@ -336,7 +336,8 @@ def test_instance_types_are_known_without_a_network(desk: Desk, refused: Refused
     kinds = desk.ec2.describe_instance_types(InstanceTypes=asked)["InstanceTypes"]  # type: ignore[arg-type]  # text
 
     assert {one["InstanceType"] for one in kinds if one["InstanceStorageSupported"]} == {"m5d.xlarge"}
-    assert [one["VCpuInfo"]["DefaultVCpus"] for one in kinds] == [2, 8, 4, 8, 4, 4]
+    vcpus: dict[str, int] = {one["InstanceType"]: one["VCpuInfo"]["DefaultVCpus"] for one in kinds}
+    assert [vcpus[kind] for kind in asked] == [2, 8, 4, 8, 4, 4]
     assert {one["InstanceType"] for one in kinds if one["ProcessorInfo"]["SupportedArchitectures"] != ["x86_64"]} == {
         "m6g.xlarge"
     }

@@ -93,8 +93,8 @@ class InstanceViews:
             raise AwsError(
                 "InvalidInstanceType", f"The following supplied instance types do not exist: [{', '.join(unknown)}]"
             )
-        kinds = [_Kind(id=kind, number=number) for number, kind in enumerate(asked, 1)]
-        shown, token = page(filtered(kinds, params, _TYPE_FACTS), params, ids="InstanceTypes", most=100)
+        kinds = filtered([_KINDS[kind] for kind in asked], params, _TYPE_FACTS)
+        shown, token = page(kinds, params, ids="InstanceTypes", most=100)
         return {"InstanceTypes": [INSTANCE_TYPES[kind.id] for kind in shown], "NextToken": token}
 
     def describe_spot_instance_requests(self, params: Params) -> Reply:
@@ -151,6 +151,8 @@ class InstanceViews:
 class _Kind(Resource):
     """An instance type, for the lists."""
 
+
+_KINDS = {kind: _Kind(id=kind, number=number) for number, kind in enumerate(INSTANCE_TYPES, 1)}
 
 _FACTS: Facts[Instance] = {
     "instance-id": lambda instance: [instance.id],
