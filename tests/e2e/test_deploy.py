@@ -21,7 +21,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from autostop.app.links import make_link
-from autostop.aws.channels import EventBridgeAnnouncer
+from autostop.aws.channels import SOURCE, EventBridgeAnnouncer
+from autostop.aws.codec import to_plain
 from autostop.aws.ledger import DynamoLedger
 from autostop.link import Scope
 from autostop.model import WorkstationId
@@ -197,9 +198,11 @@ def test_a_warning_goes_from_the_bus_to_the_phone_and_its_link_keeps_awake(stack
         stack.send_notices_to(phone.url)
 
         topic = subscribed(stack)
-        for _ in range(2):  # EventBridge may deliver an event twice
-            EventBridgeAnnouncer(stack.emulator.session.client("events", **stack.emulator.reach)).announce([notice])
-        wait(lambda: len(stack.function_logs("notify")) == 2, "the notice did not arrive twice")
+        EventBridgeAnnouncer(stack.emulator.session.client("events", **stack.emulator.reach)).announce([notice])
+        wait(lambda: phone.posted, "the notice did not arrive")
+        # EventBridge may deliver an event twice. The emulator loses a log line that comes a blink after its answer.
+        again = stack.invoke("notify", {"source": SOURCE, "detail": to_plain(notice)})
+    assert (again["again"], again["sent"]) == (True, [])
     [posted] = phone.posted
     [mail] = topic()
     assert posted.text == mail["Message"]
@@ -209,9 +212,6 @@ def test_a_warning_goes_from_the_bus_to_the_phone_and_its_link_keeps_awake(stack
     assert stack.api.post(WORKSTATION, "start", secret).status == 403
     assert stack.api.post(WORKSTATION, "stop", secret).status == 403
     assert stack.api.post(WORKSTATION, "keep-awake", secret).status == 202
-    told = [json.loads(line.text) for line in stack.function_logs("notify")]
-    first, again = sorted(told, key=lambda each: bool(each["again"]))
-    assert (first["sent"], again["again"], again["sent"]) == (["topic", "url"], True, [])
     button = posted.headers["Actions"]
     locked = button.partition("Bearer ")[2].partition(",")[0]
     assert button.startswith(
@@ -219,4 +219,4 @@ def test_a_warning_goes_from_the_bus_to_the_phone_and_its_link_keeps_awake(stack
     )
     assert stack.api.status(WORKSTATION, locked).status == 403
     assert stack.api.post(WORKSTATION, "keep-awake", locked).status == 204
-    assert not any(each in f"{first}{again}" for each in (secret, locked))
+    assert not any(each in line.text for line in stack.function_logs("notify") for each in (secret, locked))

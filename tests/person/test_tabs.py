@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
-from playwright.sync_api import Playwright
+from playwright.sync_api import Page, Playwright, expect
 
 from tests.person.judging import ACTIVE, IDLE, IDLE_AFTER, WEAK, Judge, by_probe, watch
 from tests.person.notebooks import LAB, Jupyter
 from tests.person.tabs import Browser
 from tests.person.workstation import Workstation
+from tests.probe.jupyter_servers import wait_for
 
 pytestmark = pytest.mark.timeout(1200)  # all wait together, before the first test
 # As a person sets it in JupyterLab's settings, whose own is two minutes.
@@ -27,6 +28,12 @@ class Afternoon:
     left_at: datetime
     back_at: datetime
     saved_by: datetime
+
+
+def saved(server: Jupyter, page: Page, what: str) -> None:
+    """Wait until JupyterLab has saved it by itself, and all else."""
+    wait_for(lambda: what in (server.folder / "thesis.ipynb").read_text())
+    expect(page.locator(".jp-mod-dirty")).to_have_count(0, timeout=180_000)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +51,7 @@ def afternoon(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) 
         browser = Browser(folder, stack, playwright)
         page = browser.open_notebook(server, "thesis.ipynb")
         page.keyboard.press("Shift+Enter")
-        page.wait_for_timeout(2 * AUTOSAVE_EVERY / timedelta(milliseconds=1))
+        saved(server, page, "text/plain")  # what the cell printed
 
         judge = by_probe(workstation)
         left_at = datetime.now(UTC)
@@ -52,7 +59,7 @@ def afternoon(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) 
         back_at = datetime.now(UTC)
         page.locator(".jp-Notebook .jp-Cell .cm-content").last.click()
         page.keyboard.type("# What I found out today")
-        page.wait_for_timeout(1.5 * AUTOSAVE_EVERY / timedelta(milliseconds=1))
+        saved(server, page, "# What I found out today")
         saved_by = datetime.now(UTC)
         watch([judge], timedelta(0), looks=2)
         yield Afternoon(judge, left_at, back_at, saved_by)
