@@ -18,7 +18,7 @@ _FLAGS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--remote-debugging-port=0",
 ]  # fmt: skip
-_PATIENCE_MS = 180_000  # of a busy machine, in which JupyterLab draws and its kernel starts
+PATIENCE_MS = 180_000  # of a busy machine, in which JupyterLab draws and its kernel starts
 
 
 class Browser:
@@ -40,7 +40,7 @@ class Browser:
         browser = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port.read_text().splitlines()[0]}")
         stack.callback(browser.close)
         self._context = browser.contexts[0]
-        self._context.set_default_timeout(_PATIENCE_MS)
+        self._context.set_default_timeout(PATIENCE_MS)
 
     def open_notebook(self, server: Jupyter, name: str) -> Page:
         """A tab of JupyterLab with this notebook, its kernel connected. Playwright keeps every tab visible."""
@@ -50,8 +50,8 @@ class Browser:
         page.add_locator_handler(said, lambda dialog: dialog.locator(".jp-mod-accept").click())
         page.goto(f"http://127.0.0.1:{server.port}/lab/tree/{name}?token={TOKEN}")
         cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
-        expect(cell).to_be_visible(timeout=_PATIENCE_MS)
-        expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=_PATIENCE_MS)
+        expect(cell).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=PATIENCE_MS)
         cell.click()
         return page
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Playwright, expect
 
 from tests.person.judging import ACTIVE, IDLE, IDLE_AFTER, WEAK, Judge, by_probe, watch
 from tests.person.notebooks import LAB, Jupyter
-from tests.person.tabs import Browser
+from tests.person.tabs import PATIENCE_MS, Browser
 from tests.person.workstation import Workstation
 from tests.probe.jupyter_servers import wait_for
 
@@ -33,7 +33,7 @@ class Afternoon:
 def saved(server: Jupyter, page: Page, what: str) -> None:
     """Wait until JupyterLab has saved it by itself, and all else."""
     wait_for(lambda: what in (server.folder / "thesis.ipynb").read_text())
-    expect(page.locator(".jp-mod-dirty")).to_have_count(0, timeout=180_000)
+    expect(page.locator(".jp-mod-dirty")).to_have_count(0, timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
