@@ -45,9 +45,6 @@ class Browser:
     def open_notebook(self, server: Jupyter, name: str) -> Page:
         """A tab of JupyterLab with this notebook, its kernel connected. Playwright keeps every tab visible."""
         page = self._context.new_page()
-        # On a busy machine JupyterLab may say that its server does not answer, in front of all else, and go on trying.
-        said = page.get_by_role("dialog").filter(has_text="Server Connection Error")
-        page.add_locator_handler(said, lambda dialog: dialog.locator(".jp-mod-accept").click())
         page.goto(f"http://127.0.0.1:{server.port}/lab/tree/{name}?token={TOKEN}")
         cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
         expect(cell).to_be_visible(timeout=PATIENCE_MS)
