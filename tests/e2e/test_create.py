@@ -21,8 +21,8 @@ from autostop_local.emulator import REGION, ROOT
 from autostop_local.machine.machine import what_is_missing
 from autostop_local.stack import Stack
 from autostop_local.wheel import build_wheel
+from tests.chromium import CHROMIUM
 from tests.e2e.taps import tap_through_a_morning
-from tests.page.conftest import CHROMIUM, FLAGS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -143,7 +143,7 @@ def stage(name: str) -> Iterator[None]:
 
 @pytest.fixture
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    browser = playwright.chromium.launch(executable_path=CHROMIUM)
     yield browser
     browser.close()
 

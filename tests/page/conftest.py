@@ -9,14 +9,10 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, ViewportSize, expect
 
+from tests.chromium import CHROMIUM
 from tests.page.scripted_api import SECRET, ScriptedApi, serving
 from tests.page.statuses import asleep
 
-CHROMIUM = "/usr/bin/chromium-headless-shell"
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 ONE_TASK_LATER = """new Promise((done) => {
   const channel = new MessageChannel();
   channel.port1.onmessage = done;
@@ -81,7 +77,7 @@ class Phone:
 
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    browser = playwright.chromium.launch(executable_path=CHROMIUM)
     yield browser
     browser.close()
 

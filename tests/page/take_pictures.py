@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
-from tests.page.conftest import CHROMIUM, FLAGS, LIGHTS, Light, unbox
+from tests.chromium import CHROMIUM
+from tests.page.conftest import LIGHTS, Light, unbox
 from tests.page.lived import live
 from tests.page.scripted_api import Answer, ScriptedApi, Status, serving
 
@@ -91,7 +92,7 @@ def main() -> None:
         picture.unlink()
     with TemporaryDirectory() as folder, sync_playwright() as playwright:
         states, days = live(Path(folder))
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
         with serving(states["asleep"]) as api:
             api.always["days"] = Answer(200, days)
             for (what, body), light in itertools.product(states.items(), LIGHTS):

@@ -10,14 +10,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page, Playwright, expect
 
+from tests.chromium import CHROMIUM
 from tests.person.notebooks import Jupyter
 from tests.probe.jupyter_servers import TOKEN, wait_for
 
-_CHROMIUM = "/usr/bin/chromium-headless-shell"
-_FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--remote-debugging-port=0",
-]  # fmt: skip
 PATIENCE_MS = 180_000  # of a busy machine, in which JupyterLab draws and its kernel starts
 
 
@@ -26,16 +22,17 @@ class Browser:
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack, playwright: Playwright) -> None:
         log = stack.enter_context((folder / "chromium.log").open("wb"))
+        profile = folder / "profile"
         self._process = subprocess.Popen(
             # Should the tests be killed, it dies with them, frozen or not.
-            ["setpriv", "--pdeathsig=KILL", _CHROMIUM, *_FLAGS, f"--user-data-dir={folder / 'profile'}"],
+            ["setpriv", "--pdeathsig=KILL", CHROMIUM, "--remote-debugging-port=0", f"--user-data-dir={profile}"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
         stack.callback(self._end)
-        port = folder / "profile" / "DevToolsActivePort"
+        port = profile / "DevToolsActivePort"
         wait_for(lambda: port.exists() and port.read_text().count("\n") > 0, (folder / "chromium.log").read_text)
         browser = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port.read_text().splitlines()[0]}")
         stack.callback(browser.close)
