@@ -8,11 +8,10 @@ import psutil
 import pytest
 
 from autostop.probe.gpu import gpu_use
-from autostop.probe.limits import DEADLINE_SECONDS
 from tests.probe.jupyter_servers import wait_for
 from tests.probe.machine import BUSY, Start, script, used_by
 from tests.probe.parts import everywhere
-from tests.probe.whole import SOURCE, run
+from tests.probe.whole import PATIENCE_SECONDS, SOURCE, run
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def sourced(with_gpu: Path) -> bytes:
 
 
 def gpu() -> tuple[float | None, list[str]]:
-    percent, errors, _ = gpu_use(time.monotonic() + DEADLINE_SECONDS)
+    percent, errors, _ = gpu_use(time.monotonic() + PATIENCE_SECONDS)
     return percent, errors
 
 
@@ -49,10 +48,10 @@ def test_the_busiest_gpu_of_three_samples_is_told(with_gpu: Path) -> None:
 def test_who_holds_a_gpu_is_told_and_need_not_be(with_gpu: Path) -> None:
     smi = with_gpu / "bin/nvidia-smi"
     script(smi, '#!/bin/sh\ncase "$1" in *compute-apps*) echo 4711; echo 42;; *) echo 3;; esac\n')
-    assert gpu_use(time.monotonic() + DEADLINE_SECONDS) == (3.0, [], {42, 4711})
+    assert gpu_use(time.monotonic() + PATIENCE_SECONDS) == (3.0, [], {42, 4711})
     for says in ("exit 9", "echo '[N/A]'", "true"):
         script(smi, f'#!/bin/sh\ncase "$1" in *compute-apps*) {says};; *) echo 3;; esac\n')
-        assert gpu_use(time.monotonic() + DEADLINE_SECONDS) == (3.0, [], set())
+        assert gpu_use(time.monotonic() + PATIENCE_SECONDS) == (3.0, [], set())
 
 
 @pytest.mark.parametrize(("listens", "name"), [
@@ -90,11 +89,8 @@ def test_the_program_may_fail_where_there_is_no_gpu(with_gpu: Path) -> None:
 
 def test_a_program_that_hangs_is_ended_with_all_that_it_began(with_gpu: Path) -> None:
     script(with_gpu / "bin/nvidia-smi", '#!/bin/sh\nsleep 300 &\necho $! >> "$0.began"; echo $$ >> "$0.began"; wait\n')
-    began = time.monotonic()
-
     said, _ = run(with_gpu, source=sourced(with_gpu))
 
-    assert time.monotonic() - began < 15  # what it began hangs for longer
     assert (said["machine"]["gpu"], said["errors"]) == (None, ["gpu"])
     pids = [int(pid) for pid in (with_gpu / "bin/nvidia-smi.began").read_text().split()]
     assert len(pids) == 8

@@ -17,7 +17,7 @@ from autostop.probe.believed_servers import _listening, _runtimes, jupyter_serve
 from autostop.probe.files import edited_at, is_held
 from autostop.probe.gpu import gpu_use
 from autostop.probe.jupyter import Runtime, ask_server
-from autostop.probe.limits import _MOST_OF_A_USER, DEADLINE_SECONDS, MOST_LINES, Limits
+from autostop.probe.limits import _MOST_OF_A_USER, MOST_LINES, Limits
 from autostop.probe.listeners import _MOST_DESCRIPTORS, Listener, opened_by
 from autostop.probe.process_details import Looks
 from autostop.probe.process_kinds import kind_of
@@ -26,7 +26,7 @@ from autostop.probe.report import _LATEST_OF, _SUMS, report
 from tests.probe.jupyter_servers import TOKEN, FalseServer, answering
 from tests.probe.parts import everywhere
 from tests.probe.test_probe import BUSY, IDLE
-from tests.probe.whole import SOURCE, missing, run, statuses
+from tests.probe.whole import PATIENCE_SECONDS, SOURCE, missing, run, statuses
 
 SOMEBODY = 65534
 
@@ -125,7 +125,7 @@ def test_a_program_on_a_path_that_somebody_writes_to_is_not_run(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
-    gpu_use(time.monotonic() + DEADLINE_SECONDS)
+    gpu_use(time.monotonic() + PATIENCE_SECONDS)
 
     assert not ran.exists()
 
@@ -147,7 +147,7 @@ def test_root_is_sent_to_no_address_that_is_not_of_this_machine(monkeypatch: pyt
     runtime = Runtime(os.getpid(), port, "", "/", TOKEN, False, os.getuid(), time.time())
     monkeypatch.setattr(socket, "socket", Socket)
     with listener:
-        entry, _ = ask_server(runtime, listening(runtime)[0], time.monotonic() + 3)
+        entry, _ = ask_server(runtime, listening(runtime)[0], time.monotonic() + PATIENCE_SECONDS)
 
     assert (entry["status"], went) == ("refused", [])
 
@@ -157,7 +157,7 @@ def test_who_takes_the_port_between_the_look_and_the_connection_gets_no_token() 
         runtime = Runtime(os.getpid(), mine.port, "", "/", TOKEN, False, os.getuid(), time.time())
         (seen,) = listening(runtime)
     with FalseServer(answering([IDLE], []), port=mine.port) as thief:
-        entry, _ = ask_server(runtime, seen, time.monotonic() + 3)
+        entry, _ = ask_server(runtime, seen, time.monotonic() + PATIENCE_SECONDS)
 
     assert entry["status"] == "refused"
     assert b"".join(thief.received) == b""
@@ -175,10 +175,10 @@ def test_a_path_that_is_pointed_to_anothers_socket_after_the_look_is_not_connect
         (seen,) = listening(runtime)
         path.rename(tmp_path / "gone.sock")
         path.symlink_to(aside)
-        by_link, _ = ask_server(runtime, seen, time.monotonic() + 3)
+        by_link, _ = ask_server(runtime, seen, time.monotonic() + PATIENCE_SECONDS)
         path.unlink()
         aside.rename(path)
-        by_name, _ = ask_server(runtime, seen, time.monotonic() + 3)
+        by_name, _ = ask_server(runtime, seen, time.monotonic() + PATIENCE_SECONDS)
 
         assert (by_link["status"], by_name["status"], theirs.connections) == ("refused", "refused", 0)
 
@@ -252,7 +252,7 @@ def test_a_user_of_many_processes_like_servers_is_named_once() -> None:
     tasks = [task._replace(pid=4_000_000 + number) for number in range(300)]
     limits, errors = Limits(), list[str]()
 
-    entries = jupyter_servers([], tasks, set(), time.monotonic() + 4, errors, limits)
+    entries = jupyter_servers([], tasks, set(), time.monotonic() + PATIENCE_SECONDS, errors, limits)
 
     assert (len(entries), entries[0]["user"], limits.over) == (
         _MOST_OF_A_USER["processes of servers"],
