@@ -24,6 +24,7 @@ LOOK_EVERY: Final = timedelta(seconds=4)
 # So many looks after a window is over: what ended between two looks is seen late, and on a busy machine they lie apart.
 _LATE_LOOKS: Final = 2
 _LOOKS_AFTER: Final = _LATE_LOOKS + 2
+_TRIES: Final = 5
 POLICY: Final = replace(
     Policy(), idle_after=IDLE_AFTER, weak_signals=WEAK, grace=timedelta(0), cpu_period=timedelta(seconds=5)
 )
@@ -44,7 +45,7 @@ class Judge:
     history: History | None = None
 
     def look(self) -> Verdict:
-        answer = self.ask()
+        answer = self._patiently()
         if isinstance(answer, Reading):
             self.history = follow(self.history, answer, self.policy)
         now = datetime.now(UTC)
@@ -54,6 +55,13 @@ class Judge:
         self.verdicts.append(verdict)
         self.answers.append(answer)
         return verdict
+
+    def _patiently(self) -> Reading | Unknown:
+        """An answer. What did not come in time may only tell that this machine is busy: it is asked for again."""
+        for _ in range(_TRIES - 1):
+            if "in time" not in str(answer := self.ask()):
+                return answer
+        return self.ask()
 
     def reading(self, which: int = -1) -> Reading:
         """The newest answer, or another of them; it was understood."""
