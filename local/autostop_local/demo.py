@@ -135,7 +135,7 @@ def _two_nights(whole: Desk, report: Report) -> night.Phone:
     def cycles() -> list[int]:
         return sorted({snapshot["cycle"] for snapshot in whole.snapshots(instance)})
 
-    night.wait_until(lambda: cycles() == [2], "only cycle 2 to be left", 60, lambda: str(cycles()), report.say)
+    night.wait_until(lambda: cycles() == [2], "only cycle 2 to be left", lambda: str(cycles()), report.say)
     night.demand(whole.state(neighbour) == "running", "the instance that nobody adopted was touched")
     report.say("only the second cycle's snapshots are left; the neighbour that nobody adopted still runs")
     return phone
@@ -149,7 +149,7 @@ def _one_night(whole: Desk, phone: night.Phone, count: int, name: str, report: R
         work.begin(_WORK.format(name=_FILE, factor=count, told=told))
         path = whole.machines.server(instance).files / _FILE
         before = path.stat().st_mtime if path.exists() else None
-        give_up = time.monotonic() + 400
+        give_up = time.monotonic() + night.PATIENCE_SECONDS
 
         def working() -> bool:
             night.demand(time.monotonic() < give_up, "no sweep has told that the cell works")
@@ -166,15 +166,15 @@ def _one_night(whole: Desk, phone: night.Phone, count: int, name: str, report: R
         night.demand(not any(verdict.startswith("idle") for verdict in verdicts), f"not seen as work: {verdicts}")
     with report.stage(f"{name}: idle"):
         digest, identity = night.digest(whole, instance, _FILE), night.identity(whole, instance)
-        night.sweep_until_wanted(whole, phone, "shelve", 400, report.say)
+        night.sweep_until_wanted(whole, phone, "shelve", report.say)
     with report.stage(f"{name}: stop, snapshot, delete"):
-        shown = night.wait_for_phase(phone, "asleep", 400, report.say)
+        shown = night.wait_for_phase(phone, "asleep", report.say)
         _check_shelved(whole, phone, shown, count, report)
     with report.stage(f"{name}: a tap on the link"):
         night.wake(phone, report.say)
         report.say("Jupyter answers")
     with report.stage(f"{name}: settled"):
-        night.wait_for_phase(phone, "awake", 400, report.say)
+        night.wait_for_phase(phone, "awake", report.say)
     _check_awake(whole, phone, digest, count, report)
     _check_identity(whole, phone, identity, report)
 

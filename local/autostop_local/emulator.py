@@ -194,7 +194,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     # The group can outlive its leader: a function's subprocess that was busy just now.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(timeout=_STOPPED_WITHIN)
+    process.wait()
     if process.stdin:
         process.stdin.close()
 

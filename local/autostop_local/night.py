@@ -23,6 +23,7 @@ Progress = Callable[[str], None]
 # A schedule fires once a minute at the most; here the sweep is invoked by hand, as often as a night of seconds needs.
 _SWEEP_EVERY_SECONDS = 2.0
 _LOOK_EVERY_SECONDS = 1.0
+PATIENCE_SECONDS = 900.0  # of a machine that is busy with other things; an idle one takes one or two minutes
 
 ROOT_DEVICE, DATA_DEVICE = "/dev/sda1", "/dev/sdf"
 DISKS: Mapping[str, Mapping[str, Any]] = {
@@ -76,18 +77,16 @@ def demand(holds: bool, what: str) -> None:
         raise NightError(what)
 
 
-def wait_until(
-    reached: Callable[[], bool], what: str, within_seconds: float, progress: Callable[[], str], say: Progress
-) -> None:
+def wait_until(reached: Callable[[], bool], what: str, progress: Callable[[], str], say: Progress) -> None:
     """Look until it is reached, telling each change of progress. Raises NightError when it takes too long."""
-    until = time.monotonic() + within_seconds
+    until = time.monotonic() + PATIENCE_SECONDS
     told = ""
     while not reached():
         if (now := progress()) != told:
             say(now)
             told = now
         if time.monotonic() > until:
-            raise NightError(f"{what} took longer than {within_seconds:g} s; last seen: {told}")
+            raise NightError(f"{what} took longer than {PATIENCE_SECONDS:g} s; last seen: {told}")
         time.sleep(_LOOK_EVERY_SECONDS)
 
 
@@ -122,7 +121,7 @@ def launch_from_template(desk: Desk, name: str) -> str:
 
 def wait_for_jupyter(desk: Desk, instance: str, say: Progress) -> None:
     """Wait until the instance's JupyterLab answers."""
-    wait_until(lambda: _answers(desk, instance), "Jupyter", 400, lambda: "JupyterLab is starting", say)
+    wait_until(lambda: _answers(desk, instance), "Jupyter", lambda: "JupyterLab is starting", say)
 
 
 def _answers(desk: Desk, instance: str) -> bool:
@@ -176,21 +175,21 @@ def sweep_while(desk: Desk, instance: str, going_on: Callable[[], bool], say: Pr
     return verdicts
 
 
-def sweep_until_wanted(desk: Desk, phone: Phone, wanted: str, within_seconds: float, say: Progress) -> None:
+def sweep_until_wanted(desk: Desk, phone: Phone, wanted: str, say: Progress) -> None:
     """Let the sweep look until it wants something new. Raises NightError when it takes too long."""
-    until = time.monotonic() + within_seconds
+    until = time.monotonic() + PATIENCE_SECONDS
 
     def going_on() -> bool:
         intent = phone.status()["intent"]
         if intent is not None and intent["wanted"] == wanted:
             return False
-        demand(time.monotonic() < until, f"no sweep wanted {wanted} within {within_seconds:g} s")
+        demand(time.monotonic() < until, f"no sweep wanted {wanted} within {PATIENCE_SECONDS:g} s")
         return True
 
     sweep_while(desk, phone.workstation, going_on, say)
 
 
-def wait_for_phase(phone: Phone, phase: str, within_seconds: float, say: Progress) -> dict[str, Any]:
+def wait_for_phase(phone: Phone, phase: str, say: Progress) -> dict[str, Any]:
     """Watch the page until it shows a phase; gives what it shows then."""
     shown: dict[str, Any] = {}
 
@@ -199,7 +198,7 @@ def wait_for_phase(phone: Phone, phase: str, within_seconds: float, say: Progres
         demand(shown["phase"] != "blocked", f"blocked: {shown['blocked']}")
         return bool(shown["phase"] == phase)
 
-    wait_until(reached, f"to be {phase}", within_seconds, lambda: str(shown["headline"]), say)
+    wait_until(reached, f"to be {phase}", lambda: str(shown["headline"]), say)
     return shown
 
 
@@ -215,6 +214,6 @@ def wake(phone: Phone, say: Progress) -> dict[str, Any]:
         demand(shown["phase"] != "blocked", f"blocked: {shown['blocked']}")
         return shown["jupyter_url"] is not None
 
-    wait_until(answered, "Jupyter after the tap", 400, lambda: str(shown["headline"]), say)
+    wait_until(answered, "Jupyter after the tap", lambda: str(shown["headline"]), say)
     demand(_answers(phone.desk, phone.workstation), "the page says so, but Jupyter does not answer")
     return shown

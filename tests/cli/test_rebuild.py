@@ -114,7 +114,6 @@ def test_built_twice_it_is_the_same(lab: AtWork) -> None:
     check(lab, gone, new, shape)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("before", [True, False])
 def test_whatever_call_it_dies_at_the_next_time_finishes_it_and_leaves_nothing_over(
     tmp_path: Path, before: bool

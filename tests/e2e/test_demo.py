@@ -19,7 +19,7 @@ import pytest
 from autostop_local import demo as demo_of_ours
 from autostop_local.emulator import ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.e2e
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from autostop_local.event_bus import events_sink
 from autostop_local.stack import FunctionFailedError, Stack
 from tests.aws.receiver import receiving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.e2e
 
 WORKSTATION = "i-0123456789abcdef0"
 OTHER = "i-0fedcba9876543210"

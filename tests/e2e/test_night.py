@@ -15,7 +15,7 @@ from autostop_local.process import CommandError
 from autostop_local.stack import Stack
 from tests.e2e.versions import before_and_now
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.e2e
 NAME = "over https"
 
 
@@ -42,8 +42,8 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
         asleep, awake = phones
         awake.tap("keep-awake")
         (running.world.disk_path(asleep.workstation, night.DATA_DEVICE) / "monday").write_text("before")
-        night.sweep_until_wanted(running, asleep, "shelve", 400, print)
-        night.wait_for_phase(asleep, "asleep", 400, print)
+        night.sweep_until_wanted(running, asleep, "shelve", print)
+        night.wait_for_phase(asleep, "asleep", print)
 
         replace(running, paths=now.paths).autostop("upgrade", "--yes")
 
@@ -81,7 +81,7 @@ def test_a_tap_during_the_snapshot_has_jupyter_back_without_any_volume_re_create
     whole.world.timings.snapshot = timedelta(minutes=10)
 
     try:
-        night.sweep_until_wanted(whole, phone, "shelve", 400, print)
+        night.sweep_until_wanted(whole, phone, "shelve", print)
         until = time.monotonic() + 300
         while "snapshots" not in (phone.status()["waiting_for"] or ""):
             assert time.monotonic() < until
@@ -152,8 +152,8 @@ def test_after_a_night_in_which_the_table_is_lost_it_is_recovered_and_all_comes_
 ) -> None:
     instance = by_https.workstation
     digest, before = night.digest(whole, instance, "kept.bin"), _shape(whole, instance)
-    night.sweep_until_wanted(whole, by_https, "shelve", 400, print)
-    night.wait_for_phase(by_https, "asleep", 400, print)
+    night.sweep_until_wanted(whole, by_https, "shelve", print)
+    night.wait_for_phase(by_https, "asleep", print)
 
     # Every item of every workstation: states, links, leases, verdicts.
     client = whole.emulator.session.client("dynamodb", **whole.emulator.reach)

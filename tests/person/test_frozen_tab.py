@@ -16,7 +16,6 @@ from tests.person.tabs import Browser
 from tests.person.workstation import Workstation
 from tests.probe.jupyter_servers import wait_for
 
-pytestmark = pytest.mark.timeout(1200)  # sleeping takes two minutes, and sometimes happens twice
 # After so long the server has given the tab up, and a tab that wakes makes a new connection.
 ASLEEP_SECONDS: Final = 125
 # While it is watched, were it to get a tenth of a core.

@@ -11,8 +11,6 @@ from tests.person.judging import ACTIVE, IDLE, IDLE_AFTER, WEAK, Judge, by_probe
 from tests.person.logins import Sshd
 from tests.person.workstation import Workstation
 
-pytestmark = pytest.mark.timeout(1200)  # all wait together, before the first test
-
 
 @dataclass(frozen=True)
 class Evening:

@@ -19,8 +19,6 @@ from tests.person.notebooks import Jupyter
 from tests.person.workstation import Workstation
 from tests.probe.jupyter_servers import PASSWORD, TOKEN, make_certificate, wait_for
 
-pytestmark = pytest.mark.timeout(1200)  # all wait together, before the first test
-
 
 def interpreters() -> list[str]:
     """The one that runs this, and each other of 3.8 and newer that this machine has."""

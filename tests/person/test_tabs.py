@@ -15,7 +15,6 @@ from tests.person.tabs import PATIENCE_MS, Browser
 from tests.person.workstation import Workstation
 from tests.probe.jupyter_servers import wait_for
 
-pytestmark = pytest.mark.timeout(1200)  # all wait together, before the first test
 # As a person sets it in JupyterLab's settings, whose own is two minutes.
 AUTOSAVE_EVERY: Final = timedelta(seconds=5)
 

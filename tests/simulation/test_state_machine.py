@@ -10,7 +10,6 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -309,5 +308,3 @@ TestWorkstation.settings = settings(
     suppress_health_check=list(HealthCheck),
     print_blob=False,
 )
-# So that a failure has the time to shrink.
-TestWorkstation = pytest.mark.timeout(900)(TestWorkstation)
