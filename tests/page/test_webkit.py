@@ -40,6 +40,14 @@ class WebKit:
         return self.call("POST", "/execute/sync", {"script": f"return {script}", "args": []})
 
     def click(self, id_: str) -> None:
+        """Once it stands still: the driver presses where it was a moment ago."""
+        places = [""]
+
+        def stands_still() -> bool:
+            places.append(self.run(f"JSON.stringify(document.getElementById('{id_}').getBoundingClientRect())"))
+            return places[-1] == places[-2]
+
+        wait_for(stands_still, f"{id_} stands still")
         [element] = self.call("POST", "/element", {"using": "css selector", "value": f"#{id_}"}).values()
         self.call("POST", f"/element/{element}/click", {})
 

@@ -21,11 +21,15 @@ def read(machine: Machine, file: str) -> str:
 
 @contextlib.contextmanager
 def jupyterlab(machine: Machine, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """With the configuration of the machine, but for the port and for root, who runs it here."""
+    """With the configuration of the machine, but for the port and for root, who runs it here.
+
+    It does not ask whether a client is there still: ours answers only while it reads.
+    """
     command = [
         "env", "HOME=/tmp", f"JUPYTER_TOKEN_FILE=/{KEPT}/token", sys.executable, "-m", "jupyterlab", "--allow-root",
         f"--config={REPOSITORY / 'workstation/boot/jupyter_server_config.json'}",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.root_dir=/tmp",
+        "--ServerApp.tornado_settings={'ws_ping_interval': 0}",
     ]  # fmt: skip
     log = machine.root / "tmp" / f"log-of-jupyter-{port}"
     with log.open("ab") as output:
