@@ -104,8 +104,8 @@ def query(
 
 
 def until(happened: Callable[[], bool]) -> None:
-    """Wait for what comes by itself; at most four minutes."""
-    give_up = time.monotonic() + 240
+    """Wait for what comes by itself; at most ten minutes."""
+    give_up = time.monotonic() + 600
     while not happened():
         assert time.monotonic() < give_up
         time.sleep(0.1)
