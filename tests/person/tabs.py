@@ -14,6 +14,7 @@ from tests.chromium import CHROMIUM
 from tests.person.notebooks import Jupyter
 from tests.probe.jupyter_servers import TOKEN, wait_for
 
+_NEVER_RUN = "[ ]:"
 PATIENCE_MS = 180_000  # of a busy machine, in which JupyterLab draws and its kernel starts
 
 
@@ -39,14 +40,20 @@ class Browser:
         self._context = browser.contexts[0]
         self._context.set_default_timeout(PATIENCE_MS)
 
-    def open_notebook(self, server: Jupyter, name: str) -> Page:
-        """A tab of JupyterLab with this notebook, its kernel connected. Playwright keeps every tab visible."""
+    def open_notebook(self, server: Jupyter, name: str, keys: str) -> Page:
+        """A tab of JupyterLab with this notebook, whose first cell was run by these keys. Each tab stays visible."""
         page = self._context.new_page()
         page.goto(f"http://127.0.0.1:{server.port}/lab/tree/{name}?token={TOKEN}")
-        cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
+        first = page.locator(".jp-Notebook .jp-Cell").first
+        cell, prompt = first.locator(".cm-content"), first.locator(".jp-InputPrompt")
         expect(cell).to_be_visible(timeout=PATIENCE_MS)
         expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=PATIENCE_MS)
-        cell.click()
+        while prompt.inner_text() == _NEVER_RUN:
+            # While JupyterLab draws it may not heed a key. A person sees that, and presses again.
+            cell.click()
+            page.keyboard.press(keys)
+            with contextlib.suppress(AssertionError):
+                expect(prompt).not_to_have_text(_NEVER_RUN, timeout=10_000)
         return page
 
     def sleep(self, seconds: float) -> None:

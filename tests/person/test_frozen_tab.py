@@ -56,8 +56,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> I
         server.write_notebook("training.ipynb", [COMPUTING])
         server.wait()
         browser = Browser(folder, stack, playwright)
-        page = browser.open_notebook(server, "training.ipynb")
-        page.keyboard.press("Control+Enter")
+        browser.open_notebook(server, "training.ipynb", "Control+Enter")
         wait_for(lambda: list(server.states().values()) == ["busy"], lambda: str(server.states()))
 
         # The laptop does not always get a wrong answer from it; then it sleeps once more.

@@ -48,8 +48,7 @@ def afternoon(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) 
         server.write_notebook("thesis.ipynb", ["1 + 1"])
         server.wait()
         browser = Browser(folder, stack, playwright)
-        page = browser.open_notebook(server, "thesis.ipynb")
-        page.keyboard.press("Shift+Enter")
+        page = browser.open_notebook(server, "thesis.ipynb", "Shift+Enter")
         saved(server, page, "text/plain")  # what the cell printed
 
         judge = by_probe(workstation)
