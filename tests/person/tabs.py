@@ -40,20 +40,14 @@ class Browser:
         self._context = browser.contexts[0]
         self._context.set_default_timeout(PATIENCE_MS)
 
-    def open_notebook(self, server: Jupyter, name: str, keys: str) -> Page:
-        """A tab of JupyterLab with this notebook, whose first cell was run by these keys. Each tab stays visible."""
+    def open_notebook(self, server: Jupyter, name: str) -> Page:
+        """A tab of JupyterLab with this notebook, its kernel connected. Playwright keeps every tab visible."""
         page = self._context.new_page()
         page.goto(f"http://127.0.0.1:{server.port}/lab/tree/{name}?token={TOKEN}")
-        first = page.locator(".jp-Notebook .jp-Cell").first
-        cell, prompt = first.locator(".cm-content"), first.locator(".jp-InputPrompt")
+        cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
         expect(cell).to_be_visible(timeout=PATIENCE_MS)
         expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=PATIENCE_MS)
-        while prompt.inner_text() == _NEVER_RUN:
-            # While JupyterLab draws it may not heed a key. A person sees that, and presses again.
-            cell.click()
-            page.keyboard.press(keys)
-            with contextlib.suppress(AssertionError):
-                expect(prompt).not_to_have_text(_NEVER_RUN, timeout=10_000)
+        cell.click()
         return page
 
     def sleep(self, seconds: float) -> None:
@@ -73,3 +67,14 @@ class Browser:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(60)
+
+
+def run_first_cell(page: Page, keys: str) -> None:
+    """By these keys, and again: while JupyterLab draws it may heed none. A person sees that, and presses once more."""
+    cell = page.locator(".jp-Notebook .jp-Cell").first
+    prompt = cell.locator(".jp-InputPrompt")
+    while prompt.inner_text() == _NEVER_RUN:
+        cell.locator(".cm-content").click()
+        page.keyboard.press(keys)
+        with contextlib.suppress(AssertionError):
+            expect(prompt).not_to_have_text(_NEVER_RUN, timeout=10_000)

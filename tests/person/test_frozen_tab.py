@@ -12,7 +12,7 @@ from playwright.sync_api import Playwright
 
 from tests.person.judging import ACTIVE, IDLE_AFTER, WEAK, Judge, by_probe, watch
 from tests.person.notebooks import LAB, Jupyter
-from tests.person.tabs import Browser
+from tests.person.tabs import Browser, run_first_cell
 from tests.person.workstation import Workstation
 from tests.probe.jupyter_servers import wait_for
 
@@ -56,7 +56,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> I
         server.write_notebook("training.ipynb", [COMPUTING])
         server.wait()
         browser = Browser(folder, stack, playwright)
-        browser.open_notebook(server, "training.ipynb", "Control+Enter")
+        run_first_cell(browser.open_notebook(server, "training.ipynb"), "Control+Enter")
         wait_for(lambda: list(server.states().values()) == ["busy"], lambda: str(server.states()))
 
         # The laptop does not always get a wrong answer from it; then it sleeps once more.

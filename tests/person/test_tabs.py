@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Playwright, expect
 
 from tests.person.judging import ACTIVE, IDLE, IDLE_AFTER, WEAK, Judge, by_probe, watch
 from tests.person.notebooks import LAB, Jupyter
-from tests.person.tabs import PATIENCE_MS, Browser
+from tests.person.tabs import PATIENCE_MS, Browser, run_first_cell
 from tests.person.workstation import Workstation
 from tests.probe.jupyter_servers import wait_for
 
@@ -48,7 +48,8 @@ def afternoon(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) 
         server.write_notebook("thesis.ipynb", ["1 + 1"])
         server.wait()
         browser = Browser(folder, stack, playwright)
-        page = browser.open_notebook(server, "thesis.ipynb", "Shift+Enter")
+        page = browser.open_notebook(server, "thesis.ipynb")
+        run_first_cell(page, "Shift+Enter")
         saved(server, page, "text/plain")  # what the cell printed
 
         judge = by_probe(workstation)
