@@ -13,7 +13,7 @@ from autostop.aws.clients import ec2 as ec2_of_the_functions
 from autostop.model import SnapshotState, VolumeState, WorkstationId
 from autostop.notice import NoticeKind
 from autostop.sleep.intent import Wanted
-from autostop.sleep.undo import UNDO_FOR
+from autostop.sleep.undo_of_a_stop import UNDO_FOR
 from autostop_local.world.errors import AwsError
 from tests.app.autostop_at_work import FUNCTION_RUNS_FOR, AtWork
 from tests.app.patience import patient

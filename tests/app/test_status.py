@@ -10,7 +10,7 @@ from autostop.app.status import Phase
 from autostop.idle.reading import Reading
 from autostop.model import InstanceState, WorkstationId, instance_of
 from autostop.settings import Policy
-from autostop.sleep.undo import UNDO_FOR
+from autostop.sleep.undo_of_a_stop import UNDO_FOR
 from tests.app.autostop_at_work import AtWork
 from tests.build import NOW, instance, reading, row, server
 

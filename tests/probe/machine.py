@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import psutil
 
-from autostop.probe.jobs_and_doubts import survey
 from autostop.probe.process_details import Looks
+from autostop.probe.process_tree import survey
 from autostop.probe.processes import Task, _task
 from tests.probe.jupyter_servers import wait_for
 

@@ -22,11 +22,11 @@ from autostop.aws.probes import _script
 from autostop.idle.reading import Reading, Unknown
 from autostop.probe import script as parts
 from autostop.probe.believed_servers import _listening, _runtime, _without_file
-from autostop.probe.jobs_and_doubts import survey
 from autostop.probe.jupyter import Runtime, fetch, summarise
 from autostop.probe.limits import _MOST_OF_A_USER, DEADLINE_SECONDS, STEP_SECONDS, Limits, remaining
 from autostop.probe.process_details import Looks, typed_at
 from autostop.probe.process_kinds import is_server
+from autostop.probe.process_tree import survey
 from autostop.probe.processes import Task
 from autostop.probe.report import _MOST_PRINTED, look, report
 from tests.build import row

@@ -9,7 +9,7 @@ from autostop.model import LISTS_LAG_FOR, InstanceState, Observation, SnapshotSt
 from autostop.sleep.intent import By, Wanted
 from autostop.sleep.next_step import next_step
 from autostop.sleep.outcomes import Blocked, Settled, Step, Wait
-from autostop.sleep.undo import UNDO_FOR
+from autostop.sleep.undo_of_a_stop import UNDO_FOR
 from tests.build import (
     DATA,
     ID,

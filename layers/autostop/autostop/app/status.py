@@ -19,7 +19,7 @@ from autostop.sleep.intent import Wanted
 from autostop.sleep.leftovers import alike, in_words
 from autostop.sleep.own_type import fallback_in_words
 from autostop.sleep.resize import not_in_effect, resize_in_words
-from autostop.sleep.undo import undo_until
+from autostop.sleep.undo_of_a_stop import undo_until
 from autostop.sleep.wake_progress import Part, Wake, usual_wake
 from autostop.state import Happened, State
 from autostop.tags import is_ours

@@ -63,9 +63,9 @@ from typing import Any
 from autostop.probe.believed_servers import jupyter_servers
 from autostop.probe.files import edited_at, homes_of, is_held
 from autostop.probe.gpu import gpu_use
-from autostop.probe.jobs_and_doubts import seconds_of, survey
 from autostop.probe.limits import DEADLINE_SECONDS, PROC, Aside, Limits, user_name
 from autostop.probe.process_details import Looks, typed_at
+from autostop.probe.process_tree import seconds_of, survey
 from autostop.probe.processes import every_task
 
 VERSION = 3

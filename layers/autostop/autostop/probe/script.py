@@ -9,7 +9,7 @@ from typing import Final
 # Each imports of the standard library, and of those before it.
 PARTS: Final = (
     "limits", "processes", "process_kinds", "listeners", "process_details", "files", "gpu", "jupyter",
-    "believed_servers", "terminals", "jobs_and_doubts", "report",
+    "believed_servers", "terminals", "process_tree", "report",
 )  # fmt: skip
 _PACKAGE: Final = "autostop.probe"
 _FIRST: Final = "from __future__ import annotations"

@@ -36,7 +36,7 @@ from autostop.sleep.resize import Resize
 from autostop.sleep.restore import whole
 from autostop.sleep.snapshot_set import snapshots_asked_for, snapshots_complete
 from autostop.sleep.start_attempts import NO_ATTEMPTS, Attempts
-from autostop.sleep.undo import undo_until
+from autostop.sleep.undo_of_a_stop import undo_until
 
 
 def next_step(

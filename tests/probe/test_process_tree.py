@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from autostop.probe.jobs_and_doubts import survey
 from autostop.probe.process_details import Looks
+from autostop.probe.process_tree import survey
 from autostop.probe.processes import Task
 from tests.build import row
 from tests.probe.jupyter_servers import wait_for
